@@ -1,0 +1,2 @@
+//! Convert video to stereoscopic 3D on one machine.
+fn main() {}

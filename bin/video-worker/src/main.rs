@@ -1,0 +1,2 @@
+//! The queue daemon of the pipeline.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Inference backends that need no cloud SDK.

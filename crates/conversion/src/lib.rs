@@ -1,0 +1,1 @@
+//! One segment or one whole file: decode, engine, encode.

@@ -1,0 +1,1 @@
+//! What a job, segment, key, event and completion are.

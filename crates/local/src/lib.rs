@@ -1,0 +1,1 @@
+//! Embedded adapters: SQLite queue and ledger, filesystem objects.

@@ -1,0 +1,1 @@
+//! The seams of the system: queue, objects, ledger, backend, metrics.

@@ -1,0 +1,93 @@
+//! What every way of making the other eye has in common: frames in, stereo pairs out.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use parallax_frame::{Frame, FrameRate, VideoFormat};
+use tokio_util::sync::CancellationToken;
+
+/// What an engine may know of a clip before its first frame.
+#[derive(Debug, Clone)]
+pub struct Clip {
+    /// Format of every frame that will be pushed.
+    pub format: Arc<VideoFormat>,
+    /// Nominal frame rate, for time constants.
+    pub rate: FrameRate,
+}
+
+/// The stereo geometry that the viewer asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Geometry {
+    /// Range of parallax from the farthest to the nearest depth, in percent of the frame's width;
+    /// 0 to 10. (`max_disp` of the reference pipeline is half of this, in pixels.)
+    pub disparity_percent: f32,
+    /// The normalised depth (0 farthest, 1 nearest) that appears at the screen's distance.
+    pub convergence: f32,
+}
+
+impl Default for Geometry {
+    fn default() -> Self {
+        Self { disparity_percent: 2.0, convergence: 0.5 }
+    }
+}
+
+/// What one run is given besides its frames.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Stereo geometry.
+    pub geometry: Geometry,
+    /// Seed of every random choice: the same seed and frames give the same pairs.
+    pub seed: u64,
+    /// Checked between frames and, in long work, between steps.
+    pub cancel: CancellationToken,
+}
+
+/// Two views of one moment. Both have the clip's format and the source frame's time.
+#[derive(Debug, Clone)]
+pub struct StereoPair {
+    /// The left eye: the source frame itself, sample for sample, unless the engine says otherwise.
+    pub left: Frame,
+    /// The right eye.
+    pub right: Frame,
+}
+
+/// Why an engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run's token was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The clip or an option is outside what the engine can do; asking again will not help.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Something failed that may work another time (memory, a device).
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A way of making stereo pairs. Cheap to share; each clip gets a [`Session`] of its own.
+pub trait Engine: Debug + Send + Sync {
+    /// The name a user selects it by.
+    fn name(&self) -> &'static str;
+
+    /// Starts on a clip.
+    ///
+    /// # Errors
+    /// `Unsupported` when the clip or the geometry cannot be served.
+    fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error>;
+}
+
+/// One clip in progress. Pairs come out in the order of the frames, one for each, and may lag.
+pub trait Session: Send {
+    /// Takes the next frame and returns the pairs that are ready.
+    ///
+    /// # Errors
+    /// After an error the session is of no further use.
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error>;
+
+    /// Ends the clip and returns every remaining pair.
+    ///
+    /// # Errors
+    /// As [`Session::push`].
+    fn finish(&mut self) -> Result<Vec<StereoPair>, Error>;
+}

@@ -1,0 +1,1 @@
+//! The loops of the pipeline over its ports.

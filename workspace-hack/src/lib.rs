@@ -1,0 +1,1 @@
+//! Unifies features across the workspace.
