@@ -300,7 +300,7 @@ faulty_ledger! {
     unreserve(holder: &HolderId) -> ();
     holders() -> Vec<Holder>;
     record_intent(intent: &Intent) -> IntentOutcome;
-    record_invoked(fence: &Fence, locations: &Locations) -> Ended;
+    record_invoked(fence: &Fence, locations: &Locations, deadline: Timestamp) -> Ended;
     renew(fence: &Fence, deadline: Timestamp) -> Ended;
     complete(fence: &Fence, release: bool, now: Timestamp) -> Completed;
     release(fence: &Fence) -> Ended;

@@ -51,8 +51,14 @@ pub trait Ledger: Debug + Send + Sync {
     /// it. After this the segment's fate is the row's.
     async fn record_intent(&self, intent: &Intent) -> Result<IntentOutcome>;
 
-    /// Records that the backend accepted the attempt, and where its outcome will be.
-    async fn record_invoked(&self, fence: &Fence, locations: &Locations) -> Result<Ended>;
+    /// Records that the backend accepted the attempt, where its outcome will be, and until when
+    /// to wait for it. From here on the attempt is in the backend's custody.
+    async fn record_invoked(
+        &self,
+        fence: &Fence,
+        locations: &Locations,
+        deadline: Timestamp,
+    ) -> Result<Ended>;
 
     /// Moves the attempt's deadline.
     async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended>;

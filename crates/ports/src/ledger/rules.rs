@@ -11,7 +11,7 @@ use super::{
     Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
     Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
 };
-use crate::Locations;
+use crate::{Custody, Locations};
 
 /// What to store. `None` and empty mean "leave as it is".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,11 +120,21 @@ fn fenced(row: Option<&SegmentRow>, fence: &Fence) -> Option<SegmentRow> {
     row.filter(|row| row.attempt == fence.attempt && row.nonce == fence.nonce).cloned()
 }
 
+/// The permit that a row's attempt holds, as it is to be stored.
+fn held(row: &SegmentRow) -> Option<Holder> {
+    row.holder.clone().map(|id| Holder {
+        id,
+        deadline: row.deadline,
+        work: Some(Work { segment: row.segment.clone(), attempt: row.attempt }),
+    })
+}
+
 /// [`super::Ledger::record_invoked`].
 pub fn record_invoked(
     row: Option<&SegmentRow>,
     fence: &Fence,
     locations: &Locations,
+    deadline: Timestamp,
 ) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence) else { return (Ended::Fenced, Change::default()) };
     match row.state {
@@ -135,7 +145,10 @@ pub fn record_invoked(
         _ => return (Ended::Fenced, Change::default()),
     }
     row.locations = locations.clone();
-    (Ended::Yes, Change { segment: Some(row), ..Change::default() })
+    row.custody = Custody::Backend;
+    row.deadline = deadline;
+    let put_holder = held(&row);
+    (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
 }
 
 /// [`super::Ledger::renew`].
@@ -144,11 +157,7 @@ pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (E
         return (Ended::Fenced, Change::default());
     };
     row.deadline = deadline;
-    let put_holder = row.holder.clone().map(|id| Holder {
-        id,
-        deadline,
-        work: Some(Work { segment: row.segment.clone(), attempt: row.attempt }),
-    });
+    let put_holder = held(&row);
     (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
 }
 

@@ -103,8 +103,15 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn record_invoked(&self, fence: &Fence, locations: &Locations) -> Result<Ended> {
-        self.commit(|s| rules::record_invoked(s.segments.get(&fence.segment), fence, locations))
+    async fn record_invoked(
+        &self,
+        fence: &Fence,
+        locations: &Locations,
+        deadline: Timestamp,
+    ) -> Result<Ended> {
+        self.commit(|s| {
+            rules::record_invoked(s.segments.get(&fence.segment), fence, locations, deadline)
+        })
     }
 
     async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended> {
