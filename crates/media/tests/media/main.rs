@@ -1,0 +1,6 @@
+//! Real ffmpeg on small generated clips.
+
+mod clips;
+mod decoding;
+mod encoding;
+mod probing;
