@@ -16,7 +16,20 @@ use crate::{Ledger, Locations, Result};
 
 /// A ledger that lives as long as the process.
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<State>);
+pub struct MemoryLedger {
+    state: Mutex<State>,
+    watch: Option<Watch>,
+}
+
+type OnChange = dyn Fn(&Change) + Send + Sync;
+
+struct Watch(Box<OnChange>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -56,10 +69,19 @@ impl State {
 }
 
 impl MemoryLedger {
+    /// A ledger that shows `watch` every change at the moment it is made, before anybody can read
+    /// it. The function must not call the ledger.
+    pub fn watched(watch: impl Fn(&Change) + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), watch: Some(Watch(Box::new(watch))) }
+    }
+
     /// Applies a rule's answer and passes its outcome on.
     fn commit<T>(&self, rule: impl FnOnce(&State) -> (T, Change)) -> Result<T> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let (outcome, change) = rule(&state);
+        if let Some(Watch(watch)) = &self.watch {
+            watch(&change);
+        }
         state.apply(change);
         Ok(outcome)
     }
@@ -81,7 +103,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn unreserve(&self, holder: &HolderId) -> Result<()> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.holders.get(holder).is_some_and(|h| h.work.is_none()) {
             state.holders.remove(holder);
         }
@@ -89,7 +111,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn holders(&self) -> Result<Vec<Holder>> {
-        Ok(lock(&self.0).holders.values().cloned().collect())
+        Ok(lock(&self.state).holders.values().cloned().collect())
     }
 
     async fn record_intent(&self, intent: &Intent) -> Result<IntentOutcome> {
@@ -148,7 +170,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
-        Ok(lock(&self.0).segments.get(segment).cloned())
+        Ok(lock(&self.state).segments.get(segment).cloned())
     }
 
     async fn segments_at(&self, job_id: &JobId, index: u32) -> Result<Vec<SegmentRow>> {
@@ -157,17 +179,17 @@ impl Ledger for MemoryLedger {
     }
 
     async fn segments(&self, job_id: &JobId) -> Result<Vec<SegmentRow>> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let rows = state.segments.values().filter(|row| row.segment.job_id == *job_id);
         Ok(rows.cloned().collect())
     }
 
     async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        Ok(lock(&self.0).locations.get(location).cloned())
+        Ok(lock(&self.state).locations.get(location).cloned())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let waiting = |row: &&SegmentRow| {
             row.state == SegmentState::RetryWait
                 && row.next_at <= now
@@ -180,7 +202,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn create_job(&self, job: &Job) -> Result<bool> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let new = !state.jobs.contains_key(&job.job_id);
         if new {
             state.jobs.insert(job.job_id.clone(), job.clone());
@@ -189,11 +211,11 @@ impl Ledger for MemoryLedger {
     }
 
     async fn job(&self, job_id: &JobId) -> Result<Option<Job>> {
-        Ok(lock(&self.0).jobs.get(job_id).cloned())
+        Ok(lock(&self.state).jobs.get(job_id).cloned())
     }
 
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
-        Ok(lock(&self.0).jobs.values().filter(|job| job.status == status).cloned().collect())
+        Ok(lock(&self.state).jobs.values().filter(|job| job.status == status).cloned().collect())
     }
 
     async fn advance(
@@ -208,7 +230,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn completions(&self, job_id: &JobId, total: u32) -> Result<Vec<SegmentCompletion>> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let range = (job_id.clone(), 0)..(job_id.clone(), total);
         let of_total = |c: &&SegmentCompletion| c.total_segments == total;
         Ok(state.completions.range(range).map(|(_, c)| c).filter(of_total).cloned().collect())
