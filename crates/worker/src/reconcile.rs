@@ -148,9 +148,10 @@ impl Pipeline {
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };
-        // While every permit is held, a segment without a row is waiting its turn, not lost.
-        let holders = self.ledger().holders().await?.len();
-        if holders >= self.config.max_in_flight as usize {
+        // While every permit works, a segment without a row is waiting its turn, not lost.
+        let holders = self.ledger().holders().await?;
+        let working = holders.iter().filter(|holder| holder.work.is_some()).count();
+        if working >= self.config.max_in_flight as usize {
             return Ok(());
         }
         let rows = self.ledger().segments(&job.job_id).await?;

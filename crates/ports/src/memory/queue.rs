@@ -41,6 +41,11 @@ impl MemoryQueue {
         state.entries.iter().map(|e| (e.body.clone(), e.attributes.clone())).collect()
     }
 
+    /// Number of messages ever sent to it.
+    pub fn sent(&self) -> u64 {
+        lock(&self.state).sent
+    }
+
     /// Number of messages that are hidden now.
     pub fn hidden(&self) -> usize {
         let now = Instant::now();
