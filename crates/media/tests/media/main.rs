@@ -4,3 +4,4 @@ mod clips;
 mod decoding;
 mod encoding;
 mod probing;
+mod splitting;
