@@ -8,6 +8,7 @@
 //! Times are integer ticks of the stream's time base throughout. This crate knows no pixels
 //! beyond their layout: see `parallax-stereo` for what happens to pictures.
 
+mod assemble;
 mod child;
 mod decode;
 mod encode;
@@ -22,6 +23,7 @@ mod programs;
 mod scan;
 mod split;
 
+pub use assemble::{AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble};
 pub use decode::Decoder;
 pub use encode::{Codec, EncodeSettings, Encoder, Timing};
 pub use error::{Error, Kind, Result};
