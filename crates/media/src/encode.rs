@@ -31,8 +31,10 @@ pub enum Codec {
 pub struct EncodeSettings {
     /// Encoder. Defaults to x264.
     pub codec: Codec,
-    /// Constant quality, 0 (lossless with x264 at 8 bits) to 51. Defaults to 16.
+    /// Constant quality, 0 (best) to 51. Defaults to 16.
     pub crf: u8,
+    /// Every sample is kept; `crf` is ignored. Defaults to off.
+    pub lossless: bool,
     /// Speed preset of x264 and x265. Defaults to `medium`.
     pub preset: String,
     /// Encoder threads. A fixed number, because x264's output depends on it. Defaults to 4.
@@ -48,6 +50,7 @@ impl Default for EncodeSettings {
         Self {
             codec: Codec::X264,
             crf: 16,
+            lossless: false,
             preset: "medium".to_owned(),
             threads: 4,
             sample_aspect: (1, 1),
@@ -288,10 +291,17 @@ fn codec(command: &mut Command, format: &VideoFormat, settings: &EncodeSettings)
         }
         Codec::X265 => {
             // Players of the Apple family want hvc1; `log-level` keeps x265's banner out of errors.
-            let params = format!("pools={}:frame-threads=1:log-level=error", settings.threads);
+            let mut params = format!("pools={}:frame-threads=1:log-level=error", settings.threads);
+            if settings.lossless {
+                params.push_str(":lossless=1");
+            }
             command.args(["-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", &params]);
         }
     }
     command.args(["-pix_fmt", &pixels, "-preset", &settings.preset]);
-    command.arg("-crf").arg(settings.crf.to_string());
+    match (settings.lossless, settings.codec) {
+        (true, Codec::X264) => command.args(["-qp", "0"]),
+        (true, Codec::X265) => command,
+        (false, _) => command.arg("-crf").arg(settings.crf.to_string()),
+    };
 }

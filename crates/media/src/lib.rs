@@ -8,6 +8,7 @@
 //! Times are integer ticks of the stream's time base throughout. This crate knows no pixels
 //! beyond their layout: see `parallax-stereo` for what happens to pictures.
 
+mod assemble;
 mod child;
 mod decode;
 mod encode;
@@ -16,14 +17,19 @@ mod limits;
 mod matroska;
 mod output;
 mod pixels;
+mod plan;
 mod probe;
 mod programs;
 mod scan;
+mod split;
 
+pub use assemble::{AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble};
 pub use decode::Decoder;
 pub use encode::{Codec, EncodeSettings, Encoder, Timing};
 pub use error::{Error, Kind, Result};
 pub use limits::{DEMUXERS, Limits};
+pub use plan::{Plan, Planned, cut_points, plan_segments};
 pub use probe::{Media, Stream, StreamKind, Video, probe};
 pub use programs::{Programs, Tools, Version};
 pub use scan::{Packet, Packets, scan};
+pub use split::{SegmentFile, Split, split};

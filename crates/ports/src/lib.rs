@@ -9,6 +9,7 @@ mod clock;
 pub mod conformance;
 mod error;
 pub mod fault;
+pub mod health;
 mod ids;
 pub mod ledger;
 pub mod memory;

@@ -77,3 +77,31 @@ fn feather(mask: &Plane, radius: f32) -> Plane {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parallax_frame::{Colour, PixelFormat, VideoFormat};
+    use std::sync::Arc;
+
+    #[test]
+    fn holes_are_filled_alone_and_far_samples_are_warped_alone() {
+        let format = Arc::new(VideoFormat {
+            width: 32,
+            height: 16,
+            pixels: PixelFormat::YUV420P,
+            colour: Colour::default(),
+        });
+        let (mut warped, mut filled) = (Frame::zeroed(format.clone(), 5), Frame::zeroed(format, 5));
+        warped.data_mut().fill(50);
+        filled.data_mut().fill(150);
+        let mask = Plane::from_fn(32, 16, |x, _| if (14..18).contains(&x) { 1.0 } else { 0.0 });
+        let out = blend(&warped, &filled, &mask, 4.0).unwrap();
+        let row = &out.plane(0)[..32];
+        assert!(row[..11].iter().chain(&row[21..]).all(|&v| v == 50), "{row:?}");
+        assert!(row[14..18].iter().all(|&v| v == 150), "{row:?}");
+        assert_eq!(row[12], 100);
+        assert_eq!(blend(&warped, &filled, &Plane::filled(32, 16, 0.0), 4.0).unwrap(), warped);
+        assert!(blend(&warped, &filled, &Plane::filled(3, 3, 0.0), 4.0).is_err());
+    }
+}

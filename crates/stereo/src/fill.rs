@@ -135,7 +135,7 @@ fn soften_row(
     mask: &Plane,
     shifts: (u32, u32),
 ) -> Vec<(usize, f32)> {
-    let hole = |x: usize, y: usize| mask.at(x << shifts.0, y << shifts.1) >= 0.5;
+    let hole = |x: usize, y: usize| mask.at(x << shifts.0, y << shifts.1) > 0.5;
     let sample = |i: usize| {
         if wide {
             f32::from(u16::from_le_bytes([plane[2 * i], plane[2 * i + 1]]))
@@ -162,4 +162,55 @@ fn soften_row(
         patch.push((x, sum / count));
     }
     patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(disparity: &[f32]) -> Warp {
+        let plane = Plane::new(disparity.len(), 1, disparity.to_vec());
+        let mut warp = Warp::new(disparity.len(), 1);
+        warp.splat(&plane);
+        warp.fill();
+        warp
+    }
+
+    #[test]
+    fn the_hole_mirrors_the_side_with_the_smaller_disparity() {
+        // A card of disparity 4 over columns 4 to 7 uncovers columns 4 to 7 of the right eye.
+        let mut disparity = [0.0; 16];
+        disparity[4..8].fill(4.0);
+        let warp = filled(&disparity);
+        assert_eq!(warp.source.data()[..4], [4.0, 5.0, 6.0, 7.0]);
+        // The sample next to the edge is skipped: it may be mixed with the card.
+        assert_eq!(warp.source.data()[4..8], [12.0, 11.0, 10.0, 9.0]);
+        assert_eq!(warp.source.data()[8..], [8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
+    }
+
+    #[test]
+    fn borders_are_filled_from_inside() {
+        assert_eq!(filled(&[2.0; 6]).source.data(), [2.0, 3.0, 4.0, 5.0, 4.0, 3.0]);
+        assert_eq!(filled(&[-2.0; 6]).source.data(), [2.0, 1.0, 0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_narrow_background_does_not_reach_into_the_next_foreground() {
+        // Two cards with two columns of wall between them: the hole repeats those two only.
+        let mut disparity = [0.0; 24];
+        disparity[6..10].fill(5.0);
+        disparity[17..22].fill(5.0);
+        let warp = filled(&disparity);
+        for t in 6..10 {
+            let from = warp.source.data()[t];
+            assert!(from == 10.0 || from == 11.0, "column {t} comes from {from}");
+        }
+    }
+
+    #[test]
+    fn reflection_stays_inside() {
+        let seen: Vec<usize> = (0..8).map(|k| reflect(k, 3)).collect();
+        assert_eq!(seen, [0, 1, 2, 1, 0, 1, 2, 1]);
+        assert_eq!(reflect(5, 1), 0);
+    }
 }

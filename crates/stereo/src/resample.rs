@@ -31,20 +31,24 @@ impl Warp {
                 .par_chunks_mut(row_bytes)
                 .zip(frame.plane(index).par_chunks(row_bytes))
                 .enumerate()
-                .for_each_init(Vec::new, |samples, (y, (out, source))| {
+                .for_each_init(Default::default, |scratch, (y, (out, source))| {
+                    let (samples, values): &mut (Vec<f32>, Vec<f32>) = scratch;
                     load(source, wide, samples);
+                    values.clear();
                     let top = self.source.row(y << shifts.1);
                     if shifts == (0, 0) {
-                        store(out, wide, max, top.iter().map(|&s| cubic(samples, s)));
+                        values.extend(top.iter().map(|&s| cubic(samples, s)));
+                        store(out, wide, max, values);
                         return;
                     }
                     let scale = 1.0 / (1 << shifts.0) as f32;
                     let below = ((y << shifts.1) + (1 << shifts.1) - 1).min(height - 1);
                     let bottom = self.source.row(below);
                     let step = 1 << shifts.0;
-                    let values = top.iter().step_by(step).zip(bottom.iter().step_by(step)).map(
-                        |(&a, &b)| 0.5 * (linear(samples, a * scale) + linear(samples, b * scale)),
-                    );
+                    let pairs = top.iter().step_by(step).zip(bottom.iter().step_by(step));
+                    values.extend(pairs.map(|(&a, &b)| {
+                        0.5 * (linear(samples, a * scale) + linear(samples, b * scale))
+                    }));
                     store(out, wide, max, values);
                 });
         }
@@ -66,15 +70,15 @@ fn load(row: &[u8], wide: bool, samples: &mut Vec<f32>) {
     samples.extend([last, last]);
 }
 
-#[inline]
-fn store(row: &mut [u8], wide: bool, max: f32, values: impl Iterator<Item = f32>) {
+fn store(row: &mut [u8], wide: bool, max: f32, values: &[f32]) {
+    // Through i32, which vectorises; the clamp has made it fit.
     if wide {
         for (out, v) in row.chunks_exact_mut(2).zip(values) {
-            out.copy_from_slice(&((v.clamp(0.0, max) + 0.5) as u16).to_le_bytes());
+            out.copy_from_slice(&((v.clamp(0.0, max) + 0.5) as i32 as u16).to_le_bytes());
         }
     } else {
         for (out, v) in row.iter_mut().zip(values) {
-            *out = (v.clamp(0.0, max) + 0.5) as u8;
+            *out = (v.clamp(0.0, max) + 0.5) as i32 as u8;
         }
     }
 }
@@ -82,9 +86,10 @@ fn store(row: &mut [u8], wide: bool, max: f32, values: impl Iterator<Item = f32>
 /// Catmull-Rom through the samples around column `at`; exact at integers.
 #[inline]
 fn cubic(samples: &[f32], at: f32) -> f32 {
-    let i = at as usize;
+    // Columns fit i32, which converts faster than usize.
+    let i = at as i32;
     let f = at - i as f32;
-    let p = &samples[i..i + 4];
+    let p = &samples[i as usize..i as usize + 4];
     let slope = p[2] - p[0];
     let square = 2.0 * p[0] - 5.0 * p[1] + 4.0 * p[2] - p[3];
     let cube = 3.0 * (p[1] - p[2]) + p[3] - p[0];
@@ -93,8 +98,8 @@ fn cubic(samples: &[f32], at: f32) -> f32 {
 
 #[inline]
 fn linear(samples: &[f32], at: f32) -> f32 {
-    let i = at as usize;
-    let p = &samples[i + 1..i + 3];
+    let i = at as i32;
+    let p = &samples[i as usize + 1..i as usize + 3];
     p[0] + (p[1] - p[0]) * (at - i as f32)
 }
 

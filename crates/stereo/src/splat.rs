@@ -130,62 +130,71 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn splat(mut self, disparity: &[f32]) {
+        let width = disparity.len();
         self.near.fill(UNCLAIMED);
         self.mask.fill(0.0);
-        let width = disparity.len();
         let limit = width as f32;
-        let read = |x: usize| {
-            let d = disparity[x];
-            if d.is_nan() { 0.0 } else { d.clamp(-limit, limit) }
-        };
-        // How sample `x` hangs together with the one before it.
+        let read = |d: f32| if d.is_nan() { 0.0 } else { d.clamp(-limit, limit) };
+        // How the current sample hangs together with the one before it.
         let mut torn_before = false;
         let mut joined_before = false;
-        let mut d = read(0);
+        let mut d = read(disparity[0]);
         let mut at = -d;
-        for x in 0..width {
-            let last = x + 1 == width;
-            let next_d = if last { d } else { read(x + 1) };
-            let next_at = (x + 1) as f32 - next_d;
+        // First right-eye column that the surface has not reached yet.
+        let mut reached = 0;
+        for (x, &next_d) in disparity.iter().enumerate().skip(1) {
+            let next_d = read(next_d);
+            let next_at = x as f32 - next_d;
             let stretch = next_at - at;
-            let joined = !last && stretch > 0.0 && stretch < TEAR;
-            let torn = !last && stretch >= TEAR;
-            if joined {
-                self.segment(x, at, next_at, d, next_d);
+            let joined = stretch > 0.0 && stretch < TEAR;
+            let torn = stretch >= TEAR;
+            // A sample torn on both sides lies on a blurred depth edge, belongs to neither surface
+            // and would float in the hole.
+            if !(joined_before && joined || torn_before && torn) {
+                self.ends(x - 1, at, d, joined_before, joined);
             }
-            // A sample torn on both sides lies on a blurred depth edge, belongs to neither
-            // surface and would float in the hole.
-            let inside = joined_before && joined;
-            let floating = torn_before && torn;
-            if !inside && !floating {
-                self.ends(x, at, d, joined_before, joined);
+            if joined {
+                if !joined_before {
+                    reached = ceil(at.max(0.0));
+                }
+                reached = self.segment(x - 1, (at, next_at), (d, next_d), reached);
             }
             (torn_before, joined_before) = (torn, joined);
             (d, at) = (next_d, next_at);
         }
+        self.ends(width - 1, at, d, joined_before, false);
         for coverage in self.mask.iter_mut() {
             *coverage = 1.0 - coverage.min(1.0);
         }
     }
 
-    /// Claims every right-eye sample between two neighbours of one surface.
+    /// Claims every right-eye sample between two neighbours of one surface, from column `reached`
+    /// on, and returns the first column beyond.
     #[inline]
-    fn segment(&mut self, x: usize, from: f32, to: f32, d_from: f32, d_to: f32) {
-        if to < 0.0 || from > (self.near.len() - 1) as f32 {
-            return;
+    fn segment(
+        &mut self,
+        x: usize,
+        (from, to): (f32, f32),
+        (d_from, d_to): (f32, f32),
+        reached: usize,
+    ) -> usize {
+        let width = self.near.len();
+        if to < reached as f32 {
+            return reached;
         }
-        let start = ceil(from.max(0.0));
-        let end = (to as usize).min(self.near.len() - 1);
+        // Positions are at most twice the width, so i32 holds them; it converts faster.
+        let end = (to as i32 as usize + 1).min(width);
         let scale = 1.0 / (to - from);
-        for t in start..=end {
-            let along = ((t as f32 - from) * scale).min(1.0);
+        for t in reached..end {
+            let along = ((t as i32 as f32 - from) * scale).min(1.0);
             let d = d_from + (d_to - d_from) * along;
             self.mask[t] = 1.0;
             if d > self.near[t] {
                 self.near[t] = d;
-                self.source[t] = x as f32 + along;
+                self.source[t] = x as i32 as f32 + along;
             }
         }
+        end.max(reached)
     }
 
     /// Lets a surface's end samples cover, bilinearly, the fraction of a pixel beyond them; at half
