@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, Mode, Notification, ObjectKey, Record, parse_notification};
+use parallax_ports::health::Beat;
 use parallax_ports::ledger::Advance;
 use parallax_ports::{Kind, MediaError, Message};
 use tokio_util::sync::CancellationToken;
@@ -16,17 +17,19 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Pipeline};
+use crate::{Inbox, Pipeline, Role};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.chunking.clone();
     let mut backoff = Backoff::new();
+    let beat = pipeline.beat(Role::Chunking);
     while !stop.soft.is_cancelled() {
+        beat.tick();
         match pipeline.receive(&inbox, 1, &stop).await {
             Ok(messages) => {
                 backoff.reset();
                 for message in messages {
-                    pipeline.source_message(&inbox, &message, &stop).await;
+                    pipeline.source_message(&inbox, &message, &beat, &stop).await;
                 }
             }
             Err(error) => {
@@ -38,14 +41,14 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 }
 
 impl Pipeline {
-    async fn source_message(&self, inbox: &Inbox, message: &Message, stop: &Stop) {
+    async fn source_message(&self, inbox: &Inbox, message: &Message, beat: &Beat, stop: &Stop) {
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
             Ok(Notification::Records(records)) => {
                 let mut all = Outcome::Done;
                 for record in records {
-                    let one = self.source_record(inbox, message, record, stop).await;
+                    let one = self.source_record(inbox, message, record, beat, stop).await;
                     all = all.and(one);
                 }
                 all
@@ -59,6 +62,7 @@ impl Pipeline {
         inbox: &Inbox,
         message: &Message,
         record: Record,
+        beat: &Beat,
         stop: &Stop,
     ) -> Outcome {
         let event = match record {
@@ -86,7 +90,7 @@ impl Pipeline {
             biased;
             done = &mut work => done,
             // No lease to lose: two who cut the same source write the same segments.
-            () = self.keep(self.config.visibility, hidden, || async { Ok(true) }) => work.await,
+            () = self.keep(self.config.visibility, hidden, Some(beat), || async { Ok(true) }) => work.await,
         };
         match done {
             Ok(outcome) => outcome,

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::future::join;
+use parallax_ports::health::Beat;
 use parallax_ports::ledger::{Ended, Fence};
 use parallax_ports::{Message, Queue, Result};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -27,20 +28,24 @@ impl Pipeline {
             let until = self.now() + lease;
             self.ledger().renew(fence, until).await.map(|ended| ended == Ended::Yes)
         };
-        self.keep(lease, hidden, renew).await;
+        self.keep(lease, hidden, None, renew).await;
     }
 
-    /// Calls `renew` at a third of `lease`, hiding the message alongside, until it answers false or
+    /// Calls `renew` at a third of `lease`, hiding the message and ticking the beat alongside, until it answers false or
     /// the lease has run out unanswered.
     pub(crate) async fn keep<F: Future<Output = Result<bool>>>(
         &self,
         lease: Duration,
         hidden: Option<Hidden<'_>>,
+        beat: Option<&Beat>,
         renew: impl Fn() -> F,
     ) {
         let mut kept_at = Instant::now();
         loop {
             sleep(self.jittered(lease / 3)).await;
+            if let Some(beat) = beat {
+                beat.tick();
+            }
             let asked_at = Instant::now();
             let round = async {
                 let hide = async {

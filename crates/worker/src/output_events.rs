@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Pipeline};
+use crate::{Inbox, Pipeline, Role};
 
 /// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
 /// be on its way into the ledger. After that the sweep finds it, or it is not ours.
@@ -22,7 +22,9 @@ const EARLY_DELIVERIES: u32 = 3;
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
     let mut backoff = Backoff::new();
+    let beat = pipeline.beat(Role::OutputEvents);
     while !stop.soft.is_cancelled() {
+        beat.tick();
         match pipeline.receive(&inbox, 10, &stop).await {
             Ok(messages) => {
                 backoff.reset();

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::Timestamp;
+use parallax_ports::health::{Beat, Beats};
 use parallax_ports::{
     Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
 };
 
-use crate::{Config, ConfigError, Inbox};
+use crate::retry::Backoff;
+use crate::{Config, ConfigError, Inbox, Role};
 
 /// The world as the loops see it.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Ports {
     pub assembler: Arc<dyn Assembler>,
     /// Numbers.
     pub metrics: Arc<dyn MetricsSink>,
+    /// Where each loop gives signs of life.
+    pub beats: Beats,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Nonces and jitter.
@@ -64,6 +68,17 @@ impl Pipeline {
 
     pub(crate) fn reassembly_queue(&self) -> &dyn Queue {
         &*self.ports.reassembly.queue
+    }
+
+    /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
+    /// the longest wait after an error.
+    pub(crate) fn beat(&self, role: Role) -> Beat {
+        let round = match role {
+            Role::Reconcile => self.config.sweep * 2,
+            _ => self.config.poll_wait,
+        };
+        let round = round.max(Backoff::LONGEST).max(self.config.visibility / 3);
+        self.ports.beats.register(role.as_str(), round * 3)
     }
 
     /// A time between half of `time` and all of it, so that replicas do not march in step.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parallax_job::{JobId, JobStatus, ReassemblyMessage};
+use parallax_ports::health::Beat;
 use parallax_ports::ledger::Lock;
 use parallax_ports::{Kind, MediaError, Message, Result};
 use tracing::{Instrument, info, info_span, warn};
@@ -11,12 +12,14 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Pipeline};
+use crate::{Inbox, Pipeline, Role};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.reassembly.clone();
     let mut backoff = Backoff::new();
+    let beat = pipeline.beat(Role::Reassembly);
     while !stop.soft.is_cancelled() {
+        beat.tick();
         match pipeline.receive(&inbox, 1, &stop).await {
             Ok(messages) => {
                 backoff.reset();
@@ -25,7 +28,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
                         Err(error) => Outcome::Poison { why: error.to_string() },
                         Ok(ReassemblyMessage { job_id }) => {
                             let span = info_span!("reassembly", %job_id);
-                            let work = pipeline.reassemble(&inbox, &message, &job_id, &stop);
+                            let work = pipeline.reassemble(&inbox, &message, &job_id, &beat, &stop);
                             match work.instrument(span).await {
                                 Ok(outcome) => outcome,
                                 Err(error) => pipeline.try_later(&error),
@@ -49,6 +52,7 @@ impl Pipeline {
         inbox: &Inbox,
         message: &Message,
         job_id: &JobId,
+        beat: &Beat,
         stop: &Stop,
     ) -> Result<Outcome> {
         let nonce = self.ports.ids.next();
@@ -77,7 +81,7 @@ impl Pipeline {
         let done = tokio::select! {
             biased;
             done = &mut work => done,
-            () = self.keep(self.config.reassembly_lease, hidden, renew) => {
+            () = self.keep(self.config.reassembly_lease, hidden, Some(beat), renew) => {
                 warn!("reassembly lease lost");
                 cancel.cancel();
                 let _ = tokio::time::timeout(self.config.reassembly_lease / 10, work).await;

@@ -15,14 +15,16 @@ use tokio::time::sleep;
 use tracing::{Instrument, info_span, warn};
 
 use crate::supervise::Stop;
-use crate::{Mutant, Pipeline, metrics};
+use crate::{Mutant, Pipeline, Role, metrics};
 
 /// Retries looked at in one sweep.
 const DUE_AT_ONCE: usize = 100;
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::default();
+    let beat = pipeline.beat(Role::Reconcile);
     while !stop.soft.is_cancelled() {
+        beat.tick();
         tokio::select! {
             biased;
             () = stop.soft.cancelled() => break,

@@ -43,7 +43,7 @@ pub(crate) struct Backoff(Duration);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(500);
-    const LONGEST: Duration = Duration::from_secs(60);
+    pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
     pub(crate) fn new() -> Self {
         Self(Self::FIRST)

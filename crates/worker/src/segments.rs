@@ -17,7 +17,7 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::{Stop, reap};
-use crate::{Inbox, Pipeline};
+use crate::{Inbox, Pipeline, Role};
 
 /// How long to wait for a permit when every one is held elsewhere.
 const FULL_WAIT: Duration = Duration::from_secs(1);
@@ -27,7 +27,9 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
     let mut permit: Option<HolderId> = None;
+    let beat = pipeline.beat(Role::Segments);
     while !stop.soft.is_cancelled() {
+        beat.tick();
         reap(&mut tasks);
         let holder = permit.take().unwrap_or_else(|| HolderId(pipeline.ports.ids.next()));
         match pipeline.reserve(&holder).await {
@@ -69,6 +71,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
         }
     }
+    beat.finish();
     if let Some(permit) = permit {
         pipeline.unreserve(&permit).await;
     }

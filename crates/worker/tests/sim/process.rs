@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_ports::fault::{Faults, Faulty, Rates};
+use parallax_ports::health::Beats;
 use parallax_ports::{Ids, NoMetrics, Queue};
 use parallax_worker::{Config, Inbox, Pipeline, Ports, Roles, Stop, run};
 use rand::rngs::StdRng;
@@ -117,6 +118,7 @@ fn ports(world: &World, faults: &Arc<Faults>, seed: u64) -> Ports {
         chunker: studio.clone(),
         assembler: studio,
         metrics: Arc::new(NoMetrics),
+        beats: Beats::default(),
         clock: world.clock.clone(),
         ids: Arc::new(Ids::seeded(seed)),
     }
