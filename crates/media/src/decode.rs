@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::process::ChildStdout;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -23,6 +24,10 @@ use crate::programs::{Tools, file_url};
 const PIPE_BYTES: i32 = 1 << 20;
 /// Buffers kept for reuse.
 const SPARE_BUFFERS: usize = 4;
+
+/// What decoders say when they paint over damage. ffmpeg's own mark of such frames is lost in a
+/// race when several threads decode, so that `-xerror` alone sees only some of them.
+const CONCEALED: [&str; 2] = ["error while decoding", "concealing"];
 
 /// A line that ffmpeg wrote beside the pictures.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub struct Decoder {
     child: Option<Child>,
     stdout: ChildStdout,
     notes: Receiver<Note>,
+    concealed: Arc<AtomicBool>,
     media: Media,
     expected: Option<u64>,
     decoded: u64,
@@ -83,10 +89,17 @@ impl Decoder {
         command.args(["-f", "framecrc", "-flush_packets", "1", "pipe:2"]);
 
         let (send, notes) = channel();
+        let concealed = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&concealed);
         let mut child = Child::spawn(&mut command, cancel, None, move |line| {
-            let Some(note) = parse(line) else { return line.starts_with('#') };
-            let _ = send.send(note);
-            true
+            if let Some(note) = parse(line) {
+                let _ = send.send(note);
+                return true;
+            }
+            if CONCEALED.iter().any(|sign| line.contains(sign)) {
+                seen.store(true, Ordering::SeqCst);
+            }
+            line.starts_with('#')
         })?;
         child.stdin = None;
         let Some(stdout) = child.stdout.take() else {
@@ -95,7 +108,16 @@ impl Decoder {
         // Only for speed: a smaller pipe works too.
         let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         let media = media.clone();
-        Ok(Self { child: Some(child), stdout, notes, media, expected, decoded: 0, spare: vec![] })
+        Ok(Self {
+            child: Some(child),
+            stdout,
+            notes,
+            concealed,
+            media,
+            expected,
+            decoded: 0,
+            spare: Vec::new(),
+        })
     }
 
     /// Format of every frame.
@@ -163,7 +185,8 @@ impl Decoder {
         ended.check(&doing, Kind::Input)?;
         let more = self.notes.try_iter().filter(|note| matches!(note, Note::Time(_))).count();
         let short = self.expected.is_some_and(|expected| expected != self.decoded);
-        if torn || more > 0 || short || self.decoded == 0 {
+        let damaged = torn || self.concealed.load(Ordering::SeqCst);
+        if damaged || more > 0 || short || self.decoded == 0 {
             return Err(ended.failure(&doing, Kind::Input));
         }
         Ok(())

@@ -62,8 +62,8 @@ pub async fn all(terms: Terms, make: impl AsyncFn() -> Replicas) {
 }
 
 /// The next message, waited for; everything that the suite does after a send may take a while.
-async fn next(queue: &dyn Queue, visibility: Duration) -> Message {
-    let found = timeout(Duration::from_secs(30), async {
+async fn next(t: Terms, queue: &dyn Queue, visibility: Duration) -> Message {
+    let found = timeout(Duration::from_secs(30) + t.tick * 10, async {
         loop {
             let wait = Duration::from_secs(1);
             if let Some(message) = queue.receive(1, wait, visibility).await.unwrap().pop() {
@@ -80,7 +80,7 @@ async fn nothing(queue: &dyn Queue, why: &str) {
 }
 
 /// Bodies are text, and text is not touched.
-pub async fn bodies_arrive_as_they_were_sent(_: Terms, queue: Arc<dyn Queue>) {
+pub async fn bodies_arrive_as_they_were_sent(t: Terms, queue: Arc<dyn Queue>) {
     let large = "x".repeat(200 * 1024);
     let bodies = [
         "plain",
@@ -91,7 +91,7 @@ pub async fn bodies_arrive_as_they_were_sent(_: Terms, queue: Arc<dyn Queue>) {
     ];
     for body in bodies {
         queue.send(body, &[("reason", "it's \"odd\" 漢"), ("receive_count", "3")]).await.unwrap();
-        let message = next(&*queue, LONG).await;
+        let message = next(t, &*queue, LONG).await;
         assert_eq!(message.body, body);
         assert_eq!(message.receive_count, 1, "first delivery");
         assert!(!message.id.is_empty());
@@ -102,26 +102,26 @@ pub async fn bodies_arrive_as_they_were_sent(_: Terms, queue: Arc<dyn Queue>) {
 /// Hidden, then delivered again under the same id and another receipt.
 pub async fn a_hidden_message_comes_again_with_another_receipt(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("once", &[]).await.unwrap();
-    let first = next(&*queue, t.tick * 2).await;
+    let first = next(t, &*queue, t.tick * 2).await;
     let received = Instant::now();
     nothing(&*queue, "a received message is hidden").await;
     sleep(t.tick).await;
     nothing(&*queue, "a received message is hidden until its timeout").await;
-    let second = next(&*queue, t.tick).await;
+    let second = next(t, &*queue, t.tick).await;
     let hidden = received.elapsed();
     // A little tolerance: a wall clock in whole milliseconds rounds down.
     assert!(hidden + Duration::from_millis(5) >= t.tick * 2 - t.tick / 3, "hidden for {hidden:?}");
     assert_eq!((&second.id, &second.body), (&first.id, &first.body));
     assert_ne!(second.receipt, first.receipt, "each delivery has its receipt");
     assert_eq!(second.receive_count, 2);
-    assert_eq!(next(&*queue, LONG).await.receive_count, 3);
+    assert_eq!(next(t, &*queue, LONG).await.receive_count, 3);
 }
 
 /// Deleting is final and can be repeated.
 pub async fn a_deleted_message_stays_away(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("gone", &[]).await.unwrap();
     queue.send("kept", &[]).await.unwrap();
-    let (a, b) = (next(&*queue, t.tick).await, next(&*queue, t.tick).await);
+    let (a, b) = (next(t, &*queue, t.tick).await, next(t, &*queue, t.tick).await);
     assert_ne!(a.id, b.id, "messages have ids of their own");
     assert_ne!(a.receipt, b.receipt);
     let gone = if a.body == "gone" { a } else { b };
@@ -129,16 +129,16 @@ pub async fn a_deleted_message_stays_away(t: Terms, queue: Arc<dyn Queue>) {
     queue.delete(&gone.receipt).await.unwrap();
     queue.change_visibility(&gone.receipt, NOW).await.unwrap();
     sleep(t.tick).await;
-    assert_eq!(next(&*queue, LONG).await.body, "kept");
+    assert_eq!(next(t, &*queue, LONG).await.body, "kept");
     nothing(&*queue, "a deleted message does not come back").await;
 }
 
 /// The receipt of an earlier delivery is accepted and does nothing.
 pub async fn a_stale_receipt_changes_nothing(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("fought over", &[]).await.unwrap();
-    let stale = next(&*queue, t.tick).await;
+    let stale = next(t, &*queue, t.tick).await;
     sleep(t.tick).await;
-    let current = next(&*queue, LONG).await;
+    let current = next(t, &*queue, LONG).await;
     queue.change_visibility(&stale.receipt, NOW).await.unwrap();
     if t.stale_is_inert {
         nothing(&*queue, "a stale receipt does not make a message visible").await;
@@ -148,7 +148,7 @@ pub async fn a_stale_receipt_changes_nothing(t: Terms, queue: Arc<dyn Queue>) {
         return;
     }
     queue.change_visibility(&current.receipt, NOW).await.unwrap();
-    let again = next(&*queue, LONG).await;
+    let again = next(t, &*queue, LONG).await;
     assert_eq!(again.id, current.id, "a stale receipt does not delete");
     queue.change_visibility(&stale.receipt, NOW).await.unwrap();
     queue.change_visibility(&current.receipt, NOW).await.unwrap();
@@ -161,7 +161,7 @@ pub async fn a_stale_receipt_changes_nothing(t: Terms, queue: Arc<dyn Queue>) {
 /// A receipt is stale once the message was delivered again, not once its timeout has passed.
 pub async fn a_late_receipt_still_deletes(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("slow", &[]).await.unwrap();
-    let message = next(&*queue, t.tick).await;
+    let message = next(t, &*queue, t.tick).await;
     sleep(t.tick + t.tick / 2).await;
     queue.delete(&message.receipt).await.unwrap();
     nothing(&*queue, "deleted after its timeout").await;
@@ -170,20 +170,20 @@ pub async fn a_late_receipt_still_deletes(t: Terms, queue: Arc<dyn Queue>) {
 /// Giving a message back makes it visible now.
 pub async fn zero_visibility_delivers_at_once(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("back", &[]).await.unwrap();
-    let first = next(&*queue, LONG).await;
+    let first = next(t, &*queue, LONG).await;
     queue.change_visibility(&first.receipt, NOW).await.unwrap();
-    let second = timeout(t.tick + t.wakes_within, next(&*queue, LONG)).await.expect("at once");
+    let second = timeout(t.tick + t.wakes_within, next(t, &*queue, LONG)).await.expect("at once");
     assert_eq!((second.id, second.receive_count), (first.id, 2));
 }
 
 /// A heartbeat keeps a message hidden past its first timeout.
 pub async fn extended_visibility_hides_for_longer(t: Terms, queue: Arc<dyn Queue>) {
     queue.send("busy", &[]).await.unwrap();
-    let message = next(&*queue, t.tick).await;
+    let message = next(t, &*queue, t.tick).await;
     queue.change_visibility(&message.receipt, t.tick * 3).await.unwrap();
     sleep(t.tick * 2).await;
     nothing(&*queue, "an extended message is hidden").await;
-    let again = next(&*queue, LONG).await;
+    let again = next(t, &*queue, LONG).await;
     assert_eq!(again.receive_count, 2);
 }
 
