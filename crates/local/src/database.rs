@@ -9,7 +9,7 @@
 //! and a power cut loses the latest commits, in order, never the consistency. That is enough for
 //! everything whose effects are in the same file or found again by looking at objects. It is not
 //! enough where work was handed to another machine: such a record is written with
-//! [`Sync::Full`], which syncs it and everything before it.
+//! [`Durability::Synced`], which syncs it and everything before it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,20 +30,27 @@ const STATEMENTS: usize = 64;
 
 /// How far a commit has to get before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sync {
+pub(crate) enum Durability {
     /// Ordered after everything before it.
     Ordered,
     /// On the disk, with everything before it.
-    Full,
+    Synced,
 }
 
 /// An open database.
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    connection: Arc<Mutex<Connection>>,
+    open: Arc<Mutex<Open>>,
     /// Told of every change of visibility, so that waiting receivers look again.
     pub(crate) changed: Notify,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// What the connection is set to.
+    durability: Durability,
 }
 
 impl Database {
@@ -57,8 +64,9 @@ impl Database {
         let path = path.into();
         let of_thread = path.clone();
         let opened = spawn_blocking(move || connect(&of_thread)).await;
-        let connection = Arc::new(Mutex::new(opened.map_err(|error| died(&path, error))??));
-        Ok(Arc::new(Self { path, connection, changed: Notify::new() }))
+        let connection = opened.map_err(|error| died(&path, error))??;
+        let open = Open { connection, durability: Durability::Ordered };
+        Ok(Arc::new(Self { path, open: Arc::new(Mutex::new(open)), changed: Notify::new() }))
     }
 
     /// The file.
@@ -71,47 +79,42 @@ impl Database {
         &self,
         task: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(move |connection| task(connection)).await
+        self.run(move |open| task(&open.connection)).await
     }
 
     /// Runs `task` in a transaction that has the write lock from its start.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        sync: Sync,
+        durability: Durability,
         task: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(move |connection| {
-            if sync == Sync::Full {
-                connection.pragma_update(None, "synchronous", "FULL")?;
+        self.run(move |open| {
+            if open.durability != durability {
+                let level = match durability {
+                    Durability::Ordered => "NORMAL",
+                    Durability::Synced => "FULL",
+                };
+                open.connection.pragma_update(None, "synchronous", level)?;
+                open.durability = durability;
             }
-            let done = transact(connection, task);
-            if sync == Sync::Full {
-                connection.pragma_update(None, "synchronous", "NORMAL")?;
-            }
-            done
+            let begin = TransactionBehavior::Immediate;
+            let transaction = open.connection.transaction_with_behavior(begin)?;
+            let done = task(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
         })
         .await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        task: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        task: impl FnOnce(&mut Open) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut connection = self.connection.clone().lock_owned().await;
-        let answer = spawn_blocking(move || task(&mut connection)).await;
+        let mut open = self.open.clone().lock_owned().await;
+        let answer = spawn_blocking(move || task(&mut open)).await;
         let answer = answer.map_err(|error| died(&self.path, error))?;
         answer.map_err(|error| sqlite(&self.path, error))
     }
-}
-
-fn transact<T>(
-    connection: &mut Connection,
-    task: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = task(&transaction)?;
-    transaction.commit()?;
-    Ok(done)
 }
 
 /// The call's thread panicked, or the runtime is going down: its transaction was rolled back.
@@ -167,5 +170,64 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
             Err(error) => return Err(error),
             Ok(_) => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SqliteQueue, is_disk_full};
+    use parallax_ports::{Queue, SystemClock};
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::open(folder.path().join("parallax.db")).await.unwrap();
+        let limit = async |pages: i64| {
+            db.read(move |c| c.pragma_update(None, "max_page_count", pages)).await.unwrap();
+        };
+        limit(40).await;
+        let queue = SqliteQueue::new(db.clone(), "work", Arc::new(SystemClock));
+        let body = "x".repeat(10_000);
+        let mut sent = 0;
+        let error = loop {
+            match queue.send(&body, &[]).await {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), Kind::Unavailable, "{}", error.chain());
+        assert!(is_disk_full(&error) && error.to_string().contains("parallax.db"));
+        assert!(sent > 3);
+        assert_eq!(queue.depth().await.unwrap().visible, sent);
+        limit(1000).await;
+        queue.send(&body, &[]).await.unwrap();
+        assert_eq!(queue.depth().await.unwrap().visible, sent + 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_leaves_or_panics_takes_nobody_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::open(folder.path().join("parallax.db")).await.unwrap();
+        let queue = SqliteQueue::new(db.clone(), "work", Arc::new(SystemClock));
+        let slow = db.read(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(())
+        });
+        let (_, left) = tokio::join!(
+            tokio::time::timeout(Duration::from_millis(10), slow),
+            tokio::time::timeout(Duration::from_millis(20), queue.send("left", &[])),
+        );
+        assert!(left.is_err());
+        let died = db
+            .write::<()>(Durability::Synced, |tx| {
+                tx.execute("DELETE FROM messages", [])?;
+                panic!("on purpose")
+            })
+            .await;
+        assert_eq!(died.unwrap_err().kind(), Kind::Internal);
+        queue.send("stayed", &[]).await.unwrap();
+        let bodies: Vec<_> = queue.peek(9).await.unwrap().into_iter().map(|e| e.body).collect();
+        assert_eq!(bodies, ["stayed"], "who left before its turn has done nothing");
     }
 }

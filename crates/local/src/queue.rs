@@ -15,7 +15,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Database;
-use crate::database::Sync;
+use crate::database::Durability;
 
 /// The most messages that one call takes, as in SQS.
 const BATCH: usize = 10;
@@ -95,7 +95,7 @@ impl SqliteQueue {
     /// As every call.
     pub async fn release_all(&self) -> Result<usize> {
         let (name, now) = (self.name.clone(), self.clock.now());
-        let released = self.db.write(Sync::Ordered, move |tx| {
+        let released = self.db.write(Durability::Ordered, move |tx| {
             tx.prepare_cached(
                 "UPDATE messages SET visible_at = ?2 WHERE queue = ?1 AND visible_at > ?2",
             )?
@@ -168,7 +168,7 @@ impl SqliteQueue {
         let now = self.clock.now();
         let until = now + visibility;
         let (name, dead) = (self.name.clone(), self.dead_letter.clone());
-        let taken = self.db.write(Sync::Ordered, move |tx| {
+        let taken = self.db.write(Durability::Ordered, move |tx| {
             let moved = match &dead {
                 Some(dead) => bury(tx, &name, dead, now)?,
                 None => 0,
@@ -207,7 +207,7 @@ impl SqliteQueue {
         let Some((id, count)) = parsed else { return Ok(()) };
         let name = self.name.clone();
         self.db
-            .write(Sync::Ordered, move |tx| match visible_at {
+            .write(Durability::Ordered, move |tx| match visible_at {
                 None => tx
                     .prepare_cached(
                         "DELETE FROM messages
@@ -327,7 +327,9 @@ impl Queue for SqliteQueue {
     async fn send(&self, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
         let (name, now) = (self.name.clone(), self.clock.now());
         let (body, attributes) = (body.to_owned(), json(attributes));
-        self.db.write(Sync::Ordered, move |tx| add(tx, &name, &body, &attributes, now)).await?;
+        self.db
+            .write(Durability::Ordered, move |tx| add(tx, &name, &body, &attributes, now))
+            .await?;
         self.db.changed.notify_waiters();
         Ok(())
     }

@@ -15,7 +15,7 @@ use parallax_ports::ledger::{
 use parallax_ports::{Custody, Ledger, Locations, Result};
 
 use crate::Database;
-use crate::database::Sync;
+use crate::database::Durability;
 use rows::Rows;
 
 pub use recover::Recovered;
@@ -34,11 +34,11 @@ impl SqliteLedger {
 
     async fn commit<T: Send + 'static>(
         &self,
-        sync: Sync,
+        durability: Durability,
         rule: impl FnOnce(&Rows<'_>) -> rusqlite::Result<(T, Change)> + Send + 'static,
     ) -> Result<T> {
         self.db
-            .write(sync, move |tx| {
+            .write(durability, move |tx| {
                 let rows = Rows(tx);
                 let (outcome, change) = rule(&rows)?;
                 rows.apply(change)?;
@@ -65,7 +65,7 @@ impl Ledger for SqliteLedger {
         now: Timestamp,
     ) -> Result<Reserve> {
         let holder = holder.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             Ok(rules::reserve(&rows.holders()?, &holder, limit, until, now))
         })
         .await
@@ -73,7 +73,7 @@ impl Ledger for SqliteLedger {
 
     async fn unreserve(&self, holder: &HolderId) -> Result<()> {
         let id = holder.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let free = rows.holder(&id)?.is_some_and(|h| h.work.is_none());
             let remove_holders = if free { vec![id] } else { Vec::new() };
             Ok(((), Change { remove_holders, ..Change::default() }))
@@ -88,12 +88,12 @@ impl Ledger for SqliteLedger {
     async fn record_intent(&self, intent: &Intent) -> Result<IntentOutcome> {
         // What a backend elsewhere may have been told must survive a power cut here. Under the
         // caller's custody the work ends with the caller.
-        let sync = match intent.custody {
-            Custody::Backend => Sync::Full,
-            Custody::Caller => Sync::Ordered,
+        let durability = match intent.custody {
+            Custody::Backend => Durability::Synced,
+            Custody::Caller => Durability::Ordered,
         };
         let intent = intent.clone();
-        self.commit(sync, move |rows| {
+        self.commit(durability, move |rows| {
             let row = rows.segment(&intent.segment)?;
             let holder = rows.holder(&intent.holder)?;
             let job = rows.job(&intent.segment.job_id)?;
@@ -109,7 +109,7 @@ impl Ledger for SqliteLedger {
         deadline: Timestamp,
     ) -> Result<Ended> {
         let (fence, locations) = (fence.clone(), locations.clone());
-        self.commit(Sync::Full, move |rows| {
+        self.commit(Durability::Synced, move |rows| {
             let row = rows.segment(&fence.segment)?;
             Ok(rules::record_invoked(row.as_ref(), &fence, &locations, deadline))
         })
@@ -118,7 +118,7 @@ impl Ledger for SqliteLedger {
 
     async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended> {
         let fence = fence.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             Ok(rules::renew(rows.segment(&fence.segment)?.as_ref(), &fence, deadline))
         })
         .await
@@ -126,7 +126,7 @@ impl Ledger for SqliteLedger {
 
     async fn complete(&self, fence: &Fence, release: bool, now: Timestamp) -> Result<Completed> {
         let fence = fence.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let row = rows.segment(&fence.segment)?;
             let existing = rows.completion(&fence.segment.job_id, fence.segment.index)?;
             Ok(rules::complete(row.as_ref(), existing.as_ref(), &fence, release, now))
@@ -136,7 +136,7 @@ impl Ledger for SqliteLedger {
 
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         let fence = fence.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             Ok(rules::release(rows.segment(&fence.segment)?.as_ref(), &fence))
         })
         .await
@@ -150,7 +150,7 @@ impl Ledger for SqliteLedger {
         count: bool,
     ) -> Result<Ended> {
         let (fence, error) = (fence.clone(), error.clone());
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let row = rows.segment(&fence.segment)?;
             Ok(rules::retry(row.as_ref(), &fence, at, &error, count))
         })
@@ -159,7 +159,7 @@ impl Ledger for SqliteLedger {
 
     async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended> {
         let (fence, error) = (fence.clone(), error.clone());
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let row = rows.segment(&fence.segment)?;
             let job = rows.job(&fence.segment.job_id)?;
             Ok(rules::fail(row.as_ref(), job.as_ref(), &fence, &error, now))
@@ -193,7 +193,7 @@ impl Ledger for SqliteLedger {
 
     async fn create_job(&self, job: &Job) -> Result<bool> {
         let job = job.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             if rows.job(&job.job_id)?.is_some() {
                 return Ok((false, Change::default()));
             }
@@ -220,7 +220,7 @@ impl Ledger for SqliteLedger {
         now: Timestamp,
     ) -> Result<Advance> {
         let (job_id, reason) = (job_id.clone(), reason.map(str::to_owned));
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             Ok(rules::advance(rows.job(&job_id)?.as_ref(), to, total, reason.as_deref(), now))
         })
         .await
@@ -239,7 +239,7 @@ impl Ledger for SqliteLedger {
         now: Timestamp,
     ) -> Result<TriggerOutcome> {
         let (job_id, nonce) = (job_id.clone(), nonce.to_owned());
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let job = rows.job(&job_id)?;
             let row = rows.trigger(&job_id)?;
             let total = job.as_ref().and_then(|job| job.total_segments).unwrap_or(0);
@@ -251,7 +251,7 @@ impl Ledger for SqliteLedger {
 
     async fn triggered(&self, job_id: &JobId, now: Timestamp) -> Result<()> {
         let job_id = job_id.clone();
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let (job, row) = (rows.job(&job_id)?, rows.trigger(&job_id)?);
             Ok(((), rules::triggered(job.as_ref(), row.as_ref(), now)))
         })
@@ -266,7 +266,7 @@ impl Ledger for SqliteLedger {
         now: Timestamp,
     ) -> Result<Lock> {
         let (job_id, nonce) = (job_id.clone(), nonce.to_owned());
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let (job, row) = (rows.job(&job_id)?, rows.trigger(&job_id)?);
             Ok(rules::lock_reassembly(job.as_ref(), row.as_ref(), &nonce, until, now))
         })
@@ -275,7 +275,7 @@ impl Ledger for SqliteLedger {
 
     async fn unlock_reassembly(&self, job_id: &JobId, nonce: &str) -> Result<()> {
         let (job_id, nonce) = (job_id.clone(), nonce.to_owned());
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             Ok(((), rules::unlock_reassembly(rows.trigger(&job_id)?.as_ref(), &nonce)))
         })
         .await

@@ -7,7 +7,7 @@ use parallax_ports::{Custody, Error, Kind, Result};
 
 use super::SqliteLedger;
 use crate::StateDir;
-use crate::database::Sync;
+use crate::database::Durability;
 
 /// What [`SqliteLedger::recover_sole_owner`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl SqliteLedger {
             return Err(Error::new(Kind::Rejected, text));
         }
         let why = AttemptError::new("interrupted", "the process that ran the attempt has ended");
-        self.commit(Sync::Ordered, move |rows| {
+        self.commit(Durability::Ordered, move |rows| {
             let before = rows.holders()?;
             let mut segments = 0;
             for row in rows.open_segments()? {
