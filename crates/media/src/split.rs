@@ -91,7 +91,7 @@ fn copy(
         plan.segments.iter().skip(1).map(|s| s.first_packet.to_string()).collect();
     if cuts.is_empty() {
         // Without a list the muxer would cut every two seconds.
-        cuts.push(i32::MAX.to_string());
+        cuts.push((i32::MAX - 1).to_string());
     }
     command.args(["-segment_frames", &cuts.join(","), "-segment_format", "mp4"]);
     let timescale = video.time_base.den;

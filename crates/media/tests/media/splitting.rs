@@ -53,7 +53,7 @@ fn an_open_group_of_pictures_is_never_cut() {
     let marked = packets.packets.iter().filter(|packet| packet.key).count();
     assert!(marked > 2, "the clip has {marked} keyframes");
     assert!(cut_points(&packets).len() < marked, "no open group to test with");
-    split_exactly(&bench, &clip, "yuv420p");
+    assert_eq!(split_exactly(&bench, &clip, "yuv420p").recoded, None);
 }
 
 #[test]
@@ -65,6 +65,14 @@ fn a_variable_rate_survives() {
                    -video_track_timescale 90000 -pix_fmt yuv420p";
     let clip = bench.make("vfr.mp4", &[source], options);
     assert_eq!(split_exactly(&bench, &clip, "yuv420p").recoded, None);
+}
+
+#[test]
+fn a_stream_with_one_keyframe_is_one_copied_segment() {
+    let bench = Bench::new();
+    let clip = bench.make("long.ts", &[PICTURES], "-c:v libx264 -bf 2 -g 250 -pix_fmt yuv420p");
+    let split = split_exactly(&bench, &clip, "yuv420p");
+    assert_eq!((split.recoded, split.segments.len()), (None, 1));
 }
 
 #[test]
@@ -86,6 +94,7 @@ fn frames_that_an_edit_list_hides_stay_hidden() {
     assert!(command.status().unwrap().success());
     let shown = bench.scan(&bench.probe(&path)).shown();
     let split = split_exactly(&bench, &path, "yuv420p");
+    assert_eq!(split.recoded, None);
     assert_eq!(split.segments.iter().map(|s| s.frames).sum::<u64>(), shown);
 }
 
