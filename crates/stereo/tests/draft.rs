@@ -3,7 +3,9 @@
 #[allow(dead_code)]
 mod scene;
 
-use parallax_frame::{Chroma, Frame, FrameRate};
+use std::sync::Arc;
+
+use parallax_frame::{Chroma, Frame, FrameRate, VideoFormat};
 use parallax_stereo::{
     Clip, DepthEstimator, DraftDepth, ENGINE_NAMES, Error, Geometry, Plane, Run, engine,
 };
@@ -59,6 +61,46 @@ fn what_moves_faster_past_the_camera_is_nearer() {
     let near_card = mean(last, [165, 75, 205, 105]);
     assert!(card > wall + 0.1, "card {card}, wall {wall}");
     assert!(near_card > card, "near card {near_card}, card {card}");
+}
+
+#[test]
+fn turning_the_camera_brings_nothing_forward() {
+    // A plain floor with one slanted line: block motion alone brings the line forward by half of
+    // the whole range, because an edge fits anywhere along itself.
+    let scene = Scene { width: 320, height: 180, layers: Vec::new() };
+    let panned = |t: i64| {
+        let mut frame = Scene::cards().frame(Chroma::Yuv420, 8, 0.0, t);
+        let wide = Arc::new(VideoFormat {
+            width: scene.width as u32,
+            height: scene.height as u32,
+            ..(**frame.format()).clone()
+        });
+        frame = Frame::zeroed(wide, t);
+        frame.data_mut().fill(128);
+        let luma = Plane::from_fn(320, 180, |x, y| {
+            let x = x as f32 + 3.0 * t as f32;
+            let line = (x - 1.6 * (180.0 - y as f32) - 80.0).abs() < 4.0;
+            let wall = 40.0 * (x * 0.37).sin() * (y as f32 * 0.31 + x * 0.05).cos();
+            if y < 60 {
+                120.0 + wall
+            } else if line {
+                60.0
+            } else {
+                160.0
+            }
+        });
+        frame.set_plane_f32(0, luma.data());
+        frame
+    };
+    let depths = depths((0..16).map(panned));
+    let (first, last) = (&depths[0].1, &depths[15].1);
+    for y in (0..180).step_by(12) {
+        for x in (0..320).step_by(20) {
+            let area = [x, y, x + 20, y + 12];
+            let forward = mean(last, area) - mean(first, area);
+            assert!(forward.abs() < 0.1, "{forward} at {x},{y}");
+        }
+    }
 }
 
 #[test]

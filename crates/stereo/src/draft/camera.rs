@@ -30,7 +30,7 @@ impl Camera {
             for (index, block) in flow.blocks.iter().enumerate() {
                 let (column, row) = (index % flow.columns, index / flow.columns);
                 let basis = basis(flow, column, row);
-                let mut weight = prior(flow, column, row) * f64::from(block.texture.min(0.05));
+                let mut weight = prior(flow, column, row) * f64::from(block.corner.min(0.05));
                 if round > 0 {
                     let (ex, ey) = camera.offset(basis);
                     let (rx, ry) = (f64::from(block.dx) - ex, f64::from(block.dy) - ey);
@@ -57,11 +57,10 @@ impl Camera {
         (dot(&self.x), dot(&self.y))
     }
 
-    /// How far block `index` departs from the camera's motion, in working samples.
-    pub(super) fn residual(&self, flow: &Flow, index: usize) -> (f32, f32) {
-        let (ex, ey) = self.offset(basis(flow, index % flow.columns, index / flow.columns));
-        let block = &flow.blocks[index];
-        (block.dx - ex as f32, block.dy - ey as f32)
+    /// The offset that the camera's motion gives block `index`, in working samples.
+    pub(super) fn expected(&self, flow: &Flow, index: usize) -> (f32, f32) {
+        let (x, y) = self.offset(basis(flow, index % flow.columns, index / flow.columns));
+        (x as f32, y as f32)
     }
 }
 

@@ -8,12 +8,17 @@ use rayon::prelude::*;
 
 use crate::Plane;
 use crate::draft::camera::{Camera, centre};
-use crate::draft::flow::Flow;
+use crate::draft::flow::{Flow, Pyramid};
 
 /// Departure from the camera's motion, in working samples per frame: noise below, certain above.
 /// Lower for drift, the departure averaged over time, in which noise cancels.
 const RESIDUAL: (f32, f32) = (0.3, 0.9);
 const DRIFT: (f32, f32) = (0.12, 0.4);
+/// How much worse the camera's motion must explain a block than its own, in block texture, before
+/// the difference counts.
+const OWN: (f32, f32) = (0.03, 0.15);
+/// Working samples from the border within which a moving camera makes matches meaningless.
+const BORDER: f32 = 3.0;
 /// Block texture at which motion is half believed.
 const TEXTURE: f32 = 0.012;
 /// Level that things too fast to follow tend to, and the share of it that survives each frame.
@@ -59,15 +64,26 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn of(flow: &Flow, width: usize, height: usize) -> Self {
+    pub(super) fn of(current: &Pyramid, previous: &Pyramid, flow: &Flow) -> Self {
+        let (width, height) = current.size();
         let camera = Camera::fit(flow);
         let mut blocks = vec![[0.0f32; 6]; flow.blocks.len()];
         for (index, out) in blocks.iter_mut().enumerate() {
             let block = &flow.blocks[index];
-            let (rx, ry) = camera.residual(flow, index);
+            // A block without texture along its edge fits in many places. If the camera's motion
+            // explains it about as well as its own, it has none of its own.
+            let (ex, ey) = camera.expected(flow, index);
+            let excess = flow.error_at(current, previous, index, (ex, ey)) - block.error;
+            let own = step(OWN.0, OWN.1, excess / (block.texture + 0.01));
+            let (rx, ry) = (own * (block.dx - ex), own * (block.dy - ey));
             let trust = 1.0 - step(0.5, 1.2, block.error / (0.012 + 0.7 * block.texture));
             let texture = block.texture / (block.texture + TEXTURE);
-            *out = [block.dx, block.dy, trust, rx, ry, texture * texture];
+            // What the camera has just brought into the frame cannot be found, and means nothing.
+            let (x, y) = (centre(index % flow.columns) + ex, centre(index / flow.columns) + ey);
+            let inside = |at: f32, size: usize| (BORDER..=size as f32 - 1.0 - BORDER).contains(&at);
+            let entered = ex.abs() + ey.abs() > 0.1 && !(inside(x, width) && inside(y, height));
+            let confidence = if entered { 0.0 } else { texture * texture };
+            *out = [ex + rx, ey + ry, trust, rx, ry, confidence];
         }
         let mut planes = [0, 1, 2, 3, 4, 5].map(|_| Plane::filled(width, height, 0.0));
         let tap = |i: usize, count: usize| {

@@ -57,6 +57,11 @@ impl Padded {
 }
 
 impl Pyramid {
+    /// Columns and rows of the working picture.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.levels[0].width, self.levels[0].height)
+    }
+
     pub(super) fn of(plane: &Plane) -> Self {
         let mut levels = vec![Padded::of(plane)];
         let mut current = halve(plane);
@@ -87,6 +92,9 @@ pub(super) struct Motion {
     pub(super) error: f32,
     /// Mean absolute luma gradient of the block: without any, the offset means nothing.
     pub(super) texture: f32,
+    /// Luma gradient along the block's weakest direction: without any, the offset is known across
+    /// an edge only.
+    pub(super) corner: f32,
 }
 
 /// Motion of every block, row-major; block `(i, j)` is centred on sample `(4i + 2, 4j + 2)`.
@@ -99,13 +107,15 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn between(current: &Pyramid, previous: &Pyramid) -> Self {
+        let coarsest = LEVELS - 1;
+        let dominant = dominant(&current.levels[coarsest], &previous.levels[coarsest]);
         let mut flow: Option<Flow> = None;
         for level in (0..LEVELS).rev() {
             let (a, b) = (&current.levels[level], &previous.levels[level]);
             let (columns, rows) = (a.width.div_ceil(STRIDE), a.height.div_ceil(STRIDE));
             let coarse = flow.take();
             let search = |index: usize| match &coarse {
-                None => full_search(a, b, index % columns, index / columns),
+                None => full_search(a, b, index % columns, index / columns, dominant),
                 Some(coarse) => refine(a, b, index % columns, index / columns, coarse, level == 0),
             };
             let blocks = (0..columns * rows).into_par_iter().with_min_len(64).map(search).collect();
@@ -122,6 +132,39 @@ impl Flow {
 
     pub(super) fn at(&self, column: usize, row: usize) -> Motion {
         self.blocks[row.min(self.rows - 1) * self.columns + column.min(self.columns - 1)]
+    }
+
+    /// Mean absolute difference of block `index` when it is taken from the fractional offset
+    /// `(dx, dy)` instead; infinite beyond the margin.
+    pub(super) fn error_at(
+        &self,
+        current: &Pyramid,
+        previous: &Pyramid,
+        index: usize,
+        (dx, dy): (f32, f32),
+    ) -> f32 {
+        let (a, b) = (&current.levels[0], &previous.levels[0]);
+        let (x, y) = corner(index % self.columns, index / self.columns);
+        let (left, top) = (dx.floor(), dy.floor());
+        let (fx, fy) = (dx - left, dy - top);
+        let (bx, by) = (x + left as i32, y + top as i32);
+        let margin = MARGIN as i32;
+        let inside = |p: i32, size: usize| p >= -margin && p < size as i32 + margin - 1;
+        if !inside(bx, b.width) || !inside(by, b.height) {
+            return f32::INFINITY;
+        }
+        let mut sum = 0.0;
+        for k in 0..BLOCK as i32 {
+            let here = a.eight(x, y + k);
+            let (p, q) = (b.eight(bx, by + k), b.eight(bx + 1, by + k));
+            let (r, s) = (b.eight(bx, by + k + 1), b.eight(bx + 1, by + k + 1));
+            for i in 0..BLOCK {
+                let upper = p[i] + (q[i] - p[i]) * fx;
+                let lower = r[i] + (s[i] - r[i]) * fx;
+                sum += (here[i] - upper - (lower - upper) * fy).abs();
+            }
+        }
+        sum / (BLOCK * BLOCK) as f32
     }
 
     /// Replaces offsets that stand alone among their neighbours.
@@ -172,31 +215,62 @@ fn difference(a: &Padded, b: &Padded, (x, y): (i32, i32), (dx, dy): (i32, i32)) 
     sums.iter().sum::<f32>() / (BLOCK * BLOCK) as f32
 }
 
-fn texture(a: &Padded, (x, y): (i32, i32)) -> f32 {
-    let mut sum = 0.0;
+/// Mean absolute gradient, and the gradient left in its weakest direction (root of the structure
+/// tensor's smaller eigenvalue).
+fn texture(a: &Padded, (x, y): (i32, i32)) -> (f32, f32) {
+    let (mut sum, mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0, 0.0);
     for k in 0..BLOCK as i32 - 1 {
         let (p, q) = (a.eight(x, y + k), a.eight(x, y + k + 1));
         for i in 0..BLOCK - 1 {
-            sum += (p[i + 1] - p[i]).abs() + (q[i] - p[i]).abs();
+            let (gx, gy) = (p[i + 1] - p[i], q[i] - p[i]);
+            sum += gx.abs() + gy.abs();
+            xx += gx * gx;
+            xy += gx * gy;
+            yy += gy * gy;
         }
     }
-    sum / (2 * (BLOCK - 1) * (BLOCK - 1)) as f32
+    let count = ((BLOCK - 1) * (BLOCK - 1)) as f32;
+    let weakest = 0.5 * (xx + yy - ((xx - yy) * (xx - yy) + 4.0 * xy * xy).sqrt());
+    (sum / (2.0 * count), (weakest.max(0.0) / count).sqrt())
 }
 
-fn full_search(a: &Padded, b: &Padded, column: usize, row: usize) -> Motion {
+/// The offset that serves the whole picture best. Single blocks depart from it only for a reason,
+/// so that an edge without texture, which fits anywhere along itself, moves with its surroundings.
+fn dominant(a: &Padded, b: &Padded) -> (i32, i32) {
+    let (columns, rows) = (a.width.div_ceil(STRIDE), a.height.div_ceil(STRIDE));
+    let side = 2 * COARSE_RADIUS + 1;
+    let total = |k: i32| {
+        let offset = (k % side - COARSE_RADIUS, k / side - COARSE_RADIUS);
+        let mut sum = 0.0;
+        for row in (0..rows).step_by(2) {
+            for column in (row / 2 % 2..columns).step_by(2) {
+                sum += difference(a, b, corner(column, row), offset);
+            }
+        }
+        // Still, unless something speaks for motion.
+        let still = if offset == (0, 0) { 0.98 } else { 1.0 };
+        (sum * still, offset)
+    };
+    let totals: Vec<_> = (0..side * side).into_par_iter().map(total).collect();
+    let best = totals.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or((0, 0), |(_, offset)| offset)
+}
+
+fn full_search(a: &Padded, b: &Padded, column: usize, row: usize, dominant: (i32, i32)) -> Motion {
     let at = corner(column, row);
-    let mut best = (f32::INFINITY, (0, 0));
+    let mut best = (f32::INFINITY, dominant);
     for dy in -COARSE_RADIUS..=COARSE_RADIUS {
         for dx in -COARSE_RADIUS..=COARSE_RADIUS {
-            let far = ((dx * dx + dy * dy) as f32).sqrt();
-            let cost = difference(a, b, at, (dx, dy)) + RIGIDITY * far;
+            let (ex, ey) = (dx - dominant.0, dy - dominant.1);
+            let cost =
+                difference(a, b, at, (dx, dy)) + RIGIDITY * ((ex * ex + ey * ey) as f32).sqrt();
             if cost < best.0 {
                 best = (cost, (dx, dy));
             }
         }
     }
     let (dx, dy) = best.1;
-    Motion { dx: dx as f32, dy: dy as f32, error: best.0, texture: 0.0 }
+    Motion { dx: dx as f32, dy: dy as f32, error: best.0, ..Motion::default() }
 }
 
 fn refine(a: &Padded, b: &Padded, column: usize, row: usize, coarse: &Flow, last: bool) -> Motion {
@@ -234,15 +308,17 @@ fn refine(a: &Padded, b: &Padded, column: usize, row: usize, coarse: &Flow, last
     }
     let (dx, dy) = best.1;
     if !last {
-        return Motion { dx: dx as f32, dy: dy as f32, error: 0.0, texture: 0.0 };
+        return Motion { dx: dx as f32, dy: dy as f32, ..Motion::default() };
     }
     let error = difference(a, b, at, (dx, dy));
+    let (texture, corner) = texture(a, at);
     let d = |ox: i32, oy: i32| difference(a, b, at, (dx + ox, dy + oy));
     Motion {
         dx: dx as f32 + vertex(d(-1, 0), error, d(1, 0)),
         dy: dy as f32 + vertex(d(0, -1), error, d(0, 1)),
         error,
-        texture: texture(a, at),
+        texture,
+        corner,
     }
 }
 

@@ -53,7 +53,8 @@ impl Track {
         let mut evidence = Evidence::none(width, height);
         for pair in opening.windows(2).rev() {
             let flow = Flow::between(&pair[0].pyramid, &pair[1].pyramid);
-            evidence = Reading::of(&flow, width, height).update(&evidence, seconds);
+            evidence =
+                Reading::of(&pair[0].pyramid, &pair[1].pyramid, &flow).update(&evidence, seconds);
         }
         let depth = target(&evidence, &first);
         Some(Self { look: first, evidence, depth })
@@ -69,8 +70,7 @@ impl Track {
 
     /// Moves on to the next frame of the shot.
     pub(super) fn advance(&mut self, look: Look, flow: &Flow, seconds: f32) {
-        let (width, height) = (self.depth.width(), self.depth.height());
-        let reading = Reading::of(flow, width, height);
+        let reading = Reading::of(&look.pyramid, &self.look.pyramid, flow);
         self.evidence = reading.update(&self.evidence, seconds);
         let target = target(&self.evidence, &look);
         let follow = 1.0 - (-seconds / DEPTH_SECONDS).exp();
