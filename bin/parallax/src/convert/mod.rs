@@ -78,7 +78,7 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
     reporter.started(request, embedded.done_frames(request).await?);
 
     let stop = Stop::default();
-    let ledger = embedded.ledger.clone();
+    let ledger = embedded.local.ledger.clone();
     let worker = {
         let (pipeline, stop) = (embedded.pipeline.clone(), stop.clone());
         tokio::spawn(async move { parallax_worker::run(pipeline, &Roles::all(), stop).await })

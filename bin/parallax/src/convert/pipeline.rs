@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parallax_conversion::{ChunkSettings, EngineBackend, MediaAssembler, MediaChunker, Workplace};
-use parallax_job::{Buckets, JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
-use parallax_local::{Database, LocalObjects, SqliteLedger, SqliteQueue, Transfer};
+use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
+use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{probe, scan};
 use parallax_ports::health::Beats;
 use parallax_ports::ledger::{Job, SegmentState};
@@ -24,11 +24,8 @@ use super::state::State;
 /// One job's queues, ledger, objects and loops.
 #[derive(Debug)]
 pub(crate) struct Embedded {
-    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) local: Deployment,
     pub(crate) pipeline: Arc<Pipeline>,
-    objects: Arc<LocalObjects>,
-    chunking: Arc<SqliteQueue>,
-    buckets: Buckets,
     job_id: JobId,
 }
 
@@ -41,29 +38,12 @@ impl Embedded {
         alarm: &Alarm,
     ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let db = Database::open(state.dir.database()).await?;
-        let queue = |name: &str| Arc::new(SqliteQueue::new(db.clone(), name, clock.clone()));
-        let names = ["chunking", "segments", "output-events", "reassembly", "dead-letters"];
-        let [chunking, segments, output_events, reassembly, dead] = names.map(queue);
-        let routes: Vec<(String, Arc<dyn Queue>)> = vec![
-            ("input/segments/".into(), segments.clone()),
-            ("output/jobs/".into(), output_events.clone()),
-        ];
-        let objects = LocalObjects::open(state.dir.objects(), clock.clone(), routes)?
-            .with_transfer(Transfer::Link);
-        objects.sweep_partial(Duration::ZERO).await?;
-        let buckets =
-            Buckets { input: objects.bucket("input")?, output: objects.bucket("output")? };
-        let objects = Arc::new(objects);
-        let ledger = Arc::new(SqliteLedger::new(db));
-        ledger.recover_sole_owner(&state.dir, clock.now()).await?;
-        for queue in [&chunking, &segments, &output_events, &reassembly] {
-            queue.release_all().await?;
-        }
+        let local = Deployment::open(&state.dir, "input", "output", clock.clone()).await?;
+        local.recover(&state.dir).await?;
         let workplace = Workplace {
             tools: request.tools.clone(),
-            objects: objects.clone(),
-            buckets: buckets.clone(),
+            objects: local.objects.clone(),
+            buckets: local.buckets.clone(),
             scratch: state.scratch()?,
         };
         let side_by_side = match request.layout {
@@ -84,15 +64,15 @@ impl Embedded {
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
             name,
             queue: queue.clone(),
-            dead_letters: Some(dead.clone()),
+            dead_letters: Some(local.dead_letters.clone()),
         };
         let ports = Ports {
-            ledger: ledger.clone(),
-            objects: objects.clone(),
-            segments: inbox("segments", &segments),
-            output_events: inbox("output-events", &output_events),
-            chunking: inbox("chunking", &chunking),
-            reassembly: inbox("reassembly", &reassembly),
+            ledger: local.ledger.clone(),
+            objects: local.objects.clone(),
+            segments: inbox("segments", &local.segments),
+            output_events: inbox("output-events", &local.output_events),
+            chunking: inbox("chunking", &local.chunking),
+            reassembly: inbox("reassembly", &local.reassembly),
             backend: Arc::new(Alarmed(backend, alarm.clone())),
             chunker: Arc::new(Alarmed(
                 MediaChunker::new(workplace.clone(), settings),
@@ -110,43 +90,45 @@ impl Embedded {
             sweep: Duration::from_secs(1),
             unattended: Duration::from_secs(3),
             drain: Duration::from_secs(10),
-            ..Config::embedded(buckets.clone())
+            ..Config::embedded(local.buckets.clone())
         };
         let pipeline = Arc::new(Pipeline::new(ports, config)?);
         let job_id = state.job_id.clone();
-        Ok(Self { ledger, pipeline, objects, chunking, buckets, job_id })
+        Ok(Self { local, pipeline, job_id })
     }
 
     /// Puts the source in its place and asks for it to be cut, unless that was done before.
     pub(crate) async fn begin(&self, request: &Request) -> Result<()> {
         let job = Job::new(self.job_id.clone(), request.mode(), SystemClock.now());
-        self.ledger.create_job(&job).await?;
-        let job = self.ledger.job(&self.job_id).await?.context("the job was not recorded")?;
+        self.local.ledger.create_job(&job).await?;
+        let job = self.local.ledger.job(&self.job_id).await?.context("the job was not recorded")?;
         if job.status >= JobStatus::ChunkingComplete {
             return Ok(());
         }
         let key = ObjectKey::Source(self.job_id.clone());
-        let uri = self.buckets.input.uri(&key)?;
-        if self.objects.head(&uri).await?.is_none() {
-            self.objects.upload(&request.input, &uri).await?;
+        let uri = self.local.buckets.input.uri(&key)?;
+        if self.local.objects.head(&uri).await?.is_none() {
+            // Raises the event by itself.
+            self.local.objects.upload(&request.input, &uri).await?;
+            return Ok(());
         }
         let event = ObjectEvent {
-            bucket: self.buckets.input.name().to_owned(),
+            bucket: self.local.buckets.input.name().to_owned(),
             key: key.to_string(),
             size: None,
         };
-        self.chunking.send(&s3_notification(&[event]), &[]).await?;
+        self.local.chunking.send(&s3_notification(&[event]), &[]).await?;
         Ok(())
     }
 
     /// Frames in the segments that an earlier process completed.
     pub(crate) async fn done_frames(&self, request: &Request) -> Result<u64> {
         let mut frames = 0;
-        for row in self.ledger.segments(&self.job_id).await? {
+        for row in self.local.ledger.segments(&self.job_id).await? {
             if row.state != SegmentState::Done {
                 continue;
             }
-            let path = self.objects.path(&row.input)?;
+            let path = self.local.objects.path(&row.input)?;
             let tools = request.tools.clone();
             let count = tokio::task::spawn_blocking(move || {
                 let cancel = CancellationToken::new();
@@ -159,7 +141,7 @@ impl Embedded {
 
     /// The file behind the job's final object.
     pub(crate) fn final_file(&self, job_id: &JobId) -> Result<PathBuf> {
-        let uri = self.buckets.output.uri(&ObjectKey::Final(job_id.clone()))?;
-        Ok(self.objects.path(&uri)?)
+        let uri = self.local.buckets.output.uri(&ObjectKey::Final(job_id.clone()))?;
+        Ok(self.local.objects.path(&uri)?)
     }
 }
