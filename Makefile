@@ -1,0 +1,51 @@
+# make demo    converts a generated clip: the main job, from a clean clone
+# make test    runs every test of the project
+# make lint    formatting, clippy, dependency rules, shell and container files
+# make check   lint and test: what a change must pass
+# make clips CLIPS=DIR   converts every clip of a folder and checks the results
+# make bench   measures against peers in the same run
+
+CARGO ?= cargo
+OUT ?= target/demo
+CLIPS ?=
+
+.PHONY: demo test lint check clips bench setup setup-lint fmt
+
+demo: setup
+	$(CARGO) build --release --locked -p parallax
+	tools/demo-clip $(OUT)/demo.mp4
+	target/release/parallax convert $(OUT)/demo.mp4 --overwrite --restart
+	@echo "play it: $(OUT)/demo_LRF_Full_SBS.mp4"
+
+test: setup
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) nextest run --locked --workspace
+	$(CARGO) test --locked --workspace --doc -q
+
+lint: setup-lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) deny --log-level error check bans licenses sources
+	$(CARGO) hakari generate --diff
+	$(CARGO) hakari manage-deps --dry-run
+	tools/lint-files
+
+check: lint test
+
+clips: setup
+	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
+	$(CARGO) build --release --locked -p parallax
+	tools/check-clips target/release/parallax $(CLIPS)
+
+bench: setup
+	$(CARGO) build --release --locked -p parallax
+	tools/bench
+
+setup:
+	@tools/setup
+
+setup-lint: setup
+	@tools/setup lint
+
+fmt:
+	$(CARGO) fmt --all
