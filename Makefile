@@ -1,4 +1,4 @@
-# make demo    converts a generated clip: the main job, from a clean clone
+# make demo    renders a sample and converts it: the main job, from a clean clone
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
@@ -12,10 +12,14 @@ CLIPS ?=
 .PHONY: demo test lint check clips bench setup setup-lint fmt
 
 demo: setup
-	$(CARGO) build --release --locked -p parallax
-	tools/demo-clip $(OUT)/demo.mp4
-	target/release/parallax convert $(OUT)/demo.mp4 --overwrite --restart
-	@echo "play it: $(OUT)/demo_LRF_Full_SBS.mp4"
+	$(CARGO) build --release --locked -p parallax -p parallax-scene
+	@mkdir -p $(OUT)
+	target/release/parallax-scene $(OUT)/sample.mp4
+	target/release/parallax convert $(OUT)/sample.mp4 --overwrite --restart
+	@echo
+	@echo "The result: $(OUT)/sample_LRF_Full_SBS.mp4"
+	@echo "Watch it in a headset or on a 3D screen (side by side), or cross-eyed in any player;"
+	@echo "for red-cyan glasses: target/release/parallax convert $(OUT)/sample.mp4 --layout anaglyph"
 
 test: setup
 	$(CARGO) build --locked --workspace --bins
