@@ -17,7 +17,7 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 ROUNDS = 2
-REPEATS = 5
+REPEATS = 3
 
 
 def cases():

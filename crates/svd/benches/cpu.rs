@@ -14,7 +14,7 @@ use parallax_svd::ops::{
 };
 use parallax_svd::{clip, unet, vae};
 
-const REPEATS: usize = 5;
+const REPEATS: usize = 3;
 
 /// Small random weights of any name and shape.
 struct Noise;

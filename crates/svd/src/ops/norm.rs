@@ -185,6 +185,10 @@ impl LayerNorm {
                 &Layered { eps: self.eps },
             );
         }
+        if x.dtype() == DType::F64 {
+            // candle's fused kernel knows no f64.
+            return candle_nn::ops::layer_norm_slow(x, &self.weight, &self.bias, self.eps as f32);
+        }
         candle_nn::LayerNorm::new(self.weight.clone(), self.bias.clone(), self.eps).forward(x)
     }
 }

@@ -35,6 +35,11 @@ pub(crate) fn model(name: &str) -> VarBuilder<'static> {
     builder(weights(name))
 }
 
+/// The weights as another type, which takes the bodies that other devices take.
+pub(crate) fn model_as(name: &str, dtype: DType) -> VarBuilder<'static> {
+    VarBuilder::from_tensors(tensors(name), dtype, &Device::Cpu)
+}
+
 #[derive(Deserialize)]
 struct Quiet {
     factor: f64,
