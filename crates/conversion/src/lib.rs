@@ -1,1 +1,20 @@
-//! One segment or one whole file: decode, engine, encode.
+//! From a segment to its stereo result, and the media steps of a job.
+//!
+//! [`convert_segment`] decodes, runs an engine, packs the two views and encodes, at constant
+//! memory for any length. [`MediaChunker`], [`MediaAssembler`] and [`EngineBackend`] put the same
+//! on objects behind the ports. Media work blocks, so it runs on blocking threads and ends when
+//! its token is cancelled or its future dropped.
+
+mod assembler;
+mod backend;
+mod chunker;
+mod convert;
+mod error;
+mod workplace;
+
+pub use assembler::MediaAssembler;
+pub use backend::EngineBackend;
+pub use chunker::{ChunkSettings, MediaChunker};
+pub use convert::{Conversion, Progress, Report, convert_segment};
+pub use error::Error;
+pub use workplace::Workplace;

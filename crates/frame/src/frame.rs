@@ -101,7 +101,11 @@ impl Frame {
         let max = f32::from(self.format.pixels.max_value());
         let wide = self.format.pixels.sample_bytes() == 2;
         let plane = self.plane_mut(index);
-        assert_eq!(plane.len(), values.len() * if wide { 2 } else { 1 }, "samples of plane {index}");
+        assert_eq!(
+            plane.len(),
+            values.len() * if wide { 2 } else { 1 },
+            "samples of plane {index}"
+        );
         if wide {
             for (out, &v) in plane.chunks_exact_mut(2).zip(values) {
                 out.copy_from_slice(&((v.clamp(0.0, max) + 0.5) as u16).to_le_bytes());

@@ -1,1 +1,35 @@
-//! Video in and out through the ffmpeg programs.
+//! Video in and out through the `ffmpeg` and `ffprobe` programs, as child processes.
+//!
+//! A separate process per file keeps parsers of foreign data out of ours: a crash is an error, a
+//! hang has a deadline, and cancellation is a kill. Children open nothing but the named files
+//! (no network, no playlists), see none of our environment and die with the handle that started
+//! them. All calls block; async callers run them on blocking threads.
+//!
+//! Times are integer ticks of the stream's time base throughout. This crate knows no pixels
+//! beyond their layout: see `parallax-stereo` for what happens to pictures.
+
+mod assemble;
+mod child;
+mod decode;
+mod encode;
+mod error;
+mod limits;
+mod matroska;
+mod output;
+mod pixels;
+mod plan;
+mod probe;
+mod programs;
+mod scan;
+mod split;
+
+pub use assemble::{AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble};
+pub use decode::Decoder;
+pub use encode::{Codec, EncodeSettings, Encoder, Timing};
+pub use error::{Error, Kind, Result};
+pub use limits::{DEMUXERS, Limits};
+pub use plan::{Plan, Planned, cut_points, plan_segments};
+pub use probe::{Media, Stream, StreamKind, Video, probe};
+pub use programs::{Programs, Tools, Version};
+pub use scan::{Packet, Packets, scan};
+pub use split::{SegmentFile, Split, split};

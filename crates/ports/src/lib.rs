@@ -1,1 +1,29 @@
-//! The seams of the system: queue, objects, ledger, backend, metrics.
+//! The seams of the system: what the loops need of the world, as small traits.
+//!
+//! A trait's documentation is its contract. Beside every port stand an in-memory implementation
+//! ([`memory`]), a fault-injecting wrapper ([`fault`]) and a suite that every implementation runs
+//! ([`conformance`]). Ports are internal: they are reshaped freely and promise nothing outside.
+
+mod backend;
+mod clock;
+pub mod conformance;
+mod error;
+pub mod fault;
+pub mod health;
+mod ids;
+pub mod ledger;
+pub mod memory;
+mod metrics;
+mod objects;
+mod queue;
+mod studio;
+
+pub use backend::{Custody, InferenceBackend, Invocation, Invoked, Locations};
+pub use clock::{Clock, SystemClock, TokioClock};
+pub use error::{Error, Kind, Result};
+pub use ids::Ids;
+pub use ledger::Ledger;
+pub use metrics::{MetricsSink, NoMetrics};
+pub use objects::{ObjectMeta, ObjectStore};
+pub use queue::{Message, Queue, Receipt};
+pub use studio::{Assembler, Chunker, Cut, MediaError};

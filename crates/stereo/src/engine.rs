@@ -21,13 +21,37 @@ pub struct Geometry {
     /// Range of parallax from the farthest to the nearest depth, in percent of the frame's width;
     /// 0 to 10. (`max_disp` of the reference pipeline is half of this, in pixels.)
     pub disparity_percent: f32,
-    /// The normalised depth (0 farthest, 1 nearest) that appears at the screen's distance.
+    /// The normalised depth (0 farthest, 1 nearest) that appears at the screen's distance;
+    /// 0 to 1.
     pub convergence: f32,
 }
 
 impl Default for Geometry {
     fn default() -> Self {
         Self { disparity_percent: 2.0, convergence: 0.5 }
+    }
+}
+
+impl Geometry {
+    /// # Errors
+    /// `Unsupported` naming the field, what was found and what is allowed.
+    pub fn validate(&self) -> Result<(), Error> {
+        let fields = [
+            ("disparity_percent", self.disparity_percent, 10.0),
+            ("convergence", self.convergence, 1.0),
+        ];
+        for (name, found, max) in fields {
+            if !(0.0..=max).contains(&found) {
+                return Err(Error::Unsupported(format!("{name} {found}: allowed is 0 to {max}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Disparity, in pixels at `width_px`, of normalised `depth`; positive is in front of the
+    /// screen and moves the right-eye sample left.
+    pub fn disparity_px(&self, depth: f32, width_px: f32) -> f32 {
+        (depth - self.convergence) * self.disparity_percent / 100.0 * width_px
     }
 }
 

@@ -1,5 +1,34 @@
 //! Stereo geometry without weights, and the engines that need nothing else.
+//!
+//! A depth plane becomes a right eye in three steps that share one inverse map: [`Warp::splat`]
+//! (forward warp and occlusion mask), [`Warp::fill`] (holes take the background) and
+//! [`Warp::frame`] (resampling of every plane). [`ViewSynthesis`] runs them for a frame;
+//! [`compose`] packs two eyes into one picture. No codec and no model lives here.
 
+mod anaglyph;
+mod blend;
+mod copy;
+mod depth;
+mod draft;
 mod engine;
+mod fill;
+mod layout;
+mod matrix;
+mod pack;
+mod plane;
+mod registry;
+mod resample;
+mod splat;
+mod view;
 
+pub use blend::blend;
+pub use copy::Copy;
+pub use depth::{DepthEstimator, DepthSession};
+pub use draft::{Draft, DraftDepth};
 pub use engine::{Clip, Engine, Error, Geometry, Run, Session, StereoPair};
+pub use layout::{Layout, ParseLayoutError, output_format};
+pub use pack::compose;
+pub use plane::Plane;
+pub use registry::{ENGINE_NAMES, engine};
+pub use splat::{Splat, Warp, splat};
+pub use view::{View, ViewSynthesis};

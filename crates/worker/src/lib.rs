@@ -1,1 +1,31 @@
 //! The loops of the pipeline over its ports.
+//!
+//! Every loop is level-triggered: an event only says "look now", and what is done is decided from
+//! the ledger and the objects. So events may be lost, repeated and reordered, a process may stop
+//! at any await, and replicas may share every queue. `ARCHITECTURE.md` has the state diagram.
+
+mod attempt;
+mod chunking;
+mod config;
+mod inbox;
+mod keeper;
+mod metrics;
+mod mutant;
+mod observe;
+mod outcome;
+mod output_events;
+mod pipeline;
+mod reassembly;
+mod reconcile;
+mod retry;
+mod roles;
+mod segments;
+mod supervise;
+mod trigger;
+
+pub use config::{Config, ConfigError};
+pub use inbox::Inbox;
+pub use mutant::Mutant;
+pub use pipeline::{Pipeline, Ports};
+pub use roles::{Role, RoleError, Roles};
+pub use supervise::{RunError, Stop, run};

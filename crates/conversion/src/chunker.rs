@@ -1,0 +1,121 @@
+//! Cutting a job's source into segment objects.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
+use parallax_media::{SegmentFile, Split, Tools, plan_segments, probe, scan, split};
+use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error as ConversionError;
+use crate::workplace::{Workplace, blocking, unless_cancelled};
+
+/// How sources are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkSettings {
+    /// Least length of a segment but the last. Defaults to 30 s.
+    pub target: Duration,
+    /// Most segments of one job, 1 to 99999; longer sources get longer segments. Defaults to 2000.
+    pub most: u32,
+}
+
+impl Default for ChunkSettings {
+    fn default() -> Self {
+        Self { target: Duration::from_secs(30), most: 2000 }
+    }
+}
+
+/// A [`Chunker`] on real media.
+#[derive(Debug, Clone)]
+pub struct MediaChunker {
+    workplace: Workplace,
+    settings: ChunkSettings,
+}
+
+impl MediaChunker {
+    /// A chunker with `settings`.
+    pub fn new(workplace: Workplace, settings: ChunkSettings) -> Self {
+        Self { workplace, settings }
+    }
+}
+
+#[async_trait]
+impl Chunker for MediaChunker {
+    async fn plan(
+        &self,
+        job_id: &JobId,
+        mode: Mode,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Cut>, MediaError> {
+        let folder = self.workplace.folder()?;
+        let source = folder.path().join("source.mp4");
+        let uri = self.workplace.input(&ObjectKey::Source(job_id.clone()))?;
+        unless_cancelled(cancel, self.workplace.objects.download(&uri, &source)).await?;
+        let (tools, settings) = (self.workplace.tools.clone(), self.settings);
+        // The segments are made here and not in `publish`: only they tell the exact number.
+        let made = blocking(cancel, move |cancel| {
+            let split = cut(&tools, &source, folder.path(), settings, &cancel)?;
+            // From here on only the segments are needed.
+            let _ = std::fs::remove_file(&source);
+            Ok::<_, parallax_media::Error>((folder, split))
+        });
+        let (folder, split) = made.await?.map_err(ConversionError::from)?;
+        let total = u32::try_from(split.segments.len()).unwrap_or(u32::MAX);
+        if total > MAX_SEGMENTS {
+            let what = format!("{total} segments; allowed are {MAX_SEGMENTS}");
+            return Err(MediaError::Input(what));
+        }
+        let workplace = self.workplace.clone();
+        let job_id = job_id.clone();
+        let segments = split.segments;
+        Ok(Box::new(Prepared { workplace, job_id, mode, total, segments, _folder: folder }))
+    }
+}
+
+fn cut(
+    tools: &Tools,
+    source: &Path,
+    folder: &Path,
+    settings: ChunkSettings,
+    cancel: &CancellationToken,
+) -> parallax_media::Result<Split> {
+    let media = probe(tools, source, cancel)?;
+    let packets = scan(tools, &media, cancel)?;
+    let most = settings.most.clamp(1, MAX_SEGMENTS);
+    let plan = plan_segments(&packets, media.video.time_base, settings.target, most);
+    split(tools, &media, &packets, &plan, folder, cancel)
+}
+
+/// Segments on disk, waiting to be published.
+struct Prepared {
+    workplace: Workplace,
+    job_id: JobId,
+    mode: Mode,
+    total: u32,
+    segments: Vec<SegmentFile>,
+    _folder: TempDir,
+}
+
+#[async_trait]
+impl Cut for Prepared {
+    fn total(&self) -> u32 {
+        self.total
+    }
+
+    async fn publish(&self, cancel: &CancellationToken) -> Result<(), MediaError> {
+        let objects = &self.workplace.objects;
+        for (index, file) in (0..self.total).zip(&self.segments) {
+            let segment = Segment::new(self.job_id.clone(), index, self.total, self.mode)
+                .map_err(|e| Error::new(Kind::Rejected, e.to_string()))?;
+            let uri = self.workplace.input(&ObjectKey::Segment(segment))?;
+            let there = unless_cancelled(cancel, objects.head(&uri)).await?;
+            if there.is_none() {
+                unless_cancelled(cancel, objects.upload(&file.path, &uri)).await?;
+            }
+        }
+        Ok(())
+    }
+}

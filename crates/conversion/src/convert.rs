@@ -1,0 +1,239 @@
+//! One clip: decode, engine, pack, encode, each at its own pace over short queues.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use parallax_frame::{Frame, VideoFormat};
+use parallax_media::{Codec, Decoder, EncodeSettings, Encoder, Media, Timing, Tools, probe, scan};
+use parallax_stereo::{
+    Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose, output_format,
+};
+
+use crate::error::Error;
+
+/// Frames or pairs that wait between two steps.
+const QUEUE: usize = 4;
+
+/// What to make of a clip.
+#[derive(Debug, Clone)]
+pub struct Conversion<'a> {
+    /// The source clip.
+    pub input: &'a Path,
+    /// The result (MP4); appears whole or not at all.
+    pub output: &'a Path,
+    /// How the two views share a frame.
+    pub layout: Layout,
+    /// Encoder settings; sample aspect and packing marks follow from source and layout.
+    pub encode: EncodeSettings,
+}
+
+/// How far a conversion is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Frames handed to the encoder.
+    pub frames: u64,
+    /// Frames in the clip.
+    pub total: u64,
+    /// Frames per second since the start.
+    pub fps: f64,
+}
+
+/// What a conversion made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Frames written.
+    pub frames: u64,
+    /// Format of the result.
+    pub format: VideoFormat,
+    /// Wall time.
+    pub elapsed: Duration,
+}
+
+/// What travels to the encoder. Only `End` makes the output a file: a queue that closes without
+/// it had a failure upstream.
+enum Step {
+    Pair(StereoPair),
+    End,
+}
+
+/// Converts one clip. Every output frame has the time of its source frame, in the source's unit;
+/// a clip whose first time is negative is shifted to 0.
+///
+/// # Errors
+/// `Media` for the input and the output, `Engine` for everything in between; see
+/// [`Error::is_permanent`] and [`Error::is_cancelled`].
+pub fn convert_segment(
+    tools: &Tools,
+    conversion: &Conversion<'_>,
+    engine: &dyn Engine,
+    run: &Run,
+    progress: &dyn Fn(Progress),
+) -> Result<Report, Error> {
+    let started = Instant::now();
+    // Cancelled when one step fails, so that the others stop too.
+    let cancel = run.cancel.child_token();
+    let _stop_children = cancel.clone().drop_guard();
+    let media = probe(tools, conversion.input, &cancel)?;
+    let total = scan(tools, &media, &cancel)?.shown();
+    let decoder = Decoder::open(tools, &media, Some(total), &cancel)?;
+
+    let clip = Clip { format: Arc::clone(&media.video.format), rate: media.video.rate };
+    let run = Run { cancel: cancel.clone(), ..run.clone() };
+    let (format, aspect) = output_format(conversion.layout, &media.video.format);
+    let settings = settings(conversion, &media, aspect);
+    let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
+    let output_format = Arc::new(format);
+    let encoder =
+        Encoder::create(tools, conversion.output, &output_format, timing, &settings, &cancel)?;
+
+    let written = AtomicU64::new(0);
+    let report_progress = || {
+        let frames = written.load(Ordering::Relaxed);
+        let fps = frames as f64 / started.elapsed().as_secs_f64().max(1e-6);
+        progress(Progress { frames, total, fps });
+    };
+    let (frame_sender, frames) = sync_channel(QUEUE);
+    let (pair_sender, pairs) = sync_channel(QUEUE);
+    let (engine_result, encoder_result) = std::thread::scope(|scope| {
+        scope.spawn(move || decode(decoder, &frame_sender));
+        let stop = cancel.clone();
+        let (layout, written) = (conversion.layout, &written);
+        let encoding = scope.spawn(move || {
+            let result = encode(encoder, layout, &pairs, written);
+            if result.is_err() {
+                stop.cancel();
+            }
+            result
+        });
+        let result = infer(engine, &clip, &run, frames, &pair_sender, &report_progress);
+        if result.is_err() {
+            cancel.cancel();
+        }
+        drop(pair_sender);
+        let crashed = || Err(StereoError::Failed("the encoding thread crashed".into()).into());
+        (result, encoding.join().unwrap_or_else(|_| crashed()))
+    });
+    // The cause, not the cancellation that it set off in the other step.
+    let frames = match (engine_result, encoder_result) {
+        (Ok(()), encoder_result) => encoder_result?,
+        (Err(engine), Err(encoder)) if engine.is_cancelled() => return Err(encoder),
+        (Err(engine), _) => return Err(engine),
+    };
+    report_progress();
+    let format = VideoFormat::clone(&output_format);
+    Ok(Report { frames, format, elapsed: started.elapsed() })
+}
+
+fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> EncodeSettings {
+    let mut settings = conversion.encode.clone();
+    let (num, den) = media.video.sample_aspect;
+    settings.sample_aspect = reduced(num.saturating_mul(aspect.0), den.saturating_mul(aspect.1));
+    settings.side_by_side = conversion.layout != Layout::Anaglyph && settings.codec == Codec::X264;
+    settings
+}
+
+fn reduced(num: u32, den: u32) -> (u32, u32) {
+    let (mut a, mut b) = (num.max(1), den.max(1));
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (num.max(1) / a, den.max(1) / a)
+}
+
+/// Feeds frames until the clip or the receiver ends.
+fn decode(decoder: Decoder, frames: &SyncSender<Result<Frame, parallax_media::Error>>) {
+    let mut shift = None;
+    for frame in decoder {
+        let frame = frame.map(|mut frame| {
+            frame.pts -= *shift.get_or_insert(frame.pts.min(0));
+            frame
+        });
+        if frames.send(frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs the engine and checks that every frame comes back as a pair, in order, at its time.
+fn infer(
+    engine: &dyn Engine,
+    clip: &Clip,
+    run: &Run,
+    frames: Receiver<Result<Frame, parallax_media::Error>>,
+    pairs: &SyncSender<Step>,
+    report_progress: &dyn Fn(),
+) -> Result<(), Error> {
+    let mut session = engine.start(clip, run)?;
+    let mut waiting = VecDeque::new();
+    let forward = |waiting: &mut VecDeque<i64>, ready: Vec<StereoPair>| {
+        for pair in ready {
+            if waiting.pop_front() != Some(pair.left.pts) {
+                let what = format!("{} gave a pair for no frame", engine.name());
+                return Err(Error::Engine(StereoError::Failed(what)));
+            }
+            // The encoder ended early: it knows why.
+            pairs.send(Step::Pair(pair)).map_err(|_| Error::Engine(StereoError::Cancelled))?;
+        }
+        report_progress();
+        Ok(())
+    };
+    for frame in frames {
+        if run.cancel.is_cancelled() {
+            return Err(StereoError::Cancelled.into());
+        }
+        let frame = frame?;
+        waiting.push_back(frame.pts);
+        let ready = session.push(frame)?;
+        forward(&mut waiting, ready)?;
+    }
+    if run.cancel.is_cancelled() {
+        return Err(StereoError::Cancelled.into());
+    }
+    let ready = session.finish()?;
+    forward(&mut waiting, ready)?;
+    if !waiting.is_empty() {
+        let what = format!("{} gave no pair for {} frames", engine.name(), waiting.len());
+        return Err(StereoError::Failed(what).into());
+    }
+    pairs.send(Step::End).map_err(|_| StereoError::Cancelled.into())
+}
+
+/// Packs and encodes; returns the number of frames.
+fn encode(
+    mut encoder: Encoder,
+    layout: Layout,
+    pairs: &Receiver<Step>,
+    written: &AtomicU64,
+) -> Result<u64, Error> {
+    while let Ok(step) = pairs.recv() {
+        match step {
+            Step::Pair(pair) => {
+                let frame = compose(&pair, layout)?;
+                encoder.write(&frame)?;
+                written.store(encoder.frames(), Ordering::Relaxed);
+            }
+            Step::End => {
+                let frames = encoder.frames();
+                encoder.finish()?;
+                return Ok(frames);
+            }
+        }
+    }
+    Err(StereoError::Cancelled.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aspect_ratios_are_reduced() {
+        assert_eq!(reduced(4, 2), (2, 1));
+        assert_eq!(reduced(64, 45), (64, 45));
+        assert_eq!(reduced(0, 3), (1, 3));
+    }
+}

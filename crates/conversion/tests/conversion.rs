@@ -1,0 +1,314 @@
+//! Whole conversions of small generated clips with engines that need no weights.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, not in their helpers
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parallax_conversion::{
+    ChunkSettings, Conversion, EngineBackend, Error, MediaAssembler, MediaChunker, Progress,
+    Report, Workplace, convert_segment,
+};
+use parallax_frame::Frame;
+use parallax_job::{Bucket, Buckets, Mode, ObjectKey, Scheme, Segment};
+use parallax_media::{EncodeSettings, Tools};
+use parallax_ports::memory::MemoryObjects;
+use parallax_ports::{
+    Assembler, Chunker, InferenceBackend, Invocation, Invoked, Kind, MediaError, SystemClock,
+};
+use parallax_stereo::{Clip, Copy, Engine, Error as StereoError, Layout, Run, Session, StereoPair};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const PICTURES: &str = "testsrc2=size=64x48:rate=24000/1001,trim=end_frame=24";
+const TONE: &str = "sine=frequency=440:sample_rate=48000:duration=1";
+const ENCODE: &str = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
+
+fn make(dir: &TempDir, name: &str, inputs: &[&str], options: &str) -> PathBuf {
+    let path = dir.path().join(name);
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-y"]);
+    for input in inputs {
+        command.args(["-f", "lavfi", "-i", input]);
+    }
+    assert!(command.args(options.split_whitespace()).arg(&path).status().unwrap().success());
+    path
+}
+
+/// Samples of the first video stream, after `filter`.
+fn samples(path: &Path, filter: &str) -> Vec<u8> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(path);
+    command.args(["-vf", filter, "-vsync", "passthrough", "-f", "rawvideo", "-"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+fn text(program: &str, before: &[&str], path: &Path, after: &[&str]) -> String {
+    let output = Command::new(program).args(before).arg(path).args(after).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn times(path: &Path) -> Vec<i64> {
+    let show = ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts"];
+    let lines = text("ffprobe", &show, path, &["-of", "csv=p=0"]);
+    lines.split_whitespace().map(|line| line.trim_end_matches(',').parse().unwrap()).collect()
+}
+
+fn lossless() -> EncodeSettings {
+    EncodeSettings { lossless: true, preset: "ultrafast".into(), ..Default::default() }
+}
+
+fn convert(
+    input: &Path,
+    output: &Path,
+    layout: Layout,
+    engine: &dyn Engine,
+    run: &Run,
+) -> Result<Report, Error> {
+    let tools = Tools::find().unwrap();
+    let conversion = Conversion { input, output, layout, encode: lossless() };
+    convert_segment(&tools, &conversion, engine, run, &|_| ())
+}
+
+#[test]
+fn both_eyes_of_the_copy_engine_are_the_source_at_its_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let vfr = "testsrc2=size=64x48:rate=30,trim=end_frame=24,settb=1/90000,\
+               setpts='N*3000+mod(N*N*791,1700)'";
+    let options =
+        format!("{ENCODE} -vsync passthrough -enc_time_base 1:90000 -video_track_timescale 90000");
+    let input = make(&dir, "in.mp4", &[vfr], &options);
+    let output = dir.path().join("out.mp4");
+    let report = convert(&input, &output, Layout::FullSbs, &Copy, &Run::default()).unwrap();
+    assert_eq!((report.frames, report.format.width), (24, 128));
+    let source = samples(&input, "null");
+    assert!(samples(&output, "crop=64:48:0:0") == source);
+    assert!(samples(&output, "crop=64:48:64:0") == source);
+    assert_eq!(times(&output), times(&input));
+}
+
+#[test]
+fn half_width_shows_at_the_sources_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = make(&dir, "in.mp4", &[PICTURES], &format!("{ENCODE} -vf setsar=4/3"));
+    let output = dir.path().join("out.mp4");
+    let report = convert(&input, &output, Layout::HalfSbs, &Copy, &Run::default()).unwrap();
+    assert_eq!((report.format.width, report.format.height), (64, 48));
+    let show = ["-v", "error", "-show_entries", "stream=sample_aspect_ratio", "-of", "csv=p=0"];
+    assert_eq!(text("ffprobe", &show, &output, &[]).trim(), "8:3");
+}
+
+#[test]
+fn odd_sizes_and_anaglyphs_convert() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = "testsrc2=size=65x49:rate=24,trim=end_frame=6,format=yuv444p";
+    let input = make(&dir, "odd.mkv", &[source], "-c:v ffv1 -pix_fmt yuv420p");
+    for layout in Layout::ALL {
+        let output = dir.path().join("out.mp4");
+        let report = convert(&input, &output, layout, &Copy, &Run::default()).unwrap();
+        assert_eq!((report.frames, report.format.width % 2), (6, 0), "{layout}");
+    }
+}
+
+/// Fails, gives too little, or answers late, as told.
+#[derive(Debug)]
+enum Faulty {
+    Fails,
+    Swallows,
+    Lags,
+}
+
+impl Engine for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn start(&self, _clip: &Clip, _run: &Run) -> Result<Box<dyn Session>, StereoError> {
+        let kind = match self {
+            Faulty::Fails => Faulty::Fails,
+            Faulty::Swallows => Faulty::Swallows,
+            Faulty::Lags => Faulty::Lags,
+        };
+        Ok(Box::new(FaultySession { kind, held: Vec::new(), seen: 0 }))
+    }
+}
+
+struct FaultySession {
+    kind: Faulty,
+    held: Vec<StereoPair>,
+    seen: u32,
+}
+
+impl Session for FaultySession {
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, StereoError> {
+        self.seen += 1;
+        let pair = StereoPair { left: frame.clone(), right: frame };
+        match self.kind {
+            Faulty::Fails if self.seen == 5 => Err(StereoError::Failed("out of memory".into())),
+            Faulty::Swallows if self.seen == 5 => Ok(Vec::new()),
+            Faulty::Lags => {
+                self.held.push(pair);
+                Ok(Vec::new())
+            }
+            _ => Ok(vec![pair]),
+        }
+    }
+
+    fn finish(&mut self) -> Result<Vec<StereoPair>, StereoError> {
+        Ok(std::mem::take(&mut self.held))
+    }
+}
+
+#[test]
+fn a_failing_engine_is_told_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = make(&dir, "in.mp4", &[PICTURES], ENCODE);
+    for (engine, says) in [(Faulty::Fails, "out of memory"), (Faulty::Swallows, "for no frame")] {
+        let output = dir.path().join("out.mp4");
+        let error =
+            convert(&input, &output, Layout::FullSbs, &engine, &Run::default()).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!error.is_permanent() && !error.is_cancelled());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn an_engine_may_hold_everything_until_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = make(&dir, "in.mp4", &[PICTURES], ENCODE);
+    let output = dir.path().join("out.mp4");
+    let report = convert(&input, &output, Layout::FullSbs, &Faulty::Lags, &Run::default()).unwrap();
+    assert_eq!(report.frames, 24);
+    assert_eq!(times(&output), times(&input));
+}
+
+#[test]
+fn cancelling_ends_soon_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let input =
+        make(&dir, "in.mp4", &["testsrc2=size=640x360:duration=30"], "-preset ultrafast -g 30");
+    let output = dir.path().join("out.mp4");
+    let run = Run::default();
+    let tools = Tools::find().unwrap();
+    let conversion = Conversion {
+        input: &input,
+        output: &output,
+        layout: Layout::FullSbs,
+        encode: EncodeSettings::default(),
+    };
+    let stopped = std::cell::Cell::new(None);
+    let stop = |progress: Progress| {
+        if progress.frames > 0 && stopped.get().is_none() {
+            run.cancel.cancel();
+            stopped.set(Some(Instant::now()));
+        }
+    };
+    let error = convert_segment(&tools, &conversion, &Copy, &run, &stop).unwrap_err();
+    assert!(error.is_cancelled(), "{error}");
+    assert!(stopped.get().unwrap().elapsed() < Duration::from_secs(5));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_damaged_input_is_permanent_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = make(&dir, "in.mp4", &[PICTURES], "-c:v libx264 -qp 10 -g 6");
+    let mut bytes = std::fs::read(&input).unwrap();
+    let start = bytes.windows(4).position(|four| four == b"mdat").unwrap();
+    bytes[start + 8000..start + 8400].fill(0x55);
+    std::fs::write(&input, bytes).unwrap();
+    let output = dir.path().join("out.mp4");
+    let error = convert(&input, &output, Layout::FullSbs, &Copy, &Run::default()).unwrap_err();
+    assert!(error.is_permanent(), "{error}");
+    assert!(error.to_string().contains("frames decoded"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+fn workplace(dir: &TempDir) -> Workplace {
+    let bucket = |name: &str| Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() };
+    Workplace {
+        tools: Tools::find().unwrap(),
+        objects: Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new())),
+        buckets: Buckets { input: bucket("input"), output: bucket("output") },
+        scratch: dir.path().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_job_goes_through_chunker_backend_and_assembler() {
+    let (media, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = make(&media, "a.mp4", &[PICTURES, TONE], &format!("{ENCODE} -c:a aac"));
+    let workplace = workplace(&scratch);
+    let (objects, buckets) = (workplace.objects.clone(), workplace.buckets.clone());
+    let cancel = CancellationToken::new();
+    let job: parallax_job::JobId = "job".parse().unwrap();
+    let uri = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    objects.upload(&source, &uri).await.unwrap();
+
+    let settings = ChunkSettings { target: Duration::from_millis(250), most: 9 };
+    let chunker = MediaChunker::new(workplace.clone(), settings);
+    let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
+    assert_eq!(cut.total(), 4);
+    cut.publish(&cancel).await.unwrap();
+    // A second publication, after a crash, changes nothing.
+    chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap().publish(&cancel).await.unwrap();
+
+    let seen = Arc::new(AtomicU64::new(0));
+    let most = seen.clone();
+    let backend = EngineBackend::new(workplace.clone(), Arc::new(Copy))
+        .with_output(Layout::FullSbs, lossless())
+        .with_observer(move |_, progress| {
+            most.fetch_max(progress.total, Ordering::SeqCst);
+        });
+    for index in 0..4 {
+        let segment = Segment::new(job.clone(), index, 4, Mode::Sbs).unwrap();
+        let result = ObjectKey::Result { job_id: job.clone(), index };
+        let invocation = Invocation {
+            input: buckets.input.uri(&ObjectKey::Segment(segment.clone())).unwrap(),
+            output: buckets.output.uri(&result).unwrap(),
+            segment,
+            attempt: 1,
+        };
+        assert_eq!(backend.invoke(&invocation, &cancel).await.unwrap(), Invoked::Finished);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 6);
+
+    MediaAssembler::new(workplace.clone()).assemble(&job, 4, &cancel).await.unwrap();
+    let out = media.path().join("final.mp4");
+    let uri = buckets.output.uri(&ObjectKey::Final(job)).unwrap();
+    objects.download(&uri, &out).await.unwrap();
+    assert!(samples(&out, "crop=64:48:64:0") == samples(&source, "null"));
+    assert_eq!(times(&out), times(&source));
+    let sound = |path: &Path| {
+        let copy = ["-map", "0:a", "-c", "copy", "-f", "md5", "-"];
+        text("ffmpeg", &["-v", "error", "-i"], path, &copy)
+    };
+    assert_eq!(sound(&out), sound(&source));
+    drop(cut);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is left behind");
+}
+
+#[tokio::test]
+async fn a_source_that_is_no_video_fails_the_job_and_a_missing_one_does_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let workplace = workplace(&scratch);
+    let job: parallax_job::JobId = "job".parse().unwrap();
+    let chunker = MediaChunker::new(workplace.clone(), ChunkSettings::default());
+    let cancel = CancellationToken::new();
+    let missing = chunker.plan(&job, Mode::Sbs, &cancel).await.err().unwrap();
+    assert!(matches!(&missing, MediaError::Port(error) if error.kind() == Kind::NotFound));
+    let uri = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    workplace.objects.write(&uri, b"#EXTM3U\nhttp://127.0.0.1/\n").await.unwrap();
+    let refused = chunker.plan(&job, Mode::Sbs, &cancel).await.err().unwrap();
+    assert!(matches!(&refused, MediaError::Input(_)), "{refused}");
+    cancel.cancel();
+    let cancelled = chunker.plan(&job, Mode::Sbs, &cancel).await.err().unwrap();
+    assert!(matches!(&cancelled, MediaError::Port(error) if error.kind() == Kind::Cancelled));
+}

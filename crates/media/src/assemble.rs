@@ -1,0 +1,174 @@
+//! Joining segment results into the final file, with everything else that the source holds.
+//!
+//! The results' pictures and the source's sound are copied packet by packet. Each result starts at
+//! the presentation time of its first frame in the source, found by counting frames, so that
+//! rounding does not accumulate and a variable rate stays in step with the sound.
+
+mod join;
+mod streams;
+
+use std::path::{Path, PathBuf};
+
+use parallax_frame::TimeBase;
+use tokio_util::sync::CancellationToken;
+
+use crate::child;
+use crate::error::{Error, Kind, Result, show_path};
+use crate::output::Partial;
+use crate::probe::probe;
+use crate::programs::{Tools, file_url};
+use crate::scan::{Packets, scan};
+use crate::split::seconds;
+
+pub use streams::{Dropped, Kept};
+
+/// What to do with sound that the container cannot hold as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AudioFallback {
+    /// Fail, naming the codec: nothing is lost by accident.
+    #[default]
+    Refuse,
+    /// Encode it as AAC at 320 kbit/s.
+    Aac,
+}
+
+/// How to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AssembleOptions {
+    /// Sound that the container cannot hold.
+    pub audio: AudioFallback,
+}
+
+/// What the final file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembled {
+    /// Frames of video.
+    pub frames: u64,
+    /// Streams of the source that were kept, and how.
+    pub kept: Vec<Kept>,
+    /// Streams of the source that were left out, and why.
+    pub dropped: Vec<Dropped>,
+    /// What a user should know: timing that could not be kept exactly.
+    pub warnings: Vec<String>,
+}
+
+/// Joins `results`, in order, with the sound, subtitles, chapters and tags of the file at
+/// `source`, into `out`: Matroska when its name ends in `.mkv`, else MP4.
+///
+/// # Errors
+/// `Input` when a result is missing frames it promises, results differ in format, or the source's
+/// sound does not fit the container; `Space`; `Io`; `Tool`; `Cancelled`.
+pub fn assemble(
+    tools: &Tools,
+    results: &[PathBuf],
+    source: &Path,
+    out: &Path,
+    options: AssembleOptions,
+    cancel: &CancellationToken,
+) -> Result<Assembled> {
+    if results.is_empty() {
+        return Err(Error::new(Kind::Input, format!("{}: no segments", show_path(out))));
+    }
+    let media = probe(tools, source, cancel)?;
+    let packets = scan(tools, &media, cancel)?;
+    let container = Container::of(out);
+    let selection = streams::select(&media, container, options.audio)?;
+    let parts = join::read(tools, results, cancel)?;
+    let timeline = join::timeline(&media, &packets, &parts);
+
+    let list = join::write_list(&parts, &timeline)?;
+    let partial = Partial::create(out)?;
+    let mut command = tools.ffmpeg();
+    // Our own list names our own links; what they lead to must still be an allowed container.
+    let demuxers = format!("concat,{}", crate::limits::DEMUXERS);
+    command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", &demuxers]);
+    // With -copyts and explicit offsets both inputs keep their distance, whatever start ffmpeg
+    // would give them from the streams that happen to be used.
+    command.args(["-copyts", "-itsoffset", &seconds(timeline.start_us - media.start_us)]);
+    command.args(["-f", "concat", "-safe", "1", "-i"]).arg(file_url(&list.path()));
+    tools.guard(&mut command);
+    // ffmpeg before 6 takes an offset of exactly minus the start as its own choice and replaces it
+    // by one that ignores streams without use here; a microsecond is below every audio tick.
+    let nudge_us = if media.is_mp4() { 0 } else { 1 };
+    command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
+    command.arg(file_url(source));
+    command.args(["-map", "0:v:0", "-c", "copy", "-disposition:v:0", "default"]);
+    selection.arguments(&mut command);
+    command.args(["-map_metadata", "1", "-map_chapters", "1"]);
+    command.args(["-strict", "-2", "-max_muxing_queue_size", "9999"]);
+    container.arguments(&mut command, tools, media.video.time_base);
+    command.arg(file_url(partial.path()));
+    let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
+    ended.check(&format!("assemble {}", show_path(out)), Kind::Input)?;
+
+    let mut warnings = timeline.warnings.clone();
+    let frames = check(tools, &partial, container, &timeline, &mut warnings, cancel)?;
+    partial.finish()?;
+    Ok(Assembled { frames, kept: selection.kept, dropped: selection.dropped, warnings })
+}
+
+/// The containers that the final file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Mp4,
+    Matroska,
+}
+
+impl Container {
+    fn of(out: &Path) -> Self {
+        match out.extension() {
+            Some(name) if name.eq_ignore_ascii_case("mkv") => Container::Matroska,
+            _ => Container::Mp4,
+        }
+    }
+
+    fn arguments(self, command: &mut std::process::Command, tools: &Tools, unit: TimeBase) {
+        match self {
+            Container::Mp4 => {
+                let timescale = unit.den.min(i32::MAX as u32).to_string();
+                command.args(["-f", "mp4", "-movflags", "+faststart"]);
+                command.args(["-video_track_timescale", &timescale]);
+                // A late start is stored in the movie's unit, by default a coarse 1/1000 s.
+                if tools.version.at_least(5, 0) && unit.den >= 1000 && unit.den <= 1_000_000 {
+                    command.args(["-movie_timescale", &timescale]);
+                }
+            }
+            Container::Matroska => {
+                command.args(["-f", "matroska"]);
+            }
+        }
+    }
+}
+
+/// Counts the frames of the finished file and compares their times with the timeline's.
+fn check(
+    tools: &Tools,
+    partial: &Partial,
+    container: Container,
+    timeline: &join::Timeline,
+    warnings: &mut Vec<String>,
+    cancel: &CancellationToken,
+) -> Result<u64> {
+    let media = probe(tools, partial.path(), cancel)?;
+    let packets: Packets = scan(tools, &media, cancel)?;
+    let found = packets.frame_times().unwrap_or_default();
+    if found.len() != timeline.times_us.len() {
+        let (found, expected) = (found.len(), timeline.times_us.len());
+        let what = format!("the joined video has {found} frames; expected are {expected}");
+        return Err(Error::new(Kind::Io, what));
+    }
+    // One microsecond of rounding, and Matroska's own unit of a millisecond.
+    let unit_us = media.video.time_base.seconds(1_000_000) as i64;
+    let tolerance = 1 + if container == Container::Matroska { 1000 } else { unit_us / 2 };
+    let us = |pts: i64| media.video.time_base.rescale(pts, 1_000_000);
+    let first = found.first().copied().unwrap_or(0);
+    let moved = found
+        .iter()
+        .zip(&timeline.times_us)
+        .filter(|(pts, expected)| (us(**pts) - us(first) - **expected).abs() > tolerance)
+        .count();
+    if moved > 0 {
+        warnings.push(format!("{moved} frames are not at their source's time"));
+    }
+    Ok(found.len() as u64)
+}

@@ -1,0 +1,216 @@
+//! Decoding: frames with exact presentation times, or an error; never a silently short clip.
+//!
+//! One ffmpeg writes raw pictures to standard output and, as a second output of the same process,
+//! a `framecrc` line with each picture's time to standard error. Pictures and times come from the
+//! same decoder, so they cannot drift apart, and the two counts must agree at the end.
+
+use std::io::Read;
+use std::process::ChildStdout;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use parallax_frame::{Frame, TimeBase, VideoFormat};
+use tokio_util::sync::CancellationToken;
+
+use crate::child::Child;
+use crate::error::{Error, Kind, Result, show_path};
+use crate::pixels;
+use crate::probe::Media;
+use crate::programs::{Tools, file_url};
+
+/// Pipe buffer asked of the kernel: what an unprivileged process may have by default.
+const PIPE_BYTES: i32 = 1 << 20;
+
+/// What decoders say when they paint over damage. ffmpeg's own mark of such frames is lost in a
+/// race when several threads decode, so that `-xerror` alone sees only some of them.
+const CONCEALED: [&str; 2] = ["error while decoding", "concealing"];
+
+/// A line that ffmpeg wrote beside the pictures.
+#[derive(Debug, PartialEq, Eq)]
+enum Note {
+    /// Unit of the times that follow.
+    Unit(u32, u32),
+    /// Presentation time of the next picture.
+    Time(i64),
+}
+
+/// The frames of a file's main video stream, in presentation order, upright (rotation applied).
+///
+/// Dropping it kills the child.
+#[derive(Debug)]
+pub struct Decoder {
+    child: Option<Child>,
+    stdout: ChildStdout,
+    notes: Receiver<Note>,
+    concealed: Arc<AtomicBool>,
+    media: Media,
+    expected: Option<u64>,
+    decoded: u64,
+}
+
+impl Decoder {
+    /// Starts decoding. `expected` is the number of frames that must come, when it is known
+    /// ([`crate::Packets::shown`]); without it a file that lost its end may pass as a shorter one.
+    ///
+    /// # Errors
+    /// `Tool` when ffmpeg does not start. What is wrong with the file shows on iteration.
+    pub fn open(
+        tools: &Tools,
+        media: &Media,
+        expected: Option<u64>,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let video = &media.video;
+        let format = &video.format;
+        let pixels = pixels::map(&video.pixel_name);
+        let mut command = tools.ffmpeg();
+        // Refuse to go on after an error: ffmpeg would conceal damage and end well.
+        command.arg("-xerror");
+        tools.guard(&mut command);
+        // Without -copyts ffmpeg shifts times by a start that it rounded to microseconds.
+        command.args(["-copyts", "-i"]).arg(file_url(&media.path));
+        let stream = format!("0:{}", video.index);
+        // A stream may change its size on the way; all frames take that of the headers.
+        let mut filter = format!("scale={}:{}:flags=bicubic", format.width, format.height);
+        if pixels.rgb {
+            filter.push_str(":out_color_matrix=bt709:out_range=tv");
+        }
+        command.args(["-map", &stream, "-an", "-sn", "-dn", "-vf", &filter]);
+        command.args(["-pix_fmt", &pixels.ask, "-c:v", "rawvideo", "-f", "rawvideo"]);
+        command.args(tools.passthrough()).arg("pipe:1");
+        let TimeBase { num, den } = video.time_base;
+        command.args(["-map", &stream, "-c:v", "wrapped_avframe", "-enc_time_base"]);
+        command.arg(format!("{num}:{den}")).args(tools.passthrough());
+        command.args(["-f", "framecrc", "-flush_packets", "1", "pipe:2"]);
+
+        let (send, notes) = channel();
+        let concealed = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&concealed);
+        let mut child = Child::spawn(&mut command, cancel, None, move |line| {
+            if let Some(note) = parse(line) {
+                let _ = send.send(note);
+                return true;
+            }
+            if CONCEALED.iter().any(|sign| line.contains(sign)) {
+                seen.store(true, Ordering::SeqCst);
+            }
+            line.starts_with('#')
+        })?;
+        child.stdin = None;
+        let Some(stdout) = child.stdout.take() else {
+            return Err(Error::new(Kind::Io, "ffmpeg has no standard output"));
+        };
+        // Only for speed: a smaller pipe works too.
+        let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        let media = media.clone();
+        Ok(Self { child: Some(child), stdout, notes, concealed, media, expected, decoded: 0 })
+    }
+
+    /// Format of every frame.
+    pub fn format(&self) -> &Arc<VideoFormat> {
+        &self.media.video.format
+    }
+
+    /// Unit of the frames' times: the stream's own.
+    pub fn time_base(&self) -> TimeBase {
+        self.media.video.time_base
+    }
+
+    fn read(&mut self) -> Result<Option<Frame>> {
+        let size = self.format().frame_bytes();
+        let mut data = Vec::with_capacity(size);
+        let pipe = self.stdout.by_ref().take(size as u64);
+        let read = { pipe }
+            .read_to_end(&mut data)
+            .map_err(|e| Error::io("read pictures of", &self.media.path, e))?;
+        if read == 0 {
+            return self.end(false).map(|()| None);
+        }
+        if read < size {
+            return self.end(true).map(|()| None);
+        }
+        let pts = match self.next_time() {
+            Some(pts) => pts,
+            None => return self.end(true).map(|()| None),
+        };
+        self.decoded += 1;
+        let frame = Frame::new(Arc::clone(self.format()), pts, data);
+        frame.map(Some).map_err(|e| Error::input(&self.media.path, e))
+    }
+
+    fn next_time(&mut self) -> Option<i64> {
+        loop {
+            match self.notes.recv().ok()? {
+                Note::Time(pts) => return Some(pts),
+                Note::Unit(num, den) => {
+                    let TimeBase { num: n, den: d } = self.media.video.time_base;
+                    if u64::from(num) * u64::from(d) != u64::from(n) * u64::from(den) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the child and compares the counts. `torn` says that a picture was incomplete or
+    /// had no time.
+    fn end(&mut self, torn: bool) -> Result<()> {
+        let Some(child) = self.child.take() else { return Ok(()) };
+        let ended = child.wait()?;
+        let of = self.expected.map_or(String::new(), |expected| format!(" of {expected}"));
+        let path = show_path(&self.media.path);
+        let doing = format!("{path}: damaged or truncated, {}{of} frames decoded", self.decoded);
+        ended.check(&doing, Kind::Input)?;
+        let more = self.notes.try_iter().filter(|note| matches!(note, Note::Time(_))).count();
+        let short = self.expected.is_some_and(|expected| expected != self.decoded);
+        let damaged = torn || self.concealed.load(Ordering::SeqCst);
+        if damaged || more > 0 || short || self.decoded == 0 {
+            return Err(ended.failure(&doing, Kind::Input));
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Decoder {
+    type Item = Result<Frame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.child.as_ref()?;
+        let frame = self.read().transpose();
+        if matches!(frame, Some(Err(_))) {
+            self.child = None;
+        }
+        frame
+    }
+}
+
+/// Reads a framecrc line; the child's log lines have another form (`[level] ...`).
+fn parse(line: &str) -> Option<Note> {
+    if let Some(unit) = line.strip_prefix("#tb 0: ") {
+        let (num, den) = unit.split_once('/')?;
+        return Some(Note::Unit(num.parse().ok()?, den.parse().ok()?));
+    }
+    let mut fields = line.strip_prefix("0,")?.split(',').map(str::trim);
+    let _dts: i64 = fields.next()?.parse().ok()?;
+    let pts = fields.next()?.parse().ok()?;
+    let _duration: i64 = fields.next()?.parse().ok()?;
+    let _size: u64 = fields.next()?.parse().ok()?;
+    fields.next()?.strip_prefix("0x")?;
+    Some(Note::Time(pts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_framecrc_lines_are_times() {
+        let line = "0,      -1001,       1001,     1001,      472, 0x9613165d";
+        assert_eq!(parse(line), Some(Note::Time(1001)));
+        assert_eq!(parse("#tb 0: 1/24000"), Some(Note::Unit(1, 24000)));
+        assert_eq!(parse("[error] 0, 1, 2, 3, 4, 0x5"), None);
+        assert_eq!(parse("0, 1, 2"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a file is: container, streams and the main video stream, checked against the limits.
+//!
+//! Only headers are read here; [`crate::scan`] reads every packet.
+
+mod answer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parallax_frame::{FrameRate, TimeBase, VideoFormat};
+use tokio_util::sync::CancellationToken;
+
+use crate::child;
+use crate::error::{Error, Kind, Result, show_path};
+use crate::limits::DEMUXERS;
+use crate::programs::{Tools, file_url};
+
+/// What kind of stream it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    /// Moving pictures.
+    Video,
+    /// A still picture that rides along: cover art, a thumbnail.
+    AttachedPicture,
+    /// Sound.
+    Audio,
+    /// Subtitles, as text or as bitmaps.
+    Subtitle,
+    /// Timecodes, attachments and everything else.
+    Other,
+}
+
+/// One stream of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Index in the file, from 0.
+    pub index: u32,
+    /// What kind of stream it is.
+    pub kind: StreamKind,
+    /// ffmpeg's codec name; `unknown` when it has none.
+    pub codec: String,
+    /// Language tag, when there is one.
+    pub language: Option<String>,
+}
+
+/// The main video stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Video {
+    /// Index of the stream in the file.
+    pub index: u32,
+    /// ffmpeg's codec name.
+    pub codec: String,
+    /// What [`crate::Decoder`] produces: size after rotation, planar layout, colour tags.
+    pub format: Arc<VideoFormat>,
+    /// The stream's own pixel format, in ffmpeg's names.
+    pub pixel_name: String,
+    /// Rotation tag in degrees, counter-clockwise as ffmpeg reports it; -180 to 180.
+    pub rotation: i32,
+    /// Sample aspect ratio after rotation; 1:1 when unknown.
+    pub sample_aspect: (u32, u32),
+    /// Field order in ffmpeg's names; `None` when unknown or progressive.
+    pub field_order: Option<String>,
+    /// Unit of the stream's timestamps.
+    pub time_base: TimeBase,
+    /// Average frame rate; the base rate, then 25, stand in when it is unknown.
+    pub rate: FrameRate,
+    /// Lowest rate that represents all timestamps, as ffmpeg guesses it.
+    pub base_rate: Option<FrameRate>,
+    /// First presentation time in ticks, when the headers tell.
+    pub start: Option<i64>,
+    /// Length in ticks, when the headers tell.
+    pub duration: Option<i64>,
+    /// Frames that the headers promise. Includes those that an edit list hides.
+    pub frames: Option<u64>,
+    /// The extradata's hash: equal hashes decode with the same parameter sets.
+    pub extradata: Option<String>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Media {
+    /// The file.
+    pub path: PathBuf,
+    /// ffmpeg's demuxer names, for example `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub container: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Length in seconds over all streams, when the headers tell.
+    pub duration_seconds: Option<f64>,
+    /// Earliest presentation time over audio and video, in microseconds.
+    pub start_us: i64,
+    /// Every stream, in file order.
+    pub streams: Vec<Stream>,
+    /// The main video stream: the first that is marked as default, else the first.
+    pub video: Video,
+}
+
+impl Media {
+    /// Streams of one kind, in file order.
+    pub fn streams_of(&self, kind: StreamKind) -> impl Iterator<Item = &Stream> {
+        self.streams.iter().filter(move |stream| stream.kind == kind)
+    }
+
+    /// Whether the container is of the MP4 family.
+    pub fn is_mp4(&self) -> bool {
+        self.container.split(',').any(|name| name == "mp4")
+    }
+}
+
+/// Reads the headers of the file at `path`.
+///
+/// # Errors
+/// `Input` when it is not a video in an allowed container, is over a limit, or has a codec that
+/// cannot be decoded; `Io` when it cannot be read; `Tool`; `Cancelled`.
+pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<Media> {
+    let bytes = check_file(tools, path)?;
+    let mut command = tools.ffprobe();
+    tools.guard(&mut command);
+    command.args(["-show_streams", "-show_format", "-show_data_hash", "crc32", "-of", "json"]);
+    command.arg("-i").arg(file_url(path));
+    let limit = Some(tools.limits.probe_time);
+    let (output, ended) = child::capture(&mut command, cancel, limit, 16 << 20)?;
+    let doing = format!("{}: not a readable video", show_path(path));
+    ended.check(&doing, Kind::Input).map_err(|e| explain(e, &ended.words()))?;
+    answer::read(tools, path, bytes, &output)
+}
+
+/// Adds what is allowed to a refusal by the format list.
+fn explain(error: Error, said: &str) -> Error {
+    if error.kind() == Kind::Input && (said.contains("whitelist") || said.contains("Invalid data"))
+    {
+        return Error::new(Kind::Input, format!("{error}; allowed containers: {DEMUXERS}"));
+    }
+    error
+}
+
+/// The file's size, once it is known to be a regular file within the limits.
+fn check_file(tools: &Tools, path: &Path) -> Result<u64> {
+    let meta = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
+    if !meta.is_file() {
+        return Err(Error::input(path, "not a regular file"));
+    }
+    if meta.len() == 0 {
+        return Err(Error::input(path, "the file is empty"));
+    }
+    if meta.len() > tools.limits.file_bytes {
+        let allowed = tools.limits.file_bytes;
+        return Err(Error::input(path, format!("{} bytes; allowed are {allowed}", meta.len())));
+    }
+    Ok(meta.len())
+}

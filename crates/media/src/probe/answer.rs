@@ -1,0 +1,279 @@
+//! ffprobe's JSON, read into types and checked. Every field is foreign and may be missing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parallax_frame::{Colour, FrameRate, Range, TimeBase, VideoFormat};
+use serde::Deserialize;
+
+use super::{Media, Stream, StreamKind, Video};
+use crate::error::{Error, Result, escape};
+use crate::pixels;
+use crate::programs::Tools;
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    streams: Vec<RawStream>,
+    #[serde(default)]
+    format: RawFormat,
+}
+
+#[derive(Deserialize, Default)]
+struct RawFormat {
+    format_name: Option<String>,
+    start_time: Option<String>,
+    duration: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawStream {
+    index: u32,
+    codec_name: Option<String>,
+    codec_type: Option<String>,
+    width: Option<i64>,
+    height: Option<i64>,
+    sample_aspect_ratio: Option<String>,
+    pix_fmt: Option<String>,
+    color_range: Option<String>,
+    color_space: Option<String>,
+    color_primaries: Option<String>,
+    color_transfer: Option<String>,
+    field_order: Option<String>,
+    r_frame_rate: Option<String>,
+    avg_frame_rate: Option<String>,
+    time_base: Option<String>,
+    start_pts: Option<i64>,
+    duration_ts: Option<i64>,
+    nb_frames: Option<String>,
+    extradata_hash: Option<String>,
+    #[serde(default)]
+    disposition: Disposition,
+    #[serde(default)]
+    tags: Tags,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+#[derive(Deserialize, Default)]
+struct Disposition {
+    #[serde(default)]
+    default: u8,
+    #[serde(default)]
+    attached_pic: u8,
+    #[serde(default)]
+    timed_thumbnails: u8,
+    #[serde(default)]
+    still_image: u8,
+}
+
+#[derive(Deserialize, Default)]
+struct Tags {
+    language: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SideData {
+    rotation: Option<f64>,
+}
+
+/// Reads `json` into what the file is.
+pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Result<Media> {
+    let answer: Answer = serde_json::from_slice(json)
+        .map_err(|e| Error::input(path, format!("ffprobe's description is unreadable: {e}")))?;
+    let count = answer.streams.len();
+    let allowed = tools.limits.streams;
+    if count > allowed as usize {
+        return Err(Error::input(path, format!("{count} streams; allowed are {allowed}")));
+    }
+    let videos = || answer.streams.iter().filter(|raw| raw.kind() == StreamKind::Video);
+    let Some(main) = videos().find(|raw| raw.disposition.default == 1).or(videos().next()) else {
+        return Err(Error::input(path, "no video stream"));
+    };
+    let duration_seconds = answer.format.duration.as_deref().and_then(|text| text.parse().ok());
+    let video = video(tools, path, main)?;
+    check_duration(tools, path, &video, duration_seconds)?;
+    Ok(Media {
+        path: path.to_owned(),
+        container: escape(&answer.format.format_name.unwrap_or_default(), 100),
+        bytes,
+        duration_seconds,
+        start_us: answer.format.start_time.as_deref().and_then(microseconds).unwrap_or(0),
+        streams: answer.streams.iter().map(RawStream::describe).collect(),
+        video,
+    })
+}
+
+impl RawStream {
+    fn kind(&self) -> StreamKind {
+        let flags = &self.disposition;
+        match self.codec_type.as_deref() {
+            Some("video")
+                if flags.attached_pic + flags.timed_thumbnails + flags.still_image > 0 =>
+            {
+                StreamKind::AttachedPicture
+            }
+            Some("video") => StreamKind::Video,
+            Some("audio") => StreamKind::Audio,
+            Some("subtitle") => StreamKind::Subtitle,
+            _ => StreamKind::Other,
+        }
+    }
+
+    fn describe(&self) -> Stream {
+        Stream {
+            index: self.index,
+            kind: self.kind(),
+            codec: escape(self.codec_name.as_deref().unwrap_or("unknown"), 40),
+            language: self.tags.language.as_deref().map(|tag| escape(tag, 40)),
+        }
+    }
+}
+
+fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
+    let codec = escape(raw.codec_name.as_deref().unwrap_or("unknown"), 40);
+    let (width, height) = size(tools, path, raw)?;
+    let Some(pixel_name) = known(&raw.pix_fmt) else {
+        let what = format!("the {codec} video cannot be decoded: unknown pixel format");
+        return Err(Error::input(path, what));
+    };
+    let time_base = match raw.time_base.as_deref().and_then(fraction) {
+        Some((num, den)) => TimeBase { num, den },
+        None => return Err(Error::input(path, "the video stream has no time base")),
+    };
+    let pixels = pixels::map(&pixel_name);
+    let degrees = raw.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0);
+    let rotation = if degrees.is_finite() { degrees.clamp(-360.0, 360.0) as i32 } else { 0 };
+    let on_its_side = (rotation.rem_euclid(180) - 90).abs() <= 1;
+    let (width, height) = if on_its_side { (height, width) } else { (width, height) };
+    let aspect = raw.sample_aspect_ratio.as_deref().and_then(ratio).unwrap_or((1, 1));
+    let sample_aspect = if on_its_side { (aspect.1, aspect.0) } else { aspect };
+    let rate = |text: &Option<String>| {
+        text.as_deref().and_then(fraction).map(|(num, den)| FrameRate { num, den })
+    };
+    let base_rate = rate(&raw.r_frame_rate);
+    let format = VideoFormat { width, height, pixels: pixels.format, colour: colour(raw, &pixels) };
+    Ok(Video {
+        index: raw.index,
+        codec,
+        format: Arc::new(format),
+        pixel_name,
+        rotation,
+        sample_aspect,
+        field_order: known(&raw.field_order).filter(|order| order != "progressive"),
+        time_base,
+        rate: rate(&raw.avg_frame_rate).or(base_rate).unwrap_or(FrameRate { num: 25, den: 1 }),
+        base_rate,
+        start: raw.start_pts,
+        duration: raw.duration_ts,
+        frames: raw.nb_frames.as_deref().and_then(|text| text.parse().ok()),
+        extradata: raw.extradata_hash.clone(),
+    })
+}
+
+/// Coded size, within the limits.
+fn size(tools: &Tools, path: &Path, raw: &RawStream) -> Result<(u32, u32)> {
+    let (width, height) = (raw.width.unwrap_or(0), raw.height.unwrap_or(0));
+    let side =
+        |value: i64| u32::try_from(value).ok().filter(|&value| (1..=65_536).contains(&value));
+    let allowed = tools.limits.frame_pixels;
+    match (side(width), side(height)) {
+        (Some(w), Some(h)) if u64::from(w) * u64::from(h) <= allowed => Ok((w, h)),
+        _ => {
+            let what = format!("pictures of {width}x{height}; allowed are 1 to {allowed} pixels");
+            Err(Error::input(path, what))
+        }
+    }
+}
+
+fn colour(raw: &RawStream, pixels: &pixels::Pixels) -> Colour {
+    if pixels.rgb {
+        // The decoder converts RGB to this.
+        let name = || Some("bt709".to_owned());
+        let transfer = known(&raw.color_transfer).or_else(name);
+        let primaries = known(&raw.color_primaries).or_else(name);
+        return Colour { range: Some(Range::Limited), matrix: name(), primaries, transfer };
+    }
+    let range = match raw.color_range.as_deref() {
+        Some("pc") => Some(Range::Full),
+        _ if pixels.full_range => Some(Range::Full),
+        Some("tv") => Some(Range::Limited),
+        _ => None,
+    };
+    Colour {
+        range,
+        matrix: known(&raw.color_space).filter(|name| name != "gbr"),
+        primaries: known(&raw.color_primaries),
+        transfer: known(&raw.color_transfer),
+    }
+}
+
+/// A name from ffmpeg's vocabulary; `None` for the ways in which it says "unknown". Anything that
+/// could not be such a name is unknown too, for these names return to command lines.
+fn known(name: &Option<String>) -> Option<String> {
+    let name = name.as_deref()?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let says_nothing = ["unknown", "unspecified", "reserved", "none", "N/A", ""].contains(&name);
+    (plain && !says_nothing && !name.starts_with('-')).then(|| name.to_owned())
+}
+
+/// `num/den`, both at least 1.
+fn fraction(text: &str) -> Option<(u32, u32)> {
+    let (num, den) = text.split_once('/')?;
+    let (num, den) = (num.parse().ok()?, den.parse().ok()?);
+    (num > 0 && den > 0).then_some((num, den))
+}
+
+/// `num:den`, both at least 1.
+fn ratio(text: &str) -> Option<(u32, u32)> {
+    fraction(&text.replacen(':', "/", 1))
+}
+
+/// Seconds with up to six decimals, read exactly.
+fn microseconds(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let part: i64 = format!("{part:0<6}").get(..6)?.parse().ok()?;
+    let value = whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(part)?;
+    Some(if negative { -value } else { value })
+}
+
+fn check_duration(tools: &Tools, path: &Path, video: &Video, seconds: Option<f64>) -> Result<()> {
+    let allowed = tools.limits.duration.as_secs_f64();
+    let stream = video.duration.map(|ticks| video.time_base.seconds(ticks));
+    let longest = stream.into_iter().chain(seconds).fold(0.0, f64::max);
+    if longest > allowed {
+        return Err(Error::input(path, format!("{longest:.0} s long; allowed are {allowed:.0} s")));
+    }
+    let frames = video.frames.unwrap_or(0);
+    if frames > tools.limits.frames {
+        let what = format!("{frames} frames; allowed are {}", tools.limits.frames);
+        return Err(Error::input(path, what));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_without_floating_point() {
+        assert_eq!(microseconds("1.483417"), Some(1_483_417));
+        assert_eq!(microseconds("-0.021000"), Some(-21_000));
+        assert_eq!(microseconds("7"), Some(7_000_000));
+        assert_eq!(microseconds("N/A"), None);
+    }
+
+    #[test]
+    fn hostile_names_do_not_reach_command_lines() {
+        let name = |text: &str| known(&Some(text.to_owned()));
+        assert_eq!(name("bt709"), Some("bt709".to_owned()));
+        for bad in ["-i", "a b", "a,b=c", "unknown", "/etc/passwd"] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Finding the ffmpeg programs, and the one way their command lines begin.
+//!
+//! Every child starts from an empty environment: it needs no credentials and cannot leak any.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Kind, Result, escape, show_path};
+use crate::limits::{DEMUXERS, Limits};
+
+/// Where the programs are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// The `ffmpeg` program.
+    pub ffmpeg: PathBuf,
+    /// The `ffprobe` program.
+    pub ffprobe: PathBuf,
+    /// util-linux `prlimit`, which bounds the memory of children where it exists.
+    pub prlimit: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Looks on `PATH`.
+    ///
+    /// # Errors
+    /// `Tool` when either program is missing.
+    pub fn find() -> Result<Self> {
+        Self::find_with(None, None)
+    }
+
+    /// Takes the given programs and looks on `PATH` for the rest.
+    ///
+    /// # Errors
+    /// `Tool` when either program is missing.
+    pub fn find_with(ffmpeg: Option<PathBuf>, ffprobe: Option<PathBuf>) -> Result<Self> {
+        let required = |given: Option<PathBuf>, name: &str| match given {
+            Some(path) if path.is_file() => Ok(path),
+            Some(path) => {
+                Err(Error::new(Kind::Tool, format!("{name}: no program at {}", show_path(&path))))
+            }
+            None => on_path(name).ok_or_else(|| {
+                Error::new(
+                    Kind::Tool,
+                    format!("{name} is not on PATH: install ffmpeg 4.4 or later"),
+                )
+            }),
+        };
+        Ok(Self {
+            ffmpeg: required(ffmpeg, "ffmpeg")?,
+            ffprobe: required(ffprobe, "ffprobe")?,
+            prlimit: on_path("prlimit"),
+        })
+    }
+
+    /// Asks `ffmpeg` for its version.
+    ///
+    /// # Errors
+    /// `Tool` when it does not run or answers something else.
+    pub fn version(&self) -> Result<Version> {
+        let refuse = |what: String| {
+            Error::new(Kind::Tool, format!("{} -version: {what}", show_path(&self.ffmpeg)))
+        };
+        let mut command = Command::new(&self.ffmpeg);
+        command.arg("-version").stdin(Stdio::null());
+        clean_environment(&mut command);
+        let output = command.output().map_err(|e| refuse(e.to_string()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().next().unwrap_or_default();
+        let name = line
+            .strip_prefix("ffmpeg version ")
+            .and_then(|rest| rest.split_whitespace().next())
+            .ok_or_else(|| refuse(format!("answered \"{}\"", escape(line, 200))))?;
+        Ok(Version::parse(name))
+    }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// A version of ffmpeg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// As ffmpeg prints it, for example `5.1.9-0+deb12u1`.
+    pub name: String,
+    /// Major and minor number; `None` for builds from a snapshot, which are taken as recent.
+    pub number: Option<(u32, u32)>,
+}
+
+impl Version {
+    fn parse(name: &str) -> Self {
+        let mut parts = name.trim_start_matches('n').split(['.', '-']);
+        let mut next = || parts.next().and_then(|part| part.parse().ok());
+        let number = next().map(|major| (major, next().unwrap_or(0)));
+        Self { name: escape(name, 100), number }
+    }
+
+    /// Whether this is at least `major.minor`.
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        self.number.is_none_or(|number| number >= (major, minor))
+    }
+}
+
+/// The programs, their version and the limits: what every operation of this crate is given.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Where the programs are.
+    pub programs: Programs,
+    /// Version of `ffmpeg`.
+    pub version: Version,
+    /// Limits on inputs.
+    pub limits: Limits,
+}
+
+impl Tools {
+    /// Finds the programs on `PATH`; default limits.
+    ///
+    /// # Errors
+    /// `Tool` when a program is missing or older than 4.4.
+    pub fn find() -> Result<Self> {
+        Self::new(Programs::find()?, Limits::default())
+    }
+
+    /// Checks the version of given programs.
+    ///
+    /// # Errors
+    /// `Tool` when it does not run or is older than 4.4.
+    pub fn new(programs: Programs, limits: Limits) -> Result<Self> {
+        let version = programs.version()?;
+        if !version.at_least(4, 4) {
+            let found = format!("ffmpeg {} is too old: allowed are 4.4 and later", version.name);
+            return Err(Error::new(Kind::Tool, found));
+        }
+        Ok(Self { programs, version, limits })
+    }
+
+    /// `ffmpeg` with the options that every use has.
+    pub(crate) fn ffmpeg(&self) -> Command {
+        let mut command = self.limited(&self.programs.ffmpeg);
+        command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-y"]);
+        command
+    }
+
+    /// `ffprobe` with the options that every use has.
+    pub(crate) fn ffprobe(&self) -> Command {
+        let mut command = self.limited(&self.programs.ffprobe);
+        command.args(["-hide_banner", "-loglevel", "level+error"]);
+        command
+    }
+
+    fn limited(&self, program: &Path) -> Command {
+        let mut command = match &self.programs.prlimit {
+            Some(prlimit) => {
+                let mut command = Command::new(prlimit);
+                command.arg("--core=0");
+                if self.limits.child_memory_bytes > 0 {
+                    command.arg(format!("--as={}", self.limits.child_memory_bytes));
+                }
+                command.arg("--").arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        clean_environment(&mut command);
+        command
+    }
+
+    /// The options before `-i` of a foreign file: no network, no playlists, bounded headers.
+    pub(crate) fn guard(&self, command: &mut Command) {
+        command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS]);
+        command.arg("-max_streams").arg(self.limits.streams.to_string());
+        command.arg("-max_pixels").arg(self.limits.frame_pixels.min(i32::MAX as u64).to_string());
+    }
+
+    /// `-fps_mode passthrough`, which had another name before 5.1.
+    pub(crate) fn passthrough(&self) -> [&'static str; 2] {
+        [if self.version.at_least(5, 1) { "-fps_mode" } else { "-vsync" }, "passthrough"]
+    }
+}
+
+/// A path as ffmpeg's `file:` protocol, so that a leading dash or a colon is only a character.
+pub(crate) fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    url
+}
+
+fn clean_environment(command: &mut Command) {
+    command.env_clear().env("LC_ALL", "C");
+    for name in ["PATH", "LD_LIBRARY_PATH", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_releases_distributions_and_snapshots_compare() {
+        assert_eq!(Version::parse("5.1.9-0+deb12u1").number, Some((5, 1)));
+        assert_eq!(Version::parse("n7.0").number, Some((7, 0)));
+        assert_eq!(Version::parse("N-109-gabc").number, None);
+        assert!(!Version::parse("4.4.2").at_least(5, 1));
+        assert!(Version::parse("N-109-gabc").at_least(7, 0));
+    }
+
+    #[test]
+    fn a_missing_program_is_a_tool_error_that_names_it() {
+        let error = Programs::find_with(Some("/nonexistent/ffmpeg".into()), None).unwrap_err();
+        assert_eq!(error.kind(), Kind::Tool);
+        assert!(error.to_string().contains("/nonexistent/ffmpeg"), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Cutting a source into MP4 segments that start at 0 and hold exactly the source's frames.
+//!
+//! Packets are copied, not encoded, wherever that is exact, and the result is checked frame time
+//! by frame time. It is not exact for containers without presentation times (AVI), codecs that
+//! MP4 cannot hold and units finer than the muxer's microseconds: those are encoded again
+//! without loss, upright, and [`Split::recoded`] says why.
+
+mod recode;
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::child;
+use crate::error::{Error, Kind, Result, show_path};
+use crate::plan::Plan;
+use crate::probe::{Media, probe};
+use crate::programs::{Tools, file_url};
+use crate::scan::{Packets, scan};
+
+/// One segment on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// The MP4 file. Its first frame has time 0; its unit is `1 / den` of the source's.
+    pub path: PathBuf,
+    /// Frames that it shows.
+    pub frames: u64,
+    /// Presentation time of its first frame in the source, in ticks of the source.
+    pub start: i64,
+}
+
+/// The segments of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// In order; at least one.
+    pub segments: Vec<SegmentFile>,
+    /// Why the pictures were encoded again, without loss; `None` when packets were copied.
+    pub recoded: Option<String>,
+}
+
+/// Cuts the source that `media` and `packets` describe by `plan` into files in `out_dir`, an
+/// existing empty folder.
+///
+/// # Errors
+/// `Input` when the source is damaged or can neither be copied nor encoded; `Space`; `Io`;
+/// `Tool`; `Cancelled`.
+pub fn split(
+    tools: &Tools,
+    media: &Media,
+    packets: &Packets,
+    plan: &Plan,
+    out_dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<Split> {
+    let why = match packets.frame_times() {
+        None => "the container does not store presentation times".to_owned(),
+        Some(times) => match copy(tools, media, plan, &times, out_dir, cancel) {
+            Ok(segments) => return Ok(Split { segments, recoded: None }),
+            Err(error) if error.kind() == Kind::Input => error.to_string(),
+            Err(error) => return Err(error),
+        },
+    };
+    tracing::info!(source = %show_path(&media.path), why, "segments are encoded without loss");
+    let segments = recode::recode(tools, media, packets, plan, out_dir, cancel)?;
+    Ok(Split { segments, recoded: Some(why) })
+}
+
+/// The file of segment `index` in `out_dir`.
+fn segment_path(out_dir: &Path, index: usize) -> PathBuf {
+    out_dir.join(format!("segment-{index:05}.mp4"))
+}
+
+fn copy(
+    tools: &Tools,
+    media: &Media,
+    plan: &Plan,
+    times: &[i64],
+    out_dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<Vec<SegmentFile>> {
+    let source = std::path::absolute(&media.path).map_err(|e| Error::io("open", &media.path, e))?;
+    let video = &media.video;
+    let mut command = tools.ffmpeg();
+    tools.guard(&mut command);
+    // The segment muxer shifts every segment to 0 but the first: that one starts there already.
+    let first_us = video.time_base.rescale(times[0], 1_000_000);
+    command.args(["-copyts", "-itsoffset", &seconds(-first_us), "-i"]).arg(file_url(&source));
+    command.args(["-map", &format!("0:{}", video.index), "-c", "copy", "-map_metadata", "-1"]);
+    command.args(["-avoid_negative_ts", "disabled", "-f", "segment", "-reset_timestamps", "1"]);
+    let mut cuts: Vec<String> =
+        plan.segments.iter().skip(1).map(|s| s.first_packet.to_string()).collect();
+    if cuts.is_empty() {
+        // Without a list the muxer would cut every two seconds.
+        cuts.push((i32::MAX - 1).to_string());
+    }
+    command.args(["-segment_frames", &cuts.join(","), "-segment_format", "mp4"]);
+    let timescale = video.time_base.den;
+    command.arg("-segment_format_options").arg(format!("video_track_timescale={timescale}"));
+    // The muxer reads the name as a pattern, so the folder must not be part of it.
+    command.current_dir(out_dir).arg("segment-%05d.mp4");
+    let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
+    ended.check(&format!("split {}", show_path(&media.path)), Kind::Input)?;
+
+    let mut segments = Vec::with_capacity(plan.segments.len());
+    let mut rest = times;
+    for (index, planned) in plan.segments.iter().enumerate() {
+        let count = (planned.frames as usize).min(rest.len());
+        let (expected, later) = rest.split_at(count);
+        let path = segment_path(out_dir, index);
+        verify(tools, media, &path, expected, cancel)?;
+        segments.push(SegmentFile { path, frames: count as u64, start: expected[0] });
+        rest = later;
+    }
+    if !rest.is_empty() || segment_path(out_dir, segments.len()).exists() {
+        return Err(Error::input(&media.path, "its segments do not add up to the source"));
+    }
+    Ok(segments)
+}
+
+/// Checks that the segment at `path` shows frames at exactly `expected`, shifted to 0, turned as
+/// the source is.
+fn verify(
+    tools: &Tools,
+    source: &Media,
+    path: &Path,
+    expected: &[i64],
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let media = probe(tools, path, cancel)?;
+    let found = scan(tools, &media, cancel)?.frame_times().unwrap_or_default();
+    let ticks = i64::from(source.video.time_base.num);
+    let same = found.len() == expected.len()
+        && !found.is_empty()
+        && media.video.time_base.den == source.video.time_base.den
+        && found.iter().zip(expected).all(|(f, e)| *f == (e - expected[0]) * ticks);
+    if !same {
+        let what = format!(
+            "{} frames whose times are not those of the source's {}",
+            found.len(),
+            expected.len()
+        );
+        return Err(Error::input(path, what));
+    }
+    if media.video.rotation != source.video.rotation {
+        return Err(Error::input(path, "lost the rotation of its source"));
+    }
+    Ok(())
+}
+
+/// Microseconds as ffmpeg's seconds.
+pub(crate) fn seconds(us: i64) -> String {
+    let sign = if us < 0 { "-" } else { "" };
+    let us = us.unsigned_abs();
+    format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn microseconds_keep_their_sign_and_zeros() {
+        assert_eq!(seconds(-1_400_001), "-1.400001");
+        assert_eq!(seconds(-5), "-0.000005");
+        assert_eq!(seconds(2_000_000), "2.000000");
+    }
+}

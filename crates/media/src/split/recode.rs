@@ -1,0 +1,76 @@
+//! Segments by decoding and lossless encoding, for sources whose packets cannot be copied.
+
+use std::path::Path;
+
+use parallax_frame::Frame;
+use tokio_util::sync::CancellationToken;
+
+use super::{SegmentFile, segment_path};
+use crate::decode::Decoder;
+use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::probe::Media;
+use crate::programs::Tools;
+use crate::scan::Packets;
+
+/// Cuts at the plan's frame counts, which any encoder can start at.
+pub(super) fn recode(
+    tools: &Tools,
+    media: &Media,
+    packets: &Packets,
+    plan: &Plan,
+    out_dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<Vec<SegmentFile>> {
+    let decoder = Decoder::open(tools, media, expected(media, packets), cancel)?;
+    let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
+    let format = decoder.format().clone();
+    let settings = EncodeSettings {
+        // x264 has no 12 bits.
+        codec: if format.pixels.bits() > 10 { Codec::X265 } else { Codec::X264 },
+        lossless: true,
+        preset: "ultrafast".to_owned(),
+        sample_aspect: media.video.sample_aspect,
+        ..EncodeSettings::default()
+    };
+    let mut lengths = plan.segments.iter().map(|planned| planned.frames);
+    let mut segments: Vec<SegmentFile> = Vec::new();
+    let mut open: Option<(Encoder, u64)> = None;
+    for frame in decoder {
+        let mut frame: Frame = frame?;
+        let (mut encoder, length) = match open.take() {
+            Some(open) => open,
+            None => {
+                let path = segment_path(out_dir, segments.len());
+                let encoder = Encoder::create(tools, &path, &format, timing, &settings, cancel)?;
+                segments.push(SegmentFile { path, frames: 0, start: frame.pts });
+                // Field-coded streams have more packets than frames, never fewer.
+                (encoder, lengths.next().unwrap_or(u64::MAX))
+            }
+        };
+        let Some(segment) = segments.last_mut() else { continue };
+        frame.pts -= segment.start;
+        encoder.write(&frame)?;
+        segment.frames += 1;
+        if segment.frames == length {
+            encoder.finish()?;
+        } else {
+            open = Some((encoder, length));
+        }
+    }
+    if let Some((encoder, _)) = open {
+        encoder.finish()?;
+    }
+    if segments.is_empty() {
+        return Err(Error::input(&media.path, "no frames"));
+    }
+    Ok(segments)
+}
+
+/// The number of frames to insist on. Without presentation times a container may store packets
+/// that show nothing (packed B-frames in AVI), so there the decoder has the last word.
+fn expected(media: &Media, packets: &Packets) -> Option<u64> {
+    let timed = packets.frame_times().is_some();
+    (timed && media.video.field_order.is_none()).then(|| packets.shown())
+}

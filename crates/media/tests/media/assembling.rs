@@ -1,0 +1,214 @@
+//! The final file: every frame at its time, every sound packet untouched.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parallax_media::{
+    AssembleOptions, Assembled, AudioFallback, EncodeSettings, Encoder, Kind, Result, Timing,
+    assemble, plan_segments, split,
+};
+
+use crate::clips::{Bench, PICTURES, TONE, decoded_times, packet_md5};
+
+/// Splits a source and encodes each segment's frames again: what a backend does.
+fn results(bench: &Bench, source: &Path) -> Vec<PathBuf> {
+    let media = bench.probe(source);
+    let packets = bench.scan(&media);
+    let plan = plan_segments(&packets, media.video.time_base, Duration::from_millis(250), 99);
+    let folder = bench.path("work");
+    std::fs::create_dir_all(&folder).unwrap();
+    let split = split(&bench.tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+    let encode = |(index, path): (usize, &PathBuf)| {
+        let out = folder.join(format!("result-{index}.mp4"));
+        let decoder = bench.decoder(path);
+        let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
+        let settings = EncodeSettings { preset: "ultrafast".into(), ..Default::default() };
+        let format = decoder.format().clone();
+        let mut encoder =
+            Encoder::create(&bench.tools, &out, &format, timing, &settings, &bench.cancel).unwrap();
+        for frame in decoder {
+            encoder.write(&frame.unwrap()).unwrap();
+        }
+        encoder.finish().unwrap();
+        out
+    };
+    split.segments.iter().map(|segment| &segment.path).enumerate().map(encode).collect()
+}
+
+fn joined(bench: &Bench, source: &Path, name: &str) -> (PathBuf, Assembled) {
+    let out = bench.path(name);
+    let parts = results(bench, source);
+    assert!(parts.len() > 1, "one segment proves little");
+    let report = run(bench, &parts, source, &out, AudioFallback::Refuse).unwrap();
+    (out, report)
+}
+
+fn run(
+    bench: &Bench,
+    parts: &[PathBuf],
+    source: &Path,
+    out: &Path,
+    audio: AudioFallback,
+) -> Result<Assembled> {
+    assemble(&bench.tools, parts, source, out, AssembleOptions { audio }, &bench.cancel)
+}
+
+/// Frame times in seconds after the start of the file, as a player sees them.
+fn seconds(bench: &Bench, path: &Path) -> Vec<f64> {
+    let media = bench.probe(path);
+    let start = media.start_us as f64 / 1e6;
+    let times = bench.scan(&media).frame_times().unwrap();
+    times.iter().map(|&pts| media.video.time_base.seconds(pts) - start).collect()
+}
+
+fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= tolerance, "frame {index}: {found} {expected}");
+    }
+}
+
+const ENCODE: &str = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
+
+#[test]
+fn sound_is_copied_and_frames_keep_their_times() {
+    let bench = Bench::new();
+    let options = format!(
+        "{ENCODE} -map 0:v -map 1:a -map 1:a -c:a:0 aac -c:a:1 ac3 -metadata title=Song \
+         -metadata:s:a:1 language=fra"
+    );
+    let source = bench.make("a.mp4", &[PICTURES, TONE], &options);
+    let (out, report) = joined(&bench, &source, "final.mp4");
+    assert_eq!((report.frames, report.kept.len(), report.dropped.len()), (24, 2, 0));
+    assert_eq!(report.warnings, Vec::<String>::new());
+    for stream in ["0:a:0", "0:a:1"] {
+        assert_eq!(packet_md5(&out, stream), packet_md5(&source, stream));
+    }
+    assert_eq!(decoded_times(&out), decoded_times(&source));
+    let languages: Vec<_> = bench.probe(&out).streams.into_iter().map(|s| s.language).collect();
+    assert_eq!(languages[2].as_deref(), Some("fra"));
+    // The index comes first, so that playback starts before the download ends.
+    let bytes = std::fs::read(&out).unwrap();
+    let place = |name: &[u8]| bytes.windows(4).position(|four| four == name).unwrap();
+    assert!(place(b"moov") < place(b"mdat"));
+}
+
+#[test]
+fn a_variable_rate_stays_exact() {
+    let bench = Bench::new();
+    let source = "testsrc2=size=64x48:rate=30,trim=end_frame=40,settb=1/90000,\
+                  setpts='N*3000+mod(N*N*791,1700)'";
+    let options =
+        format!("{ENCODE} -vsync passthrough -enc_time_base 1:90000 -video_track_timescale 90000");
+    let source = bench.make("vfr.mp4", &[source], &options);
+    let (out, report) = joined(&bench, &source, "final.mp4");
+    assert_eq!(decoded_times(&out), decoded_times(&source));
+    assert!(report.warnings.is_empty() && report.kept.is_empty());
+}
+
+#[test]
+fn late_sound_and_late_pictures_stay_late() {
+    let bench = Bench::new();
+    let both = bench.make("a.mp4", &[PICTURES, TONE], &format!("{ENCODE} -c:a aac"));
+    let parts = results(&bench, &both);
+    for (name, late, output) in [
+        ("sound.mp4", "1:a", "s.mp4"),
+        ("pictures.mp4", "1:v", "p.mp4"),
+        ("sound.ts", "1:a", "st.mp4"),
+        ("pictures.ts", "1:v", "pt.mp4"),
+        ("pictures.mkv", "1:v", "pk.mkv"),
+    ] {
+        let source = bench.path(name);
+        let early = if late == "1:a" { "0:v" } else { "0:a" };
+        let mut command = std::process::Command::new("ffmpeg");
+        command.args(["-v", "error", "-i"]).arg(&both).args(["-itsoffset", "0.3", "-i"]).arg(&both);
+        command.args(["-map", early, "-map", late, "-c", "copy"]).arg(&source);
+        assert!(command.status().unwrap().success());
+        let out = bench.path(output);
+        let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+        assert_eq!(report.kept.len(), 1, "{name}");
+        // Containers differ in where they let a file begin; what counts is the distance.
+        let distance = |path: &Path| {
+            let media = bench.probe(path);
+            let pictures = media.video.time_base.seconds(media.video.start.unwrap());
+            pictures - audio_start(path)
+        };
+        let (found, expected) = (distance(&out), distance(&source));
+        assert!((found - expected).abs() < 0.0025, "{name}: {found} {expected}");
+        let shift = seconds(&bench, &source)[0] - seconds(&bench, &out)[0];
+        let shifted: Vec<f64> = seconds(&bench, &out).iter().map(|time| time + shift).collect();
+        assert_close(&shifted, &seconds(&bench, &source), 0.0011);
+    }
+}
+
+fn audio_start(path: &Path) -> f64 {
+    let mut command = std::process::Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "a:0", "-show_entries", "stream=start_time"]);
+    let output = command.args(["-of", "csv=p=0"]).arg(path).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().next().unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn sound_that_mp4_does_not_hold_is_refused_converted_or_kept_in_matroska() {
+    let bench = Bench::new();
+    let options = format!("{ENCODE} -c:a pcm_s16le");
+    let source = bench.make("a.mov", &[PICTURES, TONE], &options);
+    let parts = results(&bench, &source);
+    let out = bench.path("final.mp4");
+    let error = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+    assert!(error.to_string().contains("pcm_s16le") && error.to_string().contains(".mkv"));
+    assert!(!out.exists());
+    let report = run(&bench, &parts, &source, &out, AudioFallback::Aac).unwrap();
+    assert_eq!(report.kept[0].converted_to, Some("aac"));
+    let out = bench.path("final.mkv");
+    let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+    assert_eq!(report.kept[0].converted_to, None);
+    assert_eq!(packet_md5(&out, "0:a"), packet_md5(&source, "0:a"));
+}
+
+#[test]
+fn subtitles_and_chapters_come_along() {
+    let bench = Bench::new();
+    let clip = bench.clip("a.mp4");
+    let (text, marks) = (bench.path("a.srt"), bench.path("marks"));
+    std::fs::write(&text, "1\n00:00:00,100 --> 00:00:00,600\nhello\n").unwrap();
+    let chapters = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n";
+    std::fs::write(&marks, chapters).unwrap();
+    let source = bench.path("source.mkv");
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(&clip).arg("-i").arg(&text).arg("-i").arg(&marks);
+    command.args(["-map", "0:v", "-map", "1", "-map_chapters", "2", "-c", "copy"]).arg(&source);
+    assert!(command.status().unwrap().success());
+    let (out, report) = joined(&bench, &source, "final.mp4");
+    assert_eq!(report.kept[0].converted_to, Some("mov_text"));
+    let show = ["-v", "error", "-show_chapters", "-of", "csv"];
+    let shown = std::process::Command::new("ffprobe").args(show).arg(&out).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("One"));
+    let again = bench.remake("back.srt", &out, "-map 0:s");
+    assert!(std::fs::read_to_string(again).unwrap().contains("00:00:00,100 --> 00:00:00,600"));
+}
+
+#[test]
+fn counts_that_differ_are_told() {
+    let bench = Bench::new();
+    let source = bench.clip("a.mp4");
+    let mut parts = results(&bench, &source);
+    parts.pop();
+    let out = bench.path("final.mp4");
+    let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+    assert_eq!(report.frames, 18);
+    assert!(report.warnings[0].contains("18 frames, the source 24"), "{:?}", report.warnings);
+}
+
+#[test]
+fn results_that_do_not_go_together_are_refused() {
+    let bench = Bench::new();
+    let source = bench.clip("a.mp4");
+    let mut parts = results(&bench, &source);
+    parts[1] = bench.make("wide.mp4", &["testsrc2=size=80x48:duration=1"], ENCODE);
+    let out = bench.path("final.mp4");
+    let error = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap_err();
+    assert!(error.to_string().contains("80x48"), "{error}");
+    assert!(!out.exists());
+}

@@ -1,0 +1,10 @@
+//! Real ffmpeg on small generated clips.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, not in their helpers
+
+mod assembling;
+mod clips;
+mod decoding;
+mod encoding;
+mod probing;
+mod splitting;

@@ -1,0 +1,81 @@
+//! What turns a segment into its stereo result.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use parallax_job::{Segment, Uri};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::Result;
+
+/// One attempt at one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The segment.
+    pub segment: Segment,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Where to read it.
+    pub input: Uri,
+    /// Where to write the result.
+    pub output: Uri,
+}
+
+impl Invocation {
+    /// The name of this attempt, the same whenever it is asked for.
+    pub fn request_id(&self) -> String {
+        format!("{}/{}/{}", self.segment.job_id, self.segment.index, self.attempt)
+    }
+}
+
+/// Where the outcome of an accepted invocation will be written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Locations {
+    /// Exists once the invocation succeeded.
+    pub response: Option<Uri>,
+    /// Exists once the invocation failed.
+    pub failure: Option<Uri>,
+}
+
+/// How an invocation was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invoked {
+    /// The result is at the output address.
+    Finished,
+    /// The result follows, and its event.
+    Accepted(Locations),
+}
+
+/// Who keeps an attempt alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Custody {
+    /// The caller: it renews a short lease while `invoke` runs, and the attempt ends with it.
+    Caller,
+    /// The backend: `invoke` hands the work over, and only evidence or a deadline ends it.
+    Backend,
+}
+
+/// Runs attempts.
+#[async_trait]
+pub trait InferenceBackend: Debug + Send + Sync {
+    /// Who keeps attempts alive.
+    fn custody(&self) -> Custody;
+
+    /// Where the outcome of `invocation` will be written, when that can be told beforehand.
+    fn predicted(&self, _invocation: &Invocation) -> Locations {
+        Locations::default()
+    }
+
+    /// Runs or hands over one attempt. Never repeats a request whose fate is unknown.
+    ///
+    /// # Errors
+    /// By kind: `Throttled`, `Unavailable` and `Unauthorized` mean that nothing was started;
+    /// `Timeout` means that it may be running; `NotFound` and `Rejected` blame the input;
+    /// `Internal` is a failed attempt; `Cancelled` answers the token.
+    ///
+    /// # Cancel safety
+    /// Under `Custody::Caller`, cancelling the token or dropping the future ends the work soon.
+    async fn invoke(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Invoked>;
+}

@@ -1,0 +1,304 @@
+//! Attempts at segments: intents, fences, evidence, completion, retry and failure.
+
+use std::sync::Arc;
+
+use parallax_job::{JobStatus, Mode, Segment};
+
+use super::{at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri};
+use crate::ledger::{AttemptError, Completed, Ended, IntentOutcome, Reserve, SegmentState, Work};
+use crate::{Custody, Ledger, Locations};
+
+fn error(message: &str) -> AttemptError {
+    AttemptError::new("internal", message)
+}
+
+pub(super) async fn an_intent_binds_the_reservation(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 3, 7);
+    let row = start(&*ledger, &one, "n", at(5)).await;
+    assert_eq!((row.state, row.attempt, row.failures), (SegmentState::Intent, 1, 0));
+    assert_eq!((&row.nonce[..], row.holder.clone()), ("n", Some(holder("n"))));
+    assert_eq!((row.created_at, row.deadline), (at(5), at(3605)));
+    let asked = intent(&one, "n", at(5));
+    assert_eq!(
+        (&row.input, &row.output, row.custody),
+        (&asked.input, &asked.output, asked.custody)
+    );
+    assert_eq!(ledger.segment(&one).await.unwrap().unwrap(), row, "what is answered is stored");
+    let bound = ledger.holders().await.unwrap().swap_remove(0);
+    assert_eq!(bound.work, Some(Work { segment: one.clone(), attempt: 1 }));
+    assert_eq!(bound.deadline, at(3605));
+    for (total, mode) in [(8, Mode::Sbs), (7, Mode::Anaglyph)] {
+        let other = Segment { total, mode, ..one.clone() };
+        assert_eq!(ledger.segment(&other).await.unwrap(), None, "another cut is another segment");
+    }
+}
+
+pub(super) async fn an_intent_is_answered_by_what_is_stored(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    let row = start(&*ledger, &one, "first", at(0)).await;
+    reserve(&*ledger, "second", at(0)).await;
+    let second = intent(&one, "second", at(1));
+    let open = IntentOutcome::Open(Box::new(row.clone()));
+    assert_eq!(ledger.record_intent(&second).await.unwrap(), open);
+    assert_eq!(ledger.holders().await.unwrap().len(), 2, "the reservation is still free");
+    ledger.retry(&row.fence(), at(30), &error("x"), true).await.unwrap();
+    assert_eq!(ledger.record_intent(&second).await.unwrap(), IntentOutcome::NotDue(at(30)));
+    let due = intent(&one, "second", at(30));
+    let IntentOutcome::Recorded(row) = ledger.record_intent(&due).await.unwrap() else {
+        panic!("the retry is due")
+    };
+    assert_eq!((row.attempt, row.failures, row.created_at), (2, 1, at(0)));
+    assert_eq!(row.last_error, Some(error("x")), "the last error stays until the next");
+    ledger.complete(&row.fence(), true, at(31)).await.unwrap();
+    reserve(&*ledger, "third", at(31)).await;
+    let third = intent(&one, "third", at(32));
+    assert_eq!(ledger.record_intent(&third).await.unwrap(), IntentOutcome::Over, "it is done");
+    for status in [JobStatus::Failed, JobStatus::Deleted, JobStatus::Completed] {
+        let name = format!("job-{status}");
+        job(&*ledger, &name, Some(1), status).await;
+        let late = intent(&segment(&name, 0, 1), "third", at(32));
+        assert_eq!(ledger.record_intent(&late).await.unwrap(), IntentOutcome::Over, "{status}");
+    }
+    job(&*ledger, "alive", None, JobStatus::ChunkingInProgress).await;
+    let early = intent(&segment("alive", 0, 1), "third", at(32));
+    let outcome = ledger.record_intent(&early).await.unwrap();
+    assert!(
+        matches!(outcome, IntentOutcome::Recorded(_)),
+        "segments may start while others are cut"
+    );
+}
+
+pub(super) async fn a_repeated_intent_is_answered_alike(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    let row = start(&*ledger, &one, "n", at(0)).await;
+    let again = ledger.record_intent(&intent(&one, "n", at(9))).await.unwrap();
+    assert_eq!(again, IntentOutcome::Recorded(Box::new(row.clone())), "its reply was lost");
+    assert_eq!(ledger.holders().await.unwrap().len(), 1);
+    ledger.complete(&row.fence(), true, at(10)).await.unwrap();
+    let late = ledger.record_intent(&intent(&one, "n", at(11))).await.unwrap();
+    assert_eq!(late, IntentOutcome::Over, "never a second attempt under one nonce");
+    assert_eq!(ledger.holders().await.unwrap(), []);
+}
+
+pub(super) async fn fences_keep_old_attempts_out(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    let first = start(&*ledger, &one, "first", at(0)).await.fence();
+    ledger.retry(&first, at(0), &error("x"), true).await.unwrap();
+    let current = start(&*ledger, &one, "second", at(1)).await;
+    let strangers = other_attempt(&current.fence());
+    for fence in strangers.iter().chain([&first]) {
+        let places = Locations { response: Some(uri("r")), failure: None };
+        assert_eq!(ledger.record_invoked(fence, &places, at(9999)).await.unwrap(), Ended::Fenced);
+        assert_eq!(ledger.renew(fence, at(9999)).await.unwrap(), Ended::Fenced);
+        assert_eq!(ledger.complete(fence, true, at(2)).await.unwrap(), Completed::Fenced);
+        assert_eq!(ledger.release(fence).await.unwrap(), Ended::Fenced);
+        assert_eq!(ledger.retry(fence, at(2), &error("y"), true).await.unwrap(), Ended::Fenced);
+        assert_eq!(ledger.fail(fence, &error("z"), at(2)).await.unwrap(), Ended::Fenced);
+    }
+    assert_eq!(ledger.segment(&one).await.unwrap(), Some(current), "nothing was changed");
+    assert_eq!(ledger.holders().await.unwrap().len(), 1);
+    assert_eq!(ledger.completions(&id("job"), 1).await.unwrap(), []);
+    assert_eq!(ledger.by_location(&uri("r")).await.unwrap(), None);
+}
+
+pub(super) async fn accepting_records_where_the_outcome_will_be(ledger: Arc<dyn Ledger>) {
+    let (a, b) = (segment("job", 0, 2), segment("job", 1, 2));
+    let row = start(&*ledger, &a, "a", at(0)).await;
+    let places = Locations { response: Some(uri("r/a.out")), failure: Some(uri("f/a b+c.out")) };
+    assert_eq!(ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap(), Ended::Yes);
+    let stored = ledger.segment(&a).await.unwrap().unwrap();
+    assert_eq!((stored.state, &stored.locations), (SegmentState::Invoked, &places));
+    assert_eq!((stored.custody, stored.deadline), (Custody::Backend, at(5000)));
+    let bound = ledger.holders().await.unwrap().swap_remove(0);
+    assert_eq!((bound.deadline, bound.work.is_some()), (at(5000), true));
+    assert_eq!(ledger.by_location(&uri("r/a.out")).await.unwrap(), Some(a.clone()));
+    assert_eq!(ledger.by_location(&uri("f/a b+c.out")).await.unwrap(), Some(a.clone()));
+    assert_eq!(ledger.by_location(&uri("r/none.out")).await.unwrap(), None);
+    let again = ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap();
+    assert_eq!(again, Ended::Yes, "its reply was lost");
+    let only = Locations { response: None, failure: Some(uri("f/b.out")) };
+    let row = start(&*ledger, &b, "b", at(0)).await;
+    ledger.record_invoked(&row.fence(), &only, at(5000)).await.unwrap();
+    assert_eq!(ledger.by_location(&uri("f/b.out")).await.unwrap(), Some(b.clone()));
+    // An outcome that comes after its attempt was given up is still recognised.
+    ledger.retry(&row.fence(), at(0), &error("expired"), true).await.unwrap();
+    start(&*ledger, &b, "b2", at(1)).await;
+    assert_eq!(ledger.by_location(&uri("f/b.out")).await.unwrap(), Some(b));
+}
+
+pub(super) async fn evidence_may_overtake_the_reply(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    let row = start(&*ledger, &one, "n", at(0)).await;
+    let recorded = ledger.complete(&row.fence(), false, at(1)).await.unwrap();
+    assert_eq!(recorded, Completed::Recorded);
+    assert_eq!(ledger.holders().await.unwrap().len(), 1, "the backend may still be busy");
+    let places = Locations { response: Some(uri("r.out")), failure: None };
+    assert_eq!(ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap(), Ended::Yes);
+    let stored = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!(stored.state, SegmentState::Done, "done stays done");
+    assert_eq!(ledger.by_location(&uri("r.out")).await.unwrap(), Some(one.clone()));
+    assert_eq!(ledger.renew(&row.fence(), at(9)).await.unwrap(), Ended::Fenced);
+    assert_eq!(ledger.release(&row.fence()).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.release(&row.fence()).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.holders().await.unwrap(), []);
+    assert_eq!(ledger.completions(&id("job"), 1).await.unwrap().len(), 1);
+}
+
+pub(super) async fn renewing_moves_the_deadline_of_row_and_permit(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    reserve(&*ledger, "n", at(0)).await;
+    let asked = super::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
+    let IntentOutcome::Recorded(row) = ledger.record_intent(&asked).await.unwrap() else {
+        panic!("recorded")
+    };
+    assert_eq!(row.custody, Custody::Caller);
+    assert_eq!(ledger.renew(&row.fence(), at(7777)).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.segment(&one).await.unwrap().unwrap().deadline, at(7777));
+    let bound = ledger.holders().await.unwrap().swap_remove(0);
+    assert_eq!(bound.deadline, at(7777));
+    assert!(bound.work.is_some(), "renewing does not unbind");
+    ledger.retry(&row.fence(), at(1), &error("x"), false).await.unwrap();
+    assert_eq!(ledger.renew(&row.fence(), at(8888)).await.unwrap(), Ended::Fenced);
+    assert_eq!(ledger.holders().await.unwrap(), [], "renewing does not bring a permit back");
+}
+
+pub(super) async fn a_completion_is_written_once(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 1, 3);
+    let row = start(&*ledger, &one, "n", at(0)).await;
+    let complete = async |now| ledger.complete(&row.fence(), true, at(now)).await.unwrap();
+    assert_eq!(complete(10).await, Completed::Recorded);
+    assert_eq!(complete(20).await, Completed::Already);
+    let found = ledger.completions(&id("job"), 3).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].segment_index, found[0].completed_at), (1, at(10)), "the first one stays");
+    assert_eq!((&found[0].output_s3_uri, found[0].total_segments), (&row.output, 3));
+    assert_eq!(ledger.holders().await.unwrap(), []);
+    let done = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!((done.state, done.holder), (SegmentState::Done, None));
+    for ended in [
+        ledger.retry(&row.fence(), at(30), &error("x"), true).await.unwrap(),
+        ledger.fail(&row.fence(), &error("x"), at(30)).await.unwrap(),
+    ] {
+        assert_eq!(ended, Ended::Fenced, "done stays done");
+    }
+    // The same index and total in the other mode finds the completion there.
+    let other = Segment { mode: Mode::Anaglyph, ..one };
+    let row = start(&*ledger, &other, "m", at(40)).await;
+    let already = ledger.complete(&row.fence(), true, at(41)).await.unwrap();
+    assert_eq!(already, Completed::Already);
+    assert_eq!(ledger.completions(&id("job"), 3).await.unwrap(), found);
+}
+
+pub(super) async fn another_cut_replaces_the_completion(ledger: Arc<dyn Ledger>) {
+    finish(&*ledger, "job", 0, 3).await;
+    finish(&*ledger, "job", 1, 3).await;
+    finish(&*ledger, "job", 0, 2).await;
+    let indices = async |total| -> Vec<u32> {
+        let found = ledger.completions(&id("job"), total).await.unwrap();
+        found.iter().map(|c| c.segment_index).collect()
+    };
+    assert_eq!(indices(2).await, [0]);
+    assert_eq!(indices(3).await, [1], "of the earlier cut only what was not replaced");
+    finish(&*ledger, "job", 1, 2).await;
+    assert_eq!(indices(2).await, [0, 1], "by index");
+    assert_eq!(indices(3).await, [0; 0]);
+    assert_eq!(ledger.completions(&id("other"), 2).await.unwrap(), []);
+}
+
+pub(super) async fn a_retry_waits_until_it_is_due(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    let row = start(&*ledger, &one, "a", at(0)).await;
+    let places = Locations { response: Some(uri("r.out")), failure: None };
+    ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap();
+    let retry = async |count| {
+        ledger.retry(&row.fence(), at(60), &error("it's \"bad\" 漢"), count).await.unwrap()
+    };
+    assert_eq!(retry(true).await, Ended::Yes);
+    assert_eq!(retry(true).await, Ended::Yes, "its reply was lost");
+    let waiting = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!((waiting.state, waiting.failures), (SegmentState::RetryWait, 1), "counted once");
+    assert_eq!((waiting.next_at, waiting.holder.clone()), (at(60), None));
+    assert_eq!(waiting.last_error, Some(error("it's \"bad\" 漢")));
+    assert_eq!(ledger.holders().await.unwrap(), []);
+    assert_eq!(ledger.due(at(59), 10).await.unwrap(), []);
+    assert_eq!(ledger.due(at(60), 10).await.unwrap(), [waiting]);
+    let row = start(&*ledger, &one, "b", at(60)).await;
+    assert_eq!((row.attempt, &row.locations), (2, &Locations::default()), "places are per attempt");
+    assert_eq!(ledger.due(at(99), 10).await.unwrap(), [], "an open segment is not due");
+    ledger.retry(&row.fence(), at(70), &error("y"), false).await.unwrap();
+    let waiting = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!(waiting.failures, 1, "not every end counts");
+    // Evidence that comes late still completes: the result is there.
+    let late = ledger.complete(&row.fence(), true, at(71)).await.unwrap();
+    assert_eq!(late, Completed::Recorded);
+    assert_eq!(ledger.due(at(99), 10).await.unwrap(), []);
+}
+
+pub(super) async fn a_failed_segment_fails_its_job(ledger: Arc<dyn Ledger>) {
+    job(&*ledger, "job", Some(2), JobStatus::ChunkingComplete).await;
+    let one = segment("job", 1, 2);
+    let row = start(&*ledger, &one, "a", at(0)).await;
+    let fail = async || ledger.fail(&row.fence(), &error("no picture"), at(9)).await.unwrap();
+    assert_eq!(fail().await, Ended::Yes);
+    assert_eq!(fail().await, Ended::Yes);
+    let failed = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!((failed.state, failed.failures), (SegmentState::Failed, 1));
+    assert_eq!((failed.holder, failed.last_error), (None, Some(error("no picture"))));
+    assert_eq!(ledger.holders().await.unwrap(), []);
+    let failed = ledger.job(&id("job")).await.unwrap().unwrap();
+    assert_eq!(failed.status, JobStatus::Failed);
+    let reason = failed.reason.unwrap();
+    assert!(reason.contains("segment 1") && reason.contains("no picture"), "{reason}");
+    let late = ledger.complete(&row.fence(), true, at(10)).await.unwrap();
+    assert_eq!(late, Completed::Fenced, "failed stays failed");
+    assert_eq!(ledger.completions(&id("job"), 2).await.unwrap(), []);
+    // A job that has ended otherwise, or is not known, keeps its status.
+    job(&*ledger, "gone", Some(1), JobStatus::Created).await;
+    let row = start(&*ledger, &segment("gone", 0, 1), "b", at(0)).await;
+    ledger.advance(&id("gone"), JobStatus::Deleted, None, None, at(1)).await.unwrap();
+    assert_eq!(ledger.fail(&row.fence(), &error("x"), at(2)).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.job(&id("gone")).await.unwrap().unwrap().status, JobStatus::Deleted);
+    let row = start(&*ledger, &segment("unknown", 0, 1), "c", at(0)).await;
+    assert_eq!(ledger.fail(&row.fence(), &error("x"), at(2)).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.job(&id("unknown")).await.unwrap(), None);
+}
+
+pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Arc<dyn Ledger>) {
+    job(&*ledger, "ended", Some(9), JobStatus::ChunkingComplete).await;
+    for (name, index, when) in
+        [("job", 0, 30), ("job", 1, 10), ("ended", 0, 5), ("other", 0, 20), ("job", 2, 40)]
+    {
+        let row = start(&*ledger, &segment(name, index, 9), &format!("{name}{index}"), at(0)).await;
+        ledger.retry(&row.fence(), at(when), &error("x"), true).await.unwrap();
+    }
+    let due = async |now, limit| -> Vec<String> {
+        let rows = ledger.due(at(now), limit).await.unwrap();
+        rows.iter().map(|r| format!("{}{}", r.segment.job_id, r.segment.index)).collect()
+    };
+    assert_eq!(due(35, 9).await, ["ended0", "job1", "other0", "job0"], "the longest due first");
+    assert_eq!(due(35, 2).await, ["ended0", "job1"], "at most as many as asked for");
+    assert_eq!(due(35, 0).await, [""; 0]);
+    ledger.advance(&id("ended"), JobStatus::Failed, None, Some("x"), at(1)).await.unwrap();
+    assert_eq!(due(99, 9).await, ["job1", "other0", "job0", "job2"], "not for an ended job");
+    assert_eq!(due(99, 1).await, ["job1"], "an ended job's rows use up no places");
+}
+
+pub(super) async fn rows_are_found_by_segment_index_and_job(ledger: Arc<dyn Ledger>) {
+    for (name, index, total) in [("job", 0, 2), ("job", 1, 2), ("job", 0, 3), ("job_", 0, 2)] {
+        start(&*ledger, &segment(name, index, total), &format!("{name}{index}{total}"), at(0))
+            .await;
+    }
+    let shape = |mut rows: Vec<crate::ledger::SegmentRow>| -> Vec<(u32, u32)> {
+        rows.sort_by(|a, b| a.segment.cmp(&b.segment));
+        rows.iter().map(|r| (r.segment.index, r.segment.total)).collect()
+    };
+    let job = id("job");
+    assert_eq!(shape(ledger.segments(&job).await.unwrap()), [(0, 2), (1, 2), (0, 3)]);
+    let at_index = shape(ledger.segments_at(&job, 0).await.unwrap());
+    assert_eq!(at_index, [(0, 2), (0, 3)], "one for each cut");
+    assert_eq!(shape(ledger.segments_at(&job, 1).await.unwrap()), [(1, 2)]);
+    assert_eq!(shape(ledger.segments_at(&job, 2).await.unwrap()), []);
+    assert_eq!(shape(ledger.segments(&id("JOB")).await.unwrap()), [], "ids keep their case");
+    let granted = ledger.reserve(&holder("more"), 9, at(60), at(0)).await.unwrap();
+    assert_eq!(granted, Reserve::Granted);
+}

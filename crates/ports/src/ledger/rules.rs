@@ -1,0 +1,371 @@
+//! The protocol's decisions, as functions from what is stored to what is to be stored.
+//!
+//! No rule reads a clock or does I/O. An adapter gives each rule exactly the rows that its
+//! signature names, read under the same transaction (or guarded by the same condition) that stores
+//! the answer. Rules that answer without rows to store change nothing.
+
+use parallax_job::{JobStatus, SegmentCompletion, Timestamp};
+
+use super::types::completion;
+use super::{
+    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
+    Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
+};
+use crate::{Custody, Locations};
+
+/// What to store. `None` and empty mean "leave as it is".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Replace the segment's row.
+    pub segment: Option<SegmentRow>,
+    /// Add or replace a holder.
+    pub put_holder: Option<Holder>,
+    /// Remove holders.
+    pub remove_holders: Vec<HolderId>,
+    /// Put a completion; the rule has seen that there is none of the same total.
+    pub completion: Option<SegmentCompletion>,
+    /// Replace the job.
+    pub job: Option<Job>,
+    /// Replace the trigger.
+    pub trigger: Option<TriggerRow>,
+}
+
+/// [`super::Ledger::reserve`] over all holders.
+pub fn reserve(
+    holders: &[Holder],
+    id: &HolderId,
+    limit: u32,
+    until: Timestamp,
+    now: Timestamp,
+) -> (Reserve, Change) {
+    let void = |h: &&Holder| h.work.is_none() && h.deadline <= now && h.id != *id;
+    let remove_holders: Vec<_> = holders.iter().filter(void).map(|h| h.id.clone()).collect();
+    let mine = holders.iter().find(|h| h.id == *id);
+    let held = holders.len() - remove_holders.len();
+    if mine.is_some_and(|h| h.work.is_some()) {
+        // A name is used for one permit; a bound one is never a reservation again.
+        return (Reserve::Full, Change { remove_holders, ..Change::default() });
+    }
+    if mine.is_none() && held >= limit as usize {
+        return (Reserve::Full, Change { remove_holders, ..Change::default() });
+    }
+    let put_holder = Some(Holder { id: id.clone(), deadline: until, work: None });
+    (Reserve::Granted, Change { put_holder, remove_holders, ..Change::default() })
+}
+
+/// [`super::Ledger::record_intent`].
+pub fn record_intent(
+    row: Option<&SegmentRow>,
+    holder: Option<&Holder>,
+    job: Option<&Job>,
+    intent: &Intent,
+) -> (IntentOutcome, Change) {
+    let nothing = Change::default;
+    if let Some(row) = row {
+        if row.nonce == intent.nonce {
+            // The reply to this very request was lost.
+            let outcome = if row.state.is_open() {
+                IntentOutcome::Recorded(Box::new(row.clone()))
+            } else {
+                IntentOutcome::Over
+            };
+            return (outcome, nothing());
+        }
+        match row.state {
+            SegmentState::Done | SegmentState::Failed => return (IntentOutcome::Over, nothing()),
+            SegmentState::Intent | SegmentState::Invoked => {
+                return (IntentOutcome::Open(Box::new(row.clone())), nothing());
+            }
+            SegmentState::RetryWait => {}
+        }
+    }
+    if job.is_some_and(|job| job.status.is_terminal()) {
+        return (IntentOutcome::Over, nothing());
+    }
+    if let Some(row) = row.filter(|row| row.next_at > intent.now) {
+        return (IntentOutcome::NotDue(row.next_at), nothing());
+    }
+    // An expired reservation may have been counted out by somebody else: it is no permit.
+    if !holder.is_some_and(|h| h.work.is_none() && h.deadline > intent.now) {
+        return (IntentOutcome::NoReservation, nothing());
+    }
+    let attempt = row.map_or(1, |row| row.attempt + 1);
+    let next = SegmentRow {
+        segment: intent.segment.clone(),
+        state: SegmentState::Intent,
+        attempt,
+        failures: row.map_or(0, |row| row.failures),
+        nonce: intent.nonce.clone(),
+        holder: Some(intent.holder.clone()),
+        custody: intent.custody,
+        input: intent.input.clone(),
+        output: intent.output.clone(),
+        created_at: row.map_or(intent.now, |row| row.created_at),
+        deadline: intent.deadline,
+        next_at: intent.now,
+        locations: Locations::default(),
+        last_error: row.and_then(|row| row.last_error.clone()),
+    };
+    let bound = Holder {
+        id: intent.holder.clone(),
+        deadline: intent.deadline,
+        work: Some(Work { segment: intent.segment.clone(), attempt }),
+    };
+    let change =
+        Change { segment: Some(next.clone()), put_holder: Some(bound), ..Change::default() };
+    (IntentOutcome::Recorded(Box::new(next)), change)
+}
+
+fn fenced(row: Option<&SegmentRow>, fence: &Fence) -> Option<SegmentRow> {
+    row.filter(|row| row.attempt == fence.attempt && row.nonce == fence.nonce).cloned()
+}
+
+/// The permit that a row's attempt holds, as it is to be stored.
+fn held(row: &SegmentRow) -> Option<Holder> {
+    row.holder.clone().map(|id| Holder {
+        id,
+        deadline: row.deadline,
+        work: Some(Work { segment: row.segment.clone(), attempt: row.attempt }),
+    })
+}
+
+/// [`super::Ledger::record_invoked`].
+pub fn record_invoked(
+    row: Option<&SegmentRow>,
+    fence: &Fence,
+    locations: &Locations,
+    deadline: Timestamp,
+) -> (Ended, Change) {
+    let Some(mut row) = fenced(row, fence) else { return (Ended::Fenced, Change::default()) };
+    match row.state {
+        SegmentState::Intent => row.state = SegmentState::Invoked,
+        // Evidence was quicker than the reply. Where the outcome is still helps to release.
+        SegmentState::Done if row.holder.is_some() => {}
+        SegmentState::Invoked => return (Ended::Yes, Change::default()),
+        _ => return (Ended::Fenced, Change::default()),
+    }
+    row.locations = locations.clone();
+    row.custody = Custody::Backend;
+    row.deadline = deadline;
+    let put_holder = held(&row);
+    (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
+}
+
+/// [`super::Ledger::renew`].
+pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (Ended, Change) {
+    let Some(mut row) = fenced(row, fence).filter(|row| row.state.is_open()) else {
+        return (Ended::Fenced, Change::default());
+    };
+    row.deadline = deadline;
+    let put_holder = held(&row);
+    (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
+}
+
+/// [`super::Ledger::complete`]. `existing` is the completion of the same job and index.
+pub fn complete(
+    row: Option<&SegmentRow>,
+    existing: Option<&SegmentCompletion>,
+    fence: &Fence,
+    release: bool,
+    now: Timestamp,
+) -> (Completed, Change) {
+    let Some(mut row) = fenced(row, fence) else {
+        return (Completed::Fenced, Change::default());
+    };
+    if row.state == SegmentState::Failed {
+        return (Completed::Fenced, Change::default());
+    }
+    let mut change = Change::default();
+    let already = row.state == SegmentState::Done;
+    if release {
+        change.remove_holders.extend(row.holder.take());
+    }
+    row.state = SegmentState::Done;
+    // A completion of another total belongs to an earlier cut and is replaced.
+    let written = existing.is_some_and(|c| c.total_segments == row.segment.total);
+    if !already && !written {
+        change.completion = Some(completion(&row, now));
+    }
+    change.segment = Some(row);
+    (if already || written { Completed::Already } else { Completed::Recorded }, change)
+}
+
+/// [`super::Ledger::release`].
+pub fn release(row: Option<&SegmentRow>, fence: &Fence) -> (Ended, Change) {
+    let Some(mut row) = fenced(row, fence).filter(|row| row.state == SegmentState::Done) else {
+        return (Ended::Fenced, Change::default());
+    };
+    let remove_holders = Vec::from_iter(row.holder.take());
+    (Ended::Yes, Change { segment: Some(row), remove_holders, ..Change::default() })
+}
+
+/// [`super::Ledger::retry`].
+pub fn retry(
+    row: Option<&SegmentRow>,
+    fence: &Fence,
+    at: Timestamp,
+    error: &AttemptError,
+    count: bool,
+) -> (Ended, Change) {
+    let Some(mut row) = fenced(row, fence) else { return (Ended::Fenced, Change::default()) };
+    match row.state {
+        SegmentState::RetryWait => return (Ended::Yes, Change::default()),
+        state if state.is_terminal() => return (Ended::Fenced, Change::default()),
+        _ => {}
+    }
+    row.state = SegmentState::RetryWait;
+    row.next_at = at;
+    row.failures += u32::from(count);
+    row.last_error = Some(error.clone());
+    let remove_holders = Vec::from_iter(row.holder.take());
+    (Ended::Yes, Change { segment: Some(row), remove_holders, ..Change::default() })
+}
+
+/// [`super::Ledger::fail`].
+pub fn fail(
+    row: Option<&SegmentRow>,
+    job: Option<&Job>,
+    fence: &Fence,
+    error: &AttemptError,
+    now: Timestamp,
+) -> (Ended, Change) {
+    let Some(mut row) = fenced(row, fence) else { return (Ended::Fenced, Change::default()) };
+    match row.state {
+        SegmentState::Failed => return (Ended::Yes, Change::default()),
+        SegmentState::Done => return (Ended::Fenced, Change::default()),
+        _ => {}
+    }
+    row.state = SegmentState::Failed;
+    row.failures += 1;
+    row.last_error = Some(error.clone());
+    let reason = format!("segment {}: {}", row.segment.index, error.message);
+    let (_, moved) = advance(job, JobStatus::Failed, None, Some(&reason), now);
+    let remove_holders = Vec::from_iter(row.holder.take());
+    (Ended::Yes, Change { segment: Some(row), remove_holders, ..moved })
+}
+
+/// [`super::Ledger::advance`].
+pub fn advance(
+    job: Option<&Job>,
+    to: JobStatus,
+    total: Option<u32>,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> (Advance, Change) {
+    let Some(job) = job else { return (Advance::NotFound, Change::default()) };
+    if job.status == to && (total.is_none() || job.total_segments == total) {
+        return (Advance::Already, Change::default());
+    }
+    if job.status != to && !job.status.may_become(to) {
+        return (Advance::Refused(job.status), Change::default());
+    }
+    if job.status == to && to.is_terminal() {
+        return (Advance::Refused(job.status), Change::default());
+    }
+    let mut next = job.clone();
+    next.status = to;
+    next.total_segments = total.or(job.total_segments);
+    if to == JobStatus::Completed {
+        next.completed_at = Some(now);
+    }
+    if let Some(reason) = reason {
+        next.reason = Some(reason.to_owned());
+    }
+    (Advance::Moved, Change { job: Some(next), ..Change::default() })
+}
+
+/// [`super::Ledger::trigger`]. `completed` counts completions of the job's own total.
+pub fn trigger(
+    job: Option<&Job>,
+    row: Option<&TriggerRow>,
+    completed: u32,
+    nonce: &str,
+    resend: Resend,
+    now: Timestamp,
+) -> (TriggerOutcome, Change) {
+    let nothing = |outcome| (outcome, Change::default());
+    let Some(job) = job else { return nothing(TriggerOutcome::NotReady) };
+    match job.status {
+        JobStatus::ChunkingComplete | JobStatus::Reassembling => {}
+        JobStatus::Completed => return nothing(TriggerOutcome::Sent),
+        _ => return nothing(TriggerOutcome::NotReady),
+    }
+    if job.total_segments.is_none_or(|total| total == 0 || completed < total) {
+        return nothing(TriggerOutcome::NotReady);
+    }
+    let claim = |triggered_at| TriggerRow {
+        job_id: job.job_id.clone(),
+        triggered_at,
+        nonce: nonce.to_owned(),
+        claimed_at: now,
+        sent_at: None,
+        lock_nonce: None,
+        lock_until: Timestamp(0),
+    };
+    let next = match row {
+        None => claim(now),
+        Some(row) => {
+            let working = row.lock_nonce.is_some() && row.lock_until > now;
+            let mine = row.nonce == nonce && row.sent_at.is_none();
+            match row.sent_at {
+                _ if mine => return nothing(TriggerOutcome::Send),
+                Some(sent) if working || sent + resend.unfinished > now => {
+                    return nothing(TriggerOutcome::Sent);
+                }
+                None if row.claimed_at + resend.unconfirmed > now => {
+                    return nothing(TriggerOutcome::Pending);
+                }
+                _ => TriggerRow {
+                    lock_nonce: row.lock_nonce.clone(),
+                    lock_until: row.lock_until,
+                    ..claim(row.triggered_at)
+                },
+            }
+        }
+    };
+    (TriggerOutcome::Send, Change { trigger: Some(next), ..Change::default() })
+}
+
+/// [`super::Ledger::triggered`].
+pub fn triggered(job: Option<&Job>, row: Option<&TriggerRow>, now: Timestamp) -> Change {
+    let Some(row) = row else { return Change::default() };
+    let (_, mut change) = advance(job, JobStatus::Reassembling, None, None, now);
+    if row.sent_at.is_none() {
+        change.trigger = Some(TriggerRow { sent_at: Some(now), ..row.clone() });
+    }
+    change
+}
+
+/// [`super::Ledger::lock_reassembly`].
+pub fn lock_reassembly(
+    job: Option<&Job>,
+    row: Option<&TriggerRow>,
+    nonce: &str,
+    until: Timestamp,
+    now: Timestamp,
+) -> (Lock, Change) {
+    let (Some(job), Some(row)) = (job, row) else { return (Lock::NotTriggered, Change::default()) };
+    if job.status.is_terminal() {
+        return (Lock::Over(job.status), Change::default());
+    }
+    let Some(total) = job.total_segments else {
+        return (Lock::NotTriggered, Change::default());
+    };
+    let others = row.lock_nonce.as_deref().is_some_and(|holder| holder != nonce);
+    if others && row.lock_until > now {
+        return (Lock::Held(row.lock_until), Change::default());
+    }
+    let next = TriggerRow { lock_nonce: Some(nonce.to_owned()), lock_until: until, ..row.clone() };
+    (Lock::Acquired(total), Change { trigger: Some(next), ..Change::default() })
+}
+
+/// [`super::Ledger::unlock_reassembly`].
+pub fn unlock_reassembly(row: Option<&TriggerRow>, nonce: &str) -> Change {
+    match row.filter(|row| row.lock_nonce.as_deref() == Some(nonce)) {
+        Some(row) => Change {
+            trigger: Some(TriggerRow { lock_nonce: None, ..row.clone() }),
+            ..Change::default()
+        },
+        None => Change::default(),
+    }
+}

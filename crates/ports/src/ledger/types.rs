@@ -1,0 +1,339 @@
+//! What the ledger stores and what its verbs answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use parallax_job::{JobId, JobStatus, Mode, Segment, SegmentCompletion, Timestamp, Uri};
+use serde::{Deserialize, Serialize};
+
+use crate::{Custody, Kind, Locations};
+
+/// The name of a permit's holder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HolderId(pub String);
+
+impl fmt::Display for HolderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The attempt that a permit is held for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The segment.
+    pub segment: Segment,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// A held permit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its name.
+    pub id: HolderId,
+    /// A reservation is void after this; a bound permit is looked into.
+    pub deadline: Timestamp,
+    /// `None` for a reservation.
+    pub work: Option<Work>,
+}
+
+/// Where a segment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentState {
+    /// An attempt is about to start, is running, or was answered ambiguously.
+    Intent,
+    /// The backend accepted the attempt.
+    Invoked,
+    /// No attempt runs; the next may start at `next_at`.
+    RetryWait,
+    /// Completed.
+    Done,
+    /// Given up.
+    Failed,
+}
+
+impl SegmentState {
+    /// Every state.
+    pub const ALL: [SegmentState; 5] =
+        [Self::Intent, Self::Invoked, Self::RetryWait, Self::Done, Self::Failed];
+
+    /// Whether an attempt may be running.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Intent | Self::Invoked)
+    }
+
+    /// Whether nothing further will happen.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Failed)
+    }
+
+    /// The name in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Invoked => "invoked",
+            Self::RetryWait => "retry_wait",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why an attempt ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// Its class, as in metric labels.
+    pub class: String,
+    /// For a person, at most 1 KiB.
+    pub message: String,
+}
+
+impl AttemptError {
+    /// From a class and a message, the latter cut to 1 KiB.
+    pub fn new(class: impl Into<String>, message: &str) -> Self {
+        let mut end = message.len().min(1024);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { class: class.into(), message: message[..end].to_owned() }
+    }
+
+    /// From a port's error.
+    pub fn from_kind(kind: Kind, message: &str) -> Self {
+        Self::new(kind.as_str(), message)
+    }
+}
+
+/// Everything the ledger knows of one segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRow {
+    /// Identity.
+    pub segment: Segment,
+    /// Where it stands.
+    pub state: SegmentState,
+    /// Number of the latest attempt, from 1.
+    pub attempt: u32,
+    /// Attempts that failed and count.
+    pub failures: u32,
+    /// Who started the latest attempt.
+    pub nonce: String,
+    /// The permit that the latest attempt holds, while it does.
+    pub holder: Option<HolderId>,
+    /// Who keeps the attempt alive.
+    pub custody: Custody,
+    /// Where the segment is.
+    pub input: Uri,
+    /// Where its result goes.
+    pub output: Uri,
+    /// When the first attempt was recorded.
+    pub created_at: Timestamp,
+    /// When the open attempt is given up unless evidence came.
+    pub deadline: Timestamp,
+    /// When the next attempt may start, in `RetryWait`.
+    pub next_at: Timestamp,
+    /// Where the outcome of the latest attempt will be.
+    pub locations: Locations,
+    /// Why the latest unsuccessful attempt ended.
+    pub last_error: Option<AttemptError>,
+}
+
+impl SegmentRow {
+    /// The fence of the latest attempt.
+    pub fn fence(&self) -> Fence {
+        Fence { segment: self.segment.clone(), attempt: self.attempt, nonce: self.nonce.clone() }
+    }
+}
+
+/// Names one attempt: a verb under a fence changes nothing once another attempt has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// The segment.
+    pub segment: Segment,
+    /// The attempt.
+    pub attempt: u32,
+    /// Who started it.
+    pub nonce: String,
+}
+
+/// A request to start an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The segment.
+    pub segment: Segment,
+    /// The reservation to bind.
+    pub holder: HolderId,
+    /// Names this request, so that it can be repeated.
+    pub nonce: String,
+    /// Who will keep the attempt alive.
+    pub custody: Custody,
+    /// Where the segment is.
+    pub input: Uri,
+    /// Where its result goes.
+    pub output: Uri,
+    /// When the attempt is given up unless renewed or proven.
+    pub deadline: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Answer to [`super::Ledger::reserve`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    /// The permit is reserved.
+    Granted,
+    /// Every permit is held.
+    Full,
+}
+
+/// Answer to [`super::Ledger::record_intent`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntentOutcome {
+    /// The attempt may start.
+    Recorded(Box<SegmentRow>),
+    /// Another attempt is open.
+    Open(Box<SegmentRow>),
+    /// The next attempt is not due before this time.
+    NotDue(Timestamp),
+    /// The segment is done or failed, or its job has ended: there is nothing to do.
+    Over,
+    /// The reservation is gone; reserve again.
+    NoReservation,
+}
+
+/// Answer to verbs under a fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Done, now or before.
+    Yes,
+    /// Another attempt has begun or the segment has ended: nothing was changed.
+    Fenced,
+}
+
+/// Answer to [`super::Ledger::complete`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completed {
+    /// The completion was written by this call.
+    Recorded,
+    /// It had been written before; a kept permit was released if that was asked.
+    Already,
+    /// Another attempt has begun or the segment has failed: nothing was changed.
+    Fenced,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Identity.
+    pub job_id: JobId,
+    /// Kind of result.
+    pub mode: Mode,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Number of segments, once known.
+    pub total_segments: Option<u32>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was completed.
+    pub completed_at: Option<Timestamp>,
+    /// What to call it.
+    pub title: Option<String>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+impl Job {
+    /// A new job.
+    pub fn new(job_id: JobId, mode: Mode, now: Timestamp) -> Self {
+        Self {
+            job_id,
+            mode,
+            status: JobStatus::Created,
+            total_segments: None,
+            created_at: now,
+            completed_at: None,
+            title: None,
+            reason: None,
+        }
+    }
+}
+
+/// Answer to [`super::Ledger::advance`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advance {
+    /// Moved by this call.
+    Moved,
+    /// It was there already.
+    Already,
+    /// The edge is not allowed from this status.
+    Refused(JobStatus),
+    /// No such job.
+    NotFound,
+}
+
+/// The reassembly trigger of a job, and the right to reassemble it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerRow {
+    /// The job.
+    pub job_id: JobId,
+    /// When the trigger was first decided.
+    pub triggered_at: Timestamp,
+    /// Who is to send the message.
+    pub nonce: String,
+    /// When that was decided.
+    pub claimed_at: Timestamp,
+    /// When the message had been sent.
+    pub sent_at: Option<Timestamp>,
+    /// Who reassembles.
+    pub lock_nonce: Option<String>,
+    /// Until when.
+    pub lock_until: Timestamp,
+}
+
+/// When a reassembly message is sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resend {
+    /// After a sender was chosen that never confirmed.
+    pub unconfirmed: Duration,
+    /// After a message was sent, the job is not complete and nobody works on it.
+    pub unfinished: Duration,
+}
+
+/// Answer to [`super::Ledger::trigger`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerOutcome {
+    /// Send the message, then call [`super::Ledger::triggered`].
+    Send,
+    /// Not every segment is complete, or the job is not ready for it.
+    NotReady,
+    /// Somebody else is sending.
+    Pending,
+    /// It was sent.
+    Sent,
+}
+
+/// Answer to [`super::Ledger::lock_reassembly`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lock {
+    /// Yours. The job's total is given.
+    Acquired(u32),
+    /// Somebody else's until this time.
+    Held(Timestamp),
+    /// The job has ended; there is nothing to do.
+    Over(JobStatus),
+    /// No such job, or its reassembly was never triggered.
+    NotTriggered,
+}
+
+/// A completion made from a row.
+pub(super) fn completion(row: &SegmentRow, now: Timestamp) -> SegmentCompletion {
+    SegmentCompletion {
+        job_id: row.segment.job_id.clone(),
+        segment_index: row.segment.index,
+        output_s3_uri: row.output.clone(),
+        completed_at: now,
+        total_segments: row.segment.total,
+    }
+}

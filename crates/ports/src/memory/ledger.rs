@@ -1,0 +1,277 @@
+//! The ledger in maps under one lock.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
+
+use super::lock;
+use crate::ledger::rules::{self, Change};
+use crate::ledger::{
+    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
+    Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow,
+};
+use crate::{Ledger, Locations, Result};
+
+/// A ledger that lives as long as the process.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    state: Mutex<State>,
+    watch: Option<Watch>,
+}
+
+type OnChange = dyn Fn(&Change) + Send + Sync;
+
+struct Watch(Box<OnChange>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holders: BTreeMap<HolderId, Holder>,
+    segments: BTreeMap<Segment, SegmentRow>,
+    locations: BTreeMap<Uri, Segment>,
+    completions: BTreeMap<(JobId, u32), SegmentCompletion>,
+    jobs: BTreeMap<JobId, Job>,
+    triggers: BTreeMap<JobId, TriggerRow>,
+}
+
+impl State {
+    fn apply(&mut self, change: Change) {
+        for id in change.remove_holders {
+            self.holders.remove(&id);
+        }
+        if let Some(holder) = change.put_holder {
+            self.holders.insert(holder.id.clone(), holder);
+        }
+        if let Some(row) = change.segment {
+            for uri in [&row.locations.response, &row.locations.failure].into_iter().flatten() {
+                self.locations.insert(uri.clone(), row.segment.clone());
+            }
+            self.segments.insert(row.segment.clone(), row);
+        }
+        if let Some(completion) = change.completion {
+            let key = (completion.job_id.clone(), completion.segment_index);
+            self.completions.insert(key, completion);
+        }
+        if let Some(job) = change.job {
+            self.jobs.insert(job.job_id.clone(), job);
+        }
+        if let Some(trigger) = change.trigger {
+            self.triggers.insert(trigger.job_id.clone(), trigger);
+        }
+    }
+}
+
+impl MemoryLedger {
+    /// A ledger that shows `watch` every change at the moment it is made, before anybody can read
+    /// it. The function must not call the ledger.
+    pub fn watched(watch: impl Fn(&Change) + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), watch: Some(Watch(Box::new(watch))) }
+    }
+
+    /// Applies a rule's answer and passes its outcome on.
+    fn commit<T>(&self, rule: impl FnOnce(&State) -> (T, Change)) -> Result<T> {
+        let mut state = lock(&self.state);
+        let (outcome, change) = rule(&state);
+        if let Some(Watch(watch)) = &self.watch {
+            watch(&change);
+        }
+        state.apply(change);
+        Ok(outcome)
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn reserve(
+        &self,
+        holder: &HolderId,
+        limit: u32,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Reserve> {
+        self.commit(|s| {
+            let holders: Vec<_> = s.holders.values().cloned().collect();
+            rules::reserve(&holders, holder, limit, until, now)
+        })
+    }
+
+    async fn unreserve(&self, holder: &HolderId) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.holders.get(holder).is_some_and(|h| h.work.is_none()) {
+            state.holders.remove(holder);
+        }
+        Ok(())
+    }
+
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        Ok(lock(&self.state).holders.values().cloned().collect())
+    }
+
+    async fn record_intent(&self, intent: &Intent) -> Result<IntentOutcome> {
+        self.commit(|s| {
+            rules::record_intent(
+                s.segments.get(&intent.segment),
+                s.holders.get(&intent.holder),
+                s.jobs.get(&intent.segment.job_id),
+                intent,
+            )
+        })
+    }
+
+    async fn record_invoked(
+        &self,
+        fence: &Fence,
+        locations: &Locations,
+        deadline: Timestamp,
+    ) -> Result<Ended> {
+        self.commit(|s| {
+            rules::record_invoked(s.segments.get(&fence.segment), fence, locations, deadline)
+        })
+    }
+
+    async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended> {
+        self.commit(|s| rules::renew(s.segments.get(&fence.segment), fence, deadline))
+    }
+
+    async fn complete(&self, fence: &Fence, release: bool, now: Timestamp) -> Result<Completed> {
+        self.commit(|s| {
+            let key = (fence.segment.job_id.clone(), fence.segment.index);
+            let row = s.segments.get(&fence.segment);
+            rules::complete(row, s.completions.get(&key), fence, release, now)
+        })
+    }
+
+    async fn release(&self, fence: &Fence) -> Result<Ended> {
+        self.commit(|s| rules::release(s.segments.get(&fence.segment), fence))
+    }
+
+    async fn retry(
+        &self,
+        fence: &Fence,
+        at: Timestamp,
+        error: &AttemptError,
+        count: bool,
+    ) -> Result<Ended> {
+        self.commit(|s| rules::retry(s.segments.get(&fence.segment), fence, at, error, count))
+    }
+
+    async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended> {
+        self.commit(|s| {
+            let job = s.jobs.get(&fence.segment.job_id);
+            rules::fail(s.segments.get(&fence.segment), job, fence, error, now)
+        })
+    }
+
+    async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
+        Ok(lock(&self.state).segments.get(segment).cloned())
+    }
+
+    async fn segments_at(&self, job_id: &JobId, index: u32) -> Result<Vec<SegmentRow>> {
+        let rows = self.segments(job_id).await?;
+        Ok(rows.into_iter().filter(|row| row.segment.index == index).collect())
+    }
+
+    async fn segments(&self, job_id: &JobId) -> Result<Vec<SegmentRow>> {
+        let state = lock(&self.state);
+        let rows = state.segments.values().filter(|row| row.segment.job_id == *job_id);
+        Ok(rows.cloned().collect())
+    }
+
+    async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
+        Ok(lock(&self.state).locations.get(location).cloned())
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
+        let state = lock(&self.state);
+        let waiting = |row: &&SegmentRow| {
+            row.state == SegmentState::RetryWait
+                && row.next_at <= now
+                && state.jobs.get(&row.segment.job_id).is_none_or(|job| !job.status.is_terminal())
+        };
+        let mut rows: Vec<_> = state.segments.values().filter(waiting).cloned().collect();
+        rows.sort_by_key(|row| row.next_at);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn create_job(&self, job: &Job) -> Result<bool> {
+        let mut state = lock(&self.state);
+        let new = !state.jobs.contains_key(&job.job_id);
+        if new {
+            state.jobs.insert(job.job_id.clone(), job.clone());
+        }
+        Ok(new)
+    }
+
+    async fn job(&self, job_id: &JobId) -> Result<Option<Job>> {
+        Ok(lock(&self.state).jobs.get(job_id).cloned())
+    }
+
+    async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
+        Ok(lock(&self.state).jobs.values().filter(|job| job.status == status).cloned().collect())
+    }
+
+    async fn advance(
+        &self,
+        job_id: &JobId,
+        to: JobStatus,
+        total: Option<u32>,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Advance> {
+        self.commit(|s| rules::advance(s.jobs.get(job_id), to, total, reason, now))
+    }
+
+    async fn completions(&self, job_id: &JobId, total: u32) -> Result<Vec<SegmentCompletion>> {
+        let state = lock(&self.state);
+        let range = (job_id.clone(), 0)..(job_id.clone(), total);
+        let of_total = |c: &&SegmentCompletion| c.total_segments == total;
+        Ok(state.completions.range(range).map(|(_, c)| c).filter(of_total).cloned().collect())
+    }
+
+    async fn trigger(
+        &self,
+        job_id: &JobId,
+        nonce: &str,
+        resend: Resend,
+        now: Timestamp,
+    ) -> Result<TriggerOutcome> {
+        self.commit(|s| {
+            let job = s.jobs.get(job_id);
+            let total = job.and_then(|job| job.total_segments).unwrap_or(0);
+            let range = (job_id.clone(), 0)..(job_id.clone(), total);
+            let of_total = |c: &&SegmentCompletion| c.total_segments == total;
+            let completed = s.completions.range(range).map(|(_, c)| c).filter(of_total).count();
+            let row = s.triggers.get(job_id);
+            rules::trigger(job, row, completed as u32, nonce, resend, now)
+        })
+    }
+
+    async fn triggered(&self, job_id: &JobId, now: Timestamp) -> Result<()> {
+        self.commit(|s| ((), rules::triggered(s.jobs.get(job_id), s.triggers.get(job_id), now)))
+    }
+
+    async fn lock_reassembly(
+        &self,
+        job_id: &JobId,
+        nonce: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Lock> {
+        self.commit(|s| {
+            let row = s.triggers.get(job_id);
+            rules::lock_reassembly(s.jobs.get(job_id), row, nonce, until, now)
+        })
+    }
+
+    async fn unlock_reassembly(&self, job_id: &JobId, nonce: &str) -> Result<()> {
+        self.commit(|s| ((), rules::unlock_reassembly(s.triggers.get(job_id), nonce)))
+    }
+}

@@ -1,0 +1,16 @@
+//! Every port in memory: for tests, simulations and as the readable statement of each contract.
+
+mod ledger;
+mod objects;
+mod queue;
+
+pub use ledger::MemoryLedger;
+pub use objects::MemoryObjects;
+pub use queue::MemoryQueue;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks state that stays consistent even if a holder panicked: every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,131 @@
+//! The queue in a vector under one lock, on tokio's clock.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::lock;
+use crate::{Message, Queue, Receipt, Result};
+
+/// A queue that lives as long as the process.
+#[derive(Debug, Default)]
+pub struct MemoryQueue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sent: u64,
+    delivered: u64,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: String,
+    body: String,
+    attributes: Vec<(String, String)>,
+    receive_count: u32,
+    receipt: Option<Receipt>,
+    visible_at: Instant,
+}
+
+impl MemoryQueue {
+    /// Bodies and attributes of everything in the queue, hidden or not.
+    pub fn contents(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let state = lock(&self.state);
+        state.entries.iter().map(|e| (e.body.clone(), e.attributes.clone())).collect()
+    }
+
+    /// Number of messages ever sent to it.
+    pub fn sent(&self) -> u64 {
+        lock(&self.state).sent
+    }
+
+    /// Number of messages that are hidden now.
+    pub fn hidden(&self) -> usize {
+        let now = Instant::now();
+        lock(&self.state).entries.iter().filter(|e| e.visible_at > now).count()
+    }
+
+    fn take(&self, max: usize, visibility: Duration) -> (Vec<Message>, Option<Instant>) {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        let State { delivered, entries, .. } = &mut *state;
+        let mut out = Vec::new();
+        for entry in entries.iter_mut().filter(|e| e.visible_at <= now).take(max) {
+            *delivered += 1;
+            let receipt = Receipt(format!("{}#{delivered}", entry.id));
+            entry.receive_count += 1;
+            entry.visible_at = now + visibility;
+            entry.receipt = Some(receipt.clone());
+            out.push(Message {
+                id: entry.id.clone(),
+                receipt,
+                body: entry.body.clone(),
+                receive_count: entry.receive_count,
+            });
+        }
+        let next = entries.iter().map(|e| e.visible_at).filter(|at| *at > now).min();
+        (out, next)
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>> {
+        let until = Instant::now() + wait;
+        loop {
+            let changed = self.changed.notified();
+            let (messages, next) = self.take(max, visibility);
+            if !messages.is_empty() || Instant::now() >= until {
+                return Ok(messages);
+            }
+            let wake = next.map_or(until, |at| at.min(until));
+            // Either a change or the time: both mean "look again".
+            let _ = timeout_at(wake, changed).await;
+        }
+    }
+
+    async fn delete(&self, receipt: &Receipt) -> Result<()> {
+        lock(&self.state).entries.retain(|e| e.receipt.as_ref() != Some(receipt));
+        Ok(())
+    }
+
+    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {
+        let mut state = lock(&self.state);
+        if let Some(entry) = state.entries.iter_mut().find(|e| e.receipt.as_ref() == Some(receipt))
+        {
+            entry.visible_at = Instant::now() + visibility;
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn send(&self, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.sent += 1;
+        let entry = Entry {
+            id: format!("m{}", state.sent),
+            body: body.to_owned(),
+            attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            receive_count: 0,
+            receipt: None,
+            visible_at: Instant::now(),
+        };
+        state.entries.push(entry);
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+}

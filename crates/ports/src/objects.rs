@@ -1,0 +1,51 @@
+//! Objects by address.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use async_trait::async_trait;
+use parallax_job::{Timestamp, Uri};
+
+use crate::Result;
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+/// A store of whole objects with read-after-write consistency.
+///
+/// A write is atomic: a reader sees the old object or the new one, never a part, and a write that
+/// fails or is dropped leaves no object under the name. Where notifications are configured, every
+/// successful write raises one, at least once.
+#[async_trait]
+pub trait ObjectStore: Debug + Send + Sync {
+    /// Looks at an object; `None` when there is none. Missing permission is `Unauthorized`, never
+    /// `None`.
+    async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>>;
+
+    /// Reads a small object.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Rejected` when it is larger than `limit` bytes.
+    async fn read(&self, uri: &Uri, limit: u64) -> Result<Vec<u8>>;
+
+    /// Writes a small object.
+    async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()>;
+
+    /// Streams an object into a new local file.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none. On any error the file may be left, partly written.
+    async fn download(&self, uri: &Uri, to: &Path) -> Result<()>;
+
+    /// Streams a local file into an object.
+    async fn upload(&self, from: &Path, uri: &Uri) -> Result<()>;
+
+    /// Removes an object; succeeds when there is none.
+    async fn delete(&self, uri: &Uri) -> Result<()>;
+}

@@ -1,0 +1,117 @@
+//! The `draft` engine: a stereo preview on any CPU, from classical depth cues.
+//!
+//! It is a preview and looks like one: depth comes from where things are in the frame and how they
+//! move, not from knowing what they are. What stands still and is not on the ground lies where a
+//! ground plane would be. The design favours calm over detail: depth is normalised by fixed
+//! constants and changes smoothly, because a wrong depth that holds still is watchable and a better
+//! one that flickers is not.
+
+mod camera;
+mod cues;
+mod cut;
+mod evidence;
+mod flow;
+mod guided;
+mod small;
+mod track;
+
+use std::collections::VecDeque;
+
+use parallax_frame::Frame;
+use tokio_util::sync::CancellationToken;
+
+use self::track::{Look, Track};
+use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Run, Session};
+
+/// Frames at the start of a shot that are looked at before the first is given out, so that depth
+/// does not visibly settle after a cut. The only lag there is.
+const LOOKAHEAD: usize = 6;
+
+/// `draft`: classical depth cues, warped and filled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Draft;
+
+impl Engine for Draft {
+    fn name(&self) -> &'static str {
+        "draft"
+    }
+
+    fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
+        let depth = DraftDepth::new(clip, run.cancel.clone());
+        Ok(Box::new(DepthSession::new(depth, &clip.format, run)?))
+    }
+}
+
+/// The depth estimator of [`Draft`]. Uses no randomness; lags by at most six frames.
+#[derive(Debug)]
+pub struct DraftDepth {
+    seconds_per_frame: f32,
+    cancel: CancellationToken,
+    /// The opening frames of the shot, while it is shorter than the lookahead.
+    opening: VecDeque<(Frame, Look)>,
+    /// The last frame's look and everything remembered; `None` while the opening fills.
+    track: Option<Track>,
+}
+
+impl DraftDepth {
+    /// An estimator for one clip.
+    pub fn new(clip: &Clip, cancel: CancellationToken) -> Self {
+        let fps = clip.rate.fps();
+        let fps = if fps.is_finite() { fps.clamp(1.0, 240.0) } else { 25.0 };
+        Self { seconds_per_frame: 1.0 / fps as f32, cancel, opening: VecDeque::new(), track: None }
+    }
+
+    /// Starts the shot from its opening and gives all of it out.
+    fn open(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
+        let opening: Vec<_> = self.opening.drain(..).collect();
+        let looks: Vec<_> = opening.iter().map(|(_, look)| look).collect();
+        let Some(mut track) = Track::start(&looks, self.seconds_per_frame) else {
+            return Ok(Vec::new());
+        };
+        let mut ready = Vec::with_capacity(opening.len());
+        for (k, (frame, look)) in opening.into_iter().enumerate() {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            if k > 0 {
+                let flow = track.flow_to(&look);
+                track.advance(look, &flow, self.seconds_per_frame);
+            }
+            let depth = track.depth(&frame);
+            ready.push((frame, depth));
+        }
+        self.track = Some(track);
+        Ok(ready)
+    }
+}
+
+impl DepthEstimator for DraftDepth {
+    fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
+        let look = Look::of(&frame);
+        if let Some(track) = &mut self.track {
+            let flow = track.flow_to(&look);
+            if !track.is_cut(&look, &flow) {
+                track.advance(look, &flow, self.seconds_per_frame);
+                let depth = track.depth(&frame);
+                return Ok(vec![(frame, depth)]);
+            }
+            self.track = None;
+        }
+        let mut ready = Vec::new();
+        if let Some((_, last)) = self.opening.back()
+            && last.is_cut_before(&look)
+        {
+            ready = self.open()?;
+            self.track = None;
+        }
+        self.opening.push_back((frame, look));
+        if self.opening.len() == LOOKAHEAD {
+            ready.extend(self.open()?);
+        }
+        Ok(ready)
+    }
+
+    fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
+        self.open()
+    }
+}

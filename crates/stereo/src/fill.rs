@@ -1,0 +1,216 @@
+//! Holes take the background: what a moved foreground uncovers continues what lies behind it.
+//!
+//! The hole is filled in the inverse map, not in the picture: its samples point at the mirror
+//! image of the background beside it, so every plane is filled alike and texture continues instead
+//! of streaking. [`soften`] then blurs vertically, more with distance from the background, where a
+//! mirror is least believable. Nothing outside holes is touched, and nothing is invented: that is
+//! what the diffusion engine is for.
+
+use parallax_frame::Frame;
+use rayon::prelude::*;
+
+use crate::{Plane, Warp};
+
+/// Background samples nearest to the edge that are not mirrored: they are mixed with foreground.
+const FRINGE: usize = 1;
+
+/// The widest vertical blur, in rows to either side.
+const MAX_BLUR: usize = 6;
+
+impl Warp {
+    /// Points every unclaimed sample at the background beside its hole: the side with the smaller
+    /// disparity, or the only side at a border of the frame.
+    pub fn fill(&mut self) {
+        let width = self.source.width();
+        self.source
+            .data_mut()
+            .par_chunks_mut(width)
+            .zip(self.near.data_mut().par_chunks_mut(width))
+            .for_each(|(source, near)| fill_row(source, near));
+    }
+}
+
+fn fill_row(source: &mut [f32], near: &mut [f32]) {
+    let width = near.len();
+    let mut t = 0;
+    while t < width {
+        if near[t] != f32::NEG_INFINITY {
+            t += 1;
+            continue;
+        }
+        let start = t;
+        while t < width && near[t] == f32::NEG_INFINITY {
+            t += 1;
+        }
+        let left = start.checked_sub(1).map(|x| near[x]);
+        let right = near.get(t).copied();
+        match (left, right) {
+            // Everything left the frame: show the edge that left last.
+            (None, None) => near.fill(0.0),
+            (Some(l), Some(r)) if r > l => mirror_left(source, near, start, t),
+            (Some(_), None) => mirror_left(source, near, start, t),
+            (_, Some(_)) => mirror_right(source, near, start, t),
+        }
+    }
+}
+
+/// Fills `start..end` from the surface that begins at `end`.
+fn mirror_right(source: &mut [f32], near: &mut [f32], start: usize, end: usize) {
+    let depth = near[end];
+    let room = near.len() - end;
+    let extent = extent(room, end + 1 - start + FRINGE, |k| near[end + k], depth);
+    for t in start..end {
+        source[t] = source[end + reflect(end - t - 1 + FRINGE, extent)];
+        near[t] = depth;
+    }
+}
+
+/// Fills `start..end` from the surface that ends just before `start`.
+fn mirror_left(source: &mut [f32], near: &mut [f32], start: usize, end: usize) {
+    let depth = near[start - 1];
+    let extent = extent(start, end + 1 - start + FRINGE, |k| near[start - 1 - k], depth);
+    for t in start..end {
+        source[t] = source[start - 1 - reflect(t - start + FRINGE, extent)];
+        near[t] = depth;
+    }
+}
+
+/// How many samples beside a hole belong to the surface at `depth`, at most `wanted`.
+fn extent(room: usize, wanted: usize, near: impl Fn(usize) -> f32, depth: f32) -> usize {
+    let mut last = depth;
+    for k in 1..room.min(wanted) {
+        let d = near(k);
+        // Surfaces may slope, so compare with the neighbour; a jump is another surface.
+        if (d - last).abs() > 1.0 {
+            return k;
+        }
+        last = d;
+    }
+    room.min(wanted)
+}
+
+/// Bounces `k` to and fro inside `0..extent`.
+fn reflect(k: usize, extent: usize) -> usize {
+    if extent < 2 {
+        return 0;
+    }
+    let period = 2 * (extent - 1);
+    let k = k % period;
+    if k < extent { k } else { period - k }
+}
+
+/// Vertically blurs what lies in the holes of `mask` (at luma size), with a radius that grows with
+/// the distance from the hole's right end, mixing hole samples only.
+pub(crate) fn soften(frame: &mut Frame, mask: &Plane) {
+    let format = frame.format().clone();
+    let wide = format.pixels.sample_bytes() == 2;
+    for index in 0..format.pixels.chroma().planes() {
+        let shape = format.plane(index);
+        let shifts = if index == 0 { (0, 0) } else { format.pixels.chroma().shifts() };
+        let plane = frame.plane(index);
+        let patches: Vec<Vec<(usize, f32)>> = (0..shape.height)
+            .into_par_iter()
+            .map(|y| soften_row(plane, wide, (shape.width, shape.height), y, mask, shifts))
+            .collect();
+        let plane = frame.plane_mut(index);
+        for (y, patch) in patches.into_iter().enumerate() {
+            for (x, value) in patch {
+                let i = y * shape.width + x;
+                // A mean of code values needs no clamp.
+                if wide {
+                    plane[2 * i..2 * i + 2].copy_from_slice(&((value + 0.5) as u16).to_le_bytes());
+                } else {
+                    plane[i] = (value + 0.5) as u8;
+                }
+            }
+        }
+    }
+}
+
+fn soften_row(
+    plane: &[u8],
+    wide: bool,
+    (width, height): (usize, usize),
+    y: usize,
+    mask: &Plane,
+    shifts: (u32, u32),
+) -> Vec<(usize, f32)> {
+    let hole = |x: usize, y: usize| mask.at(x << shifts.0, y << shifts.1) > 0.5;
+    let sample = |i: usize| {
+        if wide {
+            f32::from(u16::from_le_bytes([plane[2 * i], plane[2 * i + 1]]))
+        } else {
+            f32::from(plane[i])
+        }
+    };
+    let mut patch = Vec::new();
+    let mut depth = 0;
+    for x in (0..width).rev() {
+        if !hole(x, y) {
+            depth = 0;
+            continue;
+        }
+        depth += 1;
+        let radius = (depth / 2).min(MAX_BLUR);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for row in y.saturating_sub(radius)..=(y + radius).min(height - 1) {
+            if hole(x, row) {
+                sum += sample(row * width + x);
+                count += 1.0;
+            }
+        }
+        patch.push((x, sum / count));
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(disparity: &[f32]) -> Warp {
+        let plane = Plane::new(disparity.len(), 1, disparity.to_vec());
+        let mut warp = Warp::new(disparity.len(), 1);
+        warp.splat(&plane);
+        warp.fill();
+        warp
+    }
+
+    #[test]
+    fn the_hole_mirrors_the_side_with_the_smaller_disparity() {
+        // A card of disparity 4 over columns 4 to 7 uncovers columns 4 to 7 of the right eye.
+        let mut disparity = [0.0; 16];
+        disparity[4..8].fill(4.0);
+        let warp = filled(&disparity);
+        assert_eq!(warp.source.data()[..4], [4.0, 5.0, 6.0, 7.0]);
+        // The sample next to the edge is skipped: it may be mixed with the card.
+        assert_eq!(warp.source.data()[4..8], [12.0, 11.0, 10.0, 9.0]);
+        assert_eq!(warp.source.data()[8..], [8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
+    }
+
+    #[test]
+    fn borders_are_filled_from_inside() {
+        assert_eq!(filled(&[2.0; 6]).source.data(), [2.0, 3.0, 4.0, 5.0, 4.0, 3.0]);
+        assert_eq!(filled(&[-2.0; 6]).source.data(), [2.0, 1.0, 0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_narrow_background_does_not_reach_into_the_next_foreground() {
+        // Two cards with two columns of wall between them: the hole repeats those two only.
+        let mut disparity = [0.0; 24];
+        disparity[6..10].fill(5.0);
+        disparity[17..22].fill(5.0);
+        let warp = filled(&disparity);
+        for t in 6..10 {
+            let from = warp.source.data()[t];
+            assert!(from == 10.0 || from == 11.0, "column {t} comes from {from}");
+        }
+    }
+
+    #[test]
+    fn reflection_stays_inside() {
+        let seen: Vec<usize> = (0..8).map(|k| reflect(k, 3)).collect();
+        assert_eq!(seen, [0, 1, 2, 1, 0, 1, 2, 1]);
+        assert_eq!(reflect(5, 1), 0);
+    }
+}

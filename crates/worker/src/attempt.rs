@@ -1,0 +1,274 @@
+//! One attempt at one segment: intent, invocation, answer.
+
+use std::time::Duration;
+
+use parallax_job::{ObjectKey, Segment, Timestamp, Uri};
+use parallax_ports::ledger::{
+    AttemptError, Ended, Fence, HolderId, Intent, IntentOutcome, SegmentRow,
+};
+use parallax_ports::{Custody, Error, Invocation, Invoked, Kind, Locations, Result};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::keeper::Hidden;
+use crate::outcome::Outcome;
+use crate::{Mutant, Pipeline, metrics};
+
+/// An invocation is not started when more time than this has passed since its intent: a process
+/// that was paused must not act on an old decision.
+const FRESH: Duration = Duration::from_secs(30);
+
+impl Pipeline {
+    /// Drives a segment as far as it can be driven now. The permit is used or given back.
+    pub(crate) async fn drive(
+        &self,
+        segment: &Segment,
+        input: Uri,
+        permit: HolderId,
+        hidden: Option<Hidden<'_>>,
+        hard: &CancellationToken,
+    ) -> Result<Outcome> {
+        let key = ObjectKey::Result { job_id: segment.job_id.clone(), index: segment.index };
+        let output = match self.config.buckets.output.uri(&key) {
+            Ok(uri) => uri,
+            Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
+        };
+        let custody = self.ports.backend.custody();
+        let now = self.now();
+        let span =
+            if custody == Custody::Caller { self.config.lease } else { self.config.deadline };
+        let intent = Intent {
+            segment: segment.clone(),
+            holder: permit.clone(),
+            nonce: self.ports.ids.next(),
+            custody,
+            input,
+            output,
+            deadline: now + span,
+            now,
+        };
+        let recorded = self.persist("intent", || self.ledger().record_intent(&intent)).await;
+        let row = match recorded {
+            Ok(IntentOutcome::Recorded(row)) => *row,
+            other => {
+                // Changes nothing if the intent was recorded after all.
+                self.unreserve(&permit).await;
+                return self.not_started(segment, other?).await;
+            }
+        };
+        self.attempt(&row, now, hidden, hard).await
+    }
+
+    async fn not_started(&self, segment: &Segment, outcome: IntentOutcome) -> Result<Outcome> {
+        match outcome {
+            IntentOutcome::Recorded(_) => Ok(Outcome::Done),
+            IntentOutcome::Open(row) => {
+                if self.config.is(Mutant::TakeOverOpenIntent) {
+                    let error = AttemptError::new("taken_over", "taken over");
+                    self.ledger().retry(&row.fence(), self.now(), &error, false).await?;
+                    return Ok(Outcome::Retry { after: Duration::from_millis(10) });
+                }
+                self.observe(&row.segment).await?;
+                let after = match row.custody {
+                    // The row has custody; the sweep finds whatever becomes of it.
+                    Custody::Backend => return Ok(Outcome::Done),
+                    Custody::Caller => self.until(row.deadline),
+                };
+                Ok(Outcome::Retry { after })
+            }
+            IntentOutcome::NotDue(at) => Ok(Outcome::Retry { after: self.until(at) }),
+            IntentOutcome::Over => {
+                // Its owner may have stopped between the completion and the trigger.
+                self.trigger(&segment.job_id).await?;
+                Ok(Outcome::Done)
+            }
+            IntentOutcome::NoReservation => {
+                Ok(Outcome::Retry { after: self.jittered(Duration::from_secs(1)) })
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        row: &SegmentRow,
+        intended: Timestamp,
+        hidden: Option<Hidden<'_>>,
+        hard: &CancellationToken,
+    ) -> Result<Outcome> {
+        let fence = row.fence();
+        let invocation = Invocation {
+            segment: row.segment.clone(),
+            attempt: row.attempt,
+            input: row.input.clone(),
+            output: row.output.clone(),
+        };
+        if self.now().since(intended) > FRESH {
+            let error = AttemptError::new("stale", "the process was paused before the invocation");
+            return self.try_again(&fence, self.now(), &error, false).await;
+        }
+        info!(attempt = row.attempt, input = %row.input, "attempt starts");
+        let started = Instant::now();
+        let answer = self.invoke(row, &invocation, hidden, hard).await;
+        let label = match &answer {
+            Ok(Invoked::Finished) => "finished",
+            Ok(Invoked::Accepted(_)) => "accepted",
+            Err(error) => error.kind().as_str(),
+        };
+        self.count(metrics::ATTEMPTS, &[("outcome", label)]);
+        let seconds = started.elapsed().as_secs_f64();
+        self.ports.metrics.observe(metrics::BACKEND_SECONDS, &[("outcome", label)], seconds);
+        info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
+        match answer {
+            Ok(Invoked::Finished) => self.finished(row, &fence).await,
+            Ok(Invoked::Accepted(locations)) => self.accepted(&fence, &locations).await,
+            Err(error) => self.refused(row, &fence, &error).await,
+        }
+    }
+
+    /// Invokes the backend once. Under the caller's custody, losing the lease cancels the work.
+    async fn invoke(
+        &self,
+        row: &SegmentRow,
+        invocation: &Invocation,
+        hidden: Option<Hidden<'_>>,
+        hard: &CancellationToken,
+    ) -> Result<Invoked> {
+        let backend = &self.ports.backend;
+        if row.custody == Custody::Backend {
+            let answer = backend.invoke(invocation, hard).await;
+            let ambiguous = matches!(&answer, Err(error) if error.kind() == Kind::Timeout);
+            if ambiguous && self.config.is(Mutant::RepeatAmbiguousInvoke) {
+                return backend.invoke(invocation, hard).await;
+            }
+            return answer;
+        }
+        let cancel = hard.child_token();
+        let fence = row.fence();
+        let work = backend.invoke(invocation, &cancel);
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            answer = &mut work => answer,
+            () = self.keep_attempt(&fence, hidden) => {
+                warn!(attempt = row.attempt, "lease lost; the attempt is cancelled");
+                cancel.cancel();
+                // Whatever it answers, another owner decides now.
+                let _ = tokio::time::timeout(self.config.lease / 10, work).await;
+                Err(Error::new(Kind::Timeout, "the attempt's lease was lost"))
+            }
+        }
+    }
+
+    async fn finished(&self, row: &SegmentRow, fence: &Fence) -> Result<Outcome> {
+        let there = if self.config.is(Mutant::TrustFinished) {
+            true
+        } else {
+            let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
+            head.is_some_and(|meta| meta.size > 0)
+        };
+        if !there {
+            let text =
+                format!("the backend reported success, but there is nothing at {}", row.output);
+            return self.failed(row, fence, &AttemptError::new("no_output", &text)).await;
+        }
+        self.complete(fence, true).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn accepted(&self, fence: &Fence, locations: &Locations) -> Result<Outcome> {
+        let deadline = self.now() + self.config.deadline;
+        let verb = || self.ledger().record_invoked(fence, locations, deadline);
+        // Without this record the attempt is still open until its deadline, and evidence at the
+        // output is enough to complete it: worth a warning, not a second invocation.
+        if let Err(error) = self.persist("invoked", verb).await {
+            warn!(error = %error.chain(), "could not record where the outcome will be");
+            if self.ports.backend.custody() == Custody::Caller {
+                return Ok(Outcome::Retry { after: self.config.lease });
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn refused(&self, row: &SegmentRow, fence: &Fence, error: &Error) -> Result<Outcome> {
+        let now = self.now();
+        let text = error.chain();
+        let reason = AttemptError::from_kind(error.kind(), &text);
+        match error.kind() {
+            Kind::Cancelled => {
+                self.try_again(fence, now, &reason, false).await?;
+                Ok(Outcome::Interrupted)
+            }
+            Kind::Throttled | Kind::Unavailable => {
+                let wait = self.jittered(self.config.refused_after * 2);
+                let at = now + error.retry_after().unwrap_or(wait).max(wait);
+                self.try_again(fence, at, &reason, false).await
+            }
+            Kind::Unauthorized => {
+                tracing::error!(error = %text, "the backend refuses this deployment's credentials");
+                self.try_again(fence, now + Duration::from_secs(60), &reason, false).await
+            }
+            Kind::Timeout if self.config.is(Mutant::ReleaseAmbiguousInvoke) => {
+                self.try_again(fence, now, &reason, false).await
+            }
+            // It may be running: the permit stays, and evidence or the deadline decides.
+            Kind::Timeout if row.custody == Custody::Backend => Ok(Outcome::Done),
+            Kind::Timeout => Ok(Outcome::Retry { after: self.config.lease }),
+            Kind::Rejected => self.give_up(fence, &reason).await,
+            Kind::NotFound | Kind::Internal | Kind::Conflict => {
+                self.failed(row, fence, &reason).await
+            }
+        }
+    }
+
+    /// Ends an attempt that failed: another one later, or the end of the job.
+    pub(crate) async fn failed(
+        &self,
+        row: &SegmentRow,
+        fence: &Fence,
+        reason: &AttemptError,
+    ) -> Result<Outcome> {
+        if row.failures + 1 >= self.config.max_failures || row.attempt >= self.config.max_attempts {
+            return self.give_up(fence, reason).await;
+        }
+        let factor = 4u32.saturating_pow(row.failures).min(3600);
+        let wait = (self.config.retry_after * factor).min(Duration::from_secs(3600));
+        let at = self.now() + self.jittered(wait);
+        self.try_again(fence, at, reason, true).await
+    }
+
+    pub(crate) async fn try_again(
+        &self,
+        fence: &Fence,
+        at: Timestamp,
+        reason: &AttemptError,
+        count: bool,
+    ) -> Result<Outcome> {
+        warn!(segment = %fence.segment, attempt = fence.attempt, class = %reason.class,
+            why = %reason.message, counted = count, "attempt ended without a result");
+        let verb = || self.ledger().retry(fence, at, reason, count);
+        match self.persist("retry", verb).await? {
+            Ended::Yes => Ok(Outcome::Retry { after: self.until(at) }),
+            Ended::Fenced => Ok(Outcome::Retry { after: self.config.refused_after }),
+        }
+    }
+
+    async fn give_up(&self, fence: &Fence, reason: &AttemptError) -> Result<Outcome> {
+        tracing::error!(segment = %fence.segment, attempt = fence.attempt, class = %reason.class,
+            why = %reason.message, "segment given up; the job fails");
+        self.persist("fail", || self.ledger().fail(fence, reason, self.now())).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Gives an unused permit back. It would expire by itself; this is only sooner.
+    pub(crate) async fn unreserve(&self, permit: &HolderId) {
+        if let Err(error) = self.ledger().unreserve(permit).await {
+            warn!(error = %error.chain(), "could not give a permit back; it will expire");
+        }
+    }
+
+    /// The time from now to `at`, at least a little.
+    pub(crate) fn until(&self, at: Timestamp) -> Duration {
+        at.since(self.now()).max(Duration::from_millis(100))
+    }
+}

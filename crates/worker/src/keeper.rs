@@ -1,0 +1,72 @@
+//! Keeping a lease and a hidden message alive while work runs.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::join;
+use parallax_ports::health::Beat;
+use parallax_ports::ledger::{Ended, Fence};
+use parallax_ports::{Message, Queue, Result};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
+
+use crate::Pipeline;
+
+/// A message that must stay hidden while its work runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hidden<'a> {
+    pub(crate) queue: &'a dyn Queue,
+    pub(crate) message: &'a Message,
+}
+
+impl Pipeline {
+    /// Renews the attempt's lease and hides its message until the lease is lost. Never returns
+    /// while the lease holds.
+    pub(crate) async fn keep_attempt(&self, fence: &Fence, hidden: Option<Hidden<'_>>) {
+        let lease = self.config.lease;
+        let renew = || async {
+            let until = self.now() + lease;
+            self.ledger().renew(fence, until).await.map(|ended| ended == Ended::Yes)
+        };
+        self.keep(lease, hidden, None, renew).await;
+    }
+
+    /// Calls `renew` at a third of `lease`, hiding the message and ticking the beat alongside, until it answers false or
+    /// the lease has run out unanswered.
+    pub(crate) async fn keep<F: Future<Output = Result<bool>>>(
+        &self,
+        lease: Duration,
+        hidden: Option<Hidden<'_>>,
+        beat: Option<&Beat>,
+        renew: impl Fn() -> F,
+    ) {
+        let mut kept_at = Instant::now();
+        loop {
+            sleep(self.jittered(lease / 3)).await;
+            if let Some(beat) = beat {
+                beat.tick();
+            }
+            let asked_at = Instant::now();
+            let round = async {
+                let hide = async {
+                    let Some(Hidden { queue, message }) = hidden else { return };
+                    // The ledger is the fence; a message that shows early is only extra work.
+                    let hide = queue.change_visibility(&message.receipt, self.config.visibility);
+                    if let Err(error) = hide.await {
+                        warn!(error = %error.chain(), "could not hide the message further");
+                    }
+                };
+                join(hide, renew()).await.1
+            };
+            // Stop while it is still certain that nobody else has begun: the lease was counted
+            // from before the call that recorded it, and the work needs a moment to end.
+            match timeout_at(kept_at + lease.mul_f64(0.6), round).await {
+                Ok(Ok(true)) => kept_at = asked_at,
+                Ok(Err(error)) if error.is_retryable() => {
+                    warn!(error = %error.chain(), "could not renew the lease");
+                }
+                Ok(Ok(false) | Err(_)) | Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! From evidence to a verdict on an open attempt.
+//!
+//! Evidence is read from the object store, never taken from an event: whoever may write an object
+//! may forge an event, and an event may be older than the attempt it seems to speak of.
+
+use std::time::Duration;
+
+use parallax_job::{Segment, Uri};
+use parallax_ports::ledger::{AttemptError, Completed, Ended, Fence, SegmentRow, SegmentState};
+use parallax_ports::{Custody, Result};
+use tracing::{info, warn};
+
+use crate::{Pipeline, metrics};
+
+/// How far the object store's clock may be behind the ledger's.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+impl Pipeline {
+    /// Looks at a segment's evidence and records what it proves.
+    pub(crate) async fn observe(&self, segment: &Segment) -> Result<()> {
+        let verb = || self.ledger().segment(segment);
+        let Some(row) = self.persist("segment", verb).await? else { return Ok(()) };
+        match row.state {
+            SegmentState::Intent | SegmentState::Invoked => self.observe_open(&row).await,
+            SegmentState::Done if row.holder.is_some() => self.observe_kept(&row).await,
+            // The result of a slow earlier attempt is as good as any.
+            SegmentState::RetryWait if self.output_exists(&row).await? => {
+                self.complete(&row.fence(), true).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn observe_open(&self, row: &SegmentRow) -> Result<()> {
+        let fence = row.fence();
+        let overdue = row.deadline <= self.now();
+        if row.custody == Custody::Caller && !overdue {
+            // Its owner lives and will say what became of it.
+            return Ok(());
+        }
+        let over = self.invocation_over(row).await?;
+        if self.output_exists(row).await? {
+            // Without a terminal sign the backend may still be busy: the permit stays.
+            return self.complete(&fence, over.is_some() || overdue).await;
+        }
+        match over {
+            Some(sign) => {
+                let reason = self.failure_reason(sign, row).await;
+                self.failed(row, &fence, &reason).await?;
+            }
+            None if overdue => {
+                let reason = AttemptError::new("expired", "no outcome before the deadline");
+                if row.attempt >= self.config.max_attempts {
+                    self.failed(row, &fence, &reason).await?;
+                } else {
+                    self.try_again(&fence, self.now(), &reason, false).await?;
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn observe_kept(&self, row: &SegmentRow) -> Result<()> {
+        if row.deadline > self.now() && self.invocation_over(row).await?.is_none() {
+            return Ok(());
+        }
+        let fence = row.fence();
+        if self.persist("release", || self.ledger().release(&fence)).await? == Ended::Yes {
+            info!(segment = %row.segment, "kept permit released");
+        }
+        Ok(())
+    }
+
+    async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
+        let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
+        // An object older than the row is the result of an earlier cut of the same source key.
+        Ok(head.is_some_and(|meta| meta.size > 0 && meta.modified >= row.created_at - CLOCK_SKEW))
+    }
+
+    /// The sign that the backend is done with the attempt, whatever came of it.
+    async fn invocation_over<'a>(&self, row: &'a SegmentRow) -> Result<Option<Sign<'a>>> {
+        let announced = &row.locations;
+        if announced.response.is_none() && announced.failure.is_none() {
+            // The backend promised nothing but the output itself.
+            let output_is_all =
+                row.state == SegmentState::Invoked && self.output_exists(row).await?;
+            return Ok(output_is_all.then_some(Sign::Response));
+        }
+        if let Some(uri) = &announced.failure
+            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
+        {
+            return Ok(Some(Sign::Failure(uri)));
+        }
+        if let Some(uri) = &announced.response
+            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
+        {
+            return Ok(Some(Sign::Response));
+        }
+        Ok(None)
+    }
+
+    async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
+        let Sign::Failure(uri) = sign else {
+            let text = format!("the backend answered, but there is nothing at {}", row.output);
+            return AttemptError::new("no_output", &text);
+        };
+        let text = match self.ports.objects.read(uri, 64 << 10).await {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => format!("failure object {uri}: {}", error.chain()),
+        };
+        AttemptError::new("model", &text)
+    }
+
+    /// Records a completion and asks for reassembly if it was the last one.
+    pub(crate) async fn complete(&self, fence: &Fence, release: bool) -> Result<()> {
+        let verb = || self.ledger().complete(fence, release, self.now());
+        match self.persist("complete", verb).await? {
+            Completed::Recorded => {
+                self.count(metrics::COMPLETIONS, &[]);
+                info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
+            }
+            Completed::Already => {}
+            Completed::Fenced => {
+                warn!(segment = %fence.segment, attempt = fence.attempt, "completion came too late");
+                return Ok(());
+            }
+        }
+        self.trigger(&fence.segment.job_id).await
+    }
+}
+
+enum Sign<'a> {
+    Response,
+    Failure(&'a Uri),
+}

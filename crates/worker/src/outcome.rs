@@ -1,0 +1,133 @@
+//! What became of a message, and the one table that turns it into queue verbs.
+
+use std::time::Duration;
+
+use parallax_ports::Message;
+use tracing::{error, info, warn};
+
+use crate::{Inbox, Pipeline, metrics};
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything it asked for is durable, or was before. Deleted.
+    Done,
+    /// To be looked at again after a while. Hidden until then.
+    Retry {
+        /// How long to hide it.
+        after: Duration,
+    },
+    /// It can never be handled. Copied to the dead letters with the reason, then deleted.
+    Poison {
+        /// The reason.
+        why: String,
+    },
+    /// The process is stopping. Visible at once for another.
+    Interrupted,
+}
+
+impl Outcome {
+    fn label(&self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Poison { .. } => "poison",
+            Outcome::Interrupted => "interrupted",
+        }
+    }
+
+    /// The outcome of a message that asked for both: nothing is deleted that is not done.
+    pub(crate) fn and(self, other: Outcome) -> Outcome {
+        use Outcome::{Done, Interrupted, Poison, Retry};
+        match (self, other) {
+            (Interrupted, _) | (_, Interrupted) => Interrupted,
+            (Retry { after: a }, Retry { after: b }) => Retry { after: a.min(b) },
+            (Retry { after }, _) | (_, Retry { after }) => Retry { after },
+            (Poison { why: a }, Poison { why: b }) => Poison { why: format!("{a}; {b}") },
+            (Poison { why }, Done) | (Done, Poison { why }) => Poison { why },
+            (Done, Done) => Done,
+        }
+    }
+}
+
+/// The longest time a message is hidden in one go.
+const LONGEST_HIDE: Duration = Duration::from_secs(900);
+
+impl Pipeline {
+    /// Carries an outcome out on the queue. A failure here is never an error: the message comes
+    /// again, and handling it again is a no-op.
+    pub(crate) async fn settle(&self, inbox: &Inbox, message: &Message, outcome: Outcome) {
+        let exhausted = message.receive_count >= self.config.max_receives;
+        let outcome = match outcome {
+            Outcome::Retry { .. } if exhausted => Outcome::Poison {
+                why: format!("exhausted after {} deliveries", message.receive_count),
+            },
+            other => other,
+        };
+        self.count(metrics::MESSAGES, &[("queue", inbox.name), ("outcome", outcome.label())]);
+        let queue = &inbox.queue;
+        let receipt = &message.receipt;
+        let settled = match &outcome {
+            Outcome::Done => self.persist("delete", || queue.delete(receipt)).await,
+            Outcome::Retry { after } => {
+                let hide = (*after).min(LONGEST_HIDE);
+                self.persist("hide", || queue.change_visibility(receipt, hide)).await
+            }
+            Outcome::Interrupted => {
+                info!(queue = inbox.name, message = %message.id, "handed back");
+                self.persist("hand back", || queue.change_visibility(receipt, Duration::ZERO)).await
+            }
+            Outcome::Poison { why } => self.bury(inbox, message, why).await,
+        };
+        if let Err(error) = settled {
+            warn!(queue = inbox.name, message = %message.id, error = %error.chain(),
+                "message not settled; it will be delivered again");
+        }
+    }
+
+    async fn bury(
+        &self,
+        inbox: &Inbox,
+        message: &Message,
+        why: &str,
+    ) -> parallax_ports::Result<()> {
+        let preview: String =
+            message.body.chars().take(200).flat_map(char::escape_default).collect();
+        error!(queue = inbox.name, message = %message.id, why, preview, "message cannot be handled");
+        let Some(dead) = &inbox.dead_letters else { return Ok(()) };
+        let count = message.receive_count.to_string();
+        let why: String = why.chars().take(1024).collect();
+        let attributes = [
+            ("reason", why.as_str()),
+            ("source_message_id", message.id.as_str()),
+            ("receive_count", count.as_str()),
+            ("worker_version", env!("CARGO_PKG_VERSION")),
+        ];
+        self.persist("bury", || dead.send(&message.body, &attributes)).await?;
+        self.persist("delete", || inbox.queue.delete(&message.receipt)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome::{self, Done, Interrupted, Poison, Retry};
+    use std::time::Duration;
+
+    #[test]
+    fn a_message_is_deleted_only_when_every_part_of_it_is_done() {
+        let retry = |s| Retry { after: Duration::from_secs(s) };
+        let poison = || Poison { why: "x".into() };
+        let cases: [(Outcome, Outcome, Outcome); 6] = [
+            (Done, Done, Done),
+            (Done, retry(5), retry(5)),
+            (retry(9), retry(5), retry(5)),
+            (poison(), retry(5), retry(5)),
+            (poison(), Done, poison()),
+            (Interrupted, retry(1), Interrupted),
+        ];
+        for (a, b, expected) in cases {
+            assert_eq!(a.clone().and(b.clone()), expected, "{a:?} and {b:?}");
+            assert_eq!(b.clone().and(a.clone()), expected, "{b:?} and {a:?}");
+        }
+    }
+}

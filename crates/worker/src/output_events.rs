@@ -1,0 +1,128 @@
+//! The output-events loop: something was written, so look at the segment it belongs to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use parallax_job::{
+    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_notification,
+};
+use parallax_ports::{Message, Result};
+use tracing::{debug, info, warn};
+
+use crate::outcome::Outcome;
+use crate::retry::Backoff;
+use crate::supervise::Stop;
+use crate::{Inbox, Pipeline, Role};
+
+/// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
+/// be on its way into the ledger. After that the sweep finds it, or it is not ours.
+const EARLY_DELIVERIES: u32 = 3;
+
+pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
+    let inbox = pipeline.ports.output_events.clone();
+    let mut backoff = Backoff::new();
+    let beat = pipeline.beat(Role::OutputEvents);
+    while !stop.soft.is_cancelled() {
+        beat.tick();
+        match pipeline.receive(&inbox, 10, &stop).await {
+            Ok(messages) => {
+                backoff.reset();
+                join_all(messages.iter().map(|m| pipeline.output_message(&inbox, m))).await;
+            }
+            Err(error) => {
+                warn!(queue = inbox.name, error = %error.chain(), "could not receive");
+                stop.pause(backoff.next(&pipeline)).await;
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    async fn output_message(&self, inbox: &Inbox, message: &Message) {
+        let outcome = match parse_notification(&message.body) {
+            Err(why) => Outcome::Poison { why },
+            Ok(Notification::Test) => Outcome::Done,
+            Ok(Notification::Records(records)) => {
+                let mut all = Outcome::Done;
+                for record in records {
+                    let one = match record {
+                        Record::Foreign(_) => Outcome::Done,
+                        Record::Malformed(why) => Outcome::Poison { why },
+                        Record::Created(event) => self.output_event(message, &event).await,
+                    };
+                    all = all.and(one);
+                }
+                all
+            }
+        };
+        self.settle(inbox, message, outcome).await;
+    }
+
+    async fn output_event(&self, message: &Message, event: &ObjectEvent) -> Outcome {
+        let bucket = &self.config.buckets.output;
+        if event.bucket != bucket.name() {
+            let why = format!("bucket {:?}: expected {:?}", event.bucket, bucket.name());
+            return Outcome::Poison { why };
+        }
+        let key = match event.key.parse::<ObjectKey>() {
+            Ok(key) => key,
+            Err(error) => {
+                // The output bucket also holds what others put there.
+                debug!(error = %error, "not an object of the pipeline");
+                return Outcome::Done;
+            }
+        };
+        match self.output_key(message, &key).await {
+            Ok(outcome) => outcome,
+            Err(error) => self.try_later(&error),
+        }
+    }
+
+    async fn output_key(&self, message: &Message, key: &ObjectKey) -> Result<Outcome> {
+        match key {
+            ObjectKey::Result { job_id, index } => {
+                for row in self.ledger().segments_at(job_id, *index).await? {
+                    self.observe(&row.segment).await?;
+                }
+                Ok(Outcome::Done)
+            }
+            ObjectKey::AsyncResponse(_) | ObjectKey::AsyncFailure(_) => {
+                let uri = match self.config.buckets.output.uri(key) {
+                    Ok(uri) => uri,
+                    Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
+                };
+                match self.ledger().by_location(&uri).await? {
+                    Some(segment) => self.observe(&segment).await.map(|()| Outcome::Done),
+                    None if message.receive_count < EARLY_DELIVERIES => {
+                        Ok(Outcome::Retry { after: Duration::from_secs(5) })
+                    }
+                    None => {
+                        info!(location = %uri, "an outcome that no open attempt announced");
+                        Ok(Outcome::Done)
+                    }
+                }
+            }
+            ObjectKey::Final(job_id) => self.final_written(job_id, key).await,
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    /// A final file written by somebody else's reassembler completes the job.
+    async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
+        let uri = match self.config.buckets.output.uri(key) {
+            Ok(uri) => uri,
+            Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
+        };
+        let reassembling = |status| status == JobStatus::Reassembling;
+        let job = self.ledger().job(job_id).await?;
+        if !job.is_some_and(|job| reassembling(job.status)) {
+            return Ok(Outcome::Done);
+        }
+        if self.ports.objects.head(&uri).await?.is_some_and(|meta| meta.size > 0) {
+            let now = self.now();
+            self.ledger().advance(job_id, JobStatus::Completed, None, None, now).await?;
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,88 @@
+//! What every loop shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parallax_job::Timestamp;
+use parallax_ports::health::{Beat, Beats};
+use parallax_ports::{
+    Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
+};
+
+use crate::retry::Backoff;
+use crate::{Config, ConfigError, Inbox, Role};
+
+/// The world as the loops see it.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Durable state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Objects.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Events of `segments/`.
+    pub segments: Inbox,
+    /// Events of results and of a backend's bookkeeping.
+    pub output_events: Inbox,
+    /// Events of `input/`.
+    pub chunking: Inbox,
+    /// Reassembly messages, received and sent.
+    pub reassembly: Inbox,
+    /// Runs attempts.
+    pub backend: Arc<dyn InferenceBackend>,
+    /// Cuts sources.
+    pub chunker: Arc<dyn Chunker>,
+    /// Joins results.
+    pub assembler: Arc<dyn Assembler>,
+    /// Numbers.
+    pub metrics: Arc<dyn MetricsSink>,
+    /// Where each loop gives signs of life.
+    pub beats: Beats,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Nonces and jitter.
+    pub ids: Arc<Ids>,
+}
+
+/// Ports and configuration: the subject of every loop's verbs.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(crate) ports: Ports,
+    pub(crate) config: Config,
+}
+
+impl Pipeline {
+    /// # Errors
+    /// When the configuration does not hold together.
+    pub fn new(ports: Ports, config: Config) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self { ports, config })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    pub(crate) fn ledger(&self) -> &dyn Ledger {
+        &*self.ports.ledger
+    }
+
+    pub(crate) fn reassembly_queue(&self) -> &dyn Queue {
+        &*self.ports.reassembly.queue
+    }
+
+    /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
+    /// the longest wait after an error.
+    pub(crate) fn beat(&self, role: Role) -> Beat {
+        let round = match role {
+            Role::Reconcile => self.config.sweep * 2,
+            _ => self.config.poll_wait,
+        };
+        let round = round.max(Backoff::LONGEST).max(self.config.visibility / 3);
+        self.ports.beats.register(role.as_str(), round * 3)
+    }
+
+    /// A time between half of `time` and all of it, so that replicas do not march in step.
+    pub(crate) fn jittered(&self, time: Duration) -> Duration {
+        time.mul_f64(0.5 + self.ports.ids.unit() / 2.0)
+    }
+}

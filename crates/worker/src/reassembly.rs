@@ -1,0 +1,106 @@
+//! The reassembly loop: every segment is complete, so join the results.
+
+use std::sync::Arc;
+
+use parallax_job::{JobId, JobStatus, ReassemblyMessage};
+use parallax_ports::health::Beat;
+use parallax_ports::ledger::Lock;
+use parallax_ports::{Kind, MediaError, Message, Result};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::keeper::Hidden;
+use crate::outcome::Outcome;
+use crate::retry::Backoff;
+use crate::supervise::Stop;
+use crate::{Inbox, Pipeline, Role};
+
+pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
+    let inbox = pipeline.ports.reassembly.clone();
+    let mut backoff = Backoff::new();
+    let beat = pipeline.beat(Role::Reassembly);
+    while !stop.soft.is_cancelled() {
+        beat.tick();
+        match pipeline.receive(&inbox, 1, &stop).await {
+            Ok(messages) => {
+                backoff.reset();
+                for message in messages {
+                    let outcome = match ReassemblyMessage::parse(&message.body) {
+                        Err(error) => Outcome::Poison { why: error.to_string() },
+                        Ok(ReassemblyMessage { job_id }) => {
+                            let span = info_span!("reassembly", %job_id);
+                            let work = pipeline.reassemble(&inbox, &message, &job_id, &beat, &stop);
+                            match work.instrument(span).await {
+                                Ok(outcome) => outcome,
+                                Err(error) => pipeline.try_later(&error),
+                            }
+                        }
+                    };
+                    pipeline.settle(&inbox, &message, outcome).await;
+                }
+            }
+            Err(error) => {
+                warn!(queue = inbox.name, error = %error.chain(), "could not receive");
+                stop.pause(backoff.next(&pipeline)).await;
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    async fn reassemble(
+        &self,
+        inbox: &Inbox,
+        message: &Message,
+        job_id: &JobId,
+        beat: &Beat,
+        stop: &Stop,
+    ) -> Result<Outcome> {
+        let nonce = self.ports.ids.next();
+        let lock = || {
+            let now = self.now();
+            let until = now + self.config.reassembly_lease;
+            self.ledger().lock_reassembly(job_id, &nonce, until, now)
+        };
+        let total = match self.persist("lock", lock).await? {
+            Lock::Acquired(total) => total,
+            Lock::Held(until) => return Ok(Outcome::Retry { after: self.until(until) }),
+            Lock::Over(status) => {
+                info!(%status, "nothing to reassemble");
+                return Ok(Outcome::Done);
+            }
+            Lock::NotTriggered => {
+                return Ok(Outcome::Retry { after: self.config.resend.unconfirmed });
+            }
+        };
+        info!(total, "reassembly starts");
+        let cancel = stop.hard.child_token();
+        let work = self.ports.assembler.assemble(job_id, total, &cancel);
+        tokio::pin!(work);
+        let hidden = Some(Hidden { queue: &*inbox.queue, message });
+        let renew = || async { Ok(matches!(lock().await?, Lock::Acquired(_))) };
+        let done = tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = self.keep(self.config.reassembly_lease, hidden, Some(beat), renew) => {
+                warn!("reassembly lease lost");
+                cancel.cancel();
+                let _ = tokio::time::timeout(self.config.reassembly_lease / 10, work).await;
+                return Ok(Outcome::Retry { after: self.config.reassembly_lease });
+            }
+        };
+        let outcome = match done {
+            Ok(()) => {
+                let verb =
+                    || self.ledger().advance(job_id, JobStatus::Completed, None, None, self.now());
+                self.persist("completed", verb).await?;
+                info!("job completed");
+                return Ok(Outcome::Done);
+            }
+            Err(MediaError::Input(why)) => return Ok(self.fail_job(job_id, &why).await),
+            Err(MediaError::Port(error)) if error.kind() == Kind::Cancelled => Outcome::Interrupted,
+            Err(MediaError::Port(error)) => self.try_later(&error),
+        };
+        self.persist("unlock", || self.ledger().unlock_reassembly(job_id, &nonce)).await?;
+        Ok(outcome)
+    }
+}

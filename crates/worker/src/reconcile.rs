@@ -1,0 +1,208 @@
+//! The reconcile loop: what lost events and crashes left behind.
+//!
+//! A sweep asks of every held permit, every due retry and every unfinished job: what should have
+//! happened by now? It repairs by looking at evidence and by sending the lost event again, so that
+//! the ordinary loops do the work. It is correct on every replica at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parallax_job::{JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
+use parallax_ports::ledger::{Job, SegmentState};
+use parallax_ports::{Custody, Queue, Result};
+use tokio::time::sleep;
+use tracing::{Instrument, info_span, warn};
+
+use crate::supervise::Stop;
+use crate::{Mutant, Pipeline, Role, metrics};
+
+/// Retries looked at in one sweep.
+const DUE_AT_ONCE: usize = 100;
+
+pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
+    let mut memory = Memory::default();
+    let beat = pipeline.beat(Role::Reconcile);
+    while !stop.soft.is_cancelled() {
+        beat.tick();
+        tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => break,
+            () = sleep(pipeline.jittered(pipeline.config.sweep)) => {}
+        }
+        if pipeline.config.is(Mutant::NoReconcile) {
+            continue;
+        }
+        // A stop lets the sweep finish: each step of it is short.
+        match pipeline.sweep(&mut memory).instrument(info_span!("sweep")).await {
+            Ok(()) => pipeline.count(metrics::SWEEPS, &[("outcome", "done")]),
+            Err(error) => {
+                pipeline.count(metrics::SWEEPS, &[("outcome", "error")]);
+                warn!(error = %error.chain(), "sweep incomplete");
+            }
+        }
+    }
+}
+
+/// What this replica has seen standing, since when, and how often it sent the event again. Losing
+/// it costs time, nothing else.
+#[derive(Debug, Default)]
+struct Memory {
+    standing: BTreeMap<String, Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    since: Timestamp,
+    resent: u32,
+    seen: bool,
+}
+
+impl Memory {
+    /// Whether `what` has stood for `unattended`, doubled for each time this answered yes.
+    fn overdue(&mut self, what: String, unattended: Duration, now: Timestamp) -> bool {
+        let entry =
+            self.standing.entry(what).or_insert(Standing { since: now, resent: 0, seen: true });
+        entry.seen = true;
+        let patience = unattended * 2u32.saturating_pow(entry.resent.min(6));
+        if now.since(entry.since) < patience {
+            return false;
+        }
+        entry.since = now;
+        entry.resent += 1;
+        true
+    }
+
+    /// Forgets what did not stand in the sweep that ends here.
+    fn forget_moved(&mut self) {
+        self.standing.retain(|_, entry| std::mem::take(&mut entry.seen));
+    }
+}
+
+impl Pipeline {
+    async fn sweep(&self, memory: &mut Memory) -> Result<()> {
+        let mut first_error = None;
+        let mut note = |result: Result<()>| {
+            if let Err(error) = result {
+                first_error.get_or_insert(error);
+            }
+        };
+        // One job's trouble must not keep another from being looked at.
+        note(self.sweep_holders().await);
+        note(self.sweep_due(memory).await);
+        for status in [JobStatus::ChunkingComplete, JobStatus::Reassembling] {
+            match self.ledger().jobs(status).await {
+                Ok(jobs) => {
+                    for job in jobs {
+                        note(self.sweep_job(&job, memory).await);
+                    }
+                }
+                Err(error) => note(Err(error)),
+            }
+        }
+        for status in [JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress] {
+            match self.ledger().jobs(status).await {
+                Ok(jobs) => {
+                    for job in jobs {
+                        note(self.sweep_source(&job, memory).await);
+                    }
+                }
+                Err(error) => note(Err(error)),
+            }
+        }
+        if first_error.is_none() {
+            memory.forget_moved();
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn sweep_holders(&self) -> Result<()> {
+        let holders = self.ledger().holders().await?;
+        let now = self.now();
+        let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
+        self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
+        self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
+        let mut result = Ok(());
+        for work in holders.into_iter().filter_map(|h| h.work) {
+            let looked = self.observe(&work.segment).await;
+            result = result.and(looked);
+        }
+        result
+    }
+
+    async fn sweep_due(&self, memory: &mut Memory) -> Result<()> {
+        let now = self.now();
+        for row in self.ledger().due(now, DUE_AT_ONCE).await? {
+            // The caller's message comes back by itself; the backend's was deleted at hand-over.
+            let patience = match row.custody {
+                Custody::Caller => self.config.unattended,
+                Custody::Backend => Duration::ZERO,
+            };
+            if memory.overdue(format!("{}#{}", row.segment, row.attempt), patience, now) {
+                self.send_again(&row.segment).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_job(&self, job: &Job, memory: &mut Memory) -> Result<()> {
+        self.trigger(&job.job_id).await?;
+        let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
+            return Ok(());
+        };
+        // While every permit works, a segment without a row is waiting its turn, not lost.
+        let holders = self.ledger().holders().await?;
+        let working = holders.iter().filter(|holder| holder.work.is_some()).count();
+        if working >= self.config.max_in_flight as usize {
+            return Ok(());
+        }
+        let rows = self.ledger().segments(&job.job_id).await?;
+        let of_this_cut = rows.iter().filter(|row| row.segment.total == total);
+        let mut known: BTreeSet<u32> = of_this_cut
+            .filter(|row| row.state != SegmentState::RetryWait)
+            .map(|row| row.segment.index)
+            .collect();
+        known.extend(
+            self.ledger().completions(&job.job_id, total).await?.iter().map(|c| c.segment_index),
+        );
+        let now = self.now();
+        for index in (0..total).filter(|index| !known.contains(index)) {
+            let Ok(segment) = Segment::new(job.job_id.clone(), index, total, job.mode) else {
+                continue;
+            };
+            if memory.overdue(segment.to_string(), self.config.unattended, now) {
+                self.send_again(&segment).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_again(&self, segment: &Segment) -> Result<()> {
+        let key = ObjectKey::Segment(segment.clone());
+        self.announce(&*self.ports.segments.queue, &key, "segment").await
+    }
+
+    async fn sweep_source(&self, job: &Job, memory: &mut Memory) -> Result<()> {
+        let now = self.now();
+        if memory.overdue(format!("source {}", job.job_id), self.config.unattended, now) {
+            let key = ObjectKey::Source(job.job_id.clone());
+            self.announce(&*self.ports.chunking.queue, &key, "source").await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the event of an object in the input bucket again, if the object is there.
+    async fn announce(&self, queue: &dyn Queue, key: &ObjectKey, kind: &'static str) -> Result<()> {
+        let bucket = &self.config.buckets.input;
+        let Ok(uri) = bucket.uri(key) else { return Ok(()) };
+        let Some(meta) = self.ports.objects.head(&uri).await? else { return Ok(()) };
+        let event = ObjectEvent {
+            bucket: bucket.name().to_owned(),
+            key: key.to_string(),
+            size: Some(meta.size),
+        };
+        warn!(%key, "unattended; its event is sent again");
+        self.count(metrics::RESENT, &[("kind", kind)]);
+        queue.send(&s3_notification(&[event]), &[]).await
+    }
+}

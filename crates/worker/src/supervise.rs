@@ -1,0 +1,121 @@
+//! Running loops together, and stopping them in two steps.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments};
+
+/// A request to stop. Soft: nothing new is begun, running work may finish. Hard: running work is
+/// cancelled and its messages are handed back.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Begin nothing new.
+    pub soft: CancellationToken,
+    /// Cancel what runs.
+    pub hard: CancellationToken,
+}
+
+impl Stop {
+    /// Waits, or returns early when a stop is asked for.
+    pub(crate) async fn pause(&self, time: Duration) {
+        tokio::select! {
+            biased;
+            () = self.soft.cancelled() => {}
+            () = sleep(time) => {}
+        }
+    }
+}
+
+/// A loop ended that should not have.
+#[derive(Debug)]
+pub struct RunError {
+    role: Role,
+    cause: Option<JoinError>,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} loop ended unasked", self.role.as_str())
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|e| e as _)
+    }
+}
+
+/// Runs the loops of `roles` until a stop has drained them. Dropping the future ends everything
+/// at once, as a crash would; the ledger makes that safe.
+///
+/// # Errors
+/// When a loop panics or ends before a stop was asked for: the process should exit.
+pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(), RunError> {
+    let mut loops = JoinSet::new();
+    for role in roles.iter() {
+        let (pipeline, stop) = (pipeline.clone(), stop.clone());
+        loops.spawn(async move {
+            // A task of its own, so that a panic still tells which loop it was.
+            let mut inner = JoinSet::new();
+            match role {
+                Role::Segments => inner.spawn(segments::run(pipeline, stop)),
+                Role::OutputEvents => inner.spawn(output_events::run(pipeline, stop)),
+                Role::Chunking => inner.spawn(chunking::run(pipeline, stop)),
+                Role::Reassembly => inner.spawn(reassembly::run(pipeline, stop)),
+                Role::Reconcile => inner.spawn(reconcile::run(pipeline, stop)),
+            };
+            (role, inner.join_next().await)
+        });
+    }
+    let drain = async {
+        stop.soft.cancelled().await;
+        info!(seconds = pipeline.config.drain.as_secs(), "draining");
+        tokio::select! {
+            biased;
+            () = stop.hard.cancelled() => {}
+            () = sleep(pipeline.config.drain) => warn!("drain time is over; running work is cancelled"),
+        }
+        stop.hard.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(drain);
+    loop {
+        tokio::select! {
+            biased;
+            ended = loops.join_next() => match ended {
+                None => return Ok(()),
+                Some(Ok((role, Some(Ok(()))))) if stop.soft.is_cancelled() => {
+                    info!(role = role.as_str(), "loop ended");
+                }
+                Some(Ok((role, ended))) => {
+                    error!(role = role.as_str(), "loop ended unasked");
+                    return Err(RunError { role, cause: ended.and_then(Result::err) });
+                }
+                Some(Err(error)) => propagate::<()>(Err(error)),
+            },
+            () = &mut drain => {}
+        }
+    }
+}
+
+/// Takes finished tasks out of a set; a panic among them goes on.
+pub(crate) fn reap<T: 'static>(tasks: &mut JoinSet<T>) {
+    while let Some(done) = tasks.try_join_next() {
+        propagate(done);
+    }
+}
+
+/// A task's panic is the loop's panic: dying loudly beats running on without it.
+pub(crate) fn propagate<T>(done: Result<T, JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
