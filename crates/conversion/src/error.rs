@@ -51,7 +51,10 @@ impl From<Error> for ports::Error {
             error if error.is_permanent() => ports::Kind::Rejected,
             // No room, no program: not the segment's fault, and nothing was written.
             Error::Media(error)
-                if matches!(error.kind(), parallax_media::Kind::Space | parallax_media::Kind::Tool) =>
+                if matches!(
+                    error.kind(),
+                    parallax_media::Kind::Space | parallax_media::Kind::Tool
+                ) =>
             {
                 ports::Kind::Unavailable
             }
