@@ -79,6 +79,8 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
     match drive(request, &state, reporter, interrupted).await {
         // Whatever is wrong, the folder stays; only a job that cannot get further takes it along.
         Err(error) => {
+            // A full disk shows in many ways, not all of which say so.
+            let error = state.look_for_room().err().unwrap_or(error);
             let hint = "what is done is kept; continue with the same command and --resume";
             Ok(Ending::Failed(format!("{error:#}\n{hint}")))
         }

@@ -119,7 +119,7 @@ impl State {
     /// When a little more cannot be written.
     pub(crate) fn look_for_room(&self) -> Result<()> {
         let path = self.dir.path().join("room");
-        let written = fs::write(&path, [0u8; 16 << 10]);
+        let written = fs::write(&path, [0u8; 64 << 10]);
         let _ = fs::remove_file(&path);
         written.with_context(|| format!("{}: cannot be written to", self.dir.path().display()))
     }
