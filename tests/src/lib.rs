@@ -1,1 +1,19 @@
-//! Whole-system tests over the real binaries.
+//! Whole-system tests over the real binaries: what they share.
+//!
+//! The tests run `parallax` and `video-worker` as a user would, as processes of their own over
+//! generated clips, and judge results with ffmpeg rather than with our own media code. Helpers
+//! panic: they fail like the tests that call them.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod clips;
+mod daemon;
+mod disk;
+mod measure;
+mod process;
+
+pub use clips::{Clip, clip};
+pub use daemon::Daemon;
+pub use disk::SmallDisk;
+pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
+pub use process::{Finished, Running, bin, convert, finish};

@@ -104,6 +104,12 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) drain_seconds: u64,
 
+    /// Seconds after which the work of a replica that died is taken over; whoever works renews at
+    /// a third of it. 3 to 43200.
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 120,
+        value_parser = clap::value_parser!(u64).range(3..=43_200))]
+    pub(crate) lease_seconds: u64,
+
     /// Check configuration and surroundings, then exit.
     #[arg(long)]
     pub(crate) check_config: bool,

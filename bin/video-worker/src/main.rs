@@ -35,8 +35,12 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "video-worker ends");
-            eprintln!("error: {error:#}");
+            // The log of a daemon is read by machines; a person who submits reads the terminal.
+            if cli.command.is_none() && tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!(error = format!("{error:#}"), "video-worker ends");
+            } else {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -28,7 +28,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
     let ports = platform::ports(settings, &local, &scratch, metrics.clone(), beats.clone())?;
+    let lease = Duration::from_secs(settings.lease_seconds);
     let config = Config {
+        visibility: lease,
+        lease,
+        reassembly_lease: lease,
         max_in_flight: settings.inference_max_in_flight,
         drain: Duration::from_secs(settings.drain_seconds),
         ..Config::embedded(local.buckets.clone())

@@ -1,5 +1,6 @@
 //! What the media steps have in common: programs, objects, addresses and scratch space.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,7 +28,11 @@ impl Workplace {
     pub(crate) fn folder(&self) -> Result<TempDir> {
         tempfile::Builder::new().prefix("parallax-").tempdir_in(&self.scratch).map_err(|e| {
             let what = format!("create a folder in {}", self.scratch.display());
-            Error::new(Kind::Internal, what).with_source(e)
+            let kind = match e.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Kind::Unavailable,
+                _ => Kind::Internal,
+            };
+            Error::new(kind, what).with_source(e)
         })
     }
 

@@ -15,7 +15,7 @@ pub fn is_disk_full(error: &Error) -> bool {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return full(error.kind());
         }
-        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+        if let Some(Cause(error)) = error.downcast_ref() {
             return error.sqlite_error_code() == Some(ErrorCode::DiskFull);
         }
         cause = error.source();
@@ -60,5 +60,17 @@ pub(crate) fn sqlite(path: &Path, error: rusqlite::Error) -> Error {
         Kind::Rejected => "is damaged or not a database; restore it from a copy or remove it",
         _ => "could not be read or written",
     };
-    Error::new(kind, format!("database {} {what}", path.display())).with_source(error)
+    Error::new(kind, format!("database {} {what}", path.display())).with_source(Cause(error))
 }
+
+/// SQLite's own source says the same once more in other words.
+#[derive(Debug)]
+struct Cause(rusqlite::Error);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {}

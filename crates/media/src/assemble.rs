@@ -76,7 +76,7 @@ pub fn assemble(
     let parts = join::read(tools, results, cancel)?;
     let timeline = join::timeline(&media, &packets, &parts);
 
-    let list = join::write_list(&parts, &timeline)?;
+    let list = join::write_list(&parts, &timeline, out)?;
     let partial = Partial::create(out)?;
     let mut command = tools.ffmpeg();
     // Our own list names our own links; what they lead to must still be an allowed container.
@@ -149,8 +149,8 @@ fn check(
     warnings: &mut Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<u64> {
-    let media = probe(tools, partial.path(), cancel)?;
-    let packets: Packets = scan(tools, &media, cancel)?;
+    let media = probe(tools, partial.path(), cancel).map_err(Error::of_own_file)?;
+    let packets: Packets = scan(tools, &media, cancel).map_err(Error::of_own_file)?;
     let found = packets.frame_times().unwrap_or_default();
     if found.len() != timeline.times_us.len() {
         let (found, expected) = (found.len(), timeline.times_us.len());

@@ -151,10 +151,16 @@ impl Ended {
         if self.timed_out {
             return Err(Error::new(Kind::Input, format!("{doing}: took longer than is allowed")));
         }
-        if self.status.success() {
+        // The muxers report some failed writes and end well all the same.
+        if self.status.success() && !self.out_of_space() {
             return Ok(());
         }
         Err(self.failure(doing, kind))
+    }
+
+    fn out_of_space(&self) -> bool {
+        let signs = ["No space left on device", "quota exceeded", "File too large"];
+        self.tail.iter().any(|line| signs.iter().any(|sign| line.contains(sign)))
     }
 
     /// The error that quotes this child's last words.
@@ -162,10 +168,11 @@ impl Ended {
         if self.cancelled {
             return Error::cancelled();
         }
+        if self.out_of_space() {
+            return Error::new(Kind::Space, format!("{doing}: no space left on the device"));
+        }
         let said = self.words();
-        let kind = if said.contains("No space left on device") || said.contains("quota exceeded") {
-            Kind::Space
-        } else if said.contains("Permission denied") || said.contains("Read-only file system") {
+        let kind = if said.contains("Permission denied") || said.contains("Read-only file system") {
             Kind::Io
         } else if said.contains("Unknown encoder") || said.contains("Unrecognized option") {
             Kind::Tool
@@ -180,9 +187,27 @@ impl Ended {
 
     /// The last lines of standard error as one bounded, escaped line.
     pub(crate) fn words(&self) -> String {
-        let lines: Vec<String> = self.tail.iter().map(|line| escape(line, 300)).collect();
+        let mut lines: Vec<String> =
+            self.tail.iter().map(|line| escape(message_of(line), 300)).collect();
+        lines.dedup();
         let skip = lines.len().saturating_sub(4);
-        lines[skip..].join(" | ")
+        lines[skip..].join("; ")
+    }
+}
+
+/// A line without what only ffmpeg's developers need: the address of the part that speaks, the
+/// level, and the name of the file, which the error names already.
+fn message_of(line: &str) -> &str {
+    let mut rest = line.trim();
+    while let Some((head, tail)) = rest.strip_prefix('[').and_then(|inner| inner.split_once("] ")) {
+        if !head.contains(" @ 0x") && !matches!(head, "error" | "fatal" | "panic") {
+            break;
+        }
+        rest = tail;
+    }
+    match rest.strip_prefix("file:").and_then(|named| named.rsplit_once(": ")) {
+        Some((_, why)) => why,
+        None => rest,
     }
 }
 
@@ -293,6 +318,26 @@ mod tests {
         let ended = run(&mut shell("exec sleep 60"), &cancel, limit, |_| Ok(())).unwrap();
         let error = ended.check("probe x", Kind::Input).unwrap_err();
         assert!(error.to_string().contains("longer than is allowed"), "{error}");
+    }
+
+    #[test]
+    fn what_only_developers_need_is_left_out() {
+        for (line, said) in [
+            ("[mov,mp4 @ 0x55f0] [error] moov atom not found", "moov atom not found"),
+            ("[error] file:/a: b/c.mp4: Invalid data found", "Invalid data found"),
+            ("[libx264 @ 0x1] [error] [x] bad", "[x] bad"),
+            ("plain [error] text", "plain [error] text"),
+        ] {
+            assert_eq!(message_of(line), said);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_even_when_the_child_ends_well() {
+        let cancel = CancellationToken::new();
+        let script = "echo 'Error closing file x: No space left on device' >&2";
+        let ended = run(&mut shell(script), &cancel, None, |_| Ok(())).unwrap();
+        assert_eq!(ended.check("encode x", Kind::Io).unwrap_err().kind(), Kind::Space);
     }
 
     #[test]

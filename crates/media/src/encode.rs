@@ -177,8 +177,9 @@ impl Encoder {
     }
 
     fn verify(&self) -> Result<()> {
-        let media = probe(&self.tools, self.partial.path(), &self.cancel)?;
-        let packets = scan(&self.tools, &media, &self.cancel)?;
+        let packets = probe(&self.tools, self.partial.path(), &self.cancel)
+            .and_then(|media| scan(&self.tools, &media, &self.cancel))
+            .map_err(Error::of_own_file)?;
         let found = packets.frame_times().unwrap_or_default();
         let ticks = i64::from(self.time_base.num);
         // A late start is stored in another unit; the distances are exact.

@@ -50,10 +50,20 @@ impl Error {
     /// A failed file operation; a full disk is told apart.
     pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Space,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Kind::Space,
             _ => Kind::Io,
         };
         Self { kind, message: format!("{doing} {}", show_path(path)), source: Some(source) }
+    }
+
+    /// For a file that this program made itself: whatever is wrong with it, no input is at fault.
+    pub(crate) fn of_own_file(self) -> Self {
+        match self.kind {
+            Kind::Input => Self { kind: Kind::Io, ..self },
+            _ => self,
+        }
     }
 
     pub(crate) fn cancelled() -> Self {

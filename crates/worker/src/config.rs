@@ -102,6 +102,7 @@ impl Config {
     pub fn embedded(buckets: Buckets) -> Self {
         Self {
             poll_wait: Duration::from_secs(2),
+            reservation: Duration::from_secs(10),
             retry_after: Duration::from_secs(1),
             refused_after: Duration::from_secs(1),
             sweep: Duration::from_secs(5),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parallax_job::{Segment, Uri};
 use parallax_ports::ledger::{AttemptError, Completed, Ended, Fence, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Result};
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use crate::{Pipeline, metrics};
 
@@ -18,6 +18,11 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 impl Pipeline {
     /// Looks at a segment's evidence and records what it proves.
     pub(crate) async fn observe(&self, segment: &Segment) -> Result<()> {
+        let span = info_span!("observe", job_id = %segment.job_id, segment_index = segment.index);
+        self.look(segment).instrument(span).await
+    }
+
+    async fn look(&self, segment: &Segment) -> Result<()> {
         let verb = || self.ledger().segment(segment);
         let Some(row) = self.persist("segment", verb).await? else { return Ok(()) };
         match row.state {

@@ -12,7 +12,7 @@ mod state;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use parallax_job::JobStatus;
@@ -30,6 +30,9 @@ use state::State;
 
 /// Exit code of a conversion that was interrupted, as shells count it.
 const INTERRUPTED: u8 = 130;
+
+/// Time between looks at whether the queues and the ledger can still be written.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
 
 enum Ending {
     Completed,
@@ -66,14 +69,34 @@ fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
 }
 
 async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> {
+    let interrupted = interrupt()?;
     let state = State::open(request)?;
-    if state.already_delivered()? {
+    if state.already_delivered() {
         state.remove()?;
         reporter.completed(&request.output);
         return Ok(Ending::Completed);
     }
+    match drive(request, &state, reporter, interrupted).await {
+        // Whatever is wrong, the folder stays; only a job that cannot get further takes it along.
+        Err(error) => {
+            // A full disk shows in many ways, not all of which say so.
+            let error = state.look_for_room().err().unwrap_or(error);
+            let hint = "what is done is kept; continue with the same command and --resume";
+            Ok(Ending::Failed(format!("{error:#}\n{hint}")))
+        }
+        ending => ending,
+    }
+}
+
+/// Runs the job to its end, the user's or trouble's.
+async fn drive(
+    request: &Request,
+    state: &State,
+    reporter: &Arc<Reporter>,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Ending> {
     let alarm = Alarm::default();
-    let embedded = Embedded::open(request, &state, reporter, &alarm).await?;
+    let embedded = Embedded::open(request, state, reporter, &alarm).await?;
     embedded.begin(request).await?;
     reporter.started(request, embedded.done_frames(request).await?);
 
@@ -83,14 +106,20 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
         let (pipeline, stop) = (embedded.pipeline.clone(), stop.clone());
         tokio::spawn(async move { parallax_worker::run(pipeline, &Roles::all(), stop).await })
     };
-    let interrupted = interrupt();
     tokio::pin!(interrupted);
+    let mut looked = Instant::now();
     let ending = loop {
         tokio::select! {
             biased;
             () = &mut interrupted => break Ending::Interrupted,
             why = alarm.raised() => break Ending::Failed(why),
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+        if looked.elapsed() > LOOK_FOR_ROOM {
+            looked = Instant::now();
+            if let Err(error) = state.look_for_room() {
+                break Ending::Failed(format!("{error:#}"));
+            }
         }
         if worker.is_finished() {
             break Ending::Failed("the worker stopped unexpectedly; run with -v to see why".into());
@@ -111,7 +140,7 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
     worker.await.context("the worker crashed")?.context("the worker stopped")?;
     match ending {
         Ending::Completed => {
-            state.deliver(request, &embedded)?;
+            state.deliver(&embedded.final_file(&state.job_id)?)?;
             reporter.completed(&request.output);
             Ok(Ending::Completed)
         }
@@ -122,28 +151,27 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
                 state.remove()?;
                 return Ok(Ending::Failed(why));
             }
-            Ok(Ending::Failed(format!("{why}\nwhat is done is kept; continue with --resume")))
+            anyhow::bail!(why)
         }
         Ending::Interrupted => Ok(Ending::Interrupted),
     }
 }
 
-/// Waits for Ctrl-C or a termination signal; a second one ends the process at once.
-async fn interrupt() {
-    let (Ok(mut int), Ok(mut term)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-    }
-    tokio::spawn(async move {
+/// Waits for Ctrl-C or a termination signal, from now on; a second one ends the process at once.
+fn interrupt() -> Result<impl Future<Output = ()>> {
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut term = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
             _ = int.recv() => {}
             _ = term.recv() => {}
         }
-        std::process::exit(i32::from(INTERRUPTED));
-    });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+            }
+            std::process::exit(i32::from(INTERRUPTED));
+        });
+    })
 }

@@ -1,6 +1,7 @@
 //! The folder from which an interrupted conversion continues.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -10,10 +11,15 @@ use parallax_local::StateDir;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::pipeline::Embedded;
 use super::request::Request;
 
+/// Written before anything else and removed after everything else: a folder without it holds
+/// nothing of value.
 const MANIFEST: &str = "conversion.json";
+const MANIFEST_PARTIAL: &str = "conversion.partial";
+/// Names the file that was delivered.
+const DELIVERED: &str = "delivered";
+const LOCK: &str = "lock";
 
 /// What must be the same for a conversion to be continued.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +46,7 @@ pub(crate) struct State {
     pub(crate) dir: StateDir,
     pub(crate) job_id: JobId,
     output: PathBuf,
+    delivered: bool,
 }
 
 impl State {
@@ -47,12 +54,15 @@ impl State {
     ///
     /// # Errors
     /// When it is in use, when there is one and neither `--resume` nor `--restart` was passed, or
-    /// when it belongs to another conversion.
+    /// when it belongs to another conversion or to something else.
     pub(crate) fn open(request: &Request) -> Result<Self> {
         let path = &request.state_dir;
         let manifest = Manifest::of(request)?;
-        let file = path.join(MANIFEST);
-        let found = file.exists();
+        let was_there = path.exists();
+        let found = path.join(MANIFEST).exists();
+        if !found {
+            only_ours(path)?;
+        }
         if found && !request.resume && !request.restart {
             bail!(
                 "{}: an earlier conversion was interrupted; pass --resume to continue it or \
@@ -60,70 +70,92 @@ impl State {
                 path.display()
             );
         }
-        let foreign = path.exists() && !found && path.read_dir()?.next().is_some();
-        let mut dir = StateDir::open_exclusive(path)?;
-        if foreign && !path.join("parallax.db").exists() && !only_lock(path)? {
-            bail!("{}: is not a state folder of a conversion", path.display());
+        let output = request.output.clone();
+        let dir = StateDir::open_exclusive(path)?;
+        let mut state = Self { dir, job_id: manifest.job_id()?, output, delivered: false };
+        // Whoever is killed while removing the folder of a finished conversion leaves it without
+        // a manifest.
+        let removing = was_there && !found && !request.overwrite && state.output.exists();
+        state.delivered = request.resume && (state.is_delivered() || removing);
+        if state.delivered {
+            return Ok(state);
         }
-        if found && request.restart {
-            // The lock shows that nobody uses it.
-            drop(dir);
-            fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))?;
-            dir = StateDir::open_exclusive(path)?;
-        } else if found {
-            let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            let before: Manifest = serde_json::from_slice(&text).with_context(|| {
-                format!("{} is damaged; pass --restart to start over", file.display())
-            })?;
-            if before != manifest {
+        if state.output.exists() && !request.overwrite {
+            let output = state.output.display();
+            if !found {
+                state.remove()?;
                 bail!(
-                    "{}: belongs to another conversion: {}; pass --restart to start over",
-                    path.display(),
-                    before.difference(&manifest)
+                    "{output}: exists already, and there is nothing to resume; pass --overwrite to replace it"
                 );
             }
+            bail!("{output}: exists already; pass --overwrite to replace it");
         }
-        if !file.exists() {
-            let partial = file.with_extension("partial");
-            fs::write(&partial, serde_json::to_vec_pretty(&manifest)?)
-                .and_then(|()| fs::rename(&partial, &file))
-                .with_context(|| format!("write {}", file.display()))?;
+        if found && request.resume {
+            manifest.check_same(path)?;
+            return Ok(state);
         }
-        Ok(Self { dir, job_id: manifest.job_id()?, output: request.output.clone() })
+        state.clear()?;
+        let (partial, file) = (path.join(MANIFEST_PARTIAL), path.join(MANIFEST));
+        fs::write(&partial, serde_json::to_vec_pretty(&manifest)?)
+            .and_then(|()| fs::rename(&partial, &file))
+            .with_context(|| format!("write {}", file.display()))?;
+        Ok(state)
     }
 
     /// An empty folder for temporary files.
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
-        let path = self.dir.path().join("scratch");
-        // Left behind by a process that was killed.
-        if path.exists() {
-            fs::remove_dir_all(&path).with_context(|| format!("empty {}", path.display()))?;
-        }
-        fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
-        Ok(path)
+        let all = self.dir.path().join("scratch");
+        // Left behind by a process that was killed. A child of it may still be writing there.
+        let _ = fs::remove_dir_all(&all);
+        let own = all.join(std::process::id().to_string());
+        fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
+        Ok(own)
     }
 
-    fn delivered_mark(&self) -> PathBuf {
-        self.dir.path().join("delivered")
+    /// Media steps tell of a full disk themselves; queues and ledger try again for as long as it
+    /// takes, and nobody would hear of it.
+    ///
+    /// # Errors
+    /// When a little more cannot be written.
+    pub(crate) fn look_for_room(&self) -> Result<()> {
+        let path = self.dir.path().join("room");
+        let written = fs::write(&path, [0u8; 64 << 10]);
+        let _ = fs::remove_file(&path);
+        written.with_context(|| format!("{}: cannot be written to", self.dir.path().display()))
     }
 
     /// Whether an earlier process delivered the output and was stopped before it could clean up.
-    pub(crate) fn already_delivered(&self) -> Result<bool> {
-        Ok(self.delivered_mark().exists() && self.output.exists())
+    pub(crate) fn already_delivered(&self) -> bool {
+        self.delivered
     }
 
-    /// Gives the final file its name and removes the folder.
-    pub(crate) fn deliver(&self, request: &Request, embedded: &Embedded) -> Result<()> {
-        let made = embedded.final_file(&self.job_id)?;
-        let output = &request.output;
+    /// The name stays with the file that was marked, whatever else gets the output's name.
+    fn is_delivered(&self) -> bool {
+        let mark = fs::read_to_string(self.dir.path().join(DELIVERED));
+        let output = fs::metadata(&self.output).map(|meta| identity(&meta));
+        matches!((mark, output), (Ok(mark), Ok(output)) if mark == output)
+    }
+
+    /// Gives the final file, which is at `made`, its name and removes the folder.
+    pub(crate) fn deliver(&self, made: &Path) -> Result<()> {
+        let (output, beside) = (&self.output, self.beside());
         let context = || format!("write {}", output.display());
-        if fs::hard_link(&made, self.beside()).is_err() {
+        // Left behind by a process that was killed, and perhaps another name of `made`: writing
+        // into it would destroy what is to be delivered.
+        remove_file(&beside)?;
+        if fs::hard_link(made, &beside).is_err() {
             // Another filesystem, or one without links.
-            fs::copy(&made, self.beside()).with_context(context)?;
-            fs::File::open(self.beside()).and_then(|f| f.sync_all()).with_context(context)?;
+            let copied = fs::copy(made, &beside)
+                .and_then(|_| fs::File::open(&beside).and_then(|f| f.sync_all()));
+            if let Err(error) = copied {
+                let _ = fs::remove_file(&beside);
+                return Err(error).with_context(context);
+            }
         }
-        fs::write(self.delivered_mark(), "").with_context(context)?;
-        fs::rename(self.beside(), output).with_context(context)?;
+        let mark = identity(&fs::metadata(&beside).with_context(context)?);
+        // Only for whoever is killed from here on.
+        let _ = fs::write(self.dir.path().join(DELIVERED), mark);
+        fs::rename(&beside, output).with_context(context)?;
         self.remove()
     }
 
@@ -135,21 +167,60 @@ impl State {
 
     /// Removes the folder and everything in it.
     pub(crate) fn remove(&self) -> Result<()> {
-        if self.beside().exists() {
-            fs::remove_file(self.beside()).ok();
+        let path = self.dir.path();
+        self.clear()?;
+        fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))
+    }
+
+    /// Removes everything but the lock. The manifest goes last: as long as it is there, what is
+    /// left can be resumed or restarted.
+    fn clear(&self) -> Result<()> {
+        remove_file(&self.beside())?;
+        let path = self.dir.path();
+        let context = || format!("empty {}", path.display());
+        let mut last = Vec::new();
+        for entry in path.read_dir().with_context(context)? {
+            let entry = entry.with_context(context)?;
+            if entry.file_name() == MANIFEST || entry.file_name() == DELIVERED {
+                last.push(entry.path());
+            } else if entry.file_type().with_context(context)?.is_dir() {
+                fs::remove_dir_all(entry.path()).with_context(context)?;
+            } else if entry.file_name() != LOCK {
+                remove_file(&entry.path())?;
+            }
         }
-        fs::remove_dir_all(self.dir.path())
-            .with_context(|| format!("remove {}", self.dir.path().display()))
+        last.sort();
+        last.iter().try_for_each(|path| remove_file(path))
     }
 }
 
-fn only_lock(path: &Path) -> Result<bool> {
-    for entry in path.read_dir()? {
-        if entry?.file_name() != "lock" {
-            return Ok(false);
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn identity(meta: &fs::Metadata) -> String {
+    format!("{}:{}", meta.dev(), meta.ino())
+}
+
+/// Refuses a folder without a manifest that holds anything else: it will be removed in the end.
+fn only_ours(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let entries =
+        path.read_dir().with_context(|| format!("{}: cannot be listed", path.display()))?;
+    for entry in entries {
+        let name = entry?.file_name();
+        if name != LOCK && name != MANIFEST_PARTIAL && name != DELIVERED {
+            bail!("{}: is not the state folder of a conversion: it holds {name:?}", path.display());
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 impl Manifest {
@@ -175,6 +246,24 @@ impl Manifest {
         })
     }
 
+    /// # Errors
+    /// Names what differs from the manifest in the folder at `path`.
+    fn check_same(&self, path: &Path) -> Result<()> {
+        let file = path.join(MANIFEST);
+        let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        let before: Self = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is damaged; pass --restart to start over", file.display())
+        })?;
+        if before != *self {
+            bail!(
+                "{}: belongs to another conversion: {}; pass --restart to start over",
+                path.display(),
+                before.difference(self)
+            );
+        }
+        Ok(())
+    }
+
     fn job_id(&self) -> Result<JobId> {
         let digest = Sha256::digest(serde_json::to_vec(self)?);
         let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -194,5 +283,53 @@ impl Manifest {
             format!("{name} was {value} and is {now}")
         });
         shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(folder: &Path) -> State {
+        let dir = StateDir::open_exclusive(folder.join("state")).unwrap();
+        fs::write(dir.path().join(MANIFEST), "{}").unwrap();
+        let (job_id, output) = ("job".parse().unwrap(), folder.join("out.mp4"));
+        State { dir, job_id, output, delivered: false }
+    }
+
+    #[test]
+    fn delivering_again_after_a_kill_delivers_the_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        let made = state.dir.path().join("final.mp4");
+        fs::write(&made, "film").unwrap();
+        // Killed between the link and the rename.
+        fs::hard_link(&made, state.beside()).unwrap();
+        state.deliver(&made).unwrap();
+        assert_eq!(fs::read(folder.path().join("out.mp4")).unwrap(), b"film");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_there_before_is_not_taken_for_the_delivered_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        fs::write(&state.output, "older").unwrap();
+        fs::write(state.beside(), "new").unwrap();
+        let mark = identity(&fs::metadata(state.beside()).unwrap());
+        fs::write(state.dir.path().join(DELIVERED), mark).unwrap();
+        assert!(!state.is_delivered(), "killed before the rename");
+        fs::rename(state.beside(), &state.output).unwrap();
+        assert!(state.is_delivered(), "killed after the rename");
+    }
+
+    #[test]
+    fn somebody_elses_folder_is_neither_used_nor_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("parallax.db"), "x").unwrap();
+        let error = only_ours(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("parallax.db"), "{error}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        assert!(only_ours(&folder.path().join("missing")).is_ok());
     }
 }

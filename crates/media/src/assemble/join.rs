@@ -157,12 +157,16 @@ fn by_length(start_us: i64, parts: &[Part]) -> Timeline {
     Timeline { start_us, lengths_us, times_us, warnings: Vec::new() }
 }
 
-/// Writes the list. The demuxer accepts only harmless names, so each part gets a link.
-pub(super) fn write_list(parts: &[Part], timeline: &Timeline) -> Result<List> {
+/// Writes the list beside `out`. The demuxer accepts only harmless names, so each part gets a link.
+pub(super) fn write_list(parts: &[Part], timeline: &Timeline, out: &Path) -> Result<List> {
+    let beside = match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let folder = tempfile::Builder::new()
-        .prefix("parallax-join-")
-        .tempdir()
-        .map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), e))?;
+        .prefix(".parallax-join-")
+        .tempdir_in(beside)
+        .map_err(|e| Error::io("create a folder in", beside, e))?;
     let list = List(folder);
     let mut text = String::from("ffconcat version 1.0\n");
     for (index, (part, length_us)) in parts.iter().zip(&timeline.lengths_us).enumerate() {

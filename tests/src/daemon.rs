@@ -1,0 +1,62 @@
+//! `video-worker` as a process, and its state folder.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Running, bin};
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The process.
+    pub process: Running,
+    address: String,
+}
+
+impl Daemon {
+    /// Starts one over `state` with further `variables`, and waits until it is ready.
+    pub fn start(state: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(bin("video-worker"));
+        command.env("PLATFORM", "local").env("STATE_DIR", state).env("TMPDIR", state);
+        command.env("HEALTH_ADDRESS", "127.0.0.1:0").envs(variables.iter().copied());
+        let mut process = Running::start(&mut command);
+        let address = loop {
+            let (_, log) = process.said();
+            let line = log.lines().find(|line| line.contains("\"health endpoints\""));
+            let line = line.and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            if let Some(address) = line.as_ref().and_then(|line| line["address"].as_str()) {
+                break address.to_owned();
+            }
+            assert!(!process.has_ended(), "{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let daemon = Self { process, address };
+        while daemon.get("/readyz").0 != 200 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        daemon
+    }
+
+    /// Asks for a page; the status and the body.
+    pub fn get(&self, page: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    /// A number in `/metrics`, over all labels; 0 when there is none.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let lines = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        });
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+}

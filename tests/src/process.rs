@@ -1,0 +1,111 @@
+//! Our programs as processes that do not outlive the test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tempfile::NamedTempFile;
+
+/// The built program called `name`, beside the running test.
+pub fn bin(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let path = profile.join(name);
+    assert!(path.is_file(), "{}: build it first: cargo build --bins", path.display());
+    path
+}
+
+/// `parallax convert INPUT`, quick and over short segments.
+pub fn convert(input: &Path) -> Command {
+    let mut command = Command::new(bin("parallax"));
+    command.arg("convert").arg(input);
+    command.args(["--preset", "ultrafast", "--segment-seconds", "1"]);
+    command
+}
+
+/// How a program ended and what it said.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The one error that a person sees; panics when there is none, more than one, or success.
+    pub fn error(&self) -> &str {
+        assert!(self.code.is_some_and(|code| code != 0), "no failure: {self:?}");
+        let errors: Vec<_> = self.stderr.split("error: ").skip(1).collect();
+        assert_eq!(errors.len(), 1, "said once: {self:?}");
+        assert!(!self.stderr.contains("@ 0x"), "an address helps nobody: {self:?}");
+        errors[0].trim_end()
+    }
+}
+
+/// Runs to the end.
+pub fn finish(command: &mut Command) -> Finished {
+    Running::start(command).wait()
+}
+
+/// A running program, with everything it started. Killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: NamedTempFile,
+    stderr: NamedTempFile,
+}
+
+impl Running {
+    /// Starts `command` in a process group of its own.
+    pub fn start(command: &mut Command) -> Self {
+        use std::os::unix::process::CommandExt;
+        // Files, because a killed program's children would keep pipes open.
+        let (stdout, stderr) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+        let appending =
+            |file: &NamedTempFile| File::options().append(true).open(file.path()).unwrap();
+        command.stdin(Stdio::null()).process_group(0);
+        command.stdout(appending(&stdout)).stderr(appending(&stderr));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, stdout, stderr }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// Sends a signal to the program, not to its children.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// What it has said on standard output and standard error so far.
+    pub fn said(&self) -> (String, String) {
+        let read = |file: &NamedTempFile| std::fs::read(file.path()).unwrap();
+        let text = |file| String::from_utf8_lossy(&read(file)).into_owned();
+        (text(&self.stdout), text(&self.stderr))
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Finished {
+        let status: ExitStatus = self.child.wait().unwrap();
+        let (stdout, stderr) = self.said();
+        Finished { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}

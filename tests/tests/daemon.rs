@@ -1,0 +1,315 @@
+//! `video-worker` over the embedded platform, as processes that share a state folder.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use parallax_job::{JobId, JobStatus, Mode, ObjectKey, ReassemblyMessage, Segment, Timestamp};
+use parallax_local::{Deployment, Depth, StateDir};
+use parallax_ports::ledger::{Advance, Job};
+use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
+use parallax_tests::{
+    Clip, Daemon, audio_md5, bin, clip, finish, frame_md5s, left_eye_psnr, probe,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+const JOBS: usize = 8;
+const SEGMENTS: u32 = 125;
+const LIMIT: u32 = 5;
+const ROLES: &str = "segments,output-events,reconcile";
+
+/// The state folder as the tests see it, beside the daemons.
+struct World {
+    local: Deployment,
+    jobs: Vec<JobId>,
+    _shared: StateDir,
+}
+
+impl World {
+    async fn open(folder: &Path) -> Self {
+        let shared = StateDir::open_shared(folder).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let local = Deployment::open(&shared, "input", "output", clock).await.unwrap();
+        Self { local, jobs: Vec::new(), _shared: shared }
+    }
+
+    /// Jobs that are cut into segments of a few bytes, whose events wait in the queue.
+    async fn with_jobs(folder: &Path) -> Self {
+        let mut world = Self::open(folder).await;
+        for number in 0..JOBS {
+            let job_id: JobId = format!("job-{number}").parse().unwrap();
+            let mode = if number % 2 == 0 { Mode::Sbs } else { Mode::Anaglyph };
+            let now = SystemClock.now();
+            let ledger = &world.local.ledger;
+            assert!(ledger.create_job(&Job::new(job_id.clone(), mode, now)).await.unwrap());
+            for status in [JobStatus::ChunkingInProgress, JobStatus::ChunkingComplete] {
+                let moved = ledger.advance(&job_id, status, Some(SEGMENTS), None, now).await;
+                assert_eq!(moved.unwrap(), Advance::Moved);
+            }
+            for index in 0..SEGMENTS {
+                let segment = Segment::new(job_id.clone(), index, SEGMENTS, mode).unwrap();
+                let uri = world.local.buckets.input.uri(&ObjectKey::Segment(segment)).unwrap();
+                let body = format!("{job_id} {index}");
+                world.local.objects.write(&uri, body.as_bytes()).await.unwrap();
+            }
+            world.jobs.push(job_id);
+        }
+        world
+    }
+
+    async fn in_flight(&self) -> usize {
+        self.local.ledger.holders().await.unwrap().len()
+    }
+
+    async fn completed(&self) -> usize {
+        let mut count = 0;
+        for job_id in &self.jobs {
+            count += self.local.ledger.completions(job_id, SEGMENTS).await.unwrap().len();
+        }
+        count
+    }
+
+    /// The queues in which nothing may be left once all is done.
+    async fn working_queues_are_empty(&self) -> bool {
+        let empty = Depth { visible: 0, hidden: 0 };
+        let local = &self.local;
+        let queues = [&local.segments, &local.output_events, &local.chunking];
+        for queue in queues {
+            if queue.depth().await.unwrap() != empty {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reassembly messages by job.
+    async fn reassembly_messages(&self) -> BTreeMap<JobId, usize> {
+        let mut count = BTreeMap::new();
+        for entry in self.local.reassembly.peek(10_000).await.unwrap() {
+            *count.entry(ReassemblyMessage::parse(&entry.body).unwrap().job_id).or_default() += 1;
+        }
+        count
+    }
+
+    /// Every segment of every job is complete and its result is in its place; nothing is held,
+    /// hidden or put aside.
+    async fn check_all_complete(&self) {
+        for job_id in &self.jobs {
+            let completions = self.local.ledger.completions(job_id, SEGMENTS).await.unwrap();
+            let indices: Vec<u32> = completions.iter().map(|c| c.segment_index).collect();
+            assert_eq!(indices, (0..SEGMENTS).collect::<Vec<_>>(), "{job_id}: each once");
+            for index in 0..SEGMENTS {
+                let key = ObjectKey::Result { job_id: job_id.clone(), index };
+                let uri = self.local.buckets.output.uri(&key).unwrap();
+                let result = self.local.objects.read(&uri, 100).await.unwrap();
+                assert_eq!(result, format!("{job_id} {index}").into_bytes());
+            }
+            let job = self.local.ledger.job(job_id).await.unwrap().unwrap();
+            assert_eq!(job.status, JobStatus::Reassembling);
+        }
+        let local = &self.local;
+        assert_eq!(local.dead_letters.depth().await.unwrap(), Depth { visible: 0, hidden: 0 });
+        assert_eq!(local.reassembly.depth().await.unwrap().hidden, 0);
+        assert!(self.working_queues_are_empty().await);
+        let holders = local.ledger.holders().await.unwrap();
+        let working: Vec<_> = holders.iter().filter(|holder| holder.work.is_some()).collect();
+        assert!(working.is_empty(), "no permit is held for work: {working:?}");
+    }
+}
+
+fn seed() -> u64 {
+    let seed = match std::env::var("PARALLAX_TEST_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => rand::make_rng::<StdRng>().next_u64() >> 1,
+    };
+    println!("PARALLAX_TEST_SEED={seed}");
+    seed
+}
+
+fn limit() -> String {
+    LIMIT.to_string()
+}
+
+#[tokio::test]
+async fn a_thousand_segments_complete_once_each_within_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with_jobs(folder.path()).await;
+    let limit = limit();
+    let variables = [
+        ("ROLES", ROLES),
+        ("INFERENCE_BACKEND", "stub"),
+        ("INFERENCE_MAX_IN_FLIGHT", limit.as_str()),
+    ];
+    let daemon = Daemon::start(folder.path(), &variables);
+    let mut busiest = 0;
+    while !(world.completed().await == 1000
+        && world.working_queues_are_empty().await
+        && world.reassembly_messages().await.len() == JOBS)
+    {
+        let in_flight = world.in_flight().await;
+        assert!(in_flight <= LIMIT as usize, "{in_flight} permits are held");
+        busiest = busiest.max(in_flight);
+        assert!(daemon.metric("parallax_in_flight_permits") <= f64::from(LIMIT));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(busiest > 1, "the limit was never tested");
+    assert_eq!(daemon.metric("parallax_completions_total"), 1000.0);
+    assert_eq!(daemon.metric("parallax_reassembly_messages_total"), JOBS as f64);
+    daemon.process.signal(Signal::SIGTERM);
+    let ended = daemon.process.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(world.in_flight().await, 0, "reservations are given back");
+    let once: BTreeMap<_, _> = world.jobs.iter().cloned().map(|job_id| (job_id, 1)).collect();
+    assert_eq!(world.reassembly_messages().await, once);
+    world.check_all_complete().await;
+}
+
+/// What a daemon's log says it completed.
+fn completions_told(log: &str) -> Vec<(String, u64)> {
+    let lines = log.lines().filter(|line| line.contains("\"segment completed\""));
+    lines
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .map(|line| {
+            let job_id = line["job_id"].as_str().unwrap().to_owned();
+            (job_id, line["segment_index"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn killed_daemons_lose_nothing_and_repeat_no_completion() {
+    const DAEMONS: usize = 3;
+    const KILLS: usize = 12;
+    let mut dice = StdRng::seed_from_u64(seed());
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with_jobs(folder.path()).await;
+    let limit = limit();
+    let variables = [
+        ("ROLES", ROLES),
+        ("INFERENCE_BACKEND", "stub"),
+        ("INFERENCE_MAX_IN_FLIGHT", limit.as_str()),
+        ("LEASE_SECONDS", "3"),
+    ];
+    let start = || Daemon::start(folder.path(), &variables);
+    let mut daemons: Vec<Daemon> = (0..DAEMONS).map(|_| start()).collect();
+    let mut told = Vec::new();
+    // Kills are spread over the work: each falls when a random number of segments is done.
+    let mut moments: Vec<usize> = (0..KILLS).map(|_| dice.random_range(0..950)).collect();
+    moments.sort_unstable();
+    println!("a daemon is killed at {moments:?} completions");
+    let mut moments = moments.into_iter().peekable();
+    loop {
+        let completed = world.completed().await;
+        let in_flight = world.in_flight().await;
+        assert!(in_flight <= LIMIT as usize, "{in_flight} permits are held");
+        if moments.next_if(|moment| *moment <= completed).is_some() {
+            let victim = dice.random_range(0..DAEMONS);
+            daemons[victim].process.signal(Signal::SIGKILL);
+            let dead = std::mem::replace(&mut daemons[victim], start());
+            told.extend(completions_told(&dead.process.wait().stderr));
+        }
+        if completed == 1000
+            && world.working_queues_are_empty().await
+            && world.reassembly_messages().await.len() == JOBS
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for daemon in daemons {
+        daemon.process.signal(Signal::SIGTERM);
+        let ended = daemon.process.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        told.extend(completions_told(&ended.stderr));
+    }
+    let different: BTreeSet<_> = told.iter().cloned().collect();
+    assert_eq!(told.len(), different.len(), "a completion was recorded twice");
+    // A kill between the message and its confirmation makes one more message, never none.
+    let messages = world.reassembly_messages().await;
+    assert_eq!(messages.keys().collect::<Vec<_>>(), world.jobs.iter().collect::<Vec<_>>());
+    assert!(messages.values().sum::<usize>() <= JOBS + KILLS, "{messages:?}");
+    world.check_all_complete().await;
+    // However many messages there are, the right to reassemble is given once.
+    for job_id in &world.jobs {
+        let far = Timestamp(i64::MAX / 2);
+        let now = SystemClock.now();
+        let lock = async |nonce: &str| {
+            world.local.ledger.lock_reassembly(job_id, nonce, far, now).await.unwrap()
+        };
+        assert_eq!(lock("one").await, parallax_ports::ledger::Lock::Acquired(SEGMENTS));
+        assert_eq!(lock("other").await, parallax_ports::ledger::Lock::Held(far));
+    }
+}
+
+#[tokio::test]
+async fn a_submitted_film_becomes_a_stereoscopic_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let film = clip(&folder.path().join("film.mp4"), Clip { frames: 50, ..Clip::default() });
+    let daemon = Daemon::start(&state, &[("INFERENCE_BACKEND", "draft"), ("ROLES", "all")]);
+    let (status, live) = daemon.get("/livez");
+    assert!(status == 200 && live.contains("\"loops\":5"), "{live}");
+    assert_eq!(daemon.get("/readyz").0, 200);
+
+    let mut command = Command::new(bin("video-worker"));
+    command.arg("submit").arg(&film).args(["--job-id", "film", "--state-dir"]).arg(&state);
+    let submitted = finish(&mut command);
+    assert_eq!((submitted.code, submitted.stdout.as_str()), (Some(0), "film\n"), "{submitted:?}");
+    let world = World::open(&state).await;
+    let job_id: JobId = "film".parse().unwrap();
+    loop {
+        let job = world.local.ledger.job(&job_id).await.unwrap().unwrap();
+        assert_ne!(job.status, JobStatus::Failed, "{job:?}");
+        if job.status == JobStatus::Completed {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let uri = world.local.buckets.output.uri(&ObjectKey::Final(job_id)).unwrap();
+    let made = world.local.objects.path(&uri).unwrap();
+    assert!(made.ends_with("objects/output/jobs/film/final.mp4"), "{made:?}");
+    assert_eq!(audio_md5(&made), audio_md5(&film));
+    assert_eq!(frame_md5s(&made).len(), 50);
+    assert_eq!(probe(&made)["streams"][0]["width"], 256);
+    assert!(left_eye_psnr(&film, &made) >= 40.0);
+    assert_eq!(daemon.metric("parallax_completions_total"), 1.0);
+
+    let twice = finish(&mut command);
+    assert!(twice.error().contains("--job-id film"), "{twice:?}");
+    daemon.process.signal(Signal::SIGTERM);
+    assert_eq!(daemon.process.wait().code, Some(0));
+    let left = state.join("scratch").read_dir().unwrap().count();
+    assert_eq!(left, 0, "no scratch is left over");
+}
+
+#[test]
+fn configuration_is_checked_before_the_first_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(bin("video-worker"));
+        command.arg("--check-config").env("STATE_DIR", folder.path().join("state"));
+        finish(command.envs(variables.iter().copied()))
+    };
+    let good = check(&[]);
+    assert_eq!((good.code, good.stdout.as_str()), (Some(0), "configuration is good\n"), "{good:?}");
+    for (name, value, allowed) in [
+        ("ROLES", "segments,oops", "reassembly"),
+        ("INFERENCE_MAX_IN_FLIGHT", "21", "1..=20"),
+        ("INFERENCE_BACKEND", "magic", "draft"),
+        ("INPUT_BUCKET_NAME", "a/b", "plain name"),
+    ] {
+        let bad = check(&[(name, value)]);
+        assert!(bad.code.is_some_and(|code| code != 0), "{name}: {bad:?}");
+        assert!(bad.stderr.contains(value) && bad.stderr.contains(allowed), "{name}: {bad:?}");
+    }
+    let blocked = folder.path().join("file");
+    std::fs::write(&blocked, "x").unwrap();
+    let bad = check(&[("STATE_DIR", blocked.to_str().unwrap())]);
+    assert!(bad.code == Some(1) && bad.stderr.contains(blocked.to_str().unwrap()), "{bad:?}");
+}

@@ -1,0 +1,264 @@
+//! What cannot work gives one clear error, a non-zero exit code and nothing under the final name.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use parallax_tests::{
+    Clip, Finished, SmallDisk, audio_md5, clip, convert, finish, frame_md5s, probe,
+};
+
+/// A folder with a clip in it.
+struct Place {
+    folder: tempfile::TempDir,
+    film: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let film = clip(&folder.path().join("film.mp4"), Clip::default());
+        Self { folder, film }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(self.folder.path())
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Checks the one error: it names the file and says all of `words`, on one line.
+fn refused(run: &Finished, file: &str, words: &[&str]) {
+    let error = run.error();
+    assert!(error.lines().count() == 1, "{error}");
+    for word in words.iter().chain([&file]) {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert_eq!(run.code, Some(1));
+    assert!(error.matches(file).count() == 1, "said once: {error}");
+}
+
+/// Converts a bad input and checks the error and that nothing is left.
+fn bad_input(make: impl FnOnce(&Path, &Path), words: &[&str]) {
+    let place = Place::new();
+    let bad = place.path("bad.mp4");
+    make(&place.film, &bad);
+    let before = place.names();
+    let run = finish(convert(&bad).arg("-o").arg(place.path("out.mp4")));
+    refused(&run, "bad.mp4", words);
+    assert_eq!(place.names(), before, "nothing is left over");
+}
+
+#[test]
+fn a_file_without_its_index_is_refused() {
+    let cut = |film: &Path, bad: &Path| {
+        let bytes = std::fs::read(film).unwrap();
+        std::fs::write(bad, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    bad_input(cut, &["not a readable video", "moov atom not found", "allowed containers"]);
+}
+
+#[test]
+fn a_file_that_lost_its_end_is_refused() {
+    let cut = |film: &Path, bad: &Path| {
+        let whole = bad.with_file_name("whole.mp4");
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-i"]).arg(film).args(["-c", "copy", "-movflags"]);
+        assert!(command.arg("+faststart").arg(&whole).status().unwrap().success());
+        let bytes = std::fs::read(&whole).unwrap();
+        std::fs::write(bad, &bytes[..bytes.len() * 6 / 10]).unwrap();
+    };
+    bad_input(cut, &["truncated", "of 80 frames"]);
+}
+
+#[test]
+fn text_is_not_a_video() {
+    let text = |_: &Path, bad: &Path| std::fs::write(bad, "Dear diary,\n").unwrap();
+    bad_input(text, &["not a readable video", "allowed containers"]);
+}
+
+#[test]
+fn nothing_is_not_a_video() {
+    bad_input(|_, bad| std::fs::write(bad, "").unwrap(), &["empty"]);
+}
+
+#[test]
+fn sound_alone_is_not_a_video() {
+    let sound = |film: &Path, bad: &Path| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-i"]).arg(film).args(["-map", "0:a", "-c", "copy"]);
+        assert!(command.arg(bad).status().unwrap().success());
+    };
+    bad_input(sound, &["no video stream"]);
+}
+
+#[test]
+fn a_playlist_reaches_no_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let playlist = |_: &Path, bad: &Path| {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://{address}/a.ts\n#EXT-X-ENDLIST\n"
+        );
+        std::fs::write(bad, text).unwrap();
+    };
+    bad_input(playlist, &["not a readable video", "allowed containers"]);
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn an_absurd_resolution_is_refused() {
+    let claim = |film: &Path, bad: &Path| {
+        // The size in the headers, not the pictures: 65535 x 65535 would not fit into any memory.
+        let mut bytes = std::fs::read(film).unwrap();
+        let at = bytes.windows(4).rposition(|tag| tag == b"avc1").unwrap() + 4 + 24;
+        assert_eq!(bytes[at..at + 4], [0, 128, 0, 72]);
+        bytes[at..at + 4].copy_from_slice(&[0xff; 4]);
+        // Without its parameter sets the codec cannot correct the claim.
+        let at = bytes.windows(4).rposition(|tag| tag == b"avcC").unwrap();
+        bytes[at..at + 4].copy_from_slice(b"free");
+        std::fs::write(bad, bytes).unwrap();
+    };
+    bad_input(claim, &["65535x65535", "allowed"]);
+}
+
+#[test]
+fn folders_and_missing_files_are_named() {
+    let place = Place::new();
+    let run = finish(&mut convert(place.folder.path()));
+    refused(&run, place.folder.path().to_str().unwrap(), &["not a file"]);
+    let run = finish(&mut convert(&place.path("missing.mp4")));
+    refused(&run, "missing.mp4", &["No such file"]);
+    assert_eq!(place.names(), ["film.mp4"]);
+}
+
+#[test]
+fn an_output_that_cannot_be_is_refused_before_any_work() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder.mp4")).unwrap();
+    for (output, named, why) in [
+        (place.path("no/such/out.mp4"), "no/such/out.mp4", "folder cannot be opened"),
+        (place.path("out.mkv"), "out.mkv", "must end in .mp4"),
+        (place.film.clone(), "film.mp4", "would replace the input"),
+        (place.path("folder.mp4"), "folder.mp4", "is a folder"),
+        (PathBuf::from("/proc/out.mp4"), "/proc", "cannot be written to"),
+    ] {
+        let run = finish(convert(&place.film).arg("--overwrite").arg("-o").arg(&output));
+        refused(&run, named, &[why]);
+    }
+    assert_eq!(place.names(), ["film.mp4", "folder.mp4"]);
+}
+
+#[test]
+fn a_read_only_folder_is_refused_before_any_work() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let mut disk = SmallDisk::mount(&place.path("disk"), "4m");
+    disk.freeze();
+    let mut command = convert(&place.film);
+    let run = finish(&mut disk.command(command.arg("-o").arg(disk.path().join("out.mp4"))));
+    refused(&run, disk.path().to_str().unwrap(), &["cannot be written to", "Read-only"]);
+    let mut command = convert(&place.film);
+    command.arg("-o").arg(place.path("out.mp4")).arg("--state-dir").arg(disk.path().join("state"));
+    let run = finish(&mut disk.command(&command));
+    refused(&run, disk.path().to_str().unwrap(), &["state", "Read-only"]);
+    assert_eq!((place.names(), disk.list().len()), (vec!["disk".into(), "film.mp4".into()], 0));
+}
+
+#[test]
+fn an_existing_output_is_left_alone() {
+    let place = Place::new();
+    let out = place.path("out.mp4");
+    std::fs::write(&out, "precious").unwrap();
+    let run = finish(convert(&place.film).arg("-o").arg(&out));
+    refused(&run, "out.mp4", &["exists already", "--overwrite"]);
+    let run = finish(convert(&place.film).arg("-o").arg(&out).arg("--resume"));
+    refused(&run, "out.mp4", &["exists already", "--overwrite"]);
+    assert_eq!(std::fs::read(&out).unwrap(), b"precious");
+    assert_eq!(place.names(), ["film.mp4", "out.mp4"]);
+    let run = finish(convert(&place.film).arg("-o").arg(&out).arg("--overwrite"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(probe(&out)["streams"][0]["width"], 256);
+    assert_eq!(place.names(), ["film.mp4", "out.mp4"]);
+}
+
+#[test]
+fn a_folder_with_anything_else_in_it_is_no_state_folder() {
+    let place = Place::new();
+    let state = place.path("documents");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("parallax.db"), "precious").unwrap();
+    for flag in ["--resume", "--restart"] {
+        let mut command = convert(&place.film);
+        command.arg("--state-dir").arg(&state).arg(flag);
+        refused(&finish(&mut command), "documents", &["is not the state folder", "parallax.db"]);
+    }
+    assert_eq!(names(&state), ["parallax.db"]);
+    assert_eq!(place.names(), ["documents", "film.mp4"]);
+}
+
+/// Fills a disk of each size at another step, then makes room and resumes.
+fn full_disk(sizes: &[&str], output: impl Fn(&Path) -> PathBuf, state: impl Fn(&Path) -> PathBuf) {
+    let place = Place::new();
+    let plain = place.path("plain.mp4");
+    assert_eq!(finish(convert(&place.film).arg("-o").arg(&plain)).code, Some(0));
+    std::fs::create_dir(place.path("disk")).unwrap();
+    for size in sizes {
+        let mut disk = SmallDisk::mount(&place.path("disk"), size);
+        let command = |disk: &SmallDisk, flag: Option<&str>| {
+            let mut command = convert(&place.film);
+            command.arg("-o").arg(output(place.folder.path()));
+            command.arg("--state-dir").arg(state(place.folder.path())).args(flag);
+            disk.command(&command)
+        };
+        let run = finish(&mut command(&disk, None));
+        let error = run.error();
+        let told = ["no space left", "No space left", "disk is full"];
+        assert!(told.iter().any(|told| error.contains(told)), "{size}: {error}");
+        assert!(error.contains("disk/"), "{size}: names the place: {error}");
+        assert_eq!(run.code, Some(1));
+        // The final name and unfinished files beside it: none of that.
+        let left: Vec<_> = disk.list().into_iter().chain(place.names()).collect();
+        assert!(!left.iter().any(|name| name.contains("out.mp4")), "{size}: {left:?}");
+
+        disk.resize("16m");
+        let mut flag = None;
+        if disk.seen_from_outside().join("state/conversion.json").exists() {
+            let again = finish(&mut command(&disk, None));
+            assert!(again.error().contains("--resume"), "{size}: {again:?}");
+            flag = Some("--resume");
+        }
+        let run = finish(&mut command(&disk, flag));
+        assert_eq!(run.code, Some(0), "{size}: {run:?}");
+        let out = output(&disk.seen_from_outside().join(".."));
+        assert_eq!(frame_md5s(&out), frame_md5s(&plain), "{size}");
+        assert_eq!(audio_md5(&out), audio_md5(&place.film), "{size}");
+        assert!(!disk.list().contains(&"state".to_owned()), "{size}: the state folder is gone");
+        let _ = std::fs::remove_file(&out);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_conversion_continues_once_there_is_room() {
+    let sizes = ["4k", "32k", "96k", "160k", "256k", "352k", "448k", "544k"];
+    full_disk(&sizes, |at| at.join("disk/out.mp4"), |at| at.join("disk/state"));
+}
+
+#[test]
+fn a_full_disk_under_the_state_folder_is_told() {
+    full_disk(&["128k", "400k"], |at| at.join("out.mp4"), |at| at.join("disk/state"));
+}
