@@ -32,11 +32,6 @@ class Handler(WSGIRequestHandler):
         # Answers are small: do not wait to fill a packet.
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send_header(self, keyword, value):
-        # The development server closes every connection; here requests are always read whole.
-        if keyword.lower() != "connection":
-            super().send_header(keyword, value)
-
     def log(self, *args):
         pass
 

@@ -69,18 +69,26 @@ async fn large_files_go_up_in_parts() {
     // An upload that fails, and one that is dropped, leave no parts.
     let nowhere: Uri = "s3://no-such-bucket/x".parse().unwrap();
     assert_eq!(store.upload(&from, &nowhere).await.unwrap_err().kind(), Kind::NotFound);
-    for millis in [5, 20, 60] {
-        let upload = store.upload(&from, &uri);
-        let _ = tokio::time::timeout(Duration::from_millis(millis), upload).await;
-    }
-    for _ in 0..100 {
-        let left = s3.list_multipart_uploads().bucket(&bucket).send().await.unwrap();
-        if left.uploads().is_empty() {
-            return;
+    let open = async || {
+        let list = s3.list_multipart_uploads().bucket(&bucket).send().await.unwrap();
+        list.uploads().len()
+    };
+    let begun = async {
+        while open().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tokio::select! {
+        done = store.upload(&from, &uri) => panic!("too quick for this test: {done:?}"),
+        () = begun => {}
     }
-    panic!("parts are left");
+    let gone = async {
+        while open().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("parts are removed");
 }
 
 #[tokio::test]
