@@ -1,2 +1,30 @@
-//! Convert video to stereoscopic 3D on one machine.
-fn main() {}
+//! `parallax`: ordinary video in, stereoscopic 3D out, on one machine.
+
+mod cli;
+mod convert;
+mod doctor;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match cli.verbose {
+        0 => "off",
+        1 => "info",
+        _ => "debug",
+    };
+    if let Err(error) =
+        parallax_telemetry::logs::init(parallax_telemetry::logs::Format::Text, filter)
+    {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    match cli.command {
+        Command::Convert(args) => convert::main(&args),
+        Command::Doctor(args) => doctor::main(&args),
+    }
+}

@@ -49,6 +49,15 @@ impl From<Error> for ports::Error {
         let kind = match &error {
             error if error.is_cancelled() => ports::Kind::Cancelled,
             error if error.is_permanent() => ports::Kind::Rejected,
+            // No room, no program: not the segment's fault, and nothing was written.
+            Error::Media(error)
+                if matches!(
+                    error.kind(),
+                    parallax_media::Kind::Space | parallax_media::Kind::Tool
+                ) =>
+            {
+                ports::Kind::Unavailable
+            }
             _ => ports::Kind::Internal,
         };
         ports::Error::new(kind, error.chain())

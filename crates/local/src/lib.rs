@@ -8,6 +8,7 @@
 //! Several processes may share the database. A network filesystem cannot hold it.
 
 mod database;
+mod deployment;
 mod error;
 mod ledger;
 mod objects;
@@ -16,6 +17,7 @@ mod schema;
 mod state_dir;
 
 pub use database::Database;
+pub use deployment::Deployment;
 pub use error::is_disk_full;
 pub use ledger::{Recovered, SqliteLedger};
 pub use objects::{LocalObjects, Transfer};

@@ -22,8 +22,6 @@ use crate::programs::{Tools, file_url};
 
 /// Pipe buffer asked of the kernel: what an unprivileged process may have by default.
 const PIPE_BYTES: i32 = 1 << 20;
-/// Buffers kept for reuse.
-const SPARE_BUFFERS: usize = 4;
 
 /// What decoders say when they paint over damage. ffmpeg's own mark of such frames is lost in a
 /// race when several threads decode, so that `-xerror` alone sees only some of them.
@@ -50,7 +48,6 @@ pub struct Decoder {
     media: Media,
     expected: Option<u64>,
     decoded: u64,
-    spare: Vec<Vec<u8>>,
 }
 
 impl Decoder {
@@ -108,16 +105,7 @@ impl Decoder {
         // Only for speed: a smaller pipe works too.
         let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         let media = media.clone();
-        Ok(Self {
-            child: Some(child),
-            stdout,
-            notes,
-            concealed,
-            media,
-            expected,
-            decoded: 0,
-            spare: Vec::new(),
-        })
+        Ok(Self { child: Some(child), stdout, notes, concealed, media, expected, decoded: 0 })
     }
 
     /// Format of every frame.
@@ -130,17 +118,9 @@ impl Decoder {
         self.media.video.time_base
     }
 
-    /// Takes back the buffer of a frame that is no longer needed.
-    pub fn recycle(&mut self, frame: Frame) {
-        if self.spare.len() < SPARE_BUFFERS {
-            self.spare.push(frame.into_data());
-        }
-    }
-
     fn read(&mut self) -> Result<Option<Frame>> {
         let size = self.format().frame_bytes();
-        let mut data = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(size));
-        data.clear();
+        let mut data = Vec::with_capacity(size);
         let pipe = self.stdout.by_ref().take(size as u64);
         let read = { pipe }
             .read_to_end(&mut data)

@@ -93,7 +93,8 @@ pub fn scan(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<
 }
 
 /// Refuses a file that lost its end. ffprobe ends well on most of these, so this looks at the
-/// count that the headers promise (MP4) and at what the demuxers say when they run into the end.
+/// count that the headers promise (MP4), at the size (MPEG-TS, whose packets have one length) and
+/// at what the demuxers say when they run into the end.
 fn check_whole(path: &Path, media: &Media, packets: &Packets, said: &str) -> Result<()> {
     let found = packets.packets.len() as u64;
     if found == 0 {
@@ -104,6 +105,11 @@ fn check_whole(path: &Path, media: &Media, packets: &Packets, said: &str) -> Res
         && (said.contains("partial file") || said.contains("truncat"))
     {
         let what = format!("truncated: {found} of {promised} frames are there");
+        return Err(Error::input(path, what));
+    }
+    let in_packets = [188, 192, 204].iter().any(|size| media.bytes.is_multiple_of(*size));
+    if media.container == "mpegts" && !in_packets {
+        let what = format!("truncated inside a transport packet, after {found} frames");
         return Err(Error::input(path, what));
     }
     for sign in ["partial file", "File ended prematurely", "truncating packet"] {

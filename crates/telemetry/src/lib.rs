@@ -1,1 +1,8 @@
-//! Logs, metrics and health endpoints.
+//! Logs, metrics and health endpoints: what an operator sees of a process.
+
+mod health;
+pub mod logs;
+mod metrics;
+
+pub use health::HealthServer;
+pub use metrics::PrometheusMetrics;

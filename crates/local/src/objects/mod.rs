@@ -13,6 +13,7 @@ mod transfer;
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -138,7 +139,10 @@ impl ObjectStore for LocalObjects {
             let Some(meta) = root.look(&place)? else { return Ok(None) };
             let modified = meta.modified().map_err(|error| io("look at", &place.path, error))?;
             let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            Ok(Some(ObjectMeta { size: meta.len(), modified: Timestamp(0) + since }))
+            // A linked file keeps the age of its bytes; taking its name is what made it an object.
+            let named = Timestamp(meta.ctime() * 1000 + meta.ctime_nsec() / 1_000_000);
+            let modified = named.max(Timestamp(0) + since);
+            Ok(Some(ObjectMeta { size: meta.len(), modified }))
         })
         .await
     }

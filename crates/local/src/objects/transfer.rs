@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,9 +102,11 @@ pub(super) fn publish(
 ) -> Result<u64> {
     let failed = |what, error| error::io(what, path, error);
     let synced = File::open(&file).and_then(|open| {
-        // A linked file is as old as it is, but the object is new; and the kernel's own stamp may
-        // be a few milliseconds older than a clock that was read before.
-        open.set_modified(modified)?;
+        // The kernel's own stamp may be a few milliseconds older than a clock that was read
+        // before. A linked file is somebody's: its stamp is not ours to change.
+        if open.metadata()?.nlink() == 1 {
+            open.set_modified(modified)?;
+        }
         open.sync_all()?;
         open.metadata()
     });

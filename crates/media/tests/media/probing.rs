@@ -128,10 +128,11 @@ fn truncated_files_are_refused_by_the_scan() {
     let bench = Bench::new();
     let whole = bench.make("a.mkv", &[PICTURES], "-c:v libx264 -qp 10 -g 6");
     let front = bench.remake("front.mp4", &whole, "-c copy -movflags +faststart");
-    for (path, name) in [(whole, "cut.mkv"), (front, "cut.mp4")] {
+    let stream = bench.remake("a.ts", &whole, "-c copy");
+    for (path, name) in [(whole, "cut.mkv"), (front, "cut.mp4"), (stream, "cut.ts")] {
         let bytes = std::fs::read(path).unwrap();
         let cut = bench.path(name);
-        std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+        std::fs::write(&cut, &bytes[..(bytes.len() * 6 / 10) | 1]).unwrap();
         let media = bench.probe(&cut);
         let error = scan(&bench.tools, &media, &bench.cancel).unwrap_err();
         assert_eq!(error.kind(), Kind::Input);
@@ -164,5 +165,5 @@ fn an_absurd_size_in_the_headers_is_refused() {
     // The sizes of a y4m header are believed before any picture is read.
     let y4m = b"YUV4MPEG2 W60000 H60000 F25:1 Ip A1:1 C420jpeg\nFRAME\n";
     let said = refusal(&bench, "huge.y4m", y4m);
-    assert!(said.contains("huge.y4m"), "{said}");
+    assert!(said.contains("60000x60000"), "{said}");
 }

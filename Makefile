@@ -1,0 +1,55 @@
+# make demo    renders a sample and converts it: the main job, from a clean clone
+# make test    runs every test of the project
+# make lint    formatting, clippy, dependency rules, shell and container files
+# make check   lint and test: what a change must pass
+# make clips CLIPS=DIR   converts every clip of a folder and checks the results
+# make bench   measures against peers in the same run
+
+CARGO ?= cargo
+OUT ?= target/demo
+CLIPS ?=
+
+.PHONY: demo test lint check clips bench setup setup-lint fmt
+
+demo: setup
+	$(CARGO) build --release --locked -p parallax -p parallax-scene
+	@mkdir -p $(OUT)
+	target/release/parallax-scene $(OUT)/sample.mp4
+	target/release/parallax convert $(OUT)/sample.mp4 --overwrite --restart
+	@echo
+	@echo "The result: $(OUT)/sample_LRF_Full_SBS.mp4"
+	@echo "Watch it in a headset or on a 3D screen (side by side), or cross-eyed in any player;"
+	@echo "for red-cyan glasses: target/release/parallax convert $(OUT)/sample.mp4 --layout anaglyph"
+
+test: setup
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) nextest run --locked --workspace
+	$(CARGO) test --locked --workspace --doc -q
+
+lint: setup-lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) deny --log-level error check bans licenses sources
+	$(CARGO) hakari generate --diff
+	$(CARGO) hakari manage-deps --dry-run
+	tools/lint-files
+
+check: lint test
+
+clips: setup
+	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
+	$(CARGO) build --release --locked -p parallax
+	tools/check-clips target/release/parallax $(CLIPS)
+
+bench: setup
+	$(CARGO) build --release --locked -p parallax
+	tools/bench
+
+setup:
+	@tools/setup
+
+setup-lint: setup
+	@tools/setup lint
+
+fmt:
+	$(CARGO) fmt --all

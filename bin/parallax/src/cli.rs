@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use parallax_stereo::{ENGINE_NAMES, Layout};
+
+/// Ordinary video in, stereoscopic 3D out.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Write a log to standard error; twice for more.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Convert a video into a stereoscopic one.
+    Convert(ConvertArgs),
+    /// Report what this machine has, what is missing and how to get it.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// The video to convert.
+    pub(crate) input: PathBuf,
+
+    /// The file to make (.mp4). Defaults to the input's name with a suffix that players
+    /// recognise, beside the input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// How the two views share the picture.
+    #[arg(long, default_value = "full-sbs", value_parser = parse_layout)]
+    pub(crate) layout: Layout,
+
+    /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
+    /// CPU; `copy` shows the same picture to both eyes.
+    #[arg(long, default_value = "draft", value_parser = parse_engine)]
+    pub(crate) engine: String,
+
+    /// Strength: the range of parallax from far to near, in percent of the picture's width,
+    /// 0 to 10.
+    #[arg(long, default_value_t = 2.0, value_name = "PERCENT", value_parser = parse_disparity)]
+    pub(crate) disparity: f32,
+
+    /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest.
+    #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_unit)]
+    pub(crate) convergence: f32,
+
+    /// Seed of every random choice: the same seed gives the same file.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Encoder.
+    #[arg(long, value_enum, default_value_t = CodecChoice::Auto)]
+    pub(crate) codec: CodecChoice,
+
+    /// Constant quality of the encoder, 0 (best) to 51.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(0..=51))]
+    pub(crate) crf: u8,
+
+    /// Speed preset of the encoder.
+    #[arg(long, default_value = "medium", value_parser = [
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+        "veryslow",
+    ])]
+    pub(crate) preset: String,
+
+    /// Segments converted at the same time. Defaults to one for every four processors.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) jobs: Option<u32>,
+
+    /// Least length of a segment: what an interruption can cost. Cuts fall on keyframes.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) segment_seconds: u32,
+
+    /// Continue an interrupted conversion where it stopped.
+    #[arg(long, conflicts_with = "restart")]
+    pub(crate) resume: bool,
+
+    /// Discard what an interrupted conversion left and start over.
+    #[arg(long)]
+    pub(crate) restart: bool,
+
+    /// Replace the output if it exists.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Where unfinished work is kept. Defaults to a hidden folder beside the output; it needs
+    /// room for about twice the result.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Write events as JSON lines to standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodecChoice {
+    /// H.264, or H.265 for pictures wider than 4096 and for 12 bits.
+    Auto,
+    /// H.264.
+    H264,
+    /// H.265.
+    Hevc,
+}
+
+fn parse_layout(text: &str) -> Result<Layout, String> {
+    text.parse::<Layout>().map_err(|error| error.to_string())
+}
+
+fn parse_engine(text: &str) -> Result<String, String> {
+    if ENGINE_NAMES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("allowed are {}", ENGINE_NAMES.join(", ")))
+}
+
+fn parse_disparity(text: &str) -> Result<f32, String> {
+    in_range(text, 0.0, 10.0)
+}
+
+fn parse_unit(text: &str) -> Result<f32, String> {
+    in_range(text, 0.0, 1.0)
+}
+
+fn in_range(text: &str, least: f32, most: f32) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!("allowed are {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for bad in [
+            vec!["--disparity", "11"],
+            vec!["--disparity", "NaN"],
+            vec!["--convergence", "-0.1"],
+            vec!["--engine", "magic"],
+            vec!["--layout", "sbs"],
+            vec!["--crf", "52"],
+            vec!["--jobs", "0"],
+            vec!["--resume", "--restart"],
+        ] {
+            let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());
+            assert!(Cli::try_parse_from(args).is_err(), "{bad:?}");
+        }
+    }
+}

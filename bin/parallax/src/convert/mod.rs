@@ -1,0 +1,149 @@
+//! `parallax convert`: one job through the worker's own loops, over the embedded adapters.
+//!
+//! The command is a worker with every role, one queue database and one job. What it adds is what
+//! a person expects: checks before anything is made, progress, one clear error, and a state folder
+//! from which an interrupted conversion continues.
+
+mod alarm;
+mod pipeline;
+mod progress;
+mod request;
+mod state;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parallax_job::JobStatus;
+use parallax_ports::Ledger;
+use parallax_ports::ledger::SegmentState;
+use parallax_worker::{Roles, Stop};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ConvertArgs;
+use alarm::Alarm;
+use pipeline::Embedded;
+use progress::Reporter;
+use request::Request;
+use state::State;
+
+/// Exit code of a conversion that was interrupted, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+enum Ending {
+    Completed,
+    Failed(String),
+    Interrupted,
+}
+
+pub(crate) fn main(args: &ConvertArgs) -> ExitCode {
+    let reporter = Arc::new(Reporter::new(args.json));
+    match run(args, &reporter) {
+        Ok(Ending::Completed) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => {
+            reporter.interrupted(args);
+            ExitCode::from(INTERRUPTED)
+        }
+        Ok(Ending::Failed(why)) => {
+            reporter.error(&why);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            reporter.error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
+    let request = Request::check(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ending = runtime.block_on(convert(&request, reporter));
+    // Blocking work that was cancelled ends soon by itself; nobody waits for it here.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    ending
+}
+
+async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> {
+    let state = State::open(request)?;
+    if state.already_delivered()? {
+        state.remove()?;
+        reporter.completed(&request.output);
+        return Ok(Ending::Completed);
+    }
+    let alarm = Alarm::default();
+    let embedded = Embedded::open(request, &state, reporter, &alarm).await?;
+    embedded.begin(request).await?;
+    reporter.started(request, embedded.done_frames(request).await?);
+
+    let stop = Stop::default();
+    let ledger = embedded.local.ledger.clone();
+    let worker = {
+        let (pipeline, stop) = (embedded.pipeline.clone(), stop.clone());
+        tokio::spawn(async move { parallax_worker::run(pipeline, &Roles::all(), stop).await })
+    };
+    let interrupted = interrupt();
+    tokio::pin!(interrupted);
+    let ending = loop {
+        tokio::select! {
+            biased;
+            () = &mut interrupted => break Ending::Interrupted,
+            why = alarm.raised() => break Ending::Failed(why),
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+        if worker.is_finished() {
+            break Ending::Failed("the worker stopped unexpectedly; run with -v to see why".into());
+        }
+        let job = ledger.job(&state.job_id).await?.context("the job is gone from its ledger")?;
+        let rows = ledger.segments(&state.job_id).await?;
+        let done = rows.iter().filter(|row| row.state == SegmentState::Done).count();
+        reporter.segments(done as u32, job.total_segments);
+        match job.status {
+            JobStatus::Completed => break Ending::Completed,
+            JobStatus::Failed => break Ending::Failed(job.reason.unwrap_or_default()),
+            _ => {}
+        }
+    };
+    // Nothing that still runs is worth waiting for: it is done, or it will be done again.
+    stop.soft.cancel();
+    stop.hard.cancel();
+    worker.await.context("the worker crashed")?.context("the worker stopped")?;
+    match ending {
+        Ending::Completed => {
+            state.deliver(request, &embedded)?;
+            reporter.completed(&request.output);
+            Ok(Ending::Completed)
+        }
+        Ending::Failed(why) => {
+            let lasting = ledger.job(&state.job_id).await?;
+            if lasting.is_some_and(|job| job.status == JobStatus::Failed) {
+                // The job will not get further; nothing of it is worth keeping.
+                state.remove()?;
+                return Ok(Ending::Failed(why));
+            }
+            Ok(Ending::Failed(format!("{why}\nwhat is done is kept; continue with --resume")))
+        }
+        Ending::Interrupted => Ok(Ending::Interrupted),
+    }
+}
+
+/// Waits for Ctrl-C or a termination signal; a second one ends the process at once.
+async fn interrupt() {
+    let (Ok(mut int), Ok(mut term)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+        }
+        std::process::exit(i32::from(INTERRUPTED));
+    });
+}

@@ -1,0 +1,225 @@
+//! What a person or a program is told while a conversion runs.
+//!
+//! On a terminal a bar; with `--json` one event per line on standard output; otherwise a line
+//! every few seconds.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::request::Request;
+use crate::cli::ConvertArgs;
+
+/// Time between progress lines and events.
+const EVERY: Duration = Duration::from_millis(500);
+const EVERY_LINE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    Bar,
+    Lines,
+    Json,
+}
+
+/// Tells how a conversion goes.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    voice: Voice,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bar: Option<ProgressBar>,
+    total: u64,
+    /// Frames that were done before this process started.
+    before: u64,
+    /// Frames by segment since then.
+    since: BTreeMap<u32, u64>,
+    segments: (u32, Option<u32>),
+    started: Instant,
+    told: Instant,
+}
+
+impl Reporter {
+    pub(crate) fn new(json: bool) -> Self {
+        let voice = if json {
+            Voice::Json
+        } else if std::io::stderr().is_terminal() {
+            Voice::Bar
+        } else {
+            Voice::Lines
+        };
+        let now = Instant::now();
+        let state = State {
+            bar: None,
+            total: 0,
+            before: 0,
+            since: BTreeMap::new(),
+            segments: (0, None),
+            started: now,
+            told: now,
+        };
+        Self { voice, state: Mutex::new(state) }
+    }
+
+    /// The conversion runs; `before` frames were done by an earlier process.
+    pub(crate) fn started(&self, request: &Request, before: u64) {
+        let mut state = self.state();
+        state.total = request.frames;
+        state.before = before;
+        state.started = Instant::now();
+        match self.voice {
+            Voice::Bar => {
+                let bar = ProgressBar::new(request.frames);
+                let style = "{bar:30} {pos}/{len} frames  {msg}";
+                bar.set_style(
+                    ProgressStyle::with_template(style)
+                        .unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
+                bar.set_position(before);
+                state.bar = Some(bar);
+            }
+            Voice::Lines => eprintln!(
+                "converting {} ({} frames) to {}",
+                request.input.display(),
+                request.frames,
+                request.output.display()
+            ),
+            Voice::Json => event(&json!({
+                "event": "started",
+                "input": request.input,
+                "output": request.output,
+                "engine": request.engine.name(),
+                "layout": request.layout.to_string(),
+                "frames": request.frames,
+                "frames_done": before,
+            })),
+        }
+    }
+
+    /// `frames` of a segment are done.
+    pub(crate) fn frames(&self, segment: u32, frames: u64) {
+        let mut state = self.state();
+        state.since.insert(segment, frames);
+        self.tell(&mut state);
+    }
+
+    /// `done` segments of `total` are complete.
+    pub(crate) fn segments(&self, done: u32, total: Option<u32>) {
+        let mut state = self.state();
+        if state.segments == (done, total) {
+            return;
+        }
+        state.segments = (done, total);
+        if self.voice == Voice::Json {
+            event(&json!({"event": "segments", "done": done, "total": total}));
+        }
+    }
+
+    fn tell(&self, state: &mut State) {
+        let every = if self.voice == Voice::Lines { EVERY_LINE } else { EVERY };
+        if state.told.elapsed() < every {
+            return;
+        }
+        state.told = Instant::now();
+        let new: u64 = state.since.values().sum();
+        let done = (state.before + new).min(state.total);
+        let fps = new as f64 / state.started.elapsed().as_secs_f64().max(1e-3);
+        let eta = if fps > 0.0 { (state.total - done) as f64 / fps } else { f64::INFINITY };
+        match self.voice {
+            Voice::Bar => {
+                if let Some(bar) = &state.bar {
+                    bar.set_position(done);
+                    bar.set_message(format!("{fps:.1} fps  ETA {}", clock(eta)));
+                }
+            }
+            Voice::Lines => {
+                eprintln!("{done}/{} frames, {fps:.1} fps, ETA {}", state.total, clock(eta));
+            }
+            Voice::Json => event(&json!({
+                "event": "progress",
+                "frames": done,
+                "total": state.total,
+                "fps": (fps * 10.0).round() / 10.0,
+                "eta_seconds": eta.is_finite().then(|| eta.round()),
+            })),
+        }
+    }
+
+    /// The output has its name.
+    pub(crate) fn completed(&self, output: &Path) {
+        let state = self.state();
+        if let Some(bar) = &state.bar {
+            bar.finish_and_clear();
+        }
+        let seconds = state.started.elapsed().as_secs_f64();
+        match self.voice {
+            Voice::Json => event(&json!({
+                "event": "completed",
+                "output": output,
+                "frames": state.total,
+                "seconds": (seconds * 10.0).round() / 10.0,
+            })),
+            _ => eprintln!("{} is ready ({seconds:.1} s)", output.display()),
+        }
+    }
+
+    /// The conversion was stopped by its user.
+    pub(crate) fn interrupted(&self, args: &ConvertArgs) {
+        if let Some(bar) = &self.state().bar {
+            bar.abandon();
+        }
+        match self.voice {
+            Voice::Json => event(&json!({"event": "interrupted"})),
+            _ => eprintln!(
+                "interrupted; continue with the same command and --resume (input {})",
+                args.input.display()
+            ),
+        }
+    }
+
+    /// The conversion failed.
+    pub(crate) fn error(&self, message: &str) {
+        if let Some(bar) = &self.state().bar {
+            bar.abandon();
+        }
+        if self.voice == Voice::Json {
+            event(&json!({"event": "error", "message": message}));
+        }
+        eprintln!("error: {message}");
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn event(value: &serde_json::Value) {
+    // A reader that went away is no reason to stop the conversion.
+    let _ = writeln!(std::io::stdout().lock(), "{value}");
+}
+
+fn clock(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "unknown".to_owned();
+    }
+    let seconds = seconds.round() as u64;
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock;
+
+    #[test]
+    fn times_read_like_a_clock() {
+        assert_eq!(clock(3725.4), "1:02:05");
+        assert_eq!(clock(f64::INFINITY), "unknown");
+    }
+}

@@ -1,0 +1,84 @@
+//! The daemon: check everything, run the loops, drain on a signal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parallax_ports::health::{Beats, Flags};
+use parallax_telemetry::{HealthServer, PrometheusMetrics};
+use parallax_worker::{Config, Pipeline, Stop};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Settings;
+use crate::platform;
+
+/// Runs until a signal has drained the loops.
+///
+/// # Errors
+/// Before the first message: whatever is wrong with the configuration or the surroundings.
+/// Afterwards: a loop that ended unasked.
+pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
+    let (beats, flags) = (Beats::default(), Flags::default());
+    let starting = flags.register("start", "starting");
+    let (_state, local) = platform::open_local(settings).await?;
+    let scratch = settings.state_dir.join("scratch").join(std::process::id().to_string());
+    std::fs::create_dir_all(&scratch)
+        .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
+    let ports = platform::ports(settings, &local, &scratch, metrics.clone(), beats.clone())?;
+    let config = Config {
+        max_in_flight: settings.inference_max_in_flight,
+        drain: Duration::from_secs(settings.drain_seconds),
+        ..Config::embedded(local.buckets.clone())
+    };
+    let pipeline = Arc::new(Pipeline::new(ports, config)?);
+    info!(?settings, "effective configuration");
+    if settings.check_config {
+        println!("configuration is good");
+        return remove(&scratch);
+    }
+
+    let health = HealthServer::bind(settings.health_address, beats, flags.clone(), metrics)
+        .await
+        .with_context(|| {
+        format!("HEALTH_ADDRESS {}: cannot listen", settings.health_address)
+    })?;
+    info!(address = %health.address()?, "health endpoints");
+    let stop = Stop::default();
+    let closed = CancellationToken::new();
+    let serving = tokio::spawn(health.serve(closed.clone()));
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listening = tokio::spawn(drain_on_signal(signals, stop.clone()));
+    starting.raise();
+    let ended = parallax_worker::run(pipeline, &settings.roles, stop).await;
+    listening.abort();
+    starting.lower("stopped");
+    closed.cancel();
+    serving.await?.context("serve the health endpoints")?;
+    remove(&scratch)?;
+    ended?;
+    info!("drained");
+    Ok(())
+}
+
+/// The first signal drains, the second ends the process: the ledger makes both safe.
+async fn drain_on_signal((mut term, mut int): (Signal, Signal), stop: Stop) {
+    let either = async |term: &mut Signal, int: &mut Signal| {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    either(&mut term, &mut int).await;
+    info!("asked to stop");
+    stop.soft.cancel();
+    either(&mut term, &mut int).await;
+    warn!("asked to stop again; ending at once");
+    std::process::exit(1);
+}
+
+fn remove(scratch: &std::path::Path) -> Result<()> {
+    std::fs::remove_dir_all(scratch).with_context(|| format!("remove {}", scratch.display()))
+}

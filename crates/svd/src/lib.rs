@@ -1,0 +1,20 @@
+//! The Stable Video Diffusion family on candle: CLIP image encoder, temporal VAE, spatio-temporal UNet
+//! and the Euler scheduler that they were trained for.
+//!
+//! Papers: *Stable Video Diffusion* (Blattmann et al. 2023, arXiv:2311.15127), *DepthCrafter* (Hu et al.
+//! 2024, arXiv:2409.02095), *StereoCrafter* (Zhao et al. 2024, arXiv:2409.07447). Numbers follow the
+//! PyTorch classes of huggingface/diffusers 0.29.2 and huggingface/transformers 4.42.3, tap by tap in
+//! `tests/parity.rs`. Files, windows, tiles and guidance belong to the pipelines, not here.
+
+pub mod clip;
+pub mod embedding;
+pub mod noise;
+pub mod ops;
+pub mod preprocess;
+mod resnet;
+pub mod scheduler;
+mod tap;
+pub mod unet;
+pub mod vae;
+
+pub use tap::{Tap, ignore};

@@ -1,0 +1,340 @@
+//! Scaled dot-product attention without a mask.
+//!
+//! On the CPU the score matrix never exists whole: a block of queries meets the keys in blocks and
+//! keeps a running maximum and sum (Rabe and Staats, arXiv:2112.05682). Queries, keys and values are
+//! read where the projections left them, so neither heads nor frames are ever transposed.
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::gemm::{Mat, Old, Threads, product};
+use super::{cpu_f32, elements, simd};
+
+const QUERIES: usize = 128;
+const KEYS: usize = 256;
+
+/// Attention among the tokens of each sequence.
+///
+/// `q` (N, S, heads x D), `k` and `v` (N, T, heads x D), scaled by `1 / sqrt(D)`; gives (N, S, heads x D).
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    let (n, s, inner) = q.dims3()?;
+    if cpu_f32(q) {
+        let op = Streaming { sequences: Sequences::Rows, heads };
+        return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
+    }
+    // (N, S, heads D) -> (N, heads, S, D)
+    let split = |t: &Tensor| -> Result<Tensor> {
+        let (n, s, _) = t.dims3()?;
+        t.reshape((n, s, heads, inner / heads))?.transpose(1, 2)?.contiguous()
+    };
+    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+    let q = (q * (heads as f64 / inner as f64).sqrt())?;
+    let k = k.transpose(2, 3)?;
+    // Whole score matrices of at most 2^28 elements at a time.
+    let step = ((1usize << 28) / (heads * s * k.dim(3)?)).clamp(1, n);
+    let parts = (0..n)
+        .step_by(step)
+        .map(|i| {
+            let len = step.min(n - i);
+            let scores = q.narrow(0, i, len)?.contiguous()?.matmul(&k.narrow(0, i, len)?)?;
+            candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v.narrow(0, i, len)?.contiguous()?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&parts, 0)?.transpose(1, 2)?.reshape((n, s, inner))
+}
+
+/// Attention among the frames of each position.
+///
+/// `q`, `k`, `v` (B F, S, heads x D) with `frames` F; gives the same shape. Equals [`attention`] on the
+/// tensors regrouped as (B S, F, heads x D).
+pub fn temporal_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    frames: usize,
+    heads: usize,
+) -> Result<Tensor> {
+    let (n, s, inner) = q.dims3()?;
+    if cpu_f32(q) {
+        let op = Streaming { sequences: Sequences::Frames(frames), heads };
+        return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
+    }
+    // (B F, S, C) -> (B S, F, C)
+    let regroup = |t: &Tensor| {
+        t.reshape((n / frames, frames, s, inner))?.transpose(1, 2)?.reshape((
+            n / frames * s,
+            frames,
+            inner,
+        ))
+    };
+    let y = attention(&regroup(q)?, &regroup(k)?, &regroup(v)?, heads)?;
+    // (B S, F, C) -> (B F, S, C)
+    y.reshape((n / frames, s, frames, inner))?.transpose(1, 2)?.reshape((n, s, inner))
+}
+
+/// Which tokens attend to each other.
+#[derive(Clone, Copy)]
+enum Sequences {
+    /// Those of one row of the batch.
+    Rows,
+    /// Those at one position of consecutive rows.
+    Frames(usize),
+}
+
+struct Streaming {
+    sequences: Sequences,
+    heads: usize,
+}
+
+impl Streaming {
+    fn spatial(
+        &self,
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        (n, s, t, inner): (usize, usize, usize, usize),
+    ) -> Vec<f32> {
+        let width = inner / self.heads;
+        let mut y = vec![0f32; q.len()];
+        // A run of query rows is contiguous for all heads at once: the unit of parallel work.
+        let blocks = s.div_ceil(QUERIES);
+        let mut work: Vec<(usize, usize, &mut [f32])> = Vec::with_capacity(n * blocks);
+        for (row, y) in y.chunks_mut(s * inner).enumerate() {
+            work.extend(y.chunks_mut(QUERIES * inner).enumerate().map(|(b, y)| (row, b, y)));
+        }
+        work.into_par_iter().for_each_init(Scratch::default, |scratch, (row, b, y)| {
+            let queries = y.len() / inner;
+            for head in 0..self.heads {
+                let at = head * width;
+                let q = &q[(row * s + b * QUERIES) * inner + at..];
+                let (k, v) = (&k[row * t * inner + at..], &v[row * t * inner + at..]);
+                scratch.run(
+                    (queries, t, width),
+                    Mat::rows(q, inner),
+                    Mat::rows(k, inner),
+                    Mat::rows(v, inner),
+                );
+                for (y, out) in y.chunks_exact_mut(inner).zip(scratch.out.chunks_exact(width)) {
+                    y[at..at + width].copy_from_slice(out);
+                }
+            }
+        });
+        y
+    }
+
+    fn temporal(
+        &self,
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        (n, s, inner): (usize, usize, usize),
+        frames: usize,
+    ) -> Vec<f32> {
+        let width = inner / self.heads;
+        let stride = s * inner;
+        // Position by position into (B S, F, C), then back in one pass.
+        let mut gathered = vec![0f32; q.len()];
+        gathered.par_chunks_mut(frames * inner).enumerate().for_each_init(
+            Scratch::default,
+            |scratch, (i, y)| {
+                let (clip, position) = (i / s, i % s);
+                for head in 0..self.heads {
+                    let at = (clip * frames * s + position) * inner + head * width;
+                    let [q, k, v] = [q, k, v].map(|t| Mat::rows(&t[at..], stride));
+                    scratch.run((frames, frames, width), q, k, v);
+                    for (y, out) in y.chunks_exact_mut(inner).zip(scratch.out.chunks_exact(width)) {
+                        y[head * width..(head + 1) * width].copy_from_slice(out);
+                    }
+                }
+            },
+        );
+        let mut y = vec![0f32; n * s * inner];
+        y.par_chunks_mut(inner).enumerate().with_min_len(16).for_each(|(token, y)| {
+            let (row, position) = (token / s, token % s);
+            let from = ((row / frames * s + position) * frames + row % frames) * inner;
+            y.copy_from_slice(&gathered[from..from + inner]);
+        });
+        y
+    }
+}
+
+impl CustomOp3 for Streaming {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (q, k, v) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        let (n, s, inner) = l1.shape().dims3()?;
+        let (kn, t, kinner) = l2.shape().dims3()?;
+        if l2.dims() != l3.dims() || kn != n || kinner != inner || inner % self.heads != 0 || t == 0
+        {
+            candle_core::bail!(
+                "attention of {:?}, {:?}, {:?}, {} heads",
+                l1.dims(),
+                l2.dims(),
+                l3.dims(),
+                self.heads
+            );
+        }
+        let y = match self.sequences {
+            Sequences::Rows => self.spatial(q, k, v, (n, s, t, inner)),
+            Sequences::Frames(frames) => {
+                if s != t || n % frames != 0 {
+                    candle_core::bail!("attention over {frames} frames of {:?}", l1.dims());
+                }
+                self.temporal(q, k, v, (n, s, inner), frames)
+            }
+        };
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+}
+
+/// One thread's working memory, and the result (queries, width) of the last run.
+#[derive(Default)]
+struct Scratch {
+    scores: Vec<f32>,
+    maximum: Vec<f32>,
+    total: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Scratch {
+    fn run(
+        &mut self,
+        (queries, keys, width): (usize, usize, usize),
+        q: Mat<'_>,
+        k: Mat<'_>,
+        v: Mat<'_>,
+    ) {
+        let scale = 1.0 / (width as f32).sqrt();
+        self.maximum.clear();
+        self.maximum.resize(queries, f32::NEG_INFINITY);
+        self.total.clear();
+        self.total.resize(queries, 0.0);
+        self.out.clear();
+        self.out.resize(queries * width, 0.0);
+        self.scores.resize(queries * KEYS.min(keys), 0.0);
+        for start in (0..keys).step_by(KEYS) {
+            let count = KEYS.min(keys - start);
+            let k_block = Mat::cols(&k.data[start * k.row_stride..], k.row_stride);
+            let v_block = Mat::rows(&v.data[start * v.row_stride..], v.row_stride);
+            let scores = &mut self.scores[..queries * count];
+            product(
+                (queries, count, width),
+                scores,
+                count,
+                q,
+                k_block,
+                Old::Overwrite,
+                Threads::One,
+            );
+            let rows = scores.chunks_exact_mut(count).zip(self.out.chunks_exact_mut(width));
+            let running = self.maximum.iter_mut().zip(&mut self.total);
+            simd::over(
+                #[inline(always)]
+                || {
+                    rows.zip(running)
+                        .for_each(|((row, out), (max, total))| fold(row, out, max, total, scale))
+                },
+            );
+            product(
+                (queries, width, count),
+                &mut self.out,
+                width,
+                Mat::rows(scores, count),
+                v_block,
+                Old::Add,
+                Threads::One,
+            );
+        }
+        for (out, total) in self.out.chunks_exact_mut(width).zip(&self.total) {
+            let inverse = 1.0 / total;
+            out.iter_mut().for_each(|o| *o *= inverse);
+        }
+    }
+}
+
+/// Turn one row of scores into weights against the new running maximum, and rescale what came before.
+#[inline(always)]
+fn fold(row: &mut [f32], out: &mut [f32], maximum: &mut f32, total: &mut f32, scale: f32) {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let mut chunks = row.chunks_exact(16);
+    for c in &mut chunks {
+        for (l, &x) in lanes.iter_mut().zip(c) {
+            *l = if x > *l { x } else { *l };
+        }
+    }
+    let tail = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let highest = lanes.iter().fold(tail, |a, &b| a.max(b)) * scale;
+    let new = maximum.max(highest);
+    if new > *maximum {
+        // exp clamps at a normal number, so the first block is told apart by its empty total.
+        let keep = if *total == 0.0 { 0.0 } else { simd::exp(*maximum - new) };
+        out.iter_mut().for_each(|o| *o *= keep);
+        *total *= keep;
+        *maximum = new;
+    }
+    row.iter_mut().for_each(|x| *x = simd::exp(*x * scale - new));
+    *total += simd::sum(row, |x| x) as f32;
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn plain(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Tensor {
+        let (n, s, inner) = q.dims3().unwrap();
+        let split = |t: &Tensor| {
+            let t = t.reshape((n, t.dim(1).unwrap(), heads, inner / heads)).unwrap();
+            t.transpose(1, 2).unwrap().contiguous().unwrap()
+        };
+        let scale = 1.0 / ((inner / heads) as f64).sqrt();
+        let scores = (split(q).matmul(&split(k).t().unwrap()).unwrap() * scale).unwrap();
+        let y = candle_nn::ops::softmax(&scores, D::Minus1).unwrap().matmul(&split(v)).unwrap();
+        y.transpose(1, 2).unwrap().reshape((n, s, inner)).unwrap()
+    }
+
+    fn worst(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn streaming_equals_the_whole_score_matrix() {
+        let dev = Device::Cpu;
+        for (n, s, t, heads, width, size) in
+            [(1, 1, 1, 1, 3, 1.0), (2, 300, 700, 3, 5, 1.0), (1, 130, 257, 2, 64, 6.0)]
+        {
+            let q = Tensor::randn(0f32, size, (n, s, heads * width), &dev).unwrap();
+            let k = Tensor::randn(0f32, size, (n, t, heads * width), &dev).unwrap();
+            let v = Tensor::randn(0f32, 1.0, (n, t, heads * width), &dev).unwrap();
+            let got = attention(&q, &k, &v, heads).unwrap();
+            assert!(worst(&got, &plain(&q, &k, &v, heads)) < 2e-5);
+        }
+    }
+
+    #[test]
+    fn temporal_attention_is_attention_regrouped() {
+        let dev = Device::Cpu;
+        let (clips, frames, s, heads, width) = (2, 5, 7, 3, 4);
+        let shape = (clips * frames, s, heads * width);
+        let [q, k, v] = [0; 3].map(|_| Tensor::randn(0f32, 1.0, shape, &dev).unwrap());
+        let got = temporal_attention(&q, &k, &v, frames, heads).unwrap();
+        let regroup = |t: &Tensor| {
+            let t = t.reshape((clips, frames, s, heads * width)).unwrap().transpose(1, 2).unwrap();
+            t.reshape((clips * s, frames, heads * width)).unwrap()
+        };
+        let want = plain(&regroup(&q), &regroup(&k), &regroup(&v), heads);
+        assert!(worst(&regroup(&got), &want) < 1e-5);
+    }
+}

@@ -1,0 +1,130 @@
+//! Dense layers, with the bias and an optional residual as the product's starting value.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor};
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+
+use super::gemm::{Mat, Old, Threads, product};
+use super::{cpu_f32, elements};
+
+/// `y = x W^T + b`, over the last axis.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Reads `weight` (out, in) and `bias` (out).
+    pub fn new(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get((outputs, inputs), "weight")?,
+            bias: Some(vb.get(outputs, "bias")?),
+        })
+    }
+
+    /// Reads `weight` (out, in) only.
+    pub fn without_bias(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { weight: vb.get((outputs, inputs), "weight")?, bias: None })
+    }
+
+    /// `(.., in)` to `(.., out)`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if !cpu_f32(x) {
+            return candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x);
+        }
+        let bias = self.bias.as_ref().unwrap_or(&self.weight);
+        x.contiguous()?.apply_op3_no_bwd(&self.weight, bias, &Affine { bias: self.bias.is_some() })
+    }
+
+    /// `residual + forward(x)`, for a residual of the output's shape.
+    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        if !cpu_f32(x) {
+            return self.forward(x)? + residual;
+        }
+        let bias = self.bias.as_ref().map(|b| b.to_vec1()).transpose()?;
+        x.contiguous()?.apply_op3_no_bwd(
+            &self.weight,
+            &residual.contiguous()?,
+            &AddProduct { bias },
+        )
+    }
+}
+
+fn rows(x: &Layout, w: &Layout) -> Result<(usize, usize, usize)> {
+    let (outputs, inputs) = w.shape().dims2()?;
+    if x.dims().last() != Some(&inputs) {
+        candle_core::bail!("linear layer of {inputs} inputs applied to {:?}", x.dims());
+    }
+    Ok((x.shape().elem_count() / inputs, outputs, inputs))
+}
+
+struct Affine {
+    bias: bool,
+}
+
+impl CustomOp3 for Affine {
+    fn name(&self) -> &'static str {
+        "affine"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w, b) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        let (m, n, k) = rows(l1, l2)?;
+        let mut y = vec![0f32; m * n];
+        let old = if self.bias {
+            y.par_chunks_mut(n).with_min_len(16).for_each(|row| row.copy_from_slice(b));
+            Old::Add
+        } else {
+            Old::Overwrite
+        };
+        product((m, n, k), &mut y, n, Mat::rows(x, k), Mat::cols(w, k), old, Threads::All);
+        let mut dims = l1.dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = n;
+        }
+        Ok((CpuStorage::F32(y), Shape::from(dims)))
+    }
+}
+
+struct AddProduct {
+    bias: Option<Vec<f32>>,
+}
+
+impl CustomOp3 for AddProduct {
+    fn name(&self) -> &'static str {
+        "add-product"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w, residual) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        let (m, n, k) = rows(l1, l2)?;
+        if residual.len() != m * n {
+            candle_core::bail!("residual {:?} for an output of {m} rows of {n}", l3.dims());
+        }
+        let mut y = residual.to_vec();
+        if let Some(bias) = &self.bias {
+            y.par_chunks_mut(n)
+                .with_min_len(16)
+                .for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+        }
+        product((m, n, k), &mut y, n, Mat::rows(x, k), Mat::cols(w, k), Old::Add, Threads::All);
+        Ok((CpuStorage::F32(y), l3.shape().clone()))
+    }
+}

@@ -1,0 +1,50 @@
+//! Tensor operations that these networks spend their time in.
+//!
+//! Each has two bodies: one for f32 on the CPU (blocked matrix products, fused norms, streaming
+//! attention), where candle's own are several times slower than PyTorch's, and one made of candle's
+//! operations for every other device and type. Activations are `(N, C, H, W)` or `(N, tokens, C)`.
+
+mod activation;
+mod attention;
+mod blend;
+mod conv;
+mod gemm;
+mod linear;
+mod norm;
+mod simd;
+mod temporal_conv;
+
+pub use activation::{geglu, gelu, silu};
+pub use attention::{attention, temporal_attention};
+pub use blend::{add_scaled, mix};
+pub use conv::{Conv2d, Padding};
+pub use linear::Linear;
+pub use norm::{Activation, GroupNorm, LayerNorm};
+pub use temporal_conv::TemporalConv;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, DType, Layout, Result, Tensor, bail};
+
+/// Whether our own CPU bodies apply.
+fn cpu_f32(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The elements of a contiguous f32 argument of a custom operation.
+fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let CpuStorage::F32(data) = storage else { bail!("expected f32, got {:?}", storage.dtype()) };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&data[start..end]),
+        None => bail!("expected a contiguous tensor, got {layout:?}"),
+    }
+}
+
+/// `y` (N, C, H, W) plus `rows` (B, C), each row serving N / B consecutive images.
+fn add_per_channel(y: &Tensor, rows: &Tensor) -> Result<Tensor> {
+    let (images, channels, height, width) = y.dims4()?;
+    let batch = rows.dim(0)?;
+    // (N, C, H, W) -> (B, N / B, C, H W)
+    let y = y.reshape((batch, images / batch, channels, height * width))?;
+    y.broadcast_add(&rows.reshape((batch, 1, channels, 1))?)?
+        .reshape((images, channels, height, width))
+}

@@ -1,0 +1,237 @@
+//! Group and layer normalisation, statistics in f32 or wider whatever the activations' type.
+
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Module, Result, Shape, Tensor};
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+
+use super::{cpu_f32, elements, simd};
+
+/// What follows a norm in the same pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `x * sigmoid(x)`.
+    Silu,
+}
+
+/// Group normalisation with affine weights per channel.
+#[derive(Debug, Clone)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: usize,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// Reads `weight` and `bias` (channels).
+    pub fn new(groups: usize, channels: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        if !channels.is_multiple_of(groups) {
+            candle_core::bail!(
+                "{channels} channels do not divide into {groups} groups at {}",
+                vb.prefix()
+            );
+        }
+        Ok(Self {
+            weight: vb.get(channels, "weight")?,
+            bias: vb.get(channels, "bias")?,
+            groups,
+            eps,
+        })
+    }
+
+    /// `(N, C, H, W)`, each image by its own statistics.
+    pub fn forward(&self, x: &Tensor, then: Activation) -> Result<Tensor> {
+        self.forward_clips(x, 1, then)
+    }
+
+    /// `(B F, C, H, W)`, statistics over all `frames` of a clip.
+    pub fn forward_clips(&self, x: &Tensor, frames: usize, then: Activation) -> Result<Tensor> {
+        if cpu_f32(x) {
+            let op = Grouped { groups: self.groups, eps: self.eps, frames, then };
+            return x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op);
+        }
+        let (images, channels, height, width) = x.dims4()?;
+        // (B F, C, H, W) -> (B, F, G, C / G, H W), reduced over all but B and G
+        let shape = (images / frames, frames, self.groups, channels / self.groups, height * width);
+        let wide = x.to_dtype(DType::F32)?.reshape(shape)?;
+        let mean = wide.mean_keepdim(4)?.mean_keepdim(3)?.mean_keepdim(1)?;
+        let wide = wide.broadcast_sub(&mean)?;
+        let variance = wide.sqr()?.mean_keepdim(4)?.mean_keepdim(3)?.mean_keepdim(1)?;
+        let wide = wide.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
+        let affine = |t: &Tensor| t.to_dtype(DType::F32)?.reshape((1, channels, 1, 1));
+        let y = wide.reshape((images, channels, height, width))?;
+        let y = y
+            .broadcast_mul(&affine(&self.weight)?)?
+            .broadcast_add(&affine(&self.bias)?)?
+            .to_dtype(x.dtype())?;
+        match then {
+            Activation::None => Ok(y),
+            Activation::Silu => y.silu(),
+        }
+    }
+}
+
+struct Grouped {
+    groups: usize,
+    eps: f64,
+    frames: usize,
+    then: Activation,
+}
+
+impl CustomOp3 for Grouped {
+    fn name(&self) -> &'static str {
+        "group-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, weight, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        let (images, channels, height, width) = l1.shape().dims4()?;
+        if channels != weight.len() || images % self.frames != 0 {
+            candle_core::bail!(
+                "norm of {} channels on {:?}, clips of {}",
+                weight.len(),
+                l1.dims(),
+                self.frames
+            );
+        }
+        let pixels = height * width;
+        let span = channels / self.groups * pixels;
+        // One group of one image is one contiguous run; a clip's runs lie `frames` apart.
+        let run = |clip: usize, group: usize, f: usize| {
+            let start = ((clip * self.frames + f) * self.groups + group) * span;
+            &x[start..start + span]
+        };
+        let statistics: Vec<(f32, f32)> = (0..images / self.frames * self.groups)
+            .into_par_iter()
+            .map(|i| {
+                let (clip, group) = (i / self.groups, i % self.groups);
+                let count = (span * self.frames) as f64;
+                let over = |f: &(dyn Fn(&[f32]) -> f64 + Sync)| {
+                    (0..self.frames).map(|i| f(run(clip, group, i))).sum::<f64>()
+                };
+                let mean = over(&|r| {
+                    simd::over(
+                        #[inline(always)]
+                        || simd::sum(r, |v| v),
+                    )
+                }) / count;
+                let centre = mean as f32;
+                let variance = over(&|r| {
+                    simd::over(
+                        #[inline(always)]
+                        || simd::sum(r, |v| (v - centre) * (v - centre)),
+                    )
+                }) / count;
+                (centre, (1.0 / (variance + self.eps).sqrt()) as f32)
+            })
+            .collect();
+        let mut y = vec![0f32; x.len()];
+        y.par_chunks_mut(pixels).zip(x.par_chunks(pixels)).with_min_len(4).enumerate().for_each(
+            |(row, (y, x))| {
+                let (image, channel) = (row / channels, row % channels);
+                let group = channel / (channels / self.groups);
+                let (mean, inverse) = statistics[image / self.frames * self.groups + group];
+                let scale = inverse * weight[channel];
+                let shift = bias[channel];
+                simd::over(
+                    #[inline(always)]
+                    || match self.then {
+                        Activation::None => {
+                            y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * scale + shift)
+                        }
+                        Activation::Silu => {
+                            y.iter_mut()
+                                .zip(x)
+                                .for_each(|(y, &x)| *y = simd::silu((x - mean) * scale + shift));
+                        }
+                    },
+                );
+            },
+        );
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+}
+
+/// Layer normalisation over the last axis.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias` (channels).
+    pub fn new(channels: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
+        Ok(Self { weight: vb.get(channels, "weight")?, bias: vb.get(channels, "bias")?, eps })
+    }
+
+    /// `(.., C)` to the same.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if cpu_f32(x) {
+            return x.contiguous()?.apply_op3_no_bwd(
+                &self.weight,
+                &self.bias,
+                &Layered { eps: self.eps },
+            );
+        }
+        if x.dtype() == DType::F64 {
+            // candle's fused kernel knows no f64.
+            return candle_nn::ops::layer_norm_slow(x, &self.weight, &self.bias, self.eps as f32);
+        }
+        candle_nn::LayerNorm::new(self.weight.clone(), self.bias.clone(), self.eps).forward(x)
+    }
+}
+
+struct Layered {
+    eps: f64,
+}
+
+impl CustomOp3 for Layered {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, weight, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        let channels = weight.len();
+        if l1.dims().last() != Some(&channels) {
+            candle_core::bail!("layer norm of {channels} channels on {:?}", l1.dims());
+        }
+        let mut y = vec![0f32; x.len()];
+        y.par_chunks_mut(channels).zip(x.par_chunks(channels)).with_min_len(16).for_each(
+            |(y, x)| {
+                simd::over(
+                    #[inline(always)]
+                    || {
+                        let mean = (simd::sum(x, |v| v) / channels as f64) as f32;
+                        let variance = simd::sum(x, |v| (v - mean) * (v - mean)) / channels as f64;
+                        let inverse = (1.0 / (variance + self.eps).sqrt()) as f32;
+                        for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                            *y = (x - mean) * inverse * w + b;
+                        }
+                    },
+                );
+            },
+        );
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+}

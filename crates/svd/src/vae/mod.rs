@@ -1,0 +1,76 @@
+//! The temporal VAE: images to latents one by one, latents to images with a decoder that looks along
+//! the clip.
+//!
+//! diffusers `models/autoencoders/autoencoder_kl_temporal_decoder.py`, `AutoencoderKLTemporalDecoder`.
+//! Encoding does not depend on how many images share a call; decoding does, because the temporal
+//! convolutions see zeros past the first and last frame of the call.
+
+mod attention;
+mod config;
+mod decoder;
+mod encoder;
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+
+pub use self::config::Config;
+use self::decoder::Decoder;
+use self::encoder::Encoder;
+use crate::ops::Conv2d;
+use crate::resnet::POINT;
+use crate::tap::{Tap, ignore};
+
+/// Group norm epsilon everywhere but in the decoder's temporal blocks.
+const EPS: f64 = 1e-6;
+/// Group norm epsilon of the decoder's temporal blocks.
+const TEMPORAL_EPS: f64 = 1e-5;
+
+/// Encoder and decoder.
+#[derive(Debug, Clone)]
+pub struct TemporalVae {
+    encoder: Encoder,
+    quant_conv: Conv2d,
+    decoder: Decoder,
+    latent_channels: usize,
+}
+
+impl TemporalVae {
+    /// Names as in `vae/diffusion_pytorch_model.safetensors`.
+    pub fn new(cfg: &Config, vb: VarBuilder) -> Result<Self> {
+        let moments = 2 * cfg.latent_channels;
+        Ok(Self {
+            encoder: Encoder::new(cfg, vb.pp("encoder"))?,
+            quant_conv: Conv2d::new(moments, moments, 1, POINT, vb.pp("quant_conv"))?,
+            decoder: Decoder::new(cfg, vb.pp("decoder"))?,
+            latent_channels: cfg.latent_channels,
+        })
+    }
+
+    /// Images (N, 3, H, W) in [-1, 1] to the mode of their latent distribution, (N, 4, H / 8, W / 8) at
+    /// full size, not multiplied by `scaling_factor`.
+    pub fn encode(&self, images: &Tensor) -> Result<Tensor> {
+        self.encode_tapped(images, &mut ignore)
+    }
+
+    /// [`TemporalVae::encode`], showing every block's output to `tap`.
+    pub fn encode_tapped(&self, images: &Tensor, tap: &mut Tap) -> Result<Tensor> {
+        let moments = self.quant_conv.forward(&self.encoder.forward(images, tap)?)?;
+        // Mean and log-variance; the mode is the mean.
+        moments.narrow(1, 0, self.latent_channels)?.contiguous()
+    }
+
+    /// Latents (B F, 4, h, w), divided by `scaling_factor`, to images (B F, 3, 8 h, 8 w) around [-1, 1],
+    /// in clips of `frames` F.
+    pub fn decode(&self, latents: &Tensor, frames: usize) -> Result<Tensor> {
+        self.decode_tapped(latents, frames, &mut ignore)
+    }
+
+    /// [`TemporalVae::decode`], showing every block's output to `tap`.
+    pub fn decode_tapped(&self, latents: &Tensor, frames: usize, tap: &mut Tap) -> Result<Tensor> {
+        let images = latents.dim(0)?;
+        if frames == 0 || images % frames != 0 {
+            candle_core::bail!("{images} latents do not divide into clips of {frames} frames");
+        }
+        self.decoder.forward(latents, frames, tap)
+    }
+}

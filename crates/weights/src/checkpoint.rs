@@ -1,0 +1,145 @@
+//! One network's weights on disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use candle_core::{DType, Device, Result as CandleResult};
+use candle_nn::VarBuilder;
+
+use crate::describe::describe;
+use crate::error::{Error, Mismatch};
+use crate::files::Files;
+use crate::header::Entry;
+use crate::inventory::Inventory;
+use crate::load::{Mapped, Reads};
+
+/// Buffers that some releases of the exporting libraries stored although they follow from the shapes.
+const DERIVED: [&str; 1] = ["position_ids"];
+
+/// An opened, not yet read, set of weight files.
+#[derive(Debug)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    files: Files,
+}
+
+/// What a network takes on disk and in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Number of elements.
+    pub parameters: u64,
+    /// Bytes of the tensors as stored.
+    pub stored_bytes: u64,
+    /// Bytes of the tensors in the type asked for.
+    pub resident_bytes: u64,
+}
+
+impl Checkpoint {
+    /// Find the weights in `dir` and read their headers.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { dir: dir.to_owned(), files: Files::open(dir)? })
+    }
+
+    /// The files.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.files.paths
+    }
+
+    /// The tensors.
+    pub fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.files.entries
+    }
+
+    /// What these tensors seem to be.
+    pub fn describe(&self) -> String {
+        describe(&self.files.entries)
+    }
+
+    /// Sizes, with the elements as `dtype` in memory.
+    pub fn plan(&self, dtype: DType) -> MemoryPlan {
+        let entries = self.files.entries.values();
+        let parameters: u64 = entries.clone().map(Entry::elements).sum();
+        MemoryPlan {
+            tensors: self.files.entries.len(),
+            parameters,
+            stored_bytes: entries.map(|e| e.elements() * e.dtype.size_in_bytes() as u64).sum(),
+            resident_bytes: parameters * dtype.size_in_bytes() as u64,
+        }
+    }
+
+    /// Whether names and shapes are those of `inventory`, the network called `expected`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with both networks and the tensors that differ.
+    pub fn check(&self, expected: &str, inventory: &Inventory) -> Result<(), Error> {
+        let found = &self.files.entries;
+        let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
+        for (name, shape) in inventory.iter() {
+            match found.get(name) {
+                None => missing.push(name.to_owned()),
+                Some(e) if e.shape != shape => {
+                    misshapen.push((name.to_owned(), e.shape.clone(), shape.to_vec()))
+                }
+                Some(_) => {}
+            }
+        }
+        let derived =
+            |name: &str| name.rsplit('.').next().is_some_and(|leaf| DERIVED.contains(&leaf));
+        let extra: Vec<String> = found
+            .keys()
+            .filter(|name| inventory.shape(name).is_none() && !derived(name))
+            .cloned()
+            .collect();
+        if missing.is_empty() && extra.is_empty() && misshapen.is_empty() {
+            return Ok(());
+        }
+        let path = match self.files.paths.as_slice() {
+            [one] => one.clone(),
+            _ => self.dir.clone(),
+        };
+        let (expected, found) = (expected.to_owned(), self.describe());
+        Err(Error::Mismatch(Box::new(Mismatch {
+            path,
+            expected,
+            found,
+            missing,
+            extra,
+            misshapen,
+        })))
+    }
+
+    /// Build the network called `what`: its inventory is checked first, then every tensor is read once
+    /// as `dtype` onto `device`.
+    ///
+    /// `build` runs twice, the first time on shapes without data.
+    pub fn build<T>(
+        &self,
+        what: &str,
+        dtype: DType,
+        device: &Device,
+        build: impl Fn(VarBuilder) -> CandleResult<T>,
+    ) -> Result<T, Error> {
+        let failed = |source| Error::Build { what: what.to_owned(), source };
+        let inventory = Inventory::of(&build).map_err(failed)?;
+        self.check(what, &inventory)?;
+        let reads = Reads::default();
+        let source = Mapped::open(&self.files.paths, Arc::clone(&reads)).map_err(failed)?;
+        let network = build(VarBuilder::from_backend(Box::new(source), dtype, device.clone()))
+            .map_err(failed)?;
+        let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = |name: &str| reads.get(name).copied().unwrap_or(0);
+        let names: Vec<String> = inventory
+            .iter()
+            .filter(|(name, _)| count(name) != 1)
+            .map(|(name, _)| format!("{name} ({} times)", count(name)))
+            .collect();
+        if names.is_empty() {
+            Ok(network)
+        } else {
+            Err(Error::Uneven { what: what.to_owned(), names })
+        }
+    }
+}

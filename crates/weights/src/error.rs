@@ -1,0 +1,125 @@
+//! What can be wrong with a model folder.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// How many names of a kind a message lists.
+const LISTED: usize = 8;
+
+/// Why a folder was not opened or a network not built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No folder of the layout holds this part.
+    #[error("no {part} in {root}: looked for config.json in {tried:?}")]
+    NoPart {
+        /// What was sought.
+        part: &'static str,
+        /// The model folder.
+        root: PathBuf,
+        /// Sub-folders tried.
+        tried: Vec<PathBuf>,
+    },
+    /// No weights in a folder.
+    #[error("no weights in {dir}: looked for {tried:?}")]
+    NoWeights {
+        /// The folder.
+        dir: PathBuf,
+        /// File names tried.
+        tried: Vec<String>,
+    },
+    /// Only pickled weights.
+    #[error(
+        "{path} is a pickle, which can run code when opened; only safetensors are read (get the safetensors \
+         variant of the model, or convert it)"
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that cannot be read.
+    #[error("read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that is not what its name says.
+    #[error("{path}: {why}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file for another network.
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
+    /// The constructor did not read what it declared.
+    #[error("{what}: tensors not read exactly once: {}", listed(names))]
+    Uneven {
+        /// The network.
+        what: String,
+        /// Names with the number of reads.
+        names: Vec<String>,
+    },
+    /// The tensor library's error.
+    #[error("build {what}")]
+    Build {
+        /// The network.
+        what: String,
+        /// Its reason.
+        source: candle_core::Error,
+    },
+}
+
+/// A file's tensors against those of the network that should be in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The file or the folder of its shards.
+    pub path: PathBuf,
+    /// The network that was wanted.
+    pub expected: String,
+    /// The network that the file seems to hold.
+    pub found: String,
+    /// Names that the file lacks.
+    pub missing: Vec<String>,
+    /// Names that the network does not have.
+    pub extra: Vec<String>,
+    /// Names with found and expected shapes.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl std::error::Error for Mismatch {}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.path.display(), self.expected, self.found)?;
+        let mut list = |kind: &str, names: &[String]| match names.len() {
+            0 => Ok(()),
+            n => write!(f, "; {n} {kind}: {}", listed(names)),
+        };
+        list("missing", &self.missing)?;
+        list("not of this network", &self.extra)?;
+        let shapes: Vec<String> = self
+            .misshapen
+            .iter()
+            .map(|(name, found, expected)| {
+                format!("{name} is {} instead of {}", shape(found), shape(expected))
+            })
+            .collect();
+        list("of another shape", &shapes)
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+pub(crate) fn shape(dims: &[usize]) -> String {
+    dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}

@@ -1,0 +1,23 @@
+//! Open model folders as they are published, and know what is in them before anything computes.
+//!
+//! A network's own constructor is its inventory: it is run once against a builder that hands out shapes
+//! without memory, the names and shapes that it asked for are compared with the files' headers, and only
+//! then is data read, each tensor exactly once. So a wrong file is named by what it is, and a key that
+//! nobody reads cannot hide. Only safetensors are opened; pickles run code and are refused.
+//!
+//! Downloading is not done here, nor are there networks here.
+
+mod checkpoint;
+mod describe;
+mod error;
+mod files;
+mod header;
+mod inventory;
+mod layout;
+mod load;
+
+pub use checkpoint::{Checkpoint, MemoryPlan};
+pub use error::{Error, Mismatch};
+pub use header::Entry;
+pub use inventory::Inventory;
+pub use layout::{Part, config, part_dir};
