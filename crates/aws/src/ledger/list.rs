@@ -1,0 +1,193 @@
+//! Lists: rows of a job, due segments, jobs by status, completions. None scans a table.
+
+use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp};
+use parallax_ports::Result;
+use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
+use tracing::warn;
+
+use super::invocations::{CUTS, KEY, to_row};
+use super::item::{Expression, Item, n, s};
+use super::jobs::{to_completion, to_job};
+use super::write::Write;
+use super::{DynamoLedger, keys};
+use crate::error::translate;
+
+/// Due segments that are looked up in one step.
+const STEP: usize = 100;
+
+impl DynamoLedger {
+    /// The rows of these segments, those that exist.
+    async fn rows(&self, segments: Vec<Segment>) -> Result<Vec<SegmentRow>> {
+        let key = |segment: &Segment| Item::from([(KEY.to_owned(), s(keys::segment(segment)))]);
+        let table = self.tables.invocations.as_str();
+        let asked = segments.iter().map(|segment| (table, key(segment))).collect();
+        let mut rows = Vec::new();
+        for (_, item) in self.get_many(asked).await? {
+            let name = item.get(KEY).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
+            let segment = name.strip_prefix("seg#").and_then(keys::parse_name);
+            if let Some(segment) = segment {
+                rows.push(to_row(&segment, &item)?.0);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of a job at the indices that `keep` names.
+    pub(super) async fn rows_of_job(
+        &self,
+        job_id: &JobId,
+        index: Option<u32>,
+    ) -> Result<Vec<SegmentRow>> {
+        let key = Item::from([(KEY.to_owned(), s(keys::cuts(job_id)))]);
+        let found = self.get_many(vec![(&self.tables.invocations, key)]).await?;
+        let Some((_, item)) = found.first() else { return Ok(Vec::new()) };
+        let cuts = item.get(CUTS).and_then(|v| v.as_ss().ok());
+        let mut segments = Vec::new();
+        for (total, mode) in cuts.into_iter().flatten().filter_map(|text| keys::parse_cut(text)) {
+            let indices = index.map_or(0..total, |index| index..index.saturating_add(1).min(total));
+            for index in indices {
+                segments.extend(Segment::new(job_id.clone(), index, total, mode));
+            }
+        }
+        self.rows(segments).await
+    }
+
+    /// Due segments, the longest due first.
+    pub(super) async fn due_rows(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
+        let shard = |n| Item::from([(KEY.to_owned(), s(keys::due(&self.pool, n)))]);
+        let table = self.tables.invocations.as_str();
+        let asked = (0..keys::DUE_SHARDS).map(|n| (table, shard(n))).collect();
+        let mut waiting: Vec<(i64, Segment)> = Vec::new();
+        for (_, item) in self.get_many(asked).await? {
+            for (name, value) in &item {
+                let at = value.as_n().ok().and_then(|text| text.parse::<i64>().ok());
+                if let (Some(segment), Some(at)) = (keys::parse_name(name), at) {
+                    waiting.push((at, segment));
+                }
+            }
+        }
+        waiting.retain(|(at, _)| *at <= now.0);
+        waiting.sort();
+        let mut due = Vec::new();
+        for step in waiting.chunks(STEP) {
+            if due.len() >= limit {
+                break;
+            }
+            let mut rows = self.rows(step.iter().map(|(_, s)| s.clone()).collect()).await?;
+            let mut job_ids: Vec<&JobId> = step.iter().map(|(_, s)| &s.job_id).collect();
+            job_ids.sort();
+            job_ids.dedup();
+            let jobs = self.jobs_by_id(job_ids).await?;
+            let ended = |id: &JobId| jobs.iter().any(|j| j.job_id == *id && j.status.is_terminal());
+            rows.retain(|row| row.state == SegmentState::RetryWait && row.next_at <= now);
+            rows.sort_by(|a, b| (a.next_at, &a.segment).cmp(&(b.next_at, &b.segment)));
+            for (at, segment) in step {
+                let there = rows.iter().any(|row| row.segment == *segment);
+                if ended(&segment.job_id) || !there {
+                    self.forget_due(segment, *at).await;
+                }
+            }
+            due.extend(rows.into_iter().filter(|row| !ended(&row.segment.job_id)));
+        }
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    /// Takes an entry that is of no use any more out of the index, unless it was renewed.
+    async fn forget_due(&self, segment: &Segment, at: i64) {
+        let mut e = Expression::default();
+        let name = keys::name(segment);
+        e.remove_attribute(&name);
+        e.require_same(&name, Some(&n(at)));
+        let key = keys::due(&self.pool, keys::shard(segment));
+        let key = Item::from([(KEY.to_owned(), s(key))]);
+        let table = self.tables.invocations.clone();
+        if let Err(error) = self.write(vec![Write::Update { table, key, e }]).await {
+            warn!(%segment, error = %error.chain(), "could not tidy the index of due segments");
+        }
+    }
+
+    /// Jobs that exist and can be read.
+    pub(super) async fn jobs_by_id(&self, job_ids: Vec<&JobId>) -> Result<Vec<Job>> {
+        let table = self.tables.jobs.as_str();
+        let key = |id: &&JobId| (table, Item::from([("job_id".to_owned(), s(id))]));
+        let asked = job_ids.iter().map(key).collect();
+        let mut jobs = Vec::new();
+        for (_, item) in self.get_many(asked).await? {
+            match to_job(&item) {
+                Ok(job) => jobs.push(job),
+                // One that somebody else wrote must not hide the others.
+                Err(error) => warn!(error = %error.chain(), "a job is passed over"),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs in one status: found through the index, which lags, and then read themselves.
+    pub(super) async fn jobs_in(&self, status: JobStatus) -> Result<Vec<Job>> {
+        let mut ids: Vec<JobId> = Vec::new();
+        let mut from = None;
+        loop {
+            let call = self.client.query().table_name(&self.tables.jobs);
+            let answer = call
+                .index_name("status-created_at")
+                .key_condition_expression("#status = :status")
+                .projection_expression("job_id")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":status", s(status))
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| translate(format!("list jobs that are {status}"), error))?;
+            for item in answer.items.unwrap_or_default() {
+                let text = item.get("job_id").and_then(|v| v.as_s().ok());
+                match text.map(|text| text.parse()) {
+                    Some(Ok(id)) => ids.push(id),
+                    other => warn!(?other, "a job with a strange id is passed over"),
+                }
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                break;
+            }
+        }
+        ids.sort();
+        ids.dedup();
+        let mut jobs = self.jobs_by_id(ids.iter().collect()).await?;
+        jobs.retain(|job| job.status == status);
+        Ok(jobs)
+    }
+
+    /// The completions of one cut, by index: consistent, all pages.
+    pub(super) async fn completions_of(
+        &self,
+        job_id: &JobId,
+        total: u32,
+    ) -> Result<Vec<SegmentCompletion>> {
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            let call = self.client.query().table_name(&self.tables.completions);
+            let answer = call
+                .key_condition_expression("job_id = :job AND segment_index < :total")
+                .expression_attribute_values(":job", s(job_id))
+                .expression_attribute_values(":total", n(total))
+                .consistent_read(true)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| translate(format!("list completions of {job_id}"), error))?;
+            for item in answer.items.unwrap_or_default() {
+                match to_completion(&item) {
+                    Ok(completion) if completion.total_segments == total => found.push(completion),
+                    Ok(_) => {}
+                    Err(error) => warn!(error = %error.chain(), "a completion is passed over"),
+                }
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! `DynamoLedger`: the ledger in the four tables that deployed systems already have.
+//!
+//! A verb reads what its rule needs in one consistent request, asks the rule, and stores the
+//! answer in one write whose conditions hold only if nothing that was read has changed; otherwise
+//! it reads and decides again. A lost reply needs no special care: the rules answer a repeated
+//! request as they did the first time.
+//!
+//! The table of inference invocations has one string key and no index, and none is added. So that
+//! no list needs a scan, it also holds a few items of the ledger's own, each written in the same
+//! transaction as what it lists:
+//! - `permits#{pool}`: a map of holders, which *is* the semaphore. At most twenty entries.
+//! - `seg#{job}#{total}#{index}#{mode}`: a segment's row.
+//! - `cuts#{job}`: the set of `{total}#{mode}` that have rows. The rows of a cut have keys that
+//!   can be told, so a job's rows are read by key. Written once for each cut.
+//! - `due#{pool}#{0..8}`: an attribute for each waiting segment, with the time of its next
+//!   attempt. Written when an attempt fails and when the next one starts, not otherwise. A full
+//!   shard leaves segments out; the sweep over unfinished jobs finds those.
+//! - the address of a response or failure object: the record that deployed parts look up.
+//!
+//! A segment that succeeds at once costs four writes: reservation, intent, acceptance, completion.
+//! Rows expire 90 days after nothing can happen to them; open ones never do.
+
+mod invocations;
+mod item;
+mod jobs;
+mod keys;
+mod list;
+mod read;
+mod write;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
+use parallax_ports::ledger::rules::{self, Change};
+use parallax_ports::ledger::{
+    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
+    Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+};
+use parallax_ports::{Error, Ids, Kind, Ledger, Locations, Result};
+
+use crate::error::translate;
+use invocations::{HOLDERS, KEY, to_segment};
+use item::{Expression, Item, s};
+use read::{Read, Snapshot, Wanted};
+use write::{Terms, Write, Written};
+
+/// How often a decision is made anew because somebody was quicker.
+const TRIES: u32 = 12;
+/// Cuts whose item is known to be written, per process.
+const CUTS_REMEMBERED: usize = 10_000;
+
+/// Names of the four tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// Jobs, with the index `status-created_at`.
+    pub jobs: String,
+    /// Segment completions.
+    pub completions: String,
+    /// Reassembly triggers.
+    pub triggers: String,
+    /// Inference invocations.
+    pub invocations: String,
+}
+
+/// The ledger of one pool of permits.
+#[derive(Debug, Clone)]
+pub struct DynamoLedger {
+    client: Client,
+    tables: Tables,
+    pool: String,
+    ids: Arc<Ids>,
+    cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
+}
+
+impl DynamoLedger {
+    /// The ledger in `tables`, with the permits of `pool`: the name of what they limit, such as an
+    /// endpoint.
+    pub fn new(client: Client, tables: Tables, pool: impl Into<String>) -> Self {
+        let ids = Arc::new(Ids::random());
+        Self { client, tables, pool: pool.into(), ids, cuts: Arc::default() }
+    }
+
+    /// Asks for a description of every table: does it exist, and may this process see it?
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
+    pub async fn check(&self) -> Result<()> {
+        let Tables { jobs, completions, triggers, invocations } = &self.tables;
+        for table in [jobs, completions, triggers, invocations] {
+            let asked = self.client.describe_table().table_name(table).send().await;
+            asked.map_err(|error| translate(format!("look at table {table}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads, asks the rule, writes; again until nobody was quicker.
+    async fn decide<T>(
+        &self,
+        what: &str,
+        wanted: Wanted<'_>,
+        limit: Option<u32>,
+        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+    {
+        let mut tries = Tries::default();
+        let mut terms = Terms { limit, skip_due: false };
+        loop {
+            let seen = self.read(&wanted).await?;
+            let (answer, change) = rule(&seen);
+            if change.put_holder.is_some() && seen.holders == Read::Absent {
+                self.make_pool().await?;
+            } else if self.stored(&seen, &change, &mut terms).await? {
+                return Ok(answer);
+            }
+            tries.pause(&self.ids, Kind::Conflict, what).await?;
+        }
+    }
+
+    /// Stores a change; false when it has to be decided anew.
+    async fn stored(&self, seen: &Snapshot, change: &Change, terms: &mut Terms) -> Result<bool> {
+        match self.commit(seen, change, *terms).await? {
+            Written::Yes => return Ok(true),
+            Written::Outdated => {}
+            Written::NoPool => self.make_pool().await?,
+            Written::Full if terms.skip_due => {
+                return Err(Error::new(Kind::Rejected, "an item of the ledger is full"));
+            }
+            Written::Full => terms.skip_due = true,
+        }
+        Ok(false)
+    }
+
+    /// Makes the pool's item, unless it is there.
+    async fn make_pool(&self) -> Result<()> {
+        let mut e = Expression::default();
+        let map = e.name(HOLDERS);
+        e.set(&map, AttributeValue::M(Item::new()));
+        e.require(format!("attribute_not_exists({map})"));
+        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
+        let table = self.tables.invocations.clone();
+        self.write(vec![Write::Update { table, key, e }]).await.map(drop)
+    }
+
+    fn knows_cut(&self, row: &SegmentRow) -> bool {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).contains(&cut_of(row))
+    }
+
+    fn remember_cut(&self, row: &SegmentRow) {
+        let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        if cuts.len() >= CUTS_REMEMBERED {
+            cuts.clear();
+        }
+        cuts.insert(cut_of(row));
+    }
+}
+
+fn cut_of(row: &SegmentRow) -> (JobId, String) {
+    (row.segment.job_id.clone(), keys::cut(row.segment.total, row.segment.mode))
+}
+
+/// Bounded repetition with growing, jittered pauses.
+#[derive(Debug, Default)]
+struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// Of `kind` when there were too many.
+    async fn pause(&mut self, ids: &Ids, kind: Kind, what: &str) -> Result<()> {
+        self.0 += 1;
+        if self.0 >= TRIES {
+            return Err(Error::new(kind, format!("{what}: still in vain after {TRIES} tries")));
+        }
+        let most = Duration::from_millis(10 << self.0.min(6));
+        tokio::time::sleep(most.mul_f64(ids.unit())).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamoLedger {
+    async fn reserve(
+        &self,
+        holder: &HolderId,
+        limit: u32,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Reserve> {
+        let wanted = Wanted { permits: true, ..Wanted::default() };
+        self.decide("reserve a permit", wanted, Some(limit), |seen| {
+            let holders = seen.holders.get().map_or(&[][..], Vec::as_slice);
+            rules::reserve(holders, holder, limit, until, now)
+        })
+        .await
+    }
+
+    async fn unreserve(&self, holder: &HolderId) -> Result<()> {
+        let mut e = Expression::default();
+        let (map, id, segment) = (e.name(HOLDERS), e.name(&holder.0), e.name("segment"));
+        e.remove(&format!("{map}.{id}"));
+        e.require(format!("attribute_exists({map}.{id})"));
+        e.require(format!("attribute_not_exists({map}.{id}.{segment})"));
+        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
+        let table = self.tables.invocations.clone();
+        // Refused when it is bound or gone: then there is nothing to give back.
+        self.write(vec![Write::Update { table, key, e }]).await.map(drop)
+    }
+
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        let seen = self.read(&Wanted { permits: true, ..Wanted::default() }).await?;
+        Ok(match seen.holders {
+            Read::Found(holders) => holders,
+            _ => Vec::new(),
+        })
+    }
+
+    async fn record_intent(&self, intent: &Intent) -> Result<IntentOutcome> {
+        let segment = &intent.segment;
+        let wanted = Wanted {
+            segment: Some(segment),
+            permits: true,
+            job: Some(&segment.job_id),
+            ..Wanted::default()
+        };
+        self.decide("record an intent", wanted, None, |seen| {
+            let holders = seen.holders.get();
+            let holder = holders.and_then(|all| all.iter().find(|h| h.id == intent.holder));
+            rules::record_intent(seen.row(), holder, seen.job(), intent)
+        })
+        .await
+    }
+
+    async fn record_invoked(
+        &self,
+        fence: &Fence,
+        locations: &Locations,
+        deadline: Timestamp,
+    ) -> Result<Ended> {
+        let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
+        self.decide("record an acceptance", wanted, None, |seen| {
+            rules::record_invoked(seen.row(), fence, locations, deadline)
+        })
+        .await
+    }
+
+    async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended> {
+        let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
+        self.decide("renew a lease", wanted, None, |seen| rules::renew(seen.row(), fence, deadline))
+            .await
+    }
+
+    async fn complete(&self, fence: &Fence, release: bool, now: Timestamp) -> Result<Completed> {
+        let segment = Some(&fence.segment);
+        let wanted = Wanted { segment, completion_of: segment, ..Wanted::default() };
+        self.decide("complete a segment", wanted, None, |seen| {
+            rules::complete(seen.row(), seen.completion.get(), fence, release, now)
+        })
+        .await
+    }
+
+    async fn release(&self, fence: &Fence) -> Result<Ended> {
+        let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
+        self.decide("release a permit", wanted, None, |seen| rules::release(seen.row(), fence))
+            .await
+    }
+
+    async fn retry(
+        &self,
+        fence: &Fence,
+        at: Timestamp,
+        error: &AttemptError,
+        count: bool,
+    ) -> Result<Ended> {
+        let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
+        self.decide("put a segment off", wanted, None, |seen| {
+            rules::retry(seen.row(), fence, at, error, count)
+        })
+        .await
+    }
+
+    async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended> {
+        let segment = &fence.segment;
+        let wanted =
+            Wanted { segment: Some(segment), job: Some(&segment.job_id), ..Wanted::default() };
+        self.decide("fail a segment", wanted, None, |seen| {
+            rules::fail(seen.row(), seen.job(), fence, error, now)
+        })
+        .await
+    }
+
+    async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
+        let wanted = Wanted { segment: Some(segment), ..Wanted::default() };
+        Ok(self.read(&wanted).await?.row().cloned())
+    }
+
+    async fn segments_at(&self, job_id: &JobId, index: u32) -> Result<Vec<SegmentRow>> {
+        self.rows_of_job(job_id, Some(index)).await
+    }
+
+    async fn segments(&self, job_id: &JobId) -> Result<Vec<SegmentRow>> {
+        self.rows_of_job(job_id, None).await
+    }
+
+    async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
+        let key = Item::from([(KEY.to_owned(), s(location))]);
+        let found = self.get_many(vec![(&self.tables.invocations, key)]).await?;
+        let Some((_, item)) = found.first() else { return Ok(None) };
+        let segment = to_segment(item, None)?;
+        if item.contains_key("mode") {
+            return Ok(Some(segment));
+        }
+        // A record of a deployed part does not say in which mode; the job does.
+        let mode = self.job(&segment.job_id).await?.map(|job| job.mode);
+        to_segment(item, mode).map(Some)
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
+        self.due_rows(now, limit).await
+    }
+
+    async fn create_job(&self, job: &Job) -> Result<bool> {
+        let nonce = self.ids.next();
+        let mut e = Expression::default();
+        e.require_absent("job_id");
+        let call = self.client.put_item().table_name(&self.tables.jobs);
+        let call = call
+            .set_item(Some(jobs::from_job(job, &nonce)))
+            .set_condition_expression(e.condition())
+            .set_expression_attribute_names(e.names())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = call.send().await else { return Ok(true) };
+        if let Some(found) = error.as_service_error()
+            && let aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
+                there,
+            ) = found
+        {
+            // The SDK repeated a call whose reply was lost, and met its own item.
+            let item = there.item();
+            return Ok(item.and_then(|item| item.get("creation_nonce")) == Some(&s(&nonce)));
+        }
+        Err(translate(format!("create job {}", job.job_id), error))
+    }
+
+    async fn job(&self, job_id: &JobId) -> Result<Option<Job>> {
+        let wanted = Wanted { job: Some(job_id), ..Wanted::default() };
+        Ok(self.read(&wanted).await?.job().cloned())
+    }
+
+    async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
+        self.jobs_in(status).await
+    }
+
+    async fn advance(
+        &self,
+        job_id: &JobId,
+        to: JobStatus,
+        total: Option<u32>,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Advance> {
+        let wanted = Wanted { job: Some(job_id), ..Wanted::default() };
+        self.decide("move a job", wanted, None, |seen| {
+            rules::advance(seen.job(), to, total, reason, now)
+        })
+        .await
+    }
+
+    async fn completions(&self, job_id: &JobId, total: u32) -> Result<Vec<SegmentCompletion>> {
+        self.completions_of(job_id, total).await
+    }
+
+    async fn trigger(
+        &self,
+        job_id: &JobId,
+        nonce: &str,
+        resend: Resend,
+        now: Timestamp,
+    ) -> Result<TriggerOutcome> {
+        let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
+        let mut tries = Tries::default();
+        let mut terms = Terms::default();
+        loop {
+            let seen = self.read(&wanted).await?;
+            let waiting = |job: &&Job| {
+                matches!(job.status, JobStatus::ChunkingComplete | JobStatus::Reassembling)
+            };
+            // Completions of one cut are only ever added, so the count may be older than the rest.
+            let completed = match seen.job().filter(waiting).and_then(|job| job.total_segments) {
+                Some(total) => self.completions_of(job_id, total).await?.len() as u32,
+                None => 0,
+            };
+            let (answer, change) =
+                rules::trigger(seen.job(), seen.trigger(), completed, nonce, resend, now);
+            if self.stored(&seen, &change, &mut terms).await? {
+                return Ok(answer);
+            }
+            tries.pause(&self.ids, Kind::Conflict, "trigger a reassembly").await?;
+        }
+    }
+
+    async fn triggered(&self, job_id: &JobId, now: Timestamp) -> Result<()> {
+        let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
+        self.decide("confirm a trigger", wanted, None, |seen| {
+            ((), rules::triggered(seen.job(), seen.trigger(), now))
+        })
+        .await
+    }
+
+    async fn lock_reassembly(
+        &self,
+        job_id: &JobId,
+        nonce: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Lock> {
+        let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
+        self.decide("lock a reassembly", wanted, None, |seen| {
+            rules::lock_reassembly(seen.job(), seen.trigger(), nonce, until, now)
+        })
+        .await
+    }
+
+    async fn unlock_reassembly(&self, job_id: &JobId, nonce: &str) -> Result<()> {
+        let wanted = Wanted { trigger: Some(job_id), ..Wanted::default() };
+        self.decide("unlock a reassembly", wanted, None, |seen| {
+            ((), rules::unlock_reassembly(seen.trigger(), nonce))
+        })
+        .await
+    }
+}

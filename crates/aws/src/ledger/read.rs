@@ -1,0 +1,172 @@
+//! What a verb reads before it decides: everything in one consistent request.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use parallax_job::{JobId, Segment, SegmentCompletion};
+use parallax_ports::ledger::{Holder, Job, SegmentRow, TriggerRow};
+use parallax_ports::{Error, Kind, Result};
+
+use super::invocations::{KEY, to_holders, to_row};
+use super::item::{Item, n, s};
+use super::jobs::{to_completion, to_job, to_trigger};
+use super::{DynamoLedger, Tries, keys};
+use crate::error::translate;
+
+/// The most keys that one request may name.
+const KEYS_AT_ONCE: usize = 100;
+
+/// One thing that a verb may have read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) enum Read<T> {
+    /// It was not asked for, so nothing may be concluded.
+    #[default]
+    Skipped,
+    /// There is none.
+    Absent,
+    /// There is.
+    Found(T),
+}
+
+impl<T> Read<T> {
+    pub(super) fn get(&self) -> Option<&T> {
+        match self {
+            Read::Found(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        !matches!(self, Read::Skipped)
+    }
+}
+
+/// What a verb asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) segment: Option<&'a Segment>,
+    pub(super) completion_of: Option<&'a Segment>,
+    pub(super) permits: bool,
+    pub(super) job: Option<&'a JobId>,
+    pub(super) trigger: Option<&'a JobId>,
+}
+
+/// What it found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) row: Read<(SegmentRow, u64)>,
+    pub(super) completion: Read<SegmentCompletion>,
+    pub(super) holders: Read<Vec<Holder>>,
+    pub(super) job: Read<(Job, Item)>,
+    pub(super) trigger: Read<(TriggerRow, Item)>,
+}
+
+impl Snapshot {
+    pub(super) fn row(&self) -> Option<&SegmentRow> {
+        self.row.get().map(|(row, _)| row)
+    }
+
+    pub(super) fn job(&self) -> Option<&Job> {
+        self.job.get().map(|(job, _)| job)
+    }
+
+    pub(super) fn trigger(&self) -> Option<&TriggerRow> {
+        self.trigger.get().map(|(row, _)| row)
+    }
+}
+
+/// What is known of something before the answer is looked at.
+fn asked_for<W, T>(wanted: Option<W>) -> Read<T> {
+    wanted.map_or(Read::Skipped, |_| Read::Absent)
+}
+
+fn key(name: &str, value: impl ToString) -> Item {
+    Item::from([(name.to_owned(), s(value))])
+}
+
+impl DynamoLedger {
+    /// Reads what is wanted.
+    pub(super) async fn read(&self, wanted: &Wanted<'_>) -> Result<Snapshot> {
+        let tables = &self.tables;
+        let permits = keys::permits(&self.pool);
+        let mut asked: Vec<(&str, Item)> = Vec::new();
+        if let Some(segment) = wanted.segment {
+            asked.push((&tables.invocations, key(KEY, keys::segment(segment))));
+        }
+        if wanted.permits {
+            asked.push((&tables.invocations, key(KEY, &permits)));
+        }
+        if let Some(segment) = wanted.completion_of {
+            let mut both = key("job_id", &segment.job_id);
+            both.insert("segment_index".to_owned(), n(segment.index));
+            asked.push((&tables.completions, both));
+        }
+        if let Some(job_id) = wanted.job {
+            asked.push((&tables.jobs, key("job_id", job_id)));
+        }
+        if let Some(job_id) = wanted.trigger {
+            asked.push((&tables.triggers, key("job_id", job_id)));
+        }
+        let mut snapshot = Snapshot {
+            row: asked_for(wanted.segment),
+            completion: asked_for(wanted.completion_of),
+            job: asked_for(wanted.job),
+            trigger: asked_for(wanted.trigger),
+            holders: if wanted.permits { Read::Absent } else { Read::Skipped },
+        };
+        for (table, item) in self.get_many(asked).await? {
+            if table == tables.jobs {
+                snapshot.job = Read::Found((to_job(&item)?, item));
+            } else if table == tables.triggers {
+                snapshot.trigger = Read::Found((to_trigger(&item)?, item));
+            } else if table == tables.completions {
+                snapshot.completion = Read::Found(to_completion(&item)?);
+            } else if item.get(KEY) == Some(&s(&permits)) {
+                snapshot.holders = Read::Found(to_holders(&item)?);
+            } else if let Some(segment) = wanted.segment {
+                snapshot.row = Read::Found(to_row(segment, &item)?);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// Consistent reads of any number of items; those that do not exist are left out.
+    pub(super) async fn get_many(&self, asked: Vec<(&str, Item)>) -> Result<Vec<(String, Item)>> {
+        let mut found = Vec::with_capacity(asked.len());
+        for some in asked.chunks(KEYS_AT_ONCE) {
+            let mut open: HashMap<String, Vec<Item>> = HashMap::new();
+            for (table, key) in some {
+                open.entry((*table).to_owned()).or_default().push(key.clone());
+            }
+            let mut tries = Tries::default();
+            while !open.is_empty() {
+                let mut request = HashMap::new();
+                for (table, keys) in open {
+                    let keys = KeysAndAttributes::builder()
+                        .set_keys(Some(keys))
+                        .consistent_read(true)
+                        .build()
+                        .map_err(malformed)?;
+                    request.insert(table, keys);
+                }
+                let call = self.client.batch_get_item().set_request_items(Some(request));
+                let answer =
+                    call.send().await.map_err(|error| translate("read the ledger", error))?;
+                for (table, items) in answer.responses.unwrap_or_default() {
+                    found.extend(items.into_iter().map(|item| (table.clone(), item)));
+                }
+                let left = answer.unprocessed_keys.unwrap_or_default();
+                open = left.into_iter().map(|(table, keys)| (table, keys.keys)).collect();
+                if !open.is_empty() {
+                    tries.pause(&self.ids, Kind::Throttled, "read the ledger").await?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A request that this code built wrongly.
+pub(super) fn malformed(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+    Error::new(Kind::Internal, "build a request to the ledger").with_source(error)
+}

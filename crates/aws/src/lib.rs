@@ -1,0 +1,19 @@
+//! The ports over AWS: SQS, S3, DynamoDB, SageMaker asynchronous endpoints, Secrets Manager.
+//!
+//! Every adapter translates errors with one table, sets every
+//! timeout that the SDK leaves open, and holds no state that another replica would have to know.
+
+mod config;
+mod error;
+mod ledger;
+mod objects;
+mod queue;
+mod sagemaker;
+mod secret;
+
+pub use config::{Aws, Settings};
+pub use ledger::{DynamoLedger, Tables};
+pub use objects::S3Objects;
+pub use queue::SqsQueue;
+pub use sagemaker::{RequestBy, SageMakerAsync, SageMakerSettings};
+pub use secret::{Secret, fetch_token};

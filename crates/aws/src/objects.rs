@@ -1,0 +1,122 @@
+//! `S3Objects`: objects in S3, streamed to and from disk.
+//!
+//! A 404 is "there is none"; a 403 is a fault of permissions and never evidence of absence, which
+//! is how S3 answers for a missing object when `s3:ListBucket` is not granted.
+
+mod download;
+mod upload;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use parallax_job::{Scheme, Timestamp, Uri};
+use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
+
+use crate::error::translate;
+
+/// Every bucket that the credentials reach.
+#[derive(Debug, Clone)]
+pub struct S3Objects {
+    client: Client,
+    plan: upload::Plan,
+}
+
+impl S3Objects {
+    /// Objects through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, plan: upload::Plan::default() }
+    }
+
+    /// With another size, in bytes, from which files go up in parts of that size. At least 5 MiB.
+    #[must_use]
+    pub fn with_part_size(mut self, bytes: u64) -> Self {
+        self.plan.part = bytes.max(upload::SMALLEST_PART);
+        self
+    }
+
+    /// An address under which anybody may read the object for `valid`, at most 7 days.
+    ///
+    /// # Errors
+    /// `Rejected` when it is not an object in S3 or the time is out of range.
+    pub async fn presign(&self, uri: &Uri, valid: Duration) -> Result<String> {
+        let (bucket, key) = address(uri)?;
+        let config = PresigningConfig::expires_in(valid).map_err(|error| {
+            Error::new(Kind::Rejected, format!("presign {uri} for {valid:?}")).with_source(error)
+        })?;
+        let call = self.client.get_object().bucket(bucket).key(key);
+        let signed = call.presigned(config).await;
+        signed
+            .map(|request| request.uri().to_owned())
+            .map_err(|error| translate(format!("presign {uri}"), error))
+    }
+
+    /// Asks whether a bucket exists and may be seen.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the bucket.
+    pub async fn check_bucket(&self, bucket: &str) -> Result<()> {
+        let asked = self.client.head_bucket().bucket(bucket).send().await;
+        asked.map(drop).map_err(|error| translate(format!("look at bucket {bucket}"), error))
+    }
+}
+
+/// Bucket and key of an object in S3.
+fn address(uri: &Uri) -> Result<(&str, &str)> {
+    match uri {
+        Uri::Object { scheme: Scheme::S3, bucket, key } => Ok((bucket, key)),
+        _ => Err(Error::new(Kind::Rejected, format!("{uri}: not an object in S3"))),
+    }
+}
+
+fn io(what: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::new(Kind::Internal, format!("{what} {}", path.display())).with_source(error)
+}
+
+#[async_trait]
+impl ObjectStore for S3Objects {
+    async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
+        let (bucket, key) = address(uri)?;
+        let answer = match self.client.head_object().bucket(bucket).key(key).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = translate(format!("look at {uri}"), error);
+                return if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) };
+            }
+        };
+        let size = answer.content_length().unwrap_or_default();
+        let millis = answer.last_modified().and_then(|at| at.to_millis().ok());
+        Ok(Some(ObjectMeta {
+            size: u64::try_from(size).unwrap_or_default(),
+            modified: Timestamp(millis.unwrap_or_default()),
+        }))
+    }
+
+    async fn read(&self, uri: &Uri, limit: u64) -> Result<Vec<u8>> {
+        self.read_small(uri, limit).await
+    }
+
+    async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()> {
+        let (bucket, key) = address(uri)?;
+        let call = self.client.put_object().bucket(bucket).key(key);
+        let sent = call.body(ByteStream::from(bytes.to_vec())).send().await;
+        sent.map(drop).map_err(|error| translate(format!("write {uri}"), error))
+    }
+
+    async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
+        self.download_file(uri, to).await
+    }
+
+    async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
+        self.upload_file(from, uri).await
+    }
+
+    async fn delete(&self, uri: &Uri) -> Result<()> {
+        let (bucket, key) = address(uri)?;
+        let gone = self.client.delete_object().bucket(bucket).key(key).send().await;
+        gone.map(drop).map_err(|error| translate(format!("delete {uri}"), error))
+    }
+}

@@ -1,0 +1,166 @@
+//! From disk to S3: one request for a small file, bounded parallel parts for a large one.
+//!
+//! An object appears when its last step succeeds, never before. Parts that were sent for nothing
+//! are removed on the way out; a lifecycle rule for unfinished uploads covers a killed process.
+
+use std::path::Path;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use futures::stream::{StreamExt, TryStreamExt, iter};
+use parallax_job::Uri;
+use parallax_ports::{Error, Kind, Result};
+use tracing::warn;
+
+use super::{S3Objects, address, io};
+use crate::error::translate;
+
+/// What S3 accepts as a part that is not the last.
+pub(super) const SMALLEST_PART: u64 = 5 << 20;
+const MOST_PARTS: u64 = 10_000;
+const AT_ONCE: usize = 4;
+
+/// How files are cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Files up to this many bytes go up in one piece, larger ones in parts of at least this.
+    pub(super) part: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { part: 16 << 20 }
+    }
+}
+
+impl Plan {
+    /// Offsets and lengths of the parts of a file.
+    fn parts(self, size: u64) -> impl Iterator<Item = (u64, u64)> {
+        let part = self.part.max(size.div_ceil(MOST_PARTS));
+        (0..size.div_ceil(part)).map(move |n| (n * part, part.min(size - n * part)))
+    }
+}
+
+impl S3Objects {
+    pub(super) async fn upload_file(&self, from: &Path, uri: &Uri) -> Result<()> {
+        let (bucket, key) = address(uri)?;
+        let meta = tokio::fs::metadata(from).await.map_err(|error| io("read", from, error))?;
+        if meta.len() > self.plan.part {
+            return self.upload_in_parts(from, meta.len(), uri).await;
+        }
+        let body = piece(from, 0, meta.len()).await?;
+        let sent = self.client.put_object().bucket(bucket).key(key).body(body).send().await;
+        sent.map(drop).map_err(|error| translate(format!("upload {uri}"), error))
+    }
+
+    async fn upload_in_parts(&self, from: &Path, size: u64, uri: &Uri) -> Result<()> {
+        let (bucket, key) = address(uri)?;
+        let begun = self.client.create_multipart_upload().bucket(bucket).key(key).send().await;
+        let begun = begun.map_err(|error| translate(format!("begin upload of {uri}"), error))?;
+        let Some(id) = begun.upload_id else {
+            return Err(Error::new(Kind::Internal, format!("upload {uri}: no upload id")));
+        };
+        let mut unfinished = Unfinished {
+            client: self.client.clone(),
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            id: Some(id.clone()),
+        };
+        let send = |(number, (offset, length)): (i32, (u64, u64))| {
+            let id = id.clone();
+            async move {
+                let body = piece(from, offset, length).await?;
+                let call = self.client.upload_part().bucket(bucket).key(key).upload_id(id);
+                let sent = call.part_number(number).body(body).send().await;
+                let part = sent
+                    .map_err(|error| translate(format!("upload part {number} of {uri}"), error))?;
+                Ok(CompletedPart::builder()
+                    .part_number(number)
+                    .set_e_tag(part.e_tag)
+                    .set_checksum_crc32(part.checksum_crc32)
+                    .build())
+            }
+        };
+        let parts: Result<Vec<CompletedPart>> =
+            iter((1..).zip(self.plan.parts(size))).map(send).buffered(AT_ONCE).try_collect().await;
+        let parts = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                unfinished.abort().await;
+                return Err(error);
+            }
+        };
+        let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let call = self.client.complete_multipart_upload().bucket(bucket).key(key).upload_id(&id);
+        match call.multipart_upload(whole).send().await {
+            Ok(_) => {
+                unfinished.id = None;
+                Ok(())
+            }
+            Err(error) => {
+                let error = translate(format!("finish upload of {uri}"), error);
+                unfinished.abort().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn piece(from: &Path, offset: u64, length: u64) -> Result<ByteStream> {
+    let whole = ByteStream::read_from().path(from).offset(offset).length(Length::Exact(length));
+    whole.build().await.map_err(|error| {
+        let text = format!("read {} at {offset}", from.display());
+        Error::new(Kind::Internal, text).with_source(error)
+    })
+}
+
+/// An upload whose parts are to be removed unless it is finished.
+struct Unfinished {
+    client: Client,
+    bucket: String,
+    key: String,
+    id: Option<String>,
+}
+
+impl Unfinished {
+    async fn abort(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
+        if let Err(error) = call.upload_id(id).send().await {
+            warn!(key = %self.key, %error, "could not remove the parts of a failed upload");
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    // The future that uploads was dropped: the one task here that nobody waits for.
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
+        runtime.spawn(call.upload_id(id).send());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_file_and_are_not_too_many() {
+        let plan = Plan::default();
+        for size in [plan.part + 1, plan.part * 2, plan.part * 7 + 3, 5 << 40] {
+            let parts: Vec<_> = plan.parts(size).collect();
+            assert!(parts.len() as u64 <= MOST_PARTS, "{size}");
+            let mut end = 0;
+            for (offset, length) in &parts {
+                assert_eq!(*offset, end);
+                end += length;
+            }
+            assert_eq!(end, size);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `SqsQueue`: a standard SQS queue.
+//!
+//! SQS accepts a stale receipt without acting on it, mostly silently and sometimes with an error;
+//! the port asks for silence, so those errors are swallowed here and nothing else is.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
+
+use crate::error::{code, translate};
+
+/// Longest that SQS waits for messages.
+const LONGEST_WAIT: i32 = 20;
+/// Longest that SQS hides a message, counted from when it was received.
+const LONGEST_HIDDEN: i32 = 12 * 3600;
+
+/// A queue by its address.
+#[derive(Debug, Clone)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+    name: String,
+}
+
+impl SqsQueue {
+    /// The queue at `url`.
+    pub fn new(client: Client, url: impl Into<String>) -> Self {
+        let url = url.into();
+        let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { client, url, name }
+    }
+
+    /// Asks for the queue's attributes: does it exist, and may this process see it?
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the queue.
+    pub async fn check(&self) -> Result<()> {
+        let call = self.client.get_queue_attributes().queue_url(&self.url);
+        let asked = call.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn);
+        asked.send().await.map(drop).map_err(|error| self.error("look at", error))
+    }
+
+    fn error<E>(&self, verb: &str, error: SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        translate(format!("{verb} queue {}", self.name), error)
+    }
+}
+
+/// Whole seconds, rounded up: zero alone means zero.
+fn seconds(duration: Duration, most: i32) -> i32 {
+    let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(up).unwrap_or(most).min(most)
+}
+
+fn is_stale<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let name = code(error).unwrap_or_default().rsplit('.').next().unwrap_or_default();
+    match name {
+        "MessageNotInflight" | "ReceiptHandleIsInvalid" => true,
+        "InvalidParameterValue" => {
+            let SdkError::ServiceError(service) = error else { return false };
+            let text = service.err().message().unwrap_or_default();
+            // The other reason for this code is a timeout beyond the twelve hours.
+            text.contains("expired") || text.contains("does not exist")
+        }
+        _ => false,
+    }
+}
+
+/// SQS refuses control characters and empty values in attributes.
+fn printable(value: &str) -> String {
+    let plain = |c: char| if c.is_control() && !"\t\n\r".contains(c) { ' ' } else { c };
+    if value.is_empty() { "-".to_owned() } else { value.chars().map(plain).collect() }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Message>> {
+        let call = self.client.receive_message().queue_url(&self.url);
+        let answer = call
+            .max_number_of_messages(max.clamp(1, 10) as i32)
+            .wait_time_seconds(seconds(wait, LONGEST_WAIT))
+            .visibility_timeout(seconds(visibility, LONGEST_HIDDEN))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| self.error("receive from", error))?;
+        let mut messages = Vec::new();
+        for message in answer.messages.unwrap_or_default() {
+            let count = message
+                .attributes()
+                .and_then(|a| a.get(&MessageSystemAttributeName::ApproximateReceiveCount))
+                .and_then(|text| text.parse().ok());
+            let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
+                let text = format!("receive from queue {}: a message without id", self.name);
+                return Err(Error::new(Kind::Internal, text));
+            };
+            messages.push(Message {
+                id,
+                receipt: Receipt(receipt),
+                body: message.body.unwrap_or_default(),
+                receive_count: count.unwrap_or(1),
+            });
+        }
+        Ok(messages)
+    }
+
+    async fn delete(&self, receipt: &Receipt) -> Result<()> {
+        let call = self.client.delete_message().queue_url(&self.url).receipt_handle(&receipt.0);
+        match call.send().await {
+            Err(error) if !is_stale(&error) => Err(self.error("delete from", error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {
+        let call = self.client.change_message_visibility().queue_url(&self.url);
+        let asked =
+            call.receipt_handle(&receipt.0).visibility_timeout(seconds(visibility, LONGEST_HIDDEN));
+        match asked.send().await {
+            Err(error) if !is_stale(&error) => Err(self.error("change visibility in", error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn send(&self, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
+        let mut call = self.client.send_message().queue_url(&self.url).message_body(body);
+        for (name, value) in attributes {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(printable(value))
+                .build()
+                .map_err(|error| {
+                    Error::new(Kind::Rejected, format!("attribute {name}")).with_source(error)
+                })?;
+            call = call.message_attributes(*name, value);
+        }
+        call.send().await.map(drop).map_err(|error| self.error("send to", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_become_whole_seconds_upwards() {
+        for (millis, most, expected) in
+            [(0, 20, 0), (1, 20, 1), (1000, 20, 1), (1001, 20, 2), (60_000, 20, 20)]
+        {
+            assert_eq!(seconds(Duration::from_millis(millis), most), expected, "{millis}");
+        }
+        let days = Duration::from_secs(1 << 40);
+        assert_eq!(seconds(days, LONGEST_HIDDEN), 43_200);
+    }
+
+    #[test]
+    fn attribute_values_are_what_sqs_accepts() {
+        assert_eq!(printable("it's \"odd\" 漢\n"), "it's \"odd\" 漢\n");
+        assert_eq!(printable("a\0b\u{1b}"), "a b ");
+        assert_eq!(printable(""), "-");
+    }
+}

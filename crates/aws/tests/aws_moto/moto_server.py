@@ -1,0 +1,115 @@
+"""A moto server that keeps its promises under concurrency.
+
+Stock moto serves requests from threads over state without locks: under load, SQS loses and repeats
+messages. Here one lock is held around each call. A long poll would hold it for seconds, so waiting
+happens outside: a receive is asked again, without waiting, until messages come or time is up.
+
+Prints `port N` once it listens, and ends when its standard input is closed: a test that dies takes
+its server with it. `GET /calls` answers how often each operation was called; `DELETE /calls`
+forgets it. Calls that a long poll makes inside are counted once.
+"""
+
+import io
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+POLL_SECONDS = 0.03
+
+
+class Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        # Answers are small: do not wait to fill a packet.
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def log(self, *args):
+        pass
+
+
+class Serial:
+    def __init__(self, app):
+        self.app = app
+        self.lock = threading.Lock()
+        self.calls = Counter()
+
+    def once(self, environ, body):
+        environ = dict(environ)
+        environ["wsgi.input"] = io.BytesIO(body)
+        answer = {}
+
+        def start(status, headers, exc_info=None):
+            answer["status"], answer["headers"] = status, headers
+
+        with self.lock:
+            parts = self.app(environ, start)
+            try:
+                payload = b"".join(parts)
+            finally:
+                getattr(parts, "close", lambda: None)()
+        headers = answer["headers"]
+        if b"CompleteMultipartUploadResponse" in payload[:200]:
+            # moto names the element otherwise than S3 does, and strict clients refuse it.
+            payload = payload.replace(b"UploadResponse", b"UploadResult")
+            headers = [h for h in headers if h[0].lower() != "content-length"]
+            headers.append(("Content-Length", str(len(payload))))
+        return answer["status"], headers, payload
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/calls":
+            return self.report(environ, start_response)
+        # Everything is read before the lock is taken: a slow client holds up nobody.
+        if environ.get("wsgi.input_terminated"):
+            body = environ["wsgi.input"].read()
+        else:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        service = environ.get("HTTP_AUTHORIZATION", "").split("/")[3:4]
+        self.calls[target or f"{(service or ['?'])[0]}.{environ['REQUEST_METHOD']}"] += 1
+        deadline = time.monotonic()
+        if target == "AmazonSQS.ReceiveMessage":
+            asked = json.loads(body)
+            deadline += asked.get("WaitTimeSeconds", 0)
+            asked["WaitTimeSeconds"] = 0
+            body = json.dumps(asked).encode()
+            environ["CONTENT_LENGTH"] = str(len(body))
+        while True:
+            status, headers, payload = self.once(environ, body)
+            empty = target == "AmazonSQS.ReceiveMessage" and b'"Messages"' not in payload
+            left = deadline - time.monotonic()
+            if not empty or not status.startswith("200") or left <= 0:
+                break
+            time.sleep(min(POLL_SECONDS, left))
+        start_response(status, headers)
+        return [payload]
+
+    def report(self, environ, start_response):
+        if environ["REQUEST_METHOD"] == "DELETE":
+            self.calls.clear()
+        payload = json.dumps(self.calls).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
+        start_response("200 OK", headers)
+        return [payload]
+
+
+def main():
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    app = Serial(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"port {server.server_port}", flush=True)
+    sys.stdin.read()
+
+
+main()

@@ -1,0 +1,107 @@
+//! The object store's contract over S3, with notifications to SQS as deployed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
+use parallax_aws::{S3Objects, SqsQueue};
+use parallax_job::{Bucket, Scheme, Uri};
+use parallax_ports::conformance::objects;
+use parallax_ports::{Kind, ObjectStore, Queue};
+
+use crate::moto::Moto;
+
+async fn notified(moto: &Moto, bucket: &str) -> Arc<dyn Queue> {
+    let url = moto.queue().await;
+    let name = url.rsplit('/').next().unwrap();
+    let arn = format!("arn:aws:sqs:eu-west-1:123456789012:{name}");
+    let route = QueueConfiguration::builder()
+        .queue_arn(arn)
+        .events(Event::from("s3:ObjectCreated:*"))
+        .build()
+        .unwrap();
+    let routes = NotificationConfiguration::builder().queue_configurations(route).build();
+    let s3 = moto.aws.s3();
+    let call = s3.put_bucket_notification_configuration().bucket(bucket);
+    call.notification_configuration(routes).send().await.unwrap();
+    Arc::new(SqsQueue::new(moto.aws.sqs(), url))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_objects() {
+    let moto = Moto::start().await;
+    let folders = tempfile::tempdir().unwrap();
+    objects::all(async || {
+        let name = moto.bucket().await;
+        let events = notified(&moto, &name).await;
+        // What the configuration itself raised.
+        let wait = Duration::ZERO;
+        for message in events.receive(10, wait, Duration::from_secs(60)).await.unwrap() {
+            events.delete(&message.receipt).await.unwrap();
+        }
+        objects::Setup {
+            store: Arc::new(S3Objects::new(moto.aws.s3())),
+            bucket: Bucket::Cloud { scheme: Scheme::S3, name },
+            events: Some(events),
+            scratch: tempfile::tempdir_in(&folders).unwrap().keep(),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_go_up_in_parts() {
+    let moto = Moto::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = S3Objects::new(moto.aws.s3()).with_part_size(5 << 20);
+    let bucket = moto.bucket().await;
+    let uri: Uri = format!("s3://{bucket}/jobs/j/segments/0.mp4").parse().unwrap();
+    let bytes: Vec<u8> = (0..(23 << 20) + 17u32).map(|i| (i >> 7) as u8 ^ i as u8).collect();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    std::fs::write(&from, &bytes).unwrap();
+    store.upload(&from, &uri).await.unwrap();
+    assert_eq!(store.head(&uri).await.unwrap().unwrap().size, bytes.len() as u64);
+    store.download(&uri, &to).await.unwrap();
+    assert!(std::fs::read(&to).unwrap() == bytes);
+    let s3 = moto.aws.s3();
+    let left = s3.list_multipart_uploads().bucket(&bucket).send().await.unwrap();
+    assert_eq!(left.uploads().len(), 0);
+    // An upload that fails, and one that is dropped, leave no parts.
+    let nowhere: Uri = "s3://no-such-bucket/x".parse().unwrap();
+    assert_eq!(store.upload(&from, &nowhere).await.unwrap_err().kind(), Kind::NotFound);
+    let open = async || {
+        let list = s3.list_multipart_uploads().bucket(&bucket).send().await.unwrap();
+        list.uploads().len()
+    };
+    let begun = async {
+        while open().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tokio::select! {
+        done = store.upload(&from, &uri) => panic!("too quick for this test: {done:?}"),
+        () = begun => {}
+    }
+    let gone = async {
+        while open().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("parts are removed");
+}
+
+#[tokio::test]
+async fn a_presigned_address_names_the_object() {
+    let moto = Moto::start().await;
+    let store = S3Objects::new(moto.aws.s3());
+    let uri: Uri = "s3://bucket-x/jobs/j/final.mp4".parse().unwrap();
+    let address = store.presign(&uri, Duration::from_secs(600)).await.unwrap();
+    assert!(address.starts_with(&format!("{}/bucket-x/jobs/j/final.mp4?", moto.url)), "{address}");
+    assert!(address.contains("X-Amz-Expires=600"), "{address}");
+    let week = Duration::from_secs(8 * 24 * 3600);
+    assert_eq!(store.presign(&uri, week).await.unwrap_err().kind(), Kind::Rejected);
+    let elsewhere: Uri = "gs://bucket-x/y".parse().unwrap();
+    assert_eq!(store.head(&elsewhere).await.unwrap_err().kind(), Kind::Rejected);
+    store.check_bucket("bucket-x").await.unwrap_err();
+}

@@ -1,0 +1,191 @@
+//! The HTTP backend: one or several GPU servers that answer `POST /invocations`.
+//!
+//! A request runs as long as the work does, so the connection is the attempt: dropping the future
+//! closes it. Where a server certainly did not start, the next one is asked; whatever is uncertain
+//! is reported as `Timeout` and asked of nobody else.
+
+mod answer;
+mod fleet;
+mod settings;
+
+pub use settings::{Settings, SettingsError, Token};
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parallax_job::Uri;
+use parallax_ports::{
+    Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Result,
+};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{Client, Response, Url};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use fleet::{Fleet, Report};
+
+/// Names an attempt, so that a server can recognise a repeated one.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What is read of an answer.
+const LONGEST_ANSWER: usize = 64 << 10;
+/// How long the body of an answer may take once its status is known.
+const BODY: Duration = Duration::from_secs(10);
+
+/// Servers that run attempts while they are asked.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    fleet: Fleet,
+    authorization: Option<HeaderValue>,
+}
+
+/// The request, under the names that all deployed containers read.
+#[derive(Serialize)]
+struct Request<'a> {
+    s3_input_uri: &'a Uri,
+    s3_output_uri: &'a Uri,
+    input_uri: &'a Uri,
+    output_uri: &'a Uri,
+    mode: &'static str,
+}
+
+impl Http {
+    /// Makes the backend. Contacts nobody.
+    ///
+    /// # Errors
+    /// Names the setting, its value and what is allowed.
+    pub fn new(settings: &Settings) -> std::result::Result<Self, SettingsError> {
+        let urls = settings.endpoints()?;
+        let authorization = settings.token.as_ref().map(Token::header).transpose()?;
+        let client = settings.client()?;
+        Ok(Self { client, fleet: Fleet::new(urls), authorization })
+    }
+
+    async fn ask(&self, url: &Url, invocation: &Invocation) -> Answer {
+        let body = Request {
+            s3_input_uri: &invocation.input,
+            s3_output_uri: &invocation.output,
+            input_uri: &invocation.input,
+            output_uri: &invocation.output,
+            mode: invocation.segment.mode.as_str(),
+        };
+        let mut request = self.client.post(url.clone()).json(&body);
+        request = request.header(REQUEST_ID, invocation.request_id());
+        if let Some(value) = &self.authorization {
+            request = request.header(AUTHORIZATION, value.clone());
+        }
+        match request.send().await {
+            Ok(response) => answered(url, response).await,
+            Err(error) => unanswered(url, error),
+        }
+    }
+}
+
+/// What one server made of an attempt.
+struct Answer {
+    result: Result<Invoked>,
+    report: Report,
+}
+
+impl Answer {
+    /// Whether another server may be asked: this one certainly did not start.
+    fn passes_on(&self) -> bool {
+        let refused = |error: &Error| matches!(error.kind(), Kind::Throttled | Kind::Unavailable);
+        self.result.as_ref().is_err_and(refused)
+    }
+}
+
+async fn answered(url: &Url, response: Response) -> Answer {
+    let status = response.status().as_u16();
+    let after = answer::retry_after(response.headers());
+    let text = body(response).await;
+    let result = match answer::kind(status) {
+        Ok(true) => Ok(Invoked::Finished),
+        Ok(false) => Ok(Invoked::Accepted(Locations::default())),
+        Err(kind) => {
+            let mut error = Error::new(kind, format!("{url} answered {status}: {text}"));
+            if let Some(after) = after {
+                error = error.with_retry_after(after);
+            }
+            Err(error)
+        }
+    };
+    let report = match &result {
+        Err(error) if matches!(error.kind(), Kind::Throttled | Kind::Unavailable) => {
+            Report::Busy(after)
+        }
+        Err(error) if matches!(error.kind(), Kind::Internal | Kind::Timeout) => Report::Broken,
+        _ => Report::Well,
+    };
+    Answer { result, report }
+}
+
+fn unanswered(url: &Url, error: reqwest::Error) -> Answer {
+    let kind = if error.is_builder() {
+        Kind::Rejected
+    } else if error.is_connect() {
+        Kind::Unavailable
+    } else {
+        // The request had left, or part of it.
+        Kind::Timeout
+    };
+    let report = if error.is_connect() { Report::Unreachable } else { Report::Broken };
+    let error = Error::new(kind, format!("no answer from {url}")).with_source(error.without_url());
+    Answer { result: Err(error), report }
+}
+
+/// The beginning of an answer's body, for a person. The status has been given: whatever happens
+/// here changes nothing.
+async fn body(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = LONGEST_ANSWER - bytes.len();
+            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() >= room {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BODY, read).await;
+    answer::printable(&bytes)
+}
+
+#[async_trait]
+impl InferenceBackend for Http {
+    fn custody(&self) -> Custody {
+        Custody::Caller
+    }
+
+    /// # Cancel safety
+    /// Cancelling or dropping closes the connection, upon which the server ends the work.
+    async fn invoke(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Invoked> {
+        let mut asked = Vec::new();
+        let mut refusal: Option<Error> = None;
+        while let Some(turn) = self.fleet.turn(&asked) {
+            asked.push(turn.index());
+            let answer = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(Error::new(Kind::Cancelled, "cancelled")),
+                answer = self.ask(turn.url(), invocation) => answer,
+            };
+            turn.report(answer.report);
+            if !answer.passes_on() {
+                return answer.result;
+            }
+            let Err(error) = answer.result else { continue };
+            warn!(server = %turn.url(), error = %error.chain(), "server did not take the attempt");
+            // The shortest wait that any of them asked for is enough.
+            let sooner = |old: &Error| match (old.retry_after(), error.retry_after()) {
+                (Some(old), Some(new)) => new < old,
+                (None, Some(_)) => true,
+                _ => false,
+            };
+            if refusal.as_ref().is_none_or(sooner) {
+                refusal = Some(error);
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Error::new(Kind::Unavailable, "no server is configured")))
+    }
+}
