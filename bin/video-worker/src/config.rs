@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use parallax_backends::http::Token;
 use parallax_job::Mode;
 use parallax_telemetry::logs::Format;
 use parallax_worker::Roles;
@@ -50,6 +51,8 @@ pub(crate) struct SubmitArgs {
 pub(crate) enum Platform {
     /// SQLite queues and ledger, folders as buckets, in one state folder.
     Local,
+    /// SQS, S3 and DynamoDB.
+    Aws,
 }
 
 /// What turns segments into results.
@@ -57,6 +60,10 @@ pub(crate) enum Platform {
 pub(crate) enum Backend {
     /// Copies each segment: dry runs and load tests.
     Stub,
+    /// An inference server, or several.
+    Http,
+    /// An asynchronous SageMaker endpoint.
+    Sagemaker,
     /// The draft engine, in this process.
     Draft,
     /// The copy engine, in this process.
@@ -70,11 +77,12 @@ pub(crate) struct Settings {
     pub(crate) platform: Platform,
 
     /// Loops to run, separated by commas: segments, output-events, chunking, reassembly,
-    /// reconcile; or all.
-    #[arg(long, env = "ROLES", default_value = "all")]
-    pub(crate) roles: Roles,
+    /// reconcile; or all. Defaults to all on the platform `local`, and to segments,
+    /// output-events,reconcile on `aws`, where others cut sources and join results.
+    #[arg(long, env = "ROLES")]
+    pub(crate) roles: Option<Roles>,
 
-    /// State folder of the platform `local`.
+    /// State folder of the platform `local`; on others, scratch space.
     #[arg(long, env = "STATE_DIR", default_value = "parallax-state", global = true)]
     pub(crate) state_dir: PathBuf,
 
@@ -110,9 +118,77 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u64).range(3..=43_200))]
     pub(crate) lease_seconds: u64,
 
+    #[command(flatten)]
+    pub(crate) aws: AwsSettings,
+
+    #[command(flatten)]
+    pub(crate) http: HttpSettings,
+
     /// Check configuration and surroundings, then exit.
     #[arg(long)]
     pub(crate) check_config: bool,
+}
+
+/// Names and addresses on AWS. The SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...) work
+/// as everywhere.
+#[derive(Debug, Args)]
+pub(crate) struct AwsSettings {
+    /// Table of jobs.
+    #[arg(long, env = "JOBS_TABLE_NAME")]
+    pub(crate) jobs_table_name: Option<String>,
+    /// Table of segment completions.
+    #[arg(long, env = "SEGMENT_COMPLETIONS_TABLE_NAME")]
+    pub(crate) segment_completions_table_name: Option<String>,
+    /// Table of reassembly triggers.
+    #[arg(long, env = "REASSEMBLY_TRIGGERED_TABLE_NAME")]
+    pub(crate) reassembly_triggered_table_name: Option<String>,
+    /// Table of inference invocations.
+    #[arg(long, env = "INFERENCE_INVOCATIONS_TABLE_NAME")]
+    pub(crate) inference_invocations_table_name: Option<String>,
+    /// Queue of source events; needed by the chunking role.
+    #[arg(long, env = "CHUNKING_QUEUE_URL")]
+    pub(crate) chunking_queue_url: Option<String>,
+    /// Queue of segment events.
+    #[arg(long, env = "VIDEO_WORKER_QUEUE_URL")]
+    pub(crate) video_worker_queue_url: Option<String>,
+    /// Queue of the output bucket's events.
+    #[arg(long, env = "OUTPUT_EVENTS_QUEUE_URL")]
+    pub(crate) output_events_queue_url: Option<String>,
+    /// Queue of reassembly messages.
+    #[arg(long, env = "REASSEMBLY_QUEUE_URL")]
+    pub(crate) reassembly_queue_url: Option<String>,
+    /// Where messages that cannot be handled are copied, with the reason. Without it they are left
+    /// to each queue's own redrive policy.
+    #[arg(long, env = "DEAD_LETTER_QUEUE_URL")]
+    pub(crate) dead_letter_queue_url: Option<String>,
+    /// Seconds that one receive waits for messages, 0 to 20.
+    #[arg(long, env = "SQS_LONG_POLL_WAIT_SECONDS", default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(0..=20))]
+    pub(crate) sqs_long_poll_wait_seconds: u64,
+    /// Name of the SageMaker endpoint; needed by the backend `sagemaker`.
+    #[arg(long, env = "SAGEMAKER_ENDPOINT_NAME")]
+    pub(crate) sagemaker_endpoint_name: Option<String>,
+    /// Region of the endpoint. Defaults to the region of everything else.
+    #[arg(long, env = "SAGEMAKER_REGION")]
+    pub(crate) sagemaker_region: Option<String>,
+    /// Longest run of one attempt on the endpoint, 1 to 3600 s.
+    #[arg(long, env = "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", default_value_t = 1200,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) sagemaker_invoke_timeout_seconds: u64,
+}
+
+/// How inference servers are reached.
+#[derive(Debug, Args)]
+pub(crate) struct HttpSettings {
+    /// Base addresses of inference servers, separated by commas; needed by the backend `http`.
+    #[arg(long, env = "INFERENCE_HTTP_URL", value_delimiter = ',')]
+    pub(crate) inference_http_url: Vec<String>,
+    /// Bearer token for them.
+    #[arg(long, env = "INFERENCE_HTTP_TOKEN", hide_env_values = true)]
+    pub(crate) inference_http_token: Option<Token>,
+    /// Allow http to other hosts than loopback: only for a private network that is trusted.
+    #[arg(long, env = "INFERENCE_HTTP_ALLOW_PLAIN")]
+    pub(crate) inference_http_allow_plain: bool,
 }
 
 #[cfg(test)]
@@ -131,7 +207,9 @@ mod tests {
             ("--inference-max-in-flight", "21", "1..=20"),
             ("--inference-max-in-flight", "0", "1..=20"),
             ("--roles", "segments,oops", "oops"),
-            ("--platform", "gcp", "local"),
+            ("--platform", "gcp", "local, aws"),
+            ("--sqs-long-poll-wait-seconds", "21", "0..=20"),
+            ("--sagemaker-invoke-timeout-seconds", "3601", "1..=3600"),
             ("--health-address", "nowhere", "health-address"),
         ] {
             let error = Cli::try_parse_from(["video-worker", flag, value]).unwrap_err().to_string();

@@ -1,12 +1,11 @@
 //! The daemon: check everything, run the loops, drain on a signal.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parallax_ports::health::{Beats, Flags};
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
-use parallax_worker::{Config, Pipeline, Stop};
+use parallax_worker::{Pipeline, Stop};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -23,21 +22,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
     let starting = flags.register("start", "starting");
-    let (_state, local) = platform::open_local(settings).await?;
     let scratch = settings.state_dir.join("scratch").join(std::process::id().to_string());
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
-    let ports = platform::ports(settings, &local, &scratch, metrics.clone(), beats.clone())?;
-    let lease = Duration::from_secs(settings.lease_seconds);
-    let config = Config {
-        visibility: lease,
-        lease,
-        reassembly_lease: lease,
-        max_in_flight: settings.inference_max_in_flight,
-        drain: Duration::from_secs(settings.drain_seconds),
-        ..Config::embedded(local.buckets.clone())
-    };
-    let pipeline = Arc::new(Pipeline::new(ports, config)?);
+    let opened = platform::open(settings, &scratch, metrics.clone(), beats.clone()).await?;
+    let roles = opened.roles;
+    let pipeline = Arc::new(Pipeline::new(opened.ports, opened.config)?);
     info!(?settings, "effective configuration");
     if settings.check_config {
         println!("configuration is good");
@@ -56,7 +46,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listening = tokio::spawn(drain_on_signal(signals, stop.clone()));
     starting.raise();
-    let ended = parallax_worker::run(pipeline, &settings.roles, stop).await;
+    let ended = parallax_worker::run(pipeline, &roles, stop).await;
     listening.abort();
     starting.lower("stopped");
     closed.cancel();

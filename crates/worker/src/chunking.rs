@@ -20,7 +20,7 @@ use crate::supervise::Stop;
 use crate::{Inbox, Pipeline, Role};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
-    let inbox = pipeline.ports.chunking.clone();
+    let Some(inbox) = pipeline.ports.chunking.clone() else { return };
     let mut backoff = Backoff::new();
     let beat = pipeline.beat(Role::Chunking);
     while !stop.soft.is_cancelled() {

@@ -23,8 +23,8 @@ pub struct Ports {
     pub segments: Inbox,
     /// Events of results and of a backend's bookkeeping.
     pub output_events: Inbox,
-    /// Events of `input/`.
-    pub chunking: Inbox,
+    /// Events of `input/`; `None` where somebody else cuts sources.
+    pub chunking: Option<Inbox>,
     /// Reassembly messages, received and sent.
     pub reassembly: Inbox,
     /// Runs attempts.

@@ -183,10 +183,11 @@ impl Pipeline {
     }
 
     async fn sweep_source(&self, job: &Job, memory: &mut Memory) -> Result<()> {
+        let Some(inbox) = &self.ports.chunking else { return Ok(()) };
         let now = self.now();
         if memory.overdue(format!("source {}", job.job_id), self.config.unattended, now) {
             let key = ObjectKey::Source(job.job_id.clone());
-            self.announce(&*self.ports.chunking.queue, &key, "source").await?;
+            self.announce(&*inbox.queue, &key, "source").await?;
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Embedded {
             objects: local.objects.clone(),
             segments: inbox("segments", &local.segments),
             output_events: inbox("output-events", &local.output_events),
-            chunking: inbox("chunking", &local.chunking),
+            chunking: Some(inbox("chunking", &local.chunking)),
             reassembly: inbox("reassembly", &local.reassembly),
             backend: Arc::new(Alarmed(backend, alarm.clone())),
             chunker: Arc::new(Alarmed(

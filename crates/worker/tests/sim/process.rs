@@ -108,7 +108,7 @@ fn ports(world: &World, faults: &Arc<Faults>, seed: u64) -> Ports {
         objects: reach,
         segments: inbox("segments", &world.segments),
         output_events: inbox("output-events", &world.output_events),
-        chunking: inbox("chunking", &world.chunking),
+        chunking: Some(inbox("chunking", &world.chunking)),
         reassembly: inbox("reassembly", &world.reassembly),
         backend: Arc::new(Reach {
             gpu: world.gpu.clone(),

@@ -1,0 +1,61 @@
+//! The embedded platform: SQLite and folders.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker};
+use parallax_local::{Deployment, SqliteQueue, StateDir};
+use parallax_ports::health::Beats;
+use parallax_ports::{Ids, MetricsSink, ObjectStore, SystemClock};
+use parallax_worker::{Config, Inbox, Ports, Roles};
+
+use super::Opened;
+use crate::config::Settings;
+
+/// Opens the state folder, shared with other daemons on it.
+///
+/// # Errors
+/// Names the folder.
+pub(crate) async fn open(settings: &Settings) -> Result<(StateDir, Deployment)> {
+    let state = StateDir::open_shared(&settings.state_dir)?;
+    let (input, output) = (&settings.input_bucket_name, &settings.output_bucket_name);
+    let local = Deployment::open(&state, input, output, Arc::new(SystemClock)).await?;
+    Ok((state, local))
+}
+
+pub(super) async fn ports(
+    settings: &Settings,
+    scratch: &Path,
+    metrics: Arc<dyn MetricsSink>,
+    beats: Beats,
+) -> Result<Opened> {
+    let (state, local) = open(settings).await?;
+    let roles = settings.roles.clone().unwrap_or_else(Roles::all);
+    let objects: Arc<dyn ObjectStore> = local.objects.clone();
+    // Media steps are ports of every daemon here, whatever its roles.
+    let workplace =
+        super::workplace(settings, &Roles::all(), objects.clone(), &local.buckets, scratch)?
+            .context("ffmpeg")?;
+    let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
+        name,
+        queue: queue.clone(),
+        dead_letters: Some(local.dead_letters.clone()),
+    };
+    let ports = Ports {
+        ledger: local.ledger.clone(),
+        backend: super::backend(settings, &objects, Some(&workplace))?,
+        objects,
+        segments: inbox("segments", &local.segments),
+        output_events: inbox("output-events", &local.output_events),
+        chunking: Some(inbox("chunking", &local.chunking)),
+        reassembly: inbox("reassembly", &local.reassembly),
+        chunker: Arc::new(MediaChunker::new(workplace.clone(), ChunkSettings::default())),
+        assembler: Arc::new(MediaAssembler::new(workplace)),
+        metrics,
+        beats,
+        clock: local.clock.clone(),
+        ids: Arc::new(Ids::random()),
+    };
+    Ok(Opened { ports, config: Config::embedded(local.buckets), roles, _state: Some(state) })
+}

@@ -1,0 +1,107 @@
+//! Ports for the chosen platform and backend.
+
+mod aws;
+mod local;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use parallax_backends::{Http, Stub, http};
+use parallax_conversion::{EngineBackend, Workplace};
+use parallax_job::Buckets;
+use parallax_local::StateDir;
+use parallax_media::Tools;
+use parallax_ports::health::Beats;
+use parallax_ports::{InferenceBackend, MetricsSink, ObjectStore};
+use parallax_worker::{Config, Ports, Role, Roles};
+
+use crate::config::{Backend, Platform, Settings};
+
+pub(crate) use local::open as open_local;
+
+/// A platform, open and checked.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) ports: Ports,
+    pub(crate) config: Config,
+    pub(crate) roles: Roles,
+    /// Held while the platform is used.
+    pub(crate) _state: Option<StateDir>,
+}
+
+/// Opens what the settings name and checks that it can be reached.
+///
+/// # Errors
+/// Names the variable, what was found and what is allowed.
+pub(crate) async fn open(
+    settings: &Settings,
+    scratch: &Path,
+    metrics: Arc<dyn MetricsSink>,
+    beats: Beats,
+) -> Result<Opened> {
+    let mut opened = match settings.platform {
+        Platform::Local => local::ports(settings, scratch, metrics, beats).await?,
+        Platform::Aws => aws::ports(settings, scratch, metrics, beats).await?,
+    };
+    let lease = Duration::from_secs(settings.lease_seconds);
+    opened.config.visibility = lease;
+    opened.config.lease = lease;
+    opened.config.reassembly_lease = lease;
+    opened.config.max_in_flight = settings.inference_max_in_flight;
+    opened.config.drain = Duration::from_secs(settings.drain_seconds);
+    if opened.roles.has(Role::Chunking) && opened.ports.chunking.is_none() {
+        bail!("CHUNKING_QUEUE_URL is not set: the chunking role needs it");
+    }
+    Ok(opened)
+}
+
+/// Where media work is done. ffmpeg must be there only for those who do some.
+fn workplace(
+    settings: &Settings,
+    roles: &Roles,
+    objects: Arc<dyn ObjectStore>,
+    buckets: &Buckets,
+    scratch: &Path,
+) -> Result<Option<Workplace>> {
+    let engine = matches!(settings.inference_backend, Backend::Draft | Backend::Copy);
+    if !engine && !roles.has(Role::Chunking) && !roles.has(Role::Reassembly) {
+        return Ok(None);
+    }
+    let tools = Tools::find().context("chunking, reassembly and engines in the process need it")?;
+    let scratch: PathBuf = scratch.to_owned();
+    Ok(Some(Workplace { tools, objects, buckets: buckets.clone(), scratch }))
+}
+
+/// A backend that needs no cloud.
+fn backend(
+    settings: &Settings,
+    objects: &Arc<dyn ObjectStore>,
+    workplace: Option<&Workplace>,
+) -> Result<Arc<dyn InferenceBackend>> {
+    let engine = |name: &str| -> Result<Arc<dyn InferenceBackend>> {
+        let engine = parallax_stereo::engine(name)
+            .with_context(|| format!("INFERENCE_BACKEND: engine {name:?} is not built in"))?;
+        let workplace = workplace.context("INFERENCE_BACKEND: engines need ffmpeg")?;
+        Ok(Arc::new(EngineBackend::new(workplace.clone(), engine)))
+    };
+    match settings.inference_backend {
+        Backend::Stub => Ok(Arc::new(Stub::new(objects.clone()))),
+        Backend::Draft => engine("draft"),
+        Backend::Copy => engine("copy"),
+        Backend::Http => {
+            let urls = settings.http.inference_http_url.clone();
+            if urls.is_empty() {
+                bail!("INFERENCE_HTTP_URL is not set: INFERENCE_BACKEND=http needs it");
+            }
+            let http = http::Settings {
+                token: settings.http.inference_http_token.clone(),
+                allow_plain: settings.http.inference_http_allow_plain,
+                ..http::Settings::new(urls)
+            };
+            Ok(Arc::new(Http::new(&http).context("INFERENCE_HTTP_URL")?))
+        }
+        Backend::Sagemaker => bail!("INFERENCE_BACKEND=sagemaker needs PLATFORM=aws"),
+    }
+}
