@@ -10,4 +10,4 @@ mod ledger;
 mod moto;
 mod objects;
 mod queue;
-mod sagemaker;
+mod secret;
