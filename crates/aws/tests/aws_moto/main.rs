@@ -7,6 +7,7 @@
 
 mod contract;
 mod ledger;
+mod lost;
 mod moto;
 mod objects;
 mod queue;
