@@ -42,7 +42,7 @@ clips: setup
 	tools/check-clips target/release/parallax $(CLIPS)
 
 bench: setup
-	$(CARGO) build --release --locked -p parallax
+	$(CARGO) build --release --locked -p parallax -p parallax-scene
 	tools/bench
 
 setup:
