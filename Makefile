@@ -9,6 +9,9 @@ CARGO ?= cargo
 OUT ?= target/demo
 CLIPS ?=
 
+# Where tools/setup puts Python tools that the machine lacks.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin
+
 .PHONY: demo test lint check clips bench setup setup-lint fmt
 
 demo: setup

@@ -4,6 +4,7 @@
 //! timeout that the SDK leaves open, and holds no state that another replica would have to know.
 
 mod config;
+mod conversion;
 mod error;
 mod ledger;
 mod objects;
@@ -12,6 +13,7 @@ mod sagemaker;
 mod secret;
 
 pub use config::{Aws, Settings};
+pub use conversion::ConversionMetrics;
 pub use ledger::{DynamoLedger, Tables};
 pub use objects::S3Objects;
 pub use queue::SqsQueue;

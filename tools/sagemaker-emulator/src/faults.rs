@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_fate_depends_on_seed_name_and_turn_alone() {
-        let faults = Faults { seed: 7, throttle: 0.5, fail: 0.5, delay_ms: 99, ..Faults::default() };
+        let faults =
+            Faults { seed: 7, throttle: 0.5, fail: 0.5, delay_ms: 99, ..Faults::default() };
         assert_eq!(faults.fate("a", 0), faults.fate("a", 0));
         let throttled = (0..1000).filter(|n| faults.fate("a", *n).throttle).count();
         assert!((400..600).contains(&throttled), "{throttled}");

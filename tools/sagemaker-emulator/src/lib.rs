@@ -11,6 +11,6 @@ mod front;
 mod stats;
 
 pub use endpoint::{Endpoint, Settings};
-pub use faults::{Faults, Fate};
+pub use faults::{Fate, Faults};
 pub use front::router;
 pub use stats::Stats;

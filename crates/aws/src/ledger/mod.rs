@@ -2,7 +2,8 @@
 //!
 //! A verb reads what its rule needs in one consistent request, asks the rule, and stores the
 //! answer in one write whose conditions hold only if nothing that was read has changed; otherwise
-//! it reads and decides again. A lost reply needs no special care: the rules answer a repeated
+//! it reads and decides again. Where this process has reason to know what it would read, the read
+//! is left out and the conditions do its work. A lost reply needs no special care: the rules answer a repeated
 //! request as they did the first time.
 //!
 //! The table of inference invocations has one string key and no index, and none is added. So that
@@ -20,6 +21,7 @@
 //! A segment that succeeds at once costs four writes: reservation, intent, acceptance, completion.
 //! Rows expire 90 days after nothing can happen to them; open ones never do.
 
+mod guess;
 mod invocations;
 mod item;
 mod jobs;
@@ -44,6 +46,7 @@ use parallax_ports::ledger::{
 use parallax_ports::{Error, Ids, Kind, Ledger, Locations, Result};
 
 use crate::error::translate;
+use guess::Beliefs;
 use invocations::{HOLDERS, KEY, to_segment};
 use item::{Expression, Item, s};
 use read::{Read, Snapshot, Wanted};
@@ -75,6 +78,7 @@ pub struct DynamoLedger {
     pool: String,
     ids: Arc<Ids>,
     cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
+    beliefs: Beliefs,
 }
 
 impl DynamoLedger {
@@ -82,7 +86,14 @@ impl DynamoLedger {
     /// endpoint.
     pub fn new(client: Client, tables: Tables, pool: impl Into<String>) -> Self {
         let ids = Arc::new(Ids::random());
-        Self { client, tables, pool: pool.into(), ids, cuts: Arc::default() }
+        Self {
+            client,
+            tables,
+            pool: pool.into(),
+            ids,
+            cuts: Arc::default(),
+            beliefs: Beliefs::default(),
+        }
     }
 
     /// Asks for a description of every table: does it exist, and may this process see it?
@@ -98,25 +109,52 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Reads, asks the rule, writes; again until nobody was quicker.
+    /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
     async fn decide<T>(
         &self,
         what: &str,
         wanted: Wanted<'_>,
-        limit: Option<u32>,
+        terms: Terms,
+        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+    {
+        if let Some(guess) = self.beliefs.guess(&wanted, terms.fresh) {
+            let (answer, change) = rule(&guess);
+            match self.commit(&guess, &change, terms).await? {
+                Written::Yes => {
+                    self.beliefs.stored(&guess, &change);
+                    return Ok(answer);
+                }
+                // To change nothing may be right, but only on what is true.
+                Written::Nothing => {}
+                _ => self.beliefs.forget(&wanted),
+            }
+        }
+        self.settle(what, wanted, terms, rule).await
+    }
+
+    /// Reads, asks the rule, writes; again until nobody was quicker.
+    async fn settle<T>(
+        &self,
+        what: &str,
+        wanted: Wanted<'_>,
+        mut terms: Terms,
         rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
     ) -> Result<T>
     where
         T: Send,
     {
         let mut tries = Tries::default();
-        let mut terms = Terms { limit, skip_due: false };
         loop {
             let seen = self.read(&wanted).await?;
+            self.beliefs.learn(&seen);
             let (answer, change) = rule(&seen);
             if change.put_holder.is_some() && seen.holders == Read::Absent {
                 self.make_pool().await?;
             } else if self.stored(&seen, &change, &mut terms).await? {
+                self.beliefs.stored(&seen, &change);
                 return Ok(answer);
             }
             tries.pause(&self.ids, Kind::Conflict, what).await?;
@@ -126,7 +164,7 @@ impl DynamoLedger {
     /// Stores a change; false when it has to be decided anew.
     async fn stored(&self, seen: &Snapshot, change: &Change, terms: &mut Terms) -> Result<bool> {
         match self.commit(seen, change, *terms).await? {
-            Written::Yes => return Ok(true),
+            Written::Yes | Written::Nothing => return Ok(true),
             Written::Outdated => {}
             Written::NoPool => self.make_pool().await?,
             Written::Full if terms.skip_due => {
@@ -195,11 +233,29 @@ impl Ledger for DynamoLedger {
         now: Timestamp,
     ) -> Result<Reserve> {
         let wanted = Wanted { permits: true, ..Wanted::default() };
-        self.decide("reserve a permit", wanted, Some(limit), |seen| {
+        let terms = Terms { limit: Some(limit), ..Terms::default() };
+        let rule = |seen: &Snapshot| {
             let holders = seen.holders.get().map_or(&[][..], Vec::as_slice);
             rules::reserve(holders, holder, limit, until, now)
-        })
-        .await
+        };
+        if let Some(guess) = self.beliefs.guess(&wanted, false) {
+            let (answer, change) = rule(&guess);
+            if answer == Reserve::Granted
+                && let Some(seen) = self.commit_permits(&guess, &change, terms).await?
+            {
+                // The reply says what the belief could not: who else's reservation has run out.
+                let (_, Change { remove_holders, .. }) = rule(&seen);
+                if !remove_holders.is_empty() {
+                    let tidy = Change { remove_holders, ..Change::default() };
+                    if self.commit(&seen, &tidy, terms).await? == Written::Yes {
+                        self.beliefs.stored(&seen, &tidy);
+                    }
+                }
+                return Ok(answer);
+            }
+            self.beliefs.forget(&wanted);
+        }
+        self.settle("reserve a permit", wanted, terms, rule).await
     }
 
     async fn unreserve(&self, holder: &HolderId) -> Result<()> {
@@ -230,7 +286,8 @@ impl Ledger for DynamoLedger {
             job: Some(&segment.job_id),
             ..Wanted::default()
         };
-        self.decide("record an intent", wanted, None, |seen| {
+        let terms = Terms { fresh: true, ..Terms::default() };
+        self.decide("record an intent", wanted, terms, |seen| {
             let holders = seen.holders.get();
             let holder = holders.and_then(|all| all.iter().find(|h| h.id == intent.holder));
             rules::record_intent(seen.row(), holder, seen.job(), intent)
@@ -245,7 +302,7 @@ impl Ledger for DynamoLedger {
         deadline: Timestamp,
     ) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
-        self.decide("record an acceptance", wanted, None, |seen| {
+        self.decide("record an acceptance", wanted, Terms::default(), |seen| {
             rules::record_invoked(seen.row(), fence, locations, deadline)
         })
         .await
@@ -253,14 +310,16 @@ impl Ledger for DynamoLedger {
 
     async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
-        self.decide("renew a lease", wanted, None, |seen| rules::renew(seen.row(), fence, deadline))
-            .await
+        self.decide("renew a lease", wanted, Terms::default(), |seen| {
+            rules::renew(seen.row(), fence, deadline)
+        })
+        .await
     }
 
     async fn complete(&self, fence: &Fence, release: bool, now: Timestamp) -> Result<Completed> {
         let segment = Some(&fence.segment);
         let wanted = Wanted { segment, completion_of: segment, ..Wanted::default() };
-        self.decide("complete a segment", wanted, None, |seen| {
+        self.decide("complete a segment", wanted, Terms::default(), |seen| {
             rules::complete(seen.row(), seen.completion.get(), fence, release, now)
         })
         .await
@@ -268,8 +327,10 @@ impl Ledger for DynamoLedger {
 
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
-        self.decide("release a permit", wanted, None, |seen| rules::release(seen.row(), fence))
-            .await
+        self.decide("release a permit", wanted, Terms::default(), |seen| {
+            rules::release(seen.row(), fence)
+        })
+        .await
     }
 
     async fn retry(
@@ -280,7 +341,7 @@ impl Ledger for DynamoLedger {
         count: bool,
     ) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
-        self.decide("put a segment off", wanted, None, |seen| {
+        self.decide("put a segment off", wanted, Terms::default(), |seen| {
             rules::retry(seen.row(), fence, at, error, count)
         })
         .await
@@ -290,7 +351,7 @@ impl Ledger for DynamoLedger {
         let segment = &fence.segment;
         let wanted =
             Wanted { segment: Some(segment), job: Some(&segment.job_id), ..Wanted::default() };
-        self.decide("fail a segment", wanted, None, |seen| {
+        self.decide("fail a segment", wanted, Terms::default(), |seen| {
             rules::fail(seen.row(), seen.job(), fence, error, now)
         })
         .await
@@ -367,7 +428,7 @@ impl Ledger for DynamoLedger {
         now: Timestamp,
     ) -> Result<Advance> {
         let wanted = Wanted { job: Some(job_id), ..Wanted::default() };
-        self.decide("move a job", wanted, None, |seen| {
+        self.decide("move a job", wanted, Terms::default(), |seen| {
             rules::advance(seen.job(), to, total, reason, now)
         })
         .await
@@ -408,7 +469,7 @@ impl Ledger for DynamoLedger {
 
     async fn triggered(&self, job_id: &JobId, now: Timestamp) -> Result<()> {
         let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
-        self.decide("confirm a trigger", wanted, None, |seen| {
+        self.decide("confirm a trigger", wanted, Terms::default(), |seen| {
             ((), rules::triggered(seen.job(), seen.trigger(), now))
         })
         .await
@@ -422,7 +483,7 @@ impl Ledger for DynamoLedger {
         now: Timestamp,
     ) -> Result<Lock> {
         let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
-        self.decide("lock a reassembly", wanted, None, |seen| {
+        self.decide("lock a reassembly", wanted, Terms::default(), |seen| {
             rules::lock_reassembly(seen.job(), seen.trigger(), nonce, until, now)
         })
         .await
@@ -430,7 +491,7 @@ impl Ledger for DynamoLedger {
 
     async fn unlock_reassembly(&self, job_id: &JobId, nonce: &str) -> Result<()> {
         let wanted = Wanted { trigger: Some(job_id), ..Wanted::default() };
-        self.decide("unlock a reassembly", wanted, None, |seen| {
+        self.decide("unlock a reassembly", wanted, Terms::default(), |seen| {
             ((), rules::unlock_reassembly(seen.trigger(), nonce))
         })
         .await

@@ -7,12 +7,19 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Put, ReturnValue, TransactWriteItem, Update,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parallax_ports::ledger::rules::Change;
 use parallax_ports::ledger::{Holder, HolderId, SegmentRow, SegmentState};
 use parallax_ports::{Error, Kind, Result};
 
-use super::invocations::{CUTS, HOLDERS, KEY, TTL, VERSION, alias, expiry, from_holder, from_row};
+use super::invocations::{
+    CUTS, HOLDERS, KEY, TTL, VERSION, alias, expiry, from_holder, from_row, to_holders,
+};
 use super::item::{Expression, Item, n, s};
 use super::jobs::{from_completion, guard_job, guard_trigger, update_job, update_trigger};
 use super::read::{Read, Snapshot, malformed};
@@ -32,6 +39,8 @@ pub(super) enum Write {
 pub(super) enum Written {
     /// All of it was stored.
     Yes,
+    /// There was nothing to store.
+    Nothing,
     /// Somebody was quicker: nothing was stored.
     Outdated,
     /// The pool's item does not exist: nothing was stored.
@@ -47,6 +56,8 @@ pub(super) struct Terms {
     pub(super) limit: Option<u32>,
     /// Leave the index of due segments alone: it is full.
     pub(super) skip_due: bool,
+    /// A segment of which nothing is known has probably no row.
+    pub(super) fresh: bool,
 }
 
 impl DynamoLedger {
@@ -59,13 +70,36 @@ impl DynamoLedger {
     ) -> Result<Written> {
         let writes = self.plan(seen, change, terms);
         if writes.is_empty() {
-            return Ok(Written::Yes);
+            return Ok(Written::Nothing);
         }
         let written = self.write(writes).await?;
         if let (Written::Yes, Read::Absent, Some(row)) = (written, &seen.row, &change.segment) {
             self.remember_cut(row);
         }
         Ok(written)
+    }
+
+    /// Stores a change of the permits alone, and learns from the reply who holds them now. `None`
+    /// when somebody was quicker.
+    pub(super) async fn commit_permits(
+        &self,
+        seen: &Snapshot,
+        change: &Change,
+        terms: Terms,
+    ) -> Result<Option<Snapshot>> {
+        let mut writes = Vec::new();
+        self.plan_permits(seen, change, terms, &mut writes);
+        let Some(Write::Update { table, key, e }) = writes.pop() else { return Ok(None) };
+        let call = self.update(table, key, &e).return_values(ReturnValue::AllNew);
+        match call.send().await {
+            Ok(answer) => {
+                let holders = to_holders(&answer.attributes.unwrap_or_default())?;
+                let seen = Snapshot { holders: Read::Found(holders), ..Snapshot::default() };
+                self.beliefs.learn(&seen);
+                Ok(Some(seen))
+            }
+            Err(error) => refused(error).map(|_| None),
+        }
     }
 
     fn plan(&self, seen: &Snapshot, change: &Change, terms: Terms) -> Vec<Write> {
@@ -254,23 +288,29 @@ impl DynamoLedger {
 
     /// One item needs no transaction, which costs twice.
     async fn write_one(&self, table: String, key: Item, e: Expression) -> Result<Written> {
-        let call = self.client.update_item().table_name(table).set_key(Some(key));
-        let call = call.update_expression(e.update()).set_condition_expression(e.condition());
-        let call = call
-            .set_expression_attribute_names(e.names())
-            .set_expression_attribute_values(e.values());
-        match call.send().await {
+        match self.update(table, key, &e).send().await {
             Ok(_) => Ok(Written::Yes),
-            Err(error) => {
-                let text = match &error {
-                    SdkError::ServiceError(service) => service.err().message().unwrap_or_default(),
-                    _ => "",
-                };
-                reason(code(&error).unwrap_or_default(), text)
-                    .map_or_else(|| Err(translate("write to the ledger", error)), Ok)
-            }
+            Err(error) => refused(error),
         }
     }
+
+    fn update(&self, table: String, key: Item, e: &Expression) -> UpdateItemFluentBuilder {
+        let call = self.client.update_item().table_name(table).set_key(Some(key));
+        call.update_expression(e.update())
+            .set_condition_expression(e.condition())
+            .set_expression_attribute_names(e.names())
+            .set_expression_attribute_values(e.values())
+    }
+}
+
+/// What a refused update means, where it is one of the refusals that are answered.
+fn refused(error: SdkError<UpdateItemError, HttpResponse>) -> Result<Written> {
+    let text = match &error {
+        SdkError::ServiceError(service) => service.err().message().unwrap_or_default(),
+        _ => "",
+    };
+    reason(code(&error).unwrap_or_default(), text)
+        .map_or_else(|| Err(translate("write to the ledger", error)), Ok)
 }
 
 impl Write {
@@ -357,9 +397,7 @@ fn reason(code: &str, message: &str) -> Option<Written> {
     }
 }
 
-fn cancelled(
-    error: SdkError<TransactWriteItemsError, aws_smithy_runtime_api::http::Response>,
-) -> Result<Written> {
+fn cancelled(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Result<Written> {
     const WHAT: &str = "write to the ledger";
     let service = match &error {
         SdkError::ServiceError(service) => service.err(),

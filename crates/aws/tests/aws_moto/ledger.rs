@@ -1,10 +1,15 @@
 //! The ledger's contract over DynamoDB.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parallax_aws::DynamoLedger;
-use parallax_ports::Ledger;
+use parallax_job::{JobStatus, Mode, Segment, Timestamp};
 use parallax_ports::conformance::ledger;
+use parallax_ports::ledger::{
+    HolderId, Intent, IntentOutcome, Job, Resend, Reserve, TriggerOutcome,
+};
+use parallax_ports::{Custody, Ledger, Locations};
 
 use crate::moto::Moto;
 
@@ -34,4 +39,56 @@ async fn dynamo_ledger_histories() {
     let moto = Moto::start().await;
     let plan = ledger::Differential { seeds: 0..10, steps: 150, read_every: 30 };
     ledger::differential(plan, async || replicas(&moto, 3).await).await;
+}
+
+/// Requests by operation, for a job of segments that all succeed at once.
+#[tokio::test]
+async fn a_segment_costs_four_writes_and_hardly_a_read() {
+    const SEGMENTS: u32 = 20;
+    let moto = Moto::start().await;
+    let ledger = replicas(&moto, 1).await.swap_remove(0);
+    let now = Timestamp(1_700_000_000_000);
+    let later = now + Duration::from_secs(3600);
+    let job = Job {
+        status: JobStatus::ChunkingComplete,
+        total_segments: Some(SEGMENTS),
+        ..Job::new("job".parse().unwrap(), Mode::Sbs, now)
+    };
+    assert!(ledger.create_job(&job).await.unwrap());
+    moto.forget_calls();
+    let resend = Resend { unconfirmed: Duration::ZERO, unfinished: Duration::ZERO };
+    for index in 0..SEGMENTS {
+        let segment = Segment::new(job.job_id.clone(), index, SEGMENTS, Mode::Sbs).unwrap();
+        let holder = HolderId(format!("h{index}"));
+        let granted = ledger.reserve(&holder, 5, later, now).await.unwrap();
+        assert_eq!(granted, Reserve::Granted);
+        let intent = Intent {
+            segment,
+            nonce: holder.0.clone(),
+            holder,
+            custody: Custody::Backend,
+            input: "s3://in-bucket/x".parse().unwrap(),
+            output: format!("s3://out-bucket/{index}").parse().unwrap(),
+            deadline: later,
+            now,
+        };
+        let IntentOutcome::Recorded(row) = ledger.record_intent(&intent).await.unwrap() else {
+            panic!("recorded")
+        };
+        let response = format!("s3://out-bucket/r{index}").parse().ok();
+        let locations = Locations { response, failure: None };
+        ledger.record_invoked(&row.fence(), &locations, later).await.unwrap();
+        ledger.complete(&row.fence(), true, now).await.unwrap();
+    }
+    let calls = moto.calls();
+    let of = |name: &str| calls.get(&format!("DynamoDB_20120810.{name}")).copied().unwrap_or(0);
+    let writes = of("UpdateItem") + of("TransactWriteItems") + of("PutItem");
+    let reads = of("BatchGetItem") + of("GetItem") + of("Query");
+    // The pool's item is made once; it and the job are read once.
+    assert!(writes <= 4 * SEGMENTS + 2, "{calls:?}");
+    assert!(reads <= 3, "{calls:?}");
+    moto.forget_calls();
+    let sent = ledger.trigger(&job.job_id, "n", resend, now).await.unwrap();
+    assert_eq!(sent, TriggerOutcome::Send);
+    assert_eq!(moto.calls().values().sum::<u32>(), 3, "{:?}", moto.calls());
 }

@@ -7,7 +7,8 @@
 
 mod contract;
 mod ledger;
+mod lost;
 mod moto;
 mod objects;
 mod queue;
-mod sagemaker;
+mod secret;

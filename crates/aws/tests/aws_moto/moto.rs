@@ -1,6 +1,8 @@
 //! One moto server per test, and what tests set up in it.
 
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,6 +49,24 @@ impl Moto {
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let aws = Aws::load(&settings).await.with_credentials(credentials);
         Self { process, url, aws, names: AtomicU32::new(0) }
+    }
+
+    /// How often each operation was called since [`Self::forget_calls`].
+    pub(crate) fn calls(&self) -> BTreeMap<String, u32> {
+        serde_json::from_str(&self.ask("GET")).unwrap()
+    }
+
+    pub(crate) fn forget_calls(&self) {
+        self.ask("DELETE");
+    }
+
+    fn ask(&self, method: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
+        let request = format!("{method} /calls HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     /// A name that nothing in this server has.

@@ -1,0 +1,88 @@
+//! Conversion metrics in CloudWatch, under the names that deployed dashboards and the estimate of
+//! remaining time read.
+//!
+//! One call for each converted segment. A conversion is worth more than its metric: a failed call
+//! is logged and forgotten.
+
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
+use tracing::warn;
+
+use crate::error::translate;
+
+/// Where conversion metrics go.
+#[derive(Debug, Clone)]
+pub struct ConversionMetrics {
+    client: Client,
+    namespace: String,
+    cloud: String,
+}
+
+/// Size classes, by the bytes of the segment that was converted.
+fn size_class(bytes: u64) -> &'static str {
+    match bytes {
+        0..5_000_000 => "0-5",
+        5_000_000..20_000_000 => "5-20",
+        20_000_000..50_000_000 => "20-50",
+        _ => "50+",
+    }
+}
+
+impl ConversionMetrics {
+    /// Metrics in `namespace`; `StereoSpot/Conversion` is the deployed one.
+    pub fn new(client: Client, namespace: impl Into<String>) -> Self {
+        Self { client, namespace: namespace.into(), cloud: "aws".to_owned() }
+    }
+
+    /// Reports one conversion of a segment of `bytes` that took `duration`.
+    pub async fn converted(&self, duration: Duration, bytes: u64) {
+        let call = self.client.put_metric_data().namespace(&self.namespace);
+        let call = call.set_metric_data(Some(self.data(duration, bytes)));
+        if let Err(error) = call.send().await {
+            let error = translate("report a conversion", error);
+            warn!(error = %error.chain(), "a conversion was not counted");
+        }
+    }
+
+    fn data(&self, duration: Duration, bytes: u64) -> Vec<MetricDatum> {
+        let dimension =
+            |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+        let datum = |name: &str, value: f64| {
+            MetricDatum::builder()
+                .metric_name(name)
+                .value(value)
+                .dimensions(dimension("Cloud", &self.cloud))
+                .dimensions(dimension("SegmentSizeBucket", size_class(bytes)))
+        };
+        let seconds = duration.as_secs_f64();
+        let whole = datum("SegmentConversionDurationSeconds", seconds);
+        let mut data = vec![whole.unit(StandardUnit::Seconds).build()];
+        if bytes > 0 {
+            let per_mb = seconds / (bytes as f64 / 1e6);
+            data.push(datum("ConversionSecondsPerMb", per_mb).build());
+        }
+        data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_class;
+
+    #[test]
+    fn size_classes_are_the_deployed_ones() {
+        for (bytes, class) in [
+            (0, "0-5"),
+            (4_999_999, "0-5"),
+            (5_000_000, "5-20"),
+            (19_900_000, "5-20"),
+            (20_000_000, "20-50"),
+            (50_000_000, "50+"),
+            (u64::MAX, "50+"),
+        ] {
+            assert_eq!(size_class(bytes), class, "{bytes}");
+        }
+    }
+}
