@@ -10,7 +10,7 @@ OUT ?= target/demo
 CLIPS ?=
 
 # Where tools/setup puts Python tools that the machine lacks.
-export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
 .PHONY: demo test lint check clips bench setup setup-lint fmt
 
