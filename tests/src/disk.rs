@@ -31,7 +31,8 @@ impl SmallDisk {
         }
         command.args(["--mount", "sh", "-s"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.stderr(Stdio::null()).spawn().expect("util-linux is needed");
-        let (shell, said) = (holder.stdin.take()?, BufReader::new(holder.stdout.take()?));
+        let shell = holder.stdin.take().expect("piped");
+        let said = BufReader::new(holder.stdout.take().expect("piped"));
         let mut disk = Self { holder, shell, said, user, path: path.to_owned() };
         disk.ask(&format!("mount -t tmpfs -o size={size} tmpfs \"{}\"", path.display()))?;
         Some(disk)
