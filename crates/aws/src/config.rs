@@ -90,7 +90,7 @@ impl Aws {
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .force_path_style(self.path_style)
-            .timeout_config(timeouts(READ, TRANSFER, TRANSFER * 2))
+            .timeout_config(timeouts(TRANSFER, TRANSFER, TRANSFER * 2))
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
@@ -115,6 +115,11 @@ impl Aws {
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
         aws_sdk_cloudwatch::Client::new(&self.config)
     }
+}
+
+/// For S3 calls that carry nothing: the answer to an upload waits for its bytes, theirs does not.
+pub(crate) fn quick() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts(READ, ATTEMPT, OPERATION))
 }
 
 fn http_client() -> aws_smithy_runtime_api::client::http::SharedHttpClient {

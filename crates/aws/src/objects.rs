@@ -16,6 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use parallax_job::{Scheme, Timestamp, Uri};
 use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
 
+use crate::config::quick;
 use crate::error::translate;
 
 /// Every bucket that the credentials reach.
@@ -59,7 +60,8 @@ impl S3Objects {
     /// # Errors
     /// `NotFound`, `Unauthorized` or `Unavailable`, naming the bucket.
     pub async fn check_bucket(&self, bucket: &str) -> Result<()> {
-        let asked = self.client.head_bucket().bucket(bucket).send().await;
+        let call = self.client.head_bucket().bucket(bucket);
+        let asked = call.customize().config_override(quick()).send().await;
         asked.map(drop).map_err(|error| translate(format!("look at bucket {bucket}"), error))
     }
 }
@@ -80,7 +82,8 @@ fn io(what: &str, path: &Path, error: std::io::Error) -> Error {
 impl ObjectStore for S3Objects {
     async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
         let (bucket, key) = address(uri)?;
-        let answer = match self.client.head_object().bucket(bucket).key(key).send().await {
+        let call = self.client.head_object().bucket(bucket).key(key);
+        let answer = match call.customize().config_override(quick()).send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let error = translate(format!("look at {uri}"), error);
@@ -116,7 +119,8 @@ impl ObjectStore for S3Objects {
 
     async fn delete(&self, uri: &Uri) -> Result<()> {
         let (bucket, key) = address(uri)?;
-        let gone = self.client.delete_object().bucket(bucket).key(key).send().await;
+        let call = self.client.delete_object().bucket(bucket).key(key);
+        let gone = call.customize().config_override(quick()).send().await;
         gone.map(drop).map_err(|error| translate(format!("delete {uri}"), error))
     }
 }

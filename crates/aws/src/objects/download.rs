@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{S3Objects, address, io};
+use crate::config::quick;
 use crate::error::translate;
 
 /// Longest silence inside a stream.
@@ -80,7 +81,8 @@ impl S3Objects {
         if let Some(etag) = etag {
             call = call.if_match(etag);
         }
-        call.send().await.map_err(|error| translate(format!("read {uri}"), error))
+        let answer = call.customize().config_override(quick()).send().await;
+        answer.map_err(|error| translate(format!("read {uri}"), error))
     }
 }
 
