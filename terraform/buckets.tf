@@ -44,3 +44,16 @@ resource "aws_s3_bucket_notification" "output" {
   }
   depends_on = [aws_sqs_queue_policy.bucket_events]
 }
+
+# An upload that was cut off leaves parts that nobody sees and everybody pays for.
+resource "aws_s3_bucket_lifecycle_configuration" "output" {
+  bucket = aws_s3_bucket.output.id
+  rule {
+    id     = "end-unfinished-uploads"
+    status = "Enabled"
+    filter {}
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+}
