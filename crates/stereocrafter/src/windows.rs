@@ -71,7 +71,6 @@ pub fn reference_chunks(frames: usize, length: usize, overlap: usize) -> Result<
 }
 
 /// `frames` in runs of `length`, the last one shorter where they do not divide.
-#[cfg(test)]
 pub(crate) fn runs(frames: usize, length: usize) -> impl Iterator<Item = Range<usize>> {
     let length = length.max(1);
     (0..frames).step_by(length).map(move |start| start..frames.min(start + length))
