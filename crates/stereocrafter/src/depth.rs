@@ -6,7 +6,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::networks::{Check, Guided, Networks};
-use crate::noise::Noise;
+use crate::noise::{Noise, Site};
 use crate::size::Size;
 use crate::windows::depth_windows;
 
@@ -78,7 +78,7 @@ impl DepthStage {
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
-        let drawn = noise.draw(frames.dims(), frames.device())?;
+        let drawn = noise.draw(Site::default(), frames.dims(), frames.device())?;
         let frames = (frames + (drawn * self.options.noise_augmentation)?)?;
         self.networks.encode(&frames, self.options.codec_chunk, check)
     }
@@ -103,7 +103,8 @@ impl DepthStage {
         let schedule = self.networks.schedule(self.options.steps)?;
         let windows = depth_windows(frames, window, overlap)?;
         let window = window.min(frames);
-        let noise = noise.draw(&[window, channels, height, width], images.device())?;
+        let noise =
+            noise.draw(Site::default(), &[window, channels, height, width], images.device())?;
         let mut done: Option<Tensor> = None;
         for span in windows {
             let indices: Vec<u32> = span.clone().map(|f| (f % window) as u32).collect();
@@ -163,7 +164,7 @@ impl DepthStage {
 
     /// Latents (N, 4, h, w) to depth (N, 1, H, W) in [0, 1]: the mean of the decoded channels.
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
-        let images = self.networks.decode(latents, self.options.codec_chunk, check)?;
+        let images = self.networks.decode(latents, self.options.codec_chunk, 0, check)?;
         ((images / 2.0)? + 0.5)?.clamp(0f32, 1f32)?.mean_keepdim(1)
     }
 }

@@ -6,7 +6,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::networks::{Check, Guided, Networks};
-use crate::noise::Noise;
+use crate::noise::{Noise, Site};
 use crate::size::{Size, cropped_size};
 use crate::tiles::Tiling;
 use crate::windows::reference_chunks;
@@ -15,6 +15,24 @@ use crate::windows::reference_chunks;
 const IDS: [f32; 3] = [6.0, 127.0, 0.0];
 /// Mask values from here on are holes.
 const HOLE: f32 = 0.5;
+
+/// What a latent's mask is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holes {
+    /// The top left of the pixels that the latent covers, as in the reference; thin holes can vanish.
+    TopLeft,
+    /// Any of them.
+    Any,
+}
+
+/// What happens to a picture whose sides are not multiples of [`InpaintOptions::step_px`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It is cut on the right and below, as in the reference.
+    Crop,
+    /// It is continued there by its last column and row, and the result is cut back.
+    Pad,
+}
 
 /// Choices of an inpainting run; the defaults are StereoCrafter's.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +51,14 @@ pub struct InpaintOptions {
     pub encode_chunk: usize,
     /// Frames decoded together; the result depends on it. Defaults to 2.
     pub decode_chunk: usize,
-    /// Pictures are cut to multiples of this, in pixels. Defaults to 128.
-    pub crop_px: usize,
+    /// Frames on either side that a decoded run sees besides. Defaults to 0.
+    pub decode_context: usize,
+    /// How the mask is reduced to latents. Defaults to the top left pixel.
+    pub holes: Holes,
+    /// Worked sizes are multiples of this, in pixels. Defaults to 128.
+    pub step_px: usize,
+    /// How other sizes become so. Defaults to cropping.
+    pub fit: Fit,
 }
 
 impl Default for InpaintOptions {
@@ -47,7 +71,25 @@ impl Default for InpaintOptions {
             tiling: Tiling::default(),
             encode_chunk: 5,
             decode_chunk: 2,
-            crop_px: 128,
+            decode_context: 0,
+            holes: Holes::TopLeft,
+            step_px: 128,
+            fit: Fit::Crop,
+        }
+    }
+}
+
+impl InpaintOptions {
+    /// Where the reference loses quality, something else: every size is kept, no hole vanishes, and
+    /// decoding does not start afresh every second frame.
+    pub fn preferred() -> Self {
+        Self {
+            decode_chunk: 8,
+            decode_context: 2,
+            holes: Holes::Any,
+            step_px: 64,
+            fit: Fit::Pad,
+            ..Self::default()
         }
     }
 }
@@ -63,7 +105,7 @@ pub struct InpaintStage {
 
 impl InpaintStage {
     /// Warped frames (N, 3, H, W) and their mask (N, C, H, W), both in [0, 1], to right eyes (N, 3, h, w)
-    /// in [0, 1] at the cropped size, each value a multiple of 1/255.
+    /// in [0, 1] at the size that the fit leaves, each value a multiple of 1/255.
     pub fn run(
         &self,
         warped: &Tensor,
@@ -71,6 +113,7 @@ impl InpaintStage {
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
+        let (_, _, height, width) = warped.dims4()?;
         let (warped, mask) = self.prepare(warped, mask)?;
         let frames = warped.dim(0)?;
         let mut results = Vec::new();
@@ -81,35 +124,44 @@ impl InpaintStage {
             if let Some(before) = &before {
                 part = with_known(&part, before, chunk.known)?;
             }
-            let latents = self.latents(&part, &span(&mask)?, noise, check)?;
+            let latents = self.latents(&part, &span(&mask)?, chunk.frames.start, noise, check)?;
             let out = self.decode(&latents, check)?;
             let fresh = chunk.results();
             let count = fresh.end.min(frames) - fresh.start;
             results.push(out.narrow(0, chunk.known, count)?);
             before = Some(out);
         }
-        Tensor::cat(&results, 0)
+        let out = Tensor::cat(&results, 0)?;
+        let (_, _, out_height, out_width) = out.dims4()?;
+        out.narrow(2, 0, out_height.min(height))?.narrow(3, 0, out_width.min(width))
     }
 
-    /// Both cut on the right and below to the multiple that the options ask for, and the mask's channels
-    /// averaged to one.
+    /// Both fitted to the multiple that the options ask for, and the mask's channels averaged to one.
     pub fn prepare(&self, warped: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor)> {
         let (frames, _, height, width) = warped.dims4()?;
         let (mask_frames, _, mask_height, mask_width) = mask.dims4()?;
         if (frames, height, width) != (mask_frames, mask_height, mask_width) {
             bail!("mask {:?} for frames {:?}", mask.dims(), warped.dims());
         }
-        let size = cropped_size(Size::new(width, height), self.options.crop_px)?;
+        let step = self.options.step_px;
+        let mask = mask.mean_keepdim(1)?;
+        if self.options.fit == Fit::Pad {
+            let (below, right) = (missing(height, step), missing(width, step));
+            let pad = |t: &Tensor| t.pad_with_same(2, 0, below)?.pad_with_same(3, 0, right);
+            return Ok((pad(warped)?, pad(&mask)?));
+        }
+        let size = cropped_size(Size::new(width, height), step)?;
         let cut = |t: &Tensor| t.narrow(2, 0, size.height)?.narrow(3, 0, size.width)?.contiguous();
-        Ok((cut(warped)?, cut(&mask.mean_keepdim(1)?)?))
+        Ok((cut(warped)?, cut(&mask)?))
     }
 
-    /// One chunk (F, 3, H, W) with its mask (F, 1, H, W), both in [0, 1], to latents (F, 4, h, w), tile
-    /// by tile.
+    /// One chunk (F, 3, H, W) from frame `first` on with its mask (F, 1, H, W), both in [0, 1], to latents
+    /// (F, 4, h, w), tile by tile.
     pub fn latents(
         &self,
         frames: &Tensor,
         mask: &Tensor,
+        first: usize,
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
@@ -124,7 +176,12 @@ impl InpaintStage {
                         .narrow(3, columns.start, columns.len())?
                         .contiguous()
                 };
-                tiles.push(self.tile(&cut(frames)?, &cut(mask)?, noise, check)?);
+                let site = Site {
+                    frame: first,
+                    row: rows.start / downsampling,
+                    column: columns.start / downsampling,
+                };
+                tiles.push(self.tile(&cut(frames)?, &cut(mask)?, site, noise, check)?);
             }
         }
         grid.merge(&tiles)
@@ -134,6 +191,7 @@ impl InpaintStage {
         &self,
         frames: &Tensor,
         mask: &Tensor,
+        site: Site,
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
@@ -141,7 +199,7 @@ impl InpaintStage {
         noise.skip(frames.dims())?;
         let (count, _, height, width) = extra.dims4()?;
         let channels = self.networks.vae_config.latent_channels;
-        let start = noise.draw(&[count, channels, height, width], frames.device())?;
+        let start = noise.draw(site, &[count, channels, height, width], frames.device())?;
         let unet = &self.networks.unet;
         let token = token.unsqueeze(0)?;
         let ids = [IDS.to_vec()];
@@ -166,7 +224,7 @@ impl InpaintStage {
     /// What the network sees of a tile besides noise: the token (1, D) of the first frame, and the frames'
     /// latents with the mask, (F, 5, h, w).
     ///
-    /// The mask is 1 from a half on, at the top left pixel of what a latent covers.
+    /// The mask is 1 from a half on.
     pub fn condition(
         &self,
         frames: &Tensor,
@@ -179,16 +237,25 @@ impl InpaintStage {
         let latents = self.networks.encode(&frames, self.options.encode_chunk, check)?;
         let (_, _, height, width) = latents.dims4()?;
         let holes = mask.ge(HOLE)?.to_dtype(latents.dtype())?;
-        let holes = every(&every(&holes, 2, height)?, 3, width)?;
+        let holes = match self.options.holes {
+            Holes::TopLeft => every(&every(&holes, 2, height)?, 3, width)?,
+            Holes::Any => holes.max_pool2d(self.networks.vae_config.downsampling())?,
+        };
         Ok((token, Tensor::cat(&[&latents, &holes], 1)?))
     }
 
     /// Latents (F, 4, h, w) to images (F, 3, H, W) in [0, 1], rounded to multiples of 1/255.
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
-        let images = self.networks.decode(latents, self.options.decode_chunk, check)?;
+        let InpaintOptions { decode_chunk, decode_context, .. } = self.options;
+        let images = self.networks.decode(latents, decode_chunk, decode_context, check)?;
         let levels = (((images / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?;
         round_ties_even(&levels)? / 255.0
     }
+}
+
+/// What `side` lacks to a multiple of `step`.
+fn missing(side: usize, step: usize) -> usize {
+    side.next_multiple_of(step.max(1)) - side
 }
 
 /// To the nearest integer, halves to the even one.

@@ -91,11 +91,26 @@ impl Networks {
         in_runs(frames, chunk, check, |part| self.vae.encode(part))
     }
 
-    /// Latents (N, 4, h, w) to images (N, 3, H, W) around [-1, 1], `chunk` at a time, none of which sees
-    /// the others' frames.
-    pub fn decode(&self, latents: &Tensor, chunk: usize, check: &mut Check) -> Result<Tensor> {
+    /// Latents (N, 4, h, w) to images (N, 3, H, W) around [-1, 1], `chunk` at a time. Each sees `context`
+    /// more frames on either side; the reference has none.
+    pub fn decode(
+        &self,
+        latents: &Tensor,
+        chunk: usize,
+        context: usize,
+        check: &mut Check,
+    ) -> Result<Tensor> {
         let latents = (latents / self.vae_config.scaling_factor)?;
-        in_runs(&latents, chunk, check, |part| self.vae.decode(part, part.dim(0)?))
+        let frames = latents.dim(0)?;
+        let mut parts = Vec::new();
+        for run in runs(frames, chunk) {
+            check()?;
+            let start = run.start.saturating_sub(context);
+            let length = frames.min(run.end + context) - start;
+            let images = self.vae.decode(&latents.narrow(0, start, length)?, length)?;
+            parts.push(images.narrow(0, run.start - start, run.len())?);
+        }
+        Tensor::cat(&parts, 0)
     }
 
     pub(crate) fn schedule(&self, steps: usize) -> Result<Schedule> {

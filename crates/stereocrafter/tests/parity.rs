@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Result, Tensor};
 use parallax_stereo::Plane;
 use parallax_stereocrafter::{
-    DepthOptions, DepthStage, InpaintOptions, InpaintStage, Networks, Noise, Recorded, Size,
-    Source, Tiling, normalise, reference_disparity, reference_splat,
+    DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks, Noise,
+    Recorded, Site, Size, Source, Tiling, normalise, reference_disparity, reference_splat,
 };
 use parallax_svd::noise::Generator;
 use parallax_weights::Part;
@@ -116,7 +116,7 @@ fn check_depth(name: &str, stage: &DepthStage, size: Size) {
     let latents = stage
         .denoise(&want["embeddings"], &want["image_latents"], &mut recorded(&[&noise]), &mut go)
         .unwrap();
-    assert_close("latents", &latents, &want["latents"], 1e-3);
+    assert_close("latents", &latents, &want["latents"], 1e-4);
     let depth = stage.decode(&want["latents"], &mut go).unwrap();
     assert_close("depth", &normalise(&depth, size).unwrap(), &want["depth"], 1e-3);
 
@@ -188,7 +188,7 @@ fn inpaint_stage(tiling: Tiling) -> InpaintStage {
         chunk: 5,
         overlap: 2,
         tiling,
-        crop_px: 8,
+        step_px: 8,
         ..InpaintOptions::default()
     };
     InpaintStage { networks: networks("odd", Part::InpaintingUnet), options }
@@ -224,10 +224,10 @@ fn check_inpainting(name: &str, tiling: Tiling, chunks: &[(usize, usize, usize)]
         let noise: Vec<Tensor> =
             (0..tiles).map(|t| of(i, t, "noise").squeeze(0).unwrap()).collect();
         let mut source = Recorded(noise.iter().cloned().collect());
-        let latents = stage.latents(&part, &holes, &mut source, &mut go).unwrap();
+        let latents = stage.latents(&part, &holes, first, &mut source, &mut go).unwrap();
         assert!(source.0.is_empty());
         let merged = &want[&format!("{i}.merged")];
-        assert_close(&format!("chunk {i}"), &latents, merged, 1e-3);
+        assert_close(&format!("chunk {i}"), &latents, merged, 1e-4);
         let out = stage.decode(merged, &mut go).unwrap();
         let off = beyond_one_level(&out, &want[&format!("{i}.frames")]);
         assert!(off <= 0.001, "chunk {i}: {off}");
@@ -269,6 +269,55 @@ fn clips_of_one_frame_are_inpainted() {
 }
 
 #[test]
+fn preferred_options_keep_any_size_and_the_seed_decides() {
+    let want = tensors("inpaint.whole");
+    let mut stage = inpaint_stage(Tiling { count: 2, overlap_px: 8 });
+    stage.options = InpaintOptions {
+        decode_chunk: 3,
+        decode_context: 1,
+        holes: Holes::Any,
+        fit: Fit::Pad,
+        ..stage.options
+    };
+    let part = |t: &Tensor| (t.narrow(0, 0, 6).unwrap() / 255.0).unwrap();
+    let (frames, mask) = (part(&want["warped"]), part(&want["mask"]));
+    let run = |seed| stage.run(&frames, &mask, &mut Field::new(seed), &mut go).unwrap();
+    let out = run(3);
+    assert_eq!(out.dims(), [6, 3, 45, 59]);
+    assert_eq!(values(&out), values(&run(3)));
+    assert_ne!(values(&out), values(&run(4)));
+}
+
+#[test]
+fn one_pixel_of_hole_is_a_hole_where_any_counts() {
+    let mut stage = inpaint_stage(Tiling::default());
+    let frames = Tensor::zeros((1, 3, 8, 16), DType::F32, &Device::Cpu).unwrap();
+    let mut mask = vec![0f32; 8 * 16];
+    mask[3 * 16 + 9] = 0.5;
+    let mask = Tensor::from_vec(mask, (1, 1, 8, 16), &Device::Cpu).unwrap();
+    let mut holes = |holes| {
+        stage.options.holes = holes;
+        let (_, extra) = stage.condition(&frames, &mask, &mut go).unwrap();
+        values(&extra.narrow(1, 4, 1).unwrap())
+    };
+    assert_eq!(holes(Holes::TopLeft), [0.0; 32]);
+    let any = holes(Holes::Any);
+    assert_eq!((any[8 + 4], any.iter().sum::<f32>()), (1.0, 1.0));
+}
+
+#[test]
+fn context_enough_for_all_decodes_as_a_whole() {
+    let want = tensors("inpaint.whole");
+    let stage = inpaint_stage(Tiling::default());
+    let latents = &want["0.merged"];
+    let decode = |chunk, context| stage.networks.decode(latents, chunk, context, &mut go).unwrap();
+    let whole = decode(5, 0);
+    assert_close("context", &decode(2, 4), &whole, 1e-5);
+    let apart = values(&decode(2, 0));
+    assert!(values(&whole).iter().zip(&apart).any(|(a, b)| (a - b).abs() > 0.01));
+}
+
+#[test]
 fn a_network_of_the_other_stage_is_refused() {
     let dir = svd_folder("small");
     let open = |part| Networks::open(dir.path(), &unet_folder("small"), part, &Device::Cpu);
@@ -281,6 +330,6 @@ fn a_network_of_the_other_stage_is_refused() {
 fn recorded_noise_must_fit() {
     let noise = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     let mut source = recorded(&[&noise]);
-    assert!(source.draw(&[3, 2], &Device::Cpu).is_err());
-    assert!(source.draw(&[2, 3], &Device::Cpu).is_err(), "the source is empty");
+    assert!(source.draw(Site::default(), &[3, 2], &Device::Cpu).is_err());
+    assert!(source.draw(Site::default(), &[2, 3], &Device::Cpu).is_err(), "the source is empty");
 }
