@@ -231,6 +231,8 @@ fn check_inpainting(name: &str, tiling: Tiling, chunks: &[(usize, usize, usize)]
         let out = stage.decode(merged, &mut go).unwrap();
         let off = beyond_one_level(&out, &want[&format!("{i}.frames")]);
         assert!(off <= 0.001, "chunk {i}: {off}");
+        let levels = values(&out).into_iter().map(|v| v * 255.0);
+        assert!(levels.into_iter().all(|v| (v - v.round()).abs() < 1e-3), "chunk {i}: not 8 bits");
         all_noise.extend(noise);
     }
     let mut noise = Recorded(all_noise.into());
