@@ -135,10 +135,9 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
         bail!("{shown}: exists already; pass --overwrite to replace it");
     }
     // Found out now rather than after hours of work.
-    let probe = folder.join(format!(".{}.writable-{}", name.to_string_lossy(), std::process::id()));
-    std::fs::File::create_new(&probe)
+    // The file has no name, so that nothing is left of it.
+    tempfile::tempfile_in(&folder)
         .with_context(|| format!("{}: cannot be written to", folder.display()))?;
-    std::fs::remove_file(&probe).with_context(|| format!("remove {}", probe.display()))?;
     Ok(output)
 }
 

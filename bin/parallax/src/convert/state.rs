@@ -178,6 +178,8 @@ impl State {
         remove_file(&self.beside())?;
         let path = self.dir.path();
         let context = || format!("empty {}", path.display());
+        // Before its log: a database without its log may be damaged, a log alone is ignored.
+        remove_file(&self.dir.database())?;
         let mut last = Vec::new();
         for entry in path.read_dir().with_context(context)? {
             let entry = entry.with_context(context)?;
