@@ -205,6 +205,19 @@ mod tests {
         assert_eq!(queue.depth().await.unwrap().visible, sent + 1);
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_file_may_be_opened_by_many_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}.db"));
+            let opened: tokio::task::JoinSet<_> =
+                (0..6).map(|_| Database::open(path.clone())).collect();
+            for database in opened.join_all().await {
+                database.unwrap();
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_caller_that_leaves_or_panics_takes_nobody_with_it() {
         let folder = tempfile::tempdir().unwrap();

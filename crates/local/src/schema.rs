@@ -78,7 +78,9 @@ pub(crate) enum Found {
 }
 
 pub(crate) fn inspect(db: &Connection) -> rusqlite::Result<Found> {
-    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+    // One snapshot: another process may be making the tables just now.
+    let snapshot = db.unchecked_transaction()?;
+    let number = |sql: &str| snapshot.query_row(sql, [], |row| row.get::<_, i64>(0));
     let version = number("PRAGMA user_version")?;
     let known = MIGRATIONS.len() as i64;
     let application = number("PRAGMA application_id")?;
