@@ -57,6 +57,7 @@ impl Pipeline {
                 return self.not_started(segment, other?).await;
             }
         };
+        let _running = (custody == Custody::Caller).then(|| self.recent.running(segment));
         self.attempt(&row, now, hidden, hard).await
     }
 
@@ -80,7 +81,7 @@ impl Pipeline {
             IntentOutcome::NotDue(at) => Ok(Outcome::Retry { after: self.until(at) }),
             IntentOutcome::Over => {
                 // Its owner may have stopped between the completion and the trigger.
-                self.trigger(&segment.job_id).await?;
+                self.triggers.doubted(&segment.job_id);
                 Ok(Outcome::Done)
             }
             IntentOutcome::NoReservation => {
@@ -121,7 +122,7 @@ impl Pipeline {
         info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
         match answer {
             Ok(Invoked::Finished) => self.finished(row, &fence).await,
-            Ok(Invoked::Accepted(locations)) => self.accepted(&fence, &locations).await,
+            Ok(Invoked::Accepted(locations)) => self.accepted(row, &fence, &locations).await,
             Err(error) => self.refused(row, &fence, &error).await,
         }
     }
@@ -176,7 +177,13 @@ impl Pipeline {
         Ok(Outcome::Done)
     }
 
-    async fn accepted(&self, fence: &Fence, locations: &Locations) -> Result<Outcome> {
+    async fn accepted(
+        &self,
+        row: &SegmentRow,
+        fence: &Fence,
+        locations: &Locations,
+    ) -> Result<Outcome> {
+        self.recent.handed_over(row, locations);
         let deadline = self.now() + self.config.deadline;
         let verb = || self.ledger().record_invoked(fence, locations, deadline);
         // Without this record the attempt is still open until its deadline, and evidence at the
@@ -248,7 +255,10 @@ impl Pipeline {
             why = %reason.message, counted = count, "attempt ended without a result");
         let verb = || self.ledger().retry(fence, at, reason, count);
         match self.persist("retry", verb).await? {
-            Ended::Yes => Ok(Outcome::Retry { after: self.until(at) }),
+            Ended::Yes => {
+                self.spares.nudge();
+                Ok(Outcome::Retry { after: self.until(at) })
+            }
             Ended::Fenced => Ok(Outcome::Retry { after: self.config.refused_after }),
         }
     }
@@ -257,6 +267,7 @@ impl Pipeline {
         tracing::error!(segment = %fence.segment, attempt = fence.attempt, class = %reason.class,
             why = %reason.message, "segment given up; the job fails");
         self.persist("fail", || self.ledger().fail(fence, reason, self.now())).await?;
+        self.spares.nudge();
         Ok(Outcome::Done)
     }
 

@@ -16,10 +16,12 @@ mod outcome;
 mod output_events;
 mod pipeline;
 mod reassembly;
+mod recent;
 mod reconcile;
 mod retry;
 mod roles;
 mod segments;
+mod spares;
 mod supervise;
 mod trigger;
 

@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use parallax_job::{Segment, Uri};
-use parallax_ports::ledger::{AttemptError, Completed, Ended, Fence, SegmentRow, SegmentState};
+use parallax_ports::ledger::{
+    AttemptError, Completed, Ended, Fence, HolderId, Reserve, SegmentRow, SegmentState,
+};
 use parallax_ports::{Custody, Result};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::spares::Permit;
 use crate::{Pipeline, metrics};
 
 /// How far the object store's clock may be behind the ledger's.
@@ -34,6 +37,26 @@ impl Pipeline {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Looks at an attempt that this process handed over itself, because something was written at
+    /// `location`. The row may be out of date; whatever follows stands under its fence.
+    pub(crate) async fn observe_handed_over(&self, row: &SegmentRow, location: &Uri) -> Result<()> {
+        let segment = &row.segment;
+        let span = info_span!("observe", job_id = %segment.job_id, segment_index = segment.index);
+        async {
+            let Some(sign) = self.sign_at(row, location).await? else {
+                return self.look(segment).await;
+            };
+            let fence = row.fence();
+            if self.output_exists(row).await? {
+                return self.complete(&fence, true).await;
+            }
+            let reason = self.failure_reason(sign, row).await;
+            self.failed(row, &fence, &reason).await.map(drop)
+        }
+        .instrument(span)
+        .await
     }
 
     async fn observe_open(&self, row: &SegmentRow) -> Result<()> {
@@ -92,17 +115,23 @@ impl Pipeline {
                 row.state == SegmentState::Invoked && self.output_exists(row).await?;
             return Ok(output_is_all.then_some(Sign::Response));
         }
-        if let Some(uri) = &announced.failure
-            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
-        {
-            return Ok(Some(Sign::Failure(uri)));
-        }
-        if let Some(uri) = &announced.response
-            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
-        {
-            return Ok(Some(Sign::Response));
+        for uri in [&announced.failure, &announced.response].into_iter().flatten() {
+            if let Some(sign) = self.sign_at(row, uri).await? {
+                return Ok(Some(sign));
+            }
         }
         Ok(None)
+    }
+
+    /// The sign that stands at one of the announced locations.
+    async fn sign_at<'a>(&self, row: &'a SegmentRow, location: &Uri) -> Result<Option<Sign<'a>>> {
+        if self.persist("head", || self.ports.objects.head(location)).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(match &row.locations.failure {
+            Some(uri) if uri == location => Sign::Failure(uri),
+            _ => Sign::Response,
+        }))
     }
 
     async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
@@ -119,8 +148,7 @@ impl Pipeline {
 
     /// Records a completion and asks for reassembly if it was the last one.
     pub(crate) async fn complete(&self, fence: &Fence, release: bool) -> Result<()> {
-        let verb = || self.ledger().complete(fence, release, self.now());
-        match self.persist("complete", verb).await? {
+        match self.record_completion(fence, release).await? {
             Completed::Recorded => {
                 self.count(metrics::COMPLETIONS, &[]);
                 info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
@@ -131,7 +159,30 @@ impl Pipeline {
                 return Ok(());
             }
         }
-        self.trigger(&fence.segment.job_id).await
+        if release {
+            self.recent.done(&fence.segment);
+        }
+        self.triggers.completed(&fence.segment);
+        Ok(())
+    }
+
+    /// A permit that is given back goes to the segments loop where that waits for one.
+    async fn record_completion(&self, fence: &Fence, release: bool) -> Result<Completed> {
+        let now = self.now();
+        if !release || !self.spares.wanted() {
+            let verb = || self.ledger().complete(fence, release, now);
+            return self.persist("complete", verb).await;
+        }
+        let next = HolderId(self.ports.ids.next());
+        let until = now + self.config.reservation;
+        let verb = || self.ledger().complete_and_reserve(fence, &next, until, now);
+        let (completed, reserved) = self.persist("complete", verb).await?;
+        if reserved == Reserve::Granted
+            && let Some(late) = self.spares.put(Permit { holder: next, until })
+        {
+            self.unreserve(&late.holder).await;
+        }
+        Ok(completed)
     }
 }
 

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_notification,
 };
-use parallax_ports::{Message, Result};
+use parallax_ports::{Custody, Message, Result};
 use tracing::{debug, info, warn};
 
 use crate::outcome::Outcome;
@@ -81,6 +81,14 @@ impl Pipeline {
 
     async fn output_key(&self, message: &Message, key: &ObjectKey) -> Result<Outcome> {
         match key {
+            // Who announces where its outcome will be is done when that is there. The result alone
+            // says less, and should the announcement's own event be lost, the sweep looks.
+            ObjectKey::Result { .. } if self.ports.backend.custody() == Custody::Backend => {
+                Ok(Outcome::Done)
+            }
+            ObjectKey::Result { job_id, index } if self.recent.accounts_for(job_id, *index) => {
+                Ok(Outcome::Done)
+            }
             ObjectKey::Result { job_id, index } => {
                 for row in self.ledger().segments_at(job_id, *index).await? {
                     self.observe(&row.segment).await?;
@@ -92,6 +100,9 @@ impl Pipeline {
                     Ok(uri) => uri,
                     Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
                 };
+                if let Some(row) = self.recent.take_handed_over(&uri) {
+                    return self.observe_handed_over(&row, &uri).await.map(|()| Outcome::Done);
+                }
                 match self.ledger().by_location(&uri).await? {
                     Some(segment) => self.observe(&segment).await.map(|()| Outcome::Done),
                     None if message.receive_count < EARLY_DELIVERIES => {

@@ -88,13 +88,17 @@ impl Pipeline {
             }
         };
         // One job's trouble must not keep another from being looked at.
-        note(self.sweep_holders().await);
+        let mut working = usize::MAX;
+        match self.sweep_holders().await {
+            Ok(count) => working = count,
+            Err(error) => note(Err(error)),
+        }
         note(self.sweep_due(memory).await);
         for status in [JobStatus::ChunkingComplete, JobStatus::Reassembling] {
             match self.ledger().jobs(status).await {
                 Ok(jobs) => {
                     for job in jobs {
-                        note(self.sweep_job(&job, memory).await);
+                        note(self.sweep_job(&job, working, memory).await);
                     }
                 }
                 Err(error) => note(Err(error)),
@@ -116,16 +120,18 @@ impl Pipeline {
         first_error.map_or(Ok(()), Err)
     }
 
-    async fn sweep_holders(&self) -> Result<()> {
+    /// Looks at every attempt that holds a permit; how many there are.
+    async fn sweep_holders(&self) -> Result<usize> {
         let holders = self.ledger().holders().await?;
         let now = self.now();
         let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
         self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
         self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
-        let mut result = Ok(());
-        for work in holders.into_iter().filter_map(|h| h.work) {
+        let working: Vec<_> = holders.into_iter().filter_map(|h| h.work).collect();
+        let mut result = Ok(working.len());
+        for work in working {
             let looked = self.observe(&work.segment).await;
-            result = result.and(looked);
+            result = result.and_then(|count| looked.map(|()| count));
         }
         result
     }
@@ -145,14 +151,16 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn sweep_job(&self, job: &Job, memory: &mut Memory) -> Result<()> {
+    async fn sweep_job(&self, job: &Job, working: usize, memory: &mut Memory) -> Result<()> {
+        // A job whose segments complete here is not stuck; it is looked at once that stops.
+        if self.triggers.progressed_within(&job.job_id, self.config.sweep) {
+            return Ok(());
+        }
         self.trigger(&job.job_id).await?;
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };
         // While every permit works, a segment without a row is waiting its turn, not lost.
-        let holders = self.ledger().holders().await?;
-        let working = holders.iter().filter(|holder| holder.work.is_some()).count();
         if working >= self.config.max_in_flight as usize {
             return Ok(());
         }

@@ -134,6 +134,25 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)> {
+        let fence = fence.clone();
+        let next = Holder { id: next.clone(), deadline: until, work: None };
+        self.commit(Durability::Ordered, move |rows| {
+            let row = rows.segment(&fence.segment)?;
+            let existing = rows.completion(&fence.segment.job_id, fence.segment.index)?;
+            let mine = rows.holder(&next.id)?;
+            let (row, existing) = (row.as_ref(), existing.as_ref());
+            Ok(rules::complete_and_reserve(row, existing, mine.as_ref(), &fence, next, now))
+        })
+        .await
+    }
+
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         let fence = fence.clone();
         self.commit(Durability::Ordered, move |rows| {

@@ -190,6 +190,30 @@ pub fn complete(
     (if already || written { Completed::Already } else { Completed::Recorded }, change)
 }
 
+/// [`super::Ledger::complete_and_reserve`]. `mine` is the holder named `next`, if there is one: a
+/// repeated request changes nothing and finds the permit passed on. The number of holders stays
+/// the same, so no limit is asked.
+pub fn complete_and_reserve(
+    row: Option<&SegmentRow>,
+    existing: Option<&SegmentCompletion>,
+    mine: Option<&Holder>,
+    fence: &Fence,
+    next: Holder,
+    now: Timestamp,
+) -> ((Completed, Reserve), Change) {
+    let (completed, mut change) = complete(row, existing, fence, true, now);
+    if completed == Completed::Already && change.segment.as_ref() == row {
+        let passed = mine.is_some_and(|holder| holder.work.is_none());
+        let reserved = if passed { Reserve::Granted } else { Reserve::Full };
+        return ((completed, reserved), Change::default());
+    }
+    if mine.is_some() || change.remove_holders.is_empty() {
+        return ((completed, Reserve::Full), change);
+    }
+    change.put_holder = Some(Holder { work: None, ..next });
+    ((completed, Reserve::Granted), change)
+}
+
 /// [`super::Ledger::release`].
 pub fn release(row: Option<&SegmentRow>, fence: &Fence) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence).filter(|row| row.state == SegmentState::Done) else {

@@ -148,6 +148,22 @@ impl Ledger for MemoryLedger {
         })
     }
 
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)> {
+        self.commit(|s| {
+            let key = (fence.segment.job_id.clone(), fence.segment.index);
+            let (row, existing) = (s.segments.get(&fence.segment), s.completions.get(&key));
+            let reservation = Holder { id: next.clone(), deadline: until, work: None };
+            let mine = s.holders.get(next);
+            rules::complete_and_reserve(row, existing, mine, fence, reservation, now)
+        })
+    }
+
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         self.commit(|s| rules::release(s.segments.get(&fence.segment), fence))
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parallax_job::{JobStatus, Mode, Segment};
 
 use super::{at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri};
-use crate::ledger::{AttemptError, Completed, Ended, IntentOutcome, Reserve, SegmentState, Work};
+use crate::ledger::{
+    AttemptError, Completed, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
+};
 use crate::{Custody, Ledger, Locations};
 
 fn error(message: &str) -> AttemptError {
@@ -187,6 +189,30 @@ pub(super) async fn a_completion_is_written_once(ledger: Arc<dyn Ledger>) {
     let already = ledger.complete(&row.fence(), true, at(41)).await.unwrap();
     assert_eq!(already, Completed::Already);
     assert_eq!(ledger.completions(&id("job"), 3).await.unwrap(), found);
+}
+
+pub(super) async fn a_permit_is_passed_on_with_the_completion(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 2);
+    let row = start(&*ledger, &one, "n", at(0)).await;
+    let next = super::holder("next");
+    let pass = async |fence: &Fence| {
+        ledger.complete_and_reserve(fence, &next, at(60), at(1)).await.unwrap()
+    };
+    let stranger = Fence { nonce: "x".to_owned(), ..row.fence() };
+    assert_eq!(pass(&stranger).await, (Completed::Fenced, Reserve::Full), "nothing to pass on");
+    assert_eq!(pass(&row.fence()).await, (Completed::Recorded, Reserve::Granted));
+    let held = ledger.holders().await.unwrap();
+    assert_eq!(held.len(), 1, "as many as before");
+    assert_eq!((&held[0].id, held[0].deadline, &held[0].work), (&next, at(60), &None));
+    assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Granted), "a lost reply");
+    assert_eq!(ledger.completions(&id("job"), 2).await.unwrap().len(), 1);
+    let asked = super::Intent { holder: next.clone(), ..intent(&segment("job", 1, 2), "m", at(2)) };
+    let IntentOutcome::Recorded(second) = ledger.record_intent(&asked).await.unwrap() else {
+        panic!("what was passed on is a reservation")
+    };
+    assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Full), "it is used by now");
+    assert_eq!(pass(&second.fence()).await, (Completed::Recorded, Reserve::Full), "a used name");
+    assert_eq!(ledger.holders().await.unwrap(), [], "but the permit is given back");
 }
 
 pub(super) async fn another_cut_replaces_the_completion(ledger: Arc<dyn Ledger>) {

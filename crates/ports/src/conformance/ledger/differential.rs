@@ -105,6 +105,7 @@ enum Verb {
     Invoked(Segment, Aim, Locations, Timestamp),
     Renew(Segment, Aim, Timestamp),
     Complete(Segment, Aim, bool, Timestamp),
+    CompleteAndReserve(Segment, Aim, HolderId, Timestamp, Timestamp),
     Release(Segment, Aim),
     Retry(Segment, Aim, Timestamp, AttemptError, bool),
     Fail(Segment, Aim, AttemptError, Timestamp),
@@ -177,6 +178,10 @@ impl Verb {
             }
             12 => Verb::Renew(segment(rng), aim, later(rng)),
             13..16 => Verb::Complete(segment(rng), aim, some(rng), now),
+            16 if some(rng) => {
+                let next = HolderId(name(rng));
+                Verb::CompleteAndReserve(segment(rng), aim, next, later(rng), now)
+            }
             16 => Verb::Release(segment(rng), aim),
             17..19 => Verb::Retry(segment(rng), aim, later(rng), error(rng), some(rng)),
             19 if rng.random_bool(0.3) => Verb::Fail(segment(rng), aim, error(rng), now),
@@ -212,6 +217,7 @@ impl Verb {
             Verb::Invoked(segment, aim, ..)
             | Verb::Renew(segment, aim, _)
             | Verb::Complete(segment, aim, ..)
+            | Verb::CompleteAndReserve(segment, aim, ..)
             | Verb::Release(segment, aim)
             | Verb::Retry(segment, aim, ..)
             | Verb::Fail(segment, aim, ..) => (segment, *aim),
@@ -242,6 +248,9 @@ impl Verb {
             }
             Verb::Renew(_, _, deadline) => text(ledger.renew(f(), *deadline).await),
             Verb::Complete(_, _, release, now) => text(ledger.complete(f(), *release, *now).await),
+            Verb::CompleteAndReserve(_, _, next, until, now) => {
+                text(ledger.complete_and_reserve(f(), next, *until, *now).await)
+            }
             Verb::Release(..) => text(ledger.release(f()).await),
             Verb::Retry(_, _, at, error, count) => {
                 text(ledger.retry(f(), *at, error, *count).await)

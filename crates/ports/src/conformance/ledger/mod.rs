@@ -40,6 +40,7 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::evidence_may_overtake_the_reply(one().await).await;
     attempts::renewing_moves_the_deadline_of_row_and_permit(one().await).await;
     attempts::a_completion_is_written_once(one().await).await;
+    attempts::a_permit_is_passed_on_with_the_completion(one().await).await;
     attempts::another_cut_replaces_the_completion(one().await).await;
     attempts::a_retry_waits_until_it_is_due(one().await).await;
     attempts::a_failed_segment_fails_its_job(one().await).await;
