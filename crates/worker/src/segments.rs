@@ -8,9 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{
-    Notification, ObjectKey, Record, Segment, Timestamp, Uri, parse_notification,
-};
+use parallax_job::{Notification, ObjectKey, Record, Segment, Timestamp, Uri, parse_notification};
 use parallax_ports::ledger::{HolderId, Reserve};
 use parallax_ports::{Message, Result};
 use tokio::task::JoinSet;

@@ -131,7 +131,10 @@ impl Pipeline {
     /// Sends the job's reassembly message if it is due and nobody else has.
     pub(crate) async fn trigger(&self, job_id: &JobId) -> Result<()> {
         let nonce = self.ports.ids.next();
-        let resend = self.config.resend;
+        let mut resend = self.config.resend;
+        if self.config.is(Mutant::ConfirmBeforeSend) {
+            resend.unfinished = Duration::from_secs(u64::from(u32::MAX));
+        }
         let verb = || self.ledger().trigger(job_id, &nonce, resend, self.now());
         match self.persist("trigger", verb).await? {
             TriggerOutcome::Send => {}

@@ -117,10 +117,8 @@ impl DynamoLedger {
         for (_, item) in self.get_many(asked).await? {
             match to_job(&item) {
                 Ok(job) => {
-                    let seen = Snapshot {
-                        job: Read::Found((job.clone(), item)),
-                        ..Snapshot::default()
-                    };
+                    let seen =
+                        Snapshot { job: Read::Found((job.clone(), item)), ..Snapshot::default() };
                     self.beliefs.learn(&seen);
                     jobs.push(job);
                 }

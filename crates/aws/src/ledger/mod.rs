@@ -336,8 +336,7 @@ impl Ledger for DynamoLedger {
         now: Timestamp,
     ) -> Result<(Completed, Reserve)> {
         let segment = Some(&fence.segment);
-        let wanted =
-            Wanted { segment, completion_of: segment, permits: true, ..Wanted::default() };
+        let wanted = Wanted { segment, completion_of: segment, permits: true, ..Wanted::default() };
         self.decide("complete a segment", wanted, Terms::default(), |seen| {
             let reservation = Holder { id: next.clone(), deadline: until, work: None };
             let mine = seen.holders.get().and_then(|all| all.iter().find(|h| h.id == *next));

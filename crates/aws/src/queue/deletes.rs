@@ -91,7 +91,8 @@ impl SqsQueue {
                         Ok(())
                     } else {
                         let kind = if entry.sender_fault { Kind::Rejected } else { Kind::Internal };
-                        let text = format!("delete from queue {}: {} {text}", self.name, entry.code);
+                        let text =
+                            format!("delete from queue {}: {} {text}", self.name, entry.code);
                         Err(Error::new(kind, text))
                     }
                 }
