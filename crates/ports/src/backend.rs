@@ -43,6 +43,8 @@ pub struct Locations {
 pub enum Invoked {
     /// The result is at the output address.
     Finished,
+    /// The same, and this process has the object store's own word for it: nobody need look.
+    Written,
     /// The result follows, and its event.
     Accepted(Locations),
 }

@@ -112,7 +112,7 @@ impl Pipeline {
         let started = Instant::now();
         let answer = self.invoke(row, &invocation, hidden, hard).await;
         let label = match &answer {
-            Ok(Invoked::Finished) => "finished",
+            Ok(Invoked::Finished | Invoked::Written) => "finished",
             Ok(Invoked::Accepted(_)) => "accepted",
             Err(error) => error.kind().as_str(),
         };
@@ -122,6 +122,7 @@ impl Pipeline {
         info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
         match answer {
             Ok(Invoked::Finished) => self.finished(row, &fence).await,
+            Ok(Invoked::Written) => self.complete(&fence, true).await.map(|()| Outcome::Done),
             Ok(Invoked::Accepted(locations)) => self.accepted(row, &fence, &locations).await,
             Err(error) => self.refused(row, &fence, &error).await,
         }

@@ -26,6 +26,8 @@ use crate::{Inbox, Pipeline, Role};
 /// this process ends the wait.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
+/// How long a permit waits for others: nothing beside an attempt.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// How much longer than a receive a permit should last.
 const SPARE_TIME: Duration = Duration::from_secs(5);
 
@@ -35,22 +37,23 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut backoff = Backoff::new();
     let mut full_wait = FULL_WAIT;
     let mut hand: Vec<Permit> = Vec::new();
+    let mut saturated = false;
     let beat = pipeline.beat(Role::Segments);
     pipeline.spares.open();
     while !stop.soft.is_cancelled() {
         beat.tick();
         reap(&mut tasks);
         hand.extend(pipeline.spares.take());
+        if hand.is_empty() && std::mem::take(&mut saturated) {
+            pipeline.starve(&stop, FULL_WAIT).await;
+            hand.extend(pipeline.spares.take());
+        }
+        // Who was passed a permit, and no other, will hardly find a free one.
+        saturated = !hand.is_empty();
         match pipeline.fill(&mut hand).await {
             Ok(()) if !hand.is_empty() => full_wait = FULL_WAIT,
             Ok(()) => {
-                pipeline.spares.starve();
-                tokio::select! {
-                    biased;
-                    () = stop.soft.cancelled() => {}
-                    () = pipeline.spares.came() => {}
-                    () = sleep(pipeline.jittered(full_wait)) => {}
-                }
+                pipeline.starve(&stop, full_wait).await;
                 full_wait = (full_wait * 2).min(LONGEST_FULL_WAIT);
                 continue;
             }
@@ -99,6 +102,18 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 }
 
 impl Pipeline {
+    /// Waits until a permit was passed on or given back here, at most about `time`; then a moment
+    /// more, so that permits which become free together receive together.
+    async fn starve(&self, stop: &Stop, time: Duration) {
+        self.spares.starve();
+        tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => {}
+            () = self.spares.came() => stop.pause(TOGETHER).await,
+            () = sleep(self.jittered(time)) => {}
+        }
+    }
+
     /// Makes sure that there is a permit in hand and that each lasts as long as a receive does.
     /// Empty-handed when every one is held elsewhere.
     async fn fill(&self, hand: &mut Vec<Permit>) -> Result<()> {
