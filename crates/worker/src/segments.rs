@@ -27,7 +27,7 @@ use crate::{Inbox, Pipeline, Role};
 const FULL_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
 /// How long a permit waits for others: nothing beside an attempt.
-const TOGETHER: Duration = Duration::from_millis(50);
+const TOGETHER: Duration = Duration::from_millis(100);
 /// How much longer than a receive a permit should last.
 const SPARE_TIME: Duration = Duration::from_secs(5);
 

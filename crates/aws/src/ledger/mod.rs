@@ -242,9 +242,10 @@ impl Ledger for DynamoLedger {
         };
         if let Some(guess) = self.beliefs.guess(&wanted, false) {
             let (answer, change) = rule(&guess);
-            if answer == Reserve::Granted
-                && let Some(seen) = self.commit_permits(&guess, &change, terms).await?
-            {
+            if answer == Reserve::Full {
+                return self.settle("reserve a permit", wanted, terms, rule).await;
+            }
+            if let Some(seen) = self.commit_permits(&guess, &change, terms).await? {
                 // The reply says what the belief could not: who else's reservation has run out.
                 let (_, Change { remove_holders, .. }) = rule(&seen);
                 if !remove_holders.is_empty() {
