@@ -39,15 +39,15 @@ impl Pipeline {
         }
     }
 
-    /// Looks at an attempt that this process handed over itself, because something was written at
-    /// `location`. The row may be out of date; whatever follows stands under its fence.
+    /// Looks at an attempt that this process handed over itself, because an event says that its
+    /// outcome was written at `location`. That address belongs to this attempt alone and whoever
+    /// could forge its event could write the object, so the attempt is over; whether there is a
+    /// result is looked at. The row may be out of date; what follows stands under its fence.
     pub(crate) async fn observe_handed_over(&self, row: &SegmentRow, location: &Uri) -> Result<()> {
         let segment = &row.segment;
         let span = info_span!("observe", job_id = %segment.job_id, segment_index = segment.index);
         async {
-            let Some(sign) = self.sign_at(row, location).await? else {
-                return self.look(segment).await;
-            };
+            let sign = Sign::at(row, location);
             let fence = row.fence();
             if self.output_exists(row).await? {
                 return self.complete(&fence, true).await;
@@ -128,10 +128,7 @@ impl Pipeline {
         if self.persist("head", || self.ports.objects.head(location)).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(match &row.locations.failure {
-            Some(uri) if uri == location => Sign::Failure(uri),
-            _ => Sign::Response,
-        }))
+        Ok(Some(Sign::at(row, location)))
     }
 
     async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
@@ -189,4 +186,14 @@ impl Pipeline {
 enum Sign<'a> {
     Response,
     Failure(&'a Uri),
+}
+
+impl<'a> Sign<'a> {
+    /// What stands at one of the locations that were announced for an attempt.
+    fn at(row: &'a SegmentRow, location: &Uri) -> Self {
+        match &row.locations.failure {
+            Some(uri) if uri == location => Sign::Failure(uri),
+            _ => Sign::Response,
+        }
+    }
 }

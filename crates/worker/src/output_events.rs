@@ -3,38 +3,64 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_notification,
 };
 use parallax_ports::{Custody, Message, Result};
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
-use crate::supervise::Stop;
+use crate::supervise::{Stop, propagate, reap};
 use crate::{Inbox, Pipeline, Role};
 
 /// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
 /// be on its way into the ledger. After that the sweep finds it, or it is not ours.
 const EARLY_DELIVERIES: u32 = 3;
 
+/// The most messages of one receive.
+const FULL: usize = 10;
+/// The most messages that are handled at once.
+const AT_ONCE: usize = 50;
+/// How long events may gather after a receive that brought few.
+const GATHER: Duration = Duration::from_millis(200);
+
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
+    let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
     let beat = pipeline.beat(Role::OutputEvents);
     while !stop.soft.is_cancelled() {
         beat.tick();
-        match pipeline.receive(&inbox, 10, &stop).await {
+        reap(&mut tasks);
+        if tasks.len() > AT_ONCE - FULL {
+            if let Some(done) = tasks.join_next().await {
+                propagate(done);
+            }
+            continue;
+        }
+        match pipeline.receive(&inbox, FULL, &stop).await {
             Ok(messages) => {
                 backoff.reset();
-                join_all(messages.iter().map(|m| pipeline.output_message(&inbox, m))).await;
+                let more = messages.is_empty() || messages.len() == FULL;
+                for message in messages {
+                    let (pipeline, inbox) = (pipeline.clone(), inbox.clone());
+                    tasks.spawn(async move { pipeline.output_message(&inbox, &message).await });
+                }
+                if !more {
+                    stop.pause(GATHER).await;
+                }
             }
             Err(error) => {
                 warn!(queue = inbox.name, error = %error.chain(), "could not receive");
                 stop.pause(backoff.next(&pipeline)).await;
             }
         }
+    }
+    beat.finish();
+    while let Some(done) = tasks.join_next().await {
+        propagate(done);
     }
 }
 

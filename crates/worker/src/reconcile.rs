@@ -104,7 +104,11 @@ impl Pipeline {
                 Err(error) => note(Err(error)),
             }
         }
-        for status in [JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress] {
+        let uncut: &[_] = match self.ports.chunking {
+            Some(_) => &[JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress],
+            None => &[],
+        };
+        for &status in uncut {
             match self.ledger().jobs(status).await {
                 Ok(jobs) => {
                     for job in jobs {

@@ -26,6 +26,8 @@ use crate::{Inbox, Pipeline, Role};
 /// this process ends the wait.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
+/// The same for whoever uses all that it was passed on: only others could free another.
+const SATURATED_WAIT: Duration = Duration::from_secs(5);
 /// How long a permit waits for others: nothing beside an attempt.
 const TOGETHER: Duration = Duration::from_millis(100);
 /// How much longer than a receive a permit should last.
@@ -45,7 +47,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
         reap(&mut tasks);
         hand.extend(pipeline.spares.take());
         if hand.is_empty() && std::mem::take(&mut saturated) {
-            pipeline.starve(&stop, FULL_WAIT).await;
+            pipeline.starve(&stop, SATURATED_WAIT).await;
             hand.extend(pipeline.spares.take());
         }
         // Who was passed a permit, and no other, will hardly find a free one.

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::{Mutant, Pipeline, metrics};
 
 /// How long no segment of a job must have completed before others are thought of.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(10);
 /// Jobs that are kept in mind.
 const REMEMBERED: usize = 1000;
 
