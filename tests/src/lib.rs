@@ -10,10 +10,14 @@ mod clips;
 mod daemon;
 mod disk;
 mod measure;
+mod moto;
 mod process;
+mod server;
 
 pub use clips::{Clip, clip};
 pub use daemon::Daemon;
 pub use disk::SmallDisk;
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
+pub use moto::Moto;
 pub use process::{Finished, Running, bin, convert, finish};
+pub use server::{Answer, Server};
