@@ -7,13 +7,17 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod clips;
+pub mod cloud;
 mod daemon;
 mod disk;
+mod http;
 mod measure;
 mod process;
+mod seed;
 
 pub use clips::{Clip, clip};
 pub use daemon::Daemon;
 pub use disk::SmallDisk;
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
-pub use process::{Finished, Running, bin, convert, finish};
+pub use process::{Finished, Running, Usage, bin, convert, finish};
+pub use seed::{number, seed};
