@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod clips;
+pub mod cloud;
 mod daemon;
 mod disk;
+mod http;
 mod measure;
 mod moto;
 mod process;
+mod seed;
 mod server;
 
 pub use clips::{Clip, clip};
@@ -19,5 +22,6 @@ pub use daemon::Daemon;
 pub use disk::SmallDisk;
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use moto::Moto;
-pub use process::{Finished, Running, bin, convert, finish};
+pub use process::{Finished, Running, Usage, bin, convert, finish};
+pub use seed::{number, seed};
 pub use server::{Answer, Server};
