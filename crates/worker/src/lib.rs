@@ -8,6 +8,7 @@ mod attempt;
 mod chunking;
 mod config;
 mod inbox;
+mod inference;
 mod keeper;
 mod metrics;
 mod mutant;

@@ -242,7 +242,7 @@ impl Pipeline {
         let bucket = &self.config.buckets.input;
         let event = match record {
             Record::Created(event) => event,
-            Record::Foreign(_) => return Ok(None),
+            Record::Foreign(_) | Record::Inference(_) => return Ok(None),
             Record::Malformed(why) => return Err(why),
         };
         if event.bucket != bucket.name() {
