@@ -11,8 +11,8 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::InferenceResult;
 use crate::inference::Wire;
+use crate::{InferenceResult, Timestamp};
 
 /// An object that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +176,25 @@ fn created(bucket: Name, object: Object, encoded: bool) -> Record {
     Record::Created(ObjectEvent { bucket: bucket.name, key, size: object.size })
 }
 
+/// When the first event of a notification happened, where it says.
+pub fn notification_time(body: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Timed<'a> {
+        #[serde(rename = "Records", borrow)]
+        records: Option<Vec<At<'a>>>,
+        #[serde(borrow)]
+        time: Option<Cow<'a, str>>,
+    }
+    #[derive(Deserialize)]
+    struct At<'a> {
+        #[serde(rename = "eventTime", borrow)]
+        event_time: Option<Cow<'a, str>>,
+    }
+    let timed: Timed = serde_json::from_str(body).ok()?;
+    let first = timed.records.and_then(|records| records.into_iter().next()?.event_time);
+    Timestamp::parse_utc(&first.or(timed.time)?)
+}
+
 /// Builds the notification that S3 would send for `events`: what the embedded object store emits.
 pub fn s3_notification(events: &[ObjectEvent]) -> String {
     #[derive(Serialize)]
@@ -245,6 +264,20 @@ mod tests {
         assert!(matches!(records[2], Record::Malformed(_)));
         assert!(matches!(records[3], Record::Malformed(_)));
         assert_eq!(records[4], Record::Created(created("b", "y", None)));
+    }
+
+    #[test]
+    fn a_notification_may_say_when_it_happened() {
+        let at = Some(Timestamp(1_700_000_000_123));
+        for (body, expected) in [
+            (r#"{"Records":[{"eventTime":"2023-11-14T22:13:20.123Z"}]}"#, at),
+            (r#"{"time":"2023-11-14T22:13:20.123Z","detail-type":"x"}"#, at),
+            (r#"{"Records":[{"eventTime":"yesterday"}]}"#, None),
+            (r#"{"Records":[{}]}"#, None),
+            ("[]", None),
+        ] {
+            assert_eq!(notification_time(body), expected, "{body}");
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ mod uri;
 
 pub use bucket::{Bucket, Buckets};
 pub use completion::SegmentCompletion;
-pub use event::{Notification, ObjectEvent, Record, parse_notification, s3_notification};
+pub use event::{
+    Notification, ObjectEvent, Record, notification_time, parse_notification, s3_notification,
+};
 pub use id::{IdError, JobId};
 pub use inference::InferenceResult;
 pub use key::{KeyError, ObjectKey};

@@ -66,6 +66,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 
 impl Pipeline {
     async fn output_message(&self, inbox: &Inbox, message: &Message) {
+        self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
