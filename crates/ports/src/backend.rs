@@ -65,6 +65,11 @@ pub trait InferenceBackend: Debug + Send + Sync {
     /// Who keeps attempts alive.
     fn custody(&self) -> Custody;
 
+    /// The name under which an attempt is known where it runs, when it has one.
+    fn attempt_name(&self, _segment: &Segment, _attempt: u32) -> Option<String> {
+        None
+    }
+
     /// Where the outcome of `invocation` will be written, when that can be told beforehand.
     fn predicted(&self, _invocation: &Invocation) -> Locations {
         Locations::default()

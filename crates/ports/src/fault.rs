@@ -307,6 +307,7 @@ faulty_ledger! {
     release(fence: &Fence) -> Ended;
     retry(fence: &Fence, at: Timestamp, error: &AttemptError, count: bool) -> Ended;
     fail(fence: &Fence, error: &AttemptError, now: Timestamp) -> Ended;
+    reopen(segment: &Segment, now: Timestamp) -> Ended;
     segment(segment: &Segment) -> Option<SegmentRow>;
     segments_at(job_id: &JobId, index: u32) -> Vec<SegmentRow>;
     segments(job_id: &JobId) -> Vec<SegmentRow>;

@@ -7,7 +7,9 @@
 mod attempt;
 mod chunking;
 mod config;
+mod explain;
 mod inbox;
+mod inference;
 mod keeper;
 mod metrics;
 mod mutant;
@@ -18,6 +20,7 @@ mod pipeline;
 mod reassembly;
 mod recent;
 mod reconcile;
+mod redrive;
 mod retry;
 mod roles;
 mod segments;
@@ -26,8 +29,10 @@ mod supervise;
 mod trigger;
 
 pub use config::{Config, ConfigError};
+pub use explain::{Explanation, SegmentExplanation, explain};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
 pub use pipeline::{Pipeline, Ports};
+pub use redrive::{Desk, Done, Redrive, Step, Target, redrive};
 pub use roles::{Role, RoleError, Roles};
 pub use supervise::{RunError, Stop, run};

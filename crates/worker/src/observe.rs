@@ -27,12 +27,19 @@ impl Pipeline {
 
     async fn look(&self, segment: &Segment) -> Result<()> {
         let verb = || self.ledger().segment(segment);
-        let Some(row) = self.persist("segment", verb).await? else { return Ok(()) };
+        match self.persist("segment", verb).await? {
+            Some(row) => self.look_at(&row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same with the segment's row.
+    pub(crate) async fn look_at(&self, row: &SegmentRow) -> Result<()> {
         match row.state {
-            SegmentState::Intent | SegmentState::Invoked => self.observe_open(&row).await,
-            SegmentState::Done if row.holder.is_some() => self.observe_kept(&row).await,
+            SegmentState::Intent | SegmentState::Invoked => self.observe_open(row).await,
+            SegmentState::Done if row.holder.is_some() => self.observe_kept(row).await,
             // The result of a slow earlier attempt is as good as any.
-            SegmentState::RetryWait if self.output_exists(&row).await? => {
+            SegmentState::RetryWait if self.output_exists(row).await? => {
                 self.complete(&row.fence(), true).await
             }
             _ => Ok(()),
@@ -148,6 +155,11 @@ impl Pipeline {
         match self.record_completion(fence, release).await? {
             Completed::Recorded => {
                 self.count(metrics::COMPLETIONS, &[]);
+                self.count(metrics::SEGMENTS, &[("outcome", "completed")]);
+                if let Some(begun) = self.recent.take_begun(&fence.segment) {
+                    let bytes = begun.bytes.unwrap_or(0);
+                    self.ports.metrics.converted(self.now().since(begun.at), bytes);
+                }
                 info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
             }
             Completed::Already => {}
@@ -159,7 +171,9 @@ impl Pipeline {
         if release {
             self.recent.done(&fence.segment);
         }
-        self.triggers.completed(&fence.segment);
+        if self.config.completes {
+            self.triggers.completed(&fence.segment);
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::{Inbox, Pipeline, Role};
 
 /// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
 /// be on its way into the ledger. After that the sweep finds it, or it is not ours.
-const EARLY_DELIVERIES: u32 = 3;
+pub(crate) const EARLY_DELIVERIES: u32 = 3;
 
 /// The most messages of one receive.
 const FULL: usize = 10;
@@ -66,6 +66,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 
 impl Pipeline {
     async fn output_message(&self, inbox: &Inbox, message: &Message) {
+        self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
@@ -76,6 +77,10 @@ impl Pipeline {
                         Record::Foreign(_) => Outcome::Done,
                         Record::Malformed(why) => Outcome::Poison { why },
                         Record::Created(event) => self.output_event(message, &event).await,
+                        Record::Inference(result) => {
+                            let looked = self.inference_result(message, &result).await;
+                            looked.unwrap_or_else(|error| self.try_later(&error))
+                        }
                     };
                     all = all.and(one);
                 }
@@ -126,19 +131,14 @@ impl Pipeline {
                     Ok(uri) => uri,
                     Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
                 };
-                if let Some(row) = self.recent.take_handed_over(&uri) {
-                    return self.observe_handed_over(&row, &uri).await.map(|()| Outcome::Done);
+                if self.outcome_at(&uri).await? {
+                    return Ok(Outcome::Done);
                 }
-                match self.ledger().by_location(&uri).await? {
-                    Some(segment) => self.observe(&segment).await.map(|()| Outcome::Done),
-                    None if message.receive_count < EARLY_DELIVERIES => {
-                        Ok(Outcome::Retry { after: Duration::from_secs(5) })
-                    }
-                    None => {
-                        info!(location = %uri, "an outcome that no open attempt announced");
-                        Ok(Outcome::Done)
-                    }
+                if message.receive_count < EARLY_DELIVERIES {
+                    return Ok(Outcome::Retry { after: Duration::from_secs(5) });
                 }
+                info!(location = %uri, "an outcome that no open attempt announced");
+                Ok(Outcome::Done)
             }
             ObjectKey::Final(job_id) => self.final_written(job_id, key).await,
             _ => Ok(Outcome::Done),

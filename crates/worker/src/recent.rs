@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parallax_job::{JobId, Segment, Uri};
+use parallax_job::{JobId, Segment, Timestamp, Uri};
 use parallax_ports::Locations;
 use parallax_ports::ledger::SegmentRow;
 
@@ -29,6 +29,14 @@ struct State {
     done: BTreeSet<Place>,
     done_in_order: VecDeque<Place>,
     handed_over: BTreeMap<Uri, SegmentRow>,
+    begun: BTreeMap<Segment, Begun>,
+}
+
+/// When a segment's attempt began, and how large the segment is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) at: Timestamp,
+    pub(crate) bytes: Option<u64>,
 }
 
 /// An attempt that runs inside this process, until dropped.
@@ -52,6 +60,20 @@ impl Recent {
         state.done.remove(&place);
         state.running.insert(place.clone());
         Running { recent: self, place }
+    }
+
+    /// Notes that an attempt begins.
+    pub(crate) fn begun(&self, segment: &Segment, begun: Begun) {
+        let mut state = self.lock();
+        if state.begun.len() >= REMEMBERED {
+            state.begun.clear();
+        }
+        state.begun.insert(segment.clone(), begun);
+    }
+
+    /// When the attempt began that completed the segment, if it began here.
+    pub(crate) fn take_begun(&self, segment: &Segment) -> Option<Begun> {
+        self.lock().begun.remove(segment)
     }
 
     /// Notes an attempt whose outcome will be at `locations`.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
-use parallax_ports::ledger::{Job, SegmentState};
+use parallax_ports::ledger::{HolderId, Job, SegmentState};
 use parallax_ports::{Custody, Queue, Result};
 use tokio::time::sleep;
 use tracing::{Instrument, info_span, warn};
@@ -23,6 +23,7 @@ const DUE_AT_ONCE: usize = 100;
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::default();
     let beat = pipeline.beat(Role::Reconcile);
+    pipeline.count_no_violations();
     while !stop.soft.is_cancelled() {
         beat.tick();
         tokio::select! {
@@ -89,7 +90,7 @@ impl Pipeline {
         };
         // One job's trouble must not keep another from being looked at.
         let mut working = usize::MAX;
-        match self.sweep_holders().await {
+        match self.sweep_holders(memory).await {
             Ok(count) => working = count,
             Err(error) => note(Err(error)),
         }
@@ -125,19 +126,63 @@ impl Pipeline {
     }
 
     /// Looks at every attempt that holds a permit; how many there are.
-    async fn sweep_holders(&self) -> Result<usize> {
+    async fn sweep_holders(&self, memory: &mut Memory) -> Result<usize> {
         let holders = self.ledger().holders().await?;
         let now = self.now();
         let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
         self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
         self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
-        let working: Vec<_> = holders.into_iter().filter_map(|h| h.work).collect();
-        let mut result = Ok(working.len());
-        for work in working {
-            let looked = self.observe(&work.segment).await;
-            result = result.and_then(|count| looked.map(|()| count));
+        let mut ages = metrics::AGES.map(|(label, bound)| (label, bound, 0u32));
+        let (mut working, mut result) = (0, Ok(()));
+        for holder in &holders {
+            let Some(work) = &holder.work else { continue };
+            working += 1;
+            if now.since(holder.deadline) > self.config.sweep * 2 {
+                self.violated("permit_past_deadline", &holder.id, memory, now);
+            }
+            let verb = || self.ledger().segment(&work.segment);
+            let row = match self.persist("segment", verb).await {
+                Ok(row) => row,
+                Err(error) => {
+                    result = result.and(Err(error));
+                    continue;
+                }
+            };
+            match row.filter(|row| row.attempt == work.attempt) {
+                Some(row) if row.holder.as_ref() == Some(&holder.id) => {
+                    let age = now.since(row.next_at).as_secs();
+                    if let Some(class) = ages.iter_mut().find(|(_, bound, _)| age < *bound) {
+                        class.2 += 1;
+                    }
+                    let span = info_span!("observe", job_id = %row.segment.job_id,
+                        segment_index = row.segment.index);
+                    result = result.and(self.look_at(&row).instrument(span).await);
+                }
+                _ => self.violated("holder_without_attempt", &holder.id, memory, now),
+            }
         }
-        result
+        if working > self.config.max_in_flight as usize {
+            self.violated("limit", &HolderId("all".to_owned()), memory, now);
+        }
+        for (label, _, count) in ages {
+            self.ports.metrics.gauge(metrics::PERMITS, &[("younger_than", label)], count.into());
+        }
+        result.map(|()| working)
+    }
+
+    /// Counts a rule that seems broken and still does in a later sweep: what was read a moment
+    /// apart may disagree, and a limit that was lowered takes time to be kept.
+    fn violated(
+        &self,
+        invariant: &'static str,
+        id: &HolderId,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) {
+        if memory.overdue(format!("{invariant} {id}"), self.config.sweep, now) {
+            warn!(invariant, holder = %id, "a rule of the protocol is broken");
+            self.count(metrics::VIOLATIONS, &[("invariant", invariant)]);
+        }
     }
 
     async fn sweep_due(&self, memory: &mut Memory) -> Result<()> {
@@ -160,7 +205,9 @@ impl Pipeline {
         if self.triggers.progressed_within(&job.job_id, self.config.sweep) {
             return Ok(());
         }
-        self.trigger(&job.job_id).await?;
+        if self.config.completes {
+            self.trigger(&job.job_id).await?;
+        }
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };

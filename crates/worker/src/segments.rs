@@ -8,19 +8,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{Notification, ObjectKey, Record, Segment, Timestamp, Uri, parse_notification};
+use parallax_job::{
+    Notification, ObjectKey, Record, Segment, Timestamp, notification_time, parse_notification,
+};
 use parallax_ports::ledger::{HolderId, Reserve};
 use parallax_ports::{Message, Result};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::attempt::Input;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::spares::Permit;
 use crate::supervise::{Stop, reap};
-use crate::{Inbox, Pipeline, Role};
+use crate::{Inbox, Pipeline, Role, metrics};
 
 /// How long to wait for a permit when every one is held; doubled each time. One that becomes free in
 /// this process ends the wait.
@@ -174,6 +177,16 @@ impl Pipeline {
         }
     }
 
+    /// How long a message was on its way, counted once: later deliveries waited for other reasons.
+    pub(crate) fn observe_delay(&self, inbox: &Inbox, message: &Message) {
+        if message.receive_count == 1
+            && let Some(at) = notification_time(&message.body)
+        {
+            let seconds = self.now().since(at).as_secs_f64();
+            self.ports.metrics.observe(metrics::QUEUE_SECONDS, &[("queue", inbox.name)], seconds);
+        }
+    }
+
     async fn segment_message(
         &self,
         inbox: &Inbox,
@@ -181,6 +194,7 @@ impl Pipeline {
         mut permit: Option<HolderId>,
         stop: &Stop,
     ) {
+        self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
@@ -238,11 +252,14 @@ impl Pipeline {
         drive.instrument(span).await
     }
 
-    fn read_segment(&self, record: Record) -> std::result::Result<Option<(Segment, Uri)>, String> {
+    fn read_segment(
+        &self,
+        record: Record,
+    ) -> std::result::Result<Option<(Segment, Input)>, String> {
         let bucket = &self.config.buckets.input;
         let event = match record {
             Record::Created(event) => event,
-            Record::Foreign(_) => return Ok(None),
+            Record::Foreign(_) | Record::Inference(_) => return Ok(None),
             Record::Malformed(why) => return Err(why),
         };
         if event.bucket != bucket.name() {
@@ -252,7 +269,7 @@ impl Pipeline {
             Ok(key @ ObjectKey::Segment(_)) => {
                 let uri = bucket.uri(&key).map_err(|error| error.to_string())?;
                 let ObjectKey::Segment(segment) = key else { return Ok(None) };
-                Ok(Some((segment, uri)))
+                Ok(Some((segment, Input { uri, bytes: event.size })))
             }
             Ok(_) => Ok(None),
             Err(error) => Err(error.to_string()),

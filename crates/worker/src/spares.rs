@@ -38,6 +38,8 @@ struct State {
     open: bool,
     /// The loop has none and can get none.
     starved: bool,
+    /// One was given back while it had none.
+    nudged: bool,
     last_message: Option<Instant>,
     permits: Vec<Permit>,
 }
@@ -89,12 +91,24 @@ impl Spares {
 
     /// Some permit was given back, so that asking for one makes sense again.
     pub(crate) fn nudge(&self) {
+        let mut state = self.lock();
+        state.nudged = state.starved;
+        drop(state);
         self.came.notify_one();
     }
 
     /// Waits until a permit was put or given back.
     pub(crate) async fn came(&self) {
-        self.came.notified().await;
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.permits.is_empty() || std::mem::take(&mut state.nudged) {
+                    return;
+                }
+            }
+            // What is left of an earlier notification only leads once around.
+            self.came.notified().await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

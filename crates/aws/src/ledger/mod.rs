@@ -81,6 +81,7 @@ pub struct DynamoLedger {
     ids: Arc<Ids>,
     cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
     beliefs: Beliefs,
+    completes: bool,
 }
 
 impl DynamoLedger {
@@ -95,7 +96,16 @@ impl DynamoLedger {
             ids,
             cuts: Arc::default(),
             beliefs: Beliefs::default(),
+            completes: true,
         }
+    }
+
+    /// Leaves completions to a deployed part that writes them from its own queue, and announces
+    /// no failure location to it: it would fail the job over an attempt that is to be retried.
+    #[must_use]
+    pub fn beside_a_completion_owner(mut self) -> Self {
+        self.completes = false;
+        self
     }
 
     /// Asks for a description of every table: does it exist, and may this process see it?
@@ -105,10 +115,18 @@ impl DynamoLedger {
     pub async fn check(&self) -> Result<()> {
         let Tables { jobs, completions, triggers, invocations } = &self.tables;
         for table in [jobs, completions, triggers, invocations] {
-            let asked = self.client.describe_table().table_name(table).send().await;
-            asked.map_err(|error| translate(format!("look at table {table}"), error))?;
+            self.check_table(table).await?;
         }
         Ok(())
+    }
+
+    /// Asks for a description of one table.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
+    pub async fn check_table(&self, table: &str) -> Result<()> {
+        let asked = self.client.describe_table().table_name(table).send().await;
+        asked.map(drop).map_err(|error| translate(format!("look at table {table}"), error))
     }
 
     /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
@@ -375,6 +393,15 @@ impl Ledger for DynamoLedger {
             Wanted { segment: Some(segment), job: Some(&segment.job_id), ..Wanted::default() };
         self.decide("fail a segment", wanted, Terms::default(), |seen| {
             rules::fail(seen.row(), seen.job(), fence, error, now)
+        })
+        .await
+    }
+
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let wanted =
+            Wanted { segment: Some(segment), job: Some(&segment.job_id), ..Wanted::default() };
+        self.settle("reopen a segment", wanted, Terms::default(), |seen| {
+            rules::reopen(seen.row(), seen.job(), now)
         })
         .await
     }

@@ -186,6 +186,15 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let segment = segment.clone();
+        self.commit(Durability::Ordered, move |rows| {
+            let (row, job) = (rows.segment(&segment)?, rows.job(&segment.job_id)?);
+            Ok(rules::reopen(row.as_ref(), job.as_ref(), now))
+        })
+        .await
+    }
+
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         let segment = segment.clone();
         self.read(move |rows| rows.segment(&segment)).await

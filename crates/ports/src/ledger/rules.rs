@@ -268,6 +268,34 @@ pub fn fail(
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..moved })
 }
 
+/// [`super::Ledger::reopen`]. The only way out of `Failed`, for the segment and for its job.
+pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (Ended, Change) {
+    let nothing = (Ended::Fenced, Change::default());
+    let Some(mut row) = row.cloned() else { return nothing };
+    match row.state {
+        SegmentState::Failed => {}
+        // The reply to this very request was lost.
+        SegmentState::RetryWait if row.failures == 0 && row.next_at == now => {
+            return (Ended::Yes, Change::default());
+        }
+        _ => return nothing,
+    }
+    let revived = match job {
+        // Another cut than the job's own is nobody's business any more.
+        Some(job) if job.total_segments != Some(row.segment.total) => return nothing,
+        Some(job) if job.status == JobStatus::Failed => {
+            Some(Job { status: JobStatus::ChunkingComplete, reason: None, ..job.clone() })
+        }
+        Some(job) if job.status.is_terminal() => return nothing,
+        Some(_) => None,
+        None => return nothing,
+    };
+    row.state = SegmentState::RetryWait;
+    row.failures = 0;
+    row.next_at = now;
+    (Ended::Yes, Change { segment: Some(row), job: revived, ..Change::default() })
+}
+
 /// [`super::Ledger::advance`].
 pub fn advance(
     job: Option<&Job>,

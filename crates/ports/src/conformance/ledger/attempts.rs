@@ -289,6 +289,38 @@ pub(super) async fn a_failed_segment_fails_its_job(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.job(&id("unknown")).await.unwrap(), None);
 }
 
+pub(super) async fn a_failed_segment_may_be_reopened(ledger: Arc<dyn Ledger>) {
+    job(&*ledger, "job", Some(3), JobStatus::ChunkingComplete).await;
+    finish(&*ledger, "job", 0, 3).await;
+    let mut failed = Vec::new();
+    for index in [1, 2] {
+        let one = segment("job", index, 3);
+        let row = start(&*ledger, &one, &format!("n{index}"), at(1)).await;
+        failed.push((one, row.fence()));
+    }
+    for (_, fence) in &failed {
+        assert_eq!(ledger.fail(fence, &error("bad"), at(2)).await.unwrap(), Ended::Yes);
+    }
+    for other in [segment("job", 0, 3), segment("job", 1, 4), segment("nobody", 0, 1)] {
+        assert_eq!(ledger.reopen(&other, at(3)).await.unwrap(), Ended::Fenced, "{other}");
+    }
+    assert_eq!(ledger.job(&id("job")).await.unwrap().unwrap().status, JobStatus::Failed);
+    assert_eq!(ledger.reopen(&failed[0].0, at(3)).await.unwrap(), Ended::Yes);
+    let revived = ledger.job(&id("job")).await.unwrap().unwrap();
+    assert_eq!((revived.status, revived.reason), (JobStatus::ChunkingComplete, None));
+    assert_eq!(ledger.reopen(&failed[1].0, at(3)).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.reopen(&failed[1].0, at(3)).await.unwrap(), Ended::Yes, "a lost reply");
+    assert_eq!(ledger.reopen(&failed[1].0, at(4)).await.unwrap(), Ended::Fenced, "once");
+    let due: Vec<u32> =
+        ledger.due(at(3), 9).await.unwrap().iter().map(|row| row.segment.index).collect();
+    assert_eq!(due.len(), 2, "{due:?}: what was complete stays so");
+    let again = start(&*ledger, &failed[0].0, "again", at(4)).await;
+    assert_eq!((again.attempt, again.failures), (2, 0), "attempts are counted on");
+    ledger.advance(&id("job"), JobStatus::Deleted, None, None, at(5)).await.unwrap();
+    ledger.fail(&again.fence(), &error("bad"), at(6)).await.unwrap();
+    assert_eq!(ledger.reopen(&failed[0].0, at(7)).await.unwrap(), Ended::Fenced, "it is gone");
+}
+
 pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Arc<dyn Ledger>) {
     job(&*ledger, "ended", Some(9), JobStatus::ChunkingComplete).await;
     for (name, index, when) in

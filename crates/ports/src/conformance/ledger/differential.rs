@@ -109,6 +109,7 @@ enum Verb {
     Release(Segment, Aim),
     Retry(Segment, Aim, Timestamp, AttemptError, bool),
     Fail(Segment, Aim, AttemptError, Timestamp),
+    Reopen(Segment, Timestamp),
     CreateJob(Job),
     Advance(JobId, JobStatus, Option<u32>, Option<String>, Timestamp),
     Trigger(JobId, String, Resend, Timestamp),
@@ -185,6 +186,7 @@ impl Verb {
             16 => Verb::Release(segment(rng), aim),
             17..19 => Verb::Retry(segment(rng), aim, later(rng), error(rng), some(rng)),
             19 if rng.random_bool(0.3) => Verb::Fail(segment(rng), aim, error(rng), now),
+            19 if rng.random_bool(0.3) => Verb::Reopen(segment(rng), now),
             19 | 20 => {
                 let title = some(rng).then(|| name(rng));
                 Verb::CreateJob(Job { title, ..Job::new(job(rng), Mode::Sbs, now) })
@@ -256,6 +258,7 @@ impl Verb {
                 text(ledger.retry(f(), *at, error, *count).await)
             }
             Verb::Fail(_, _, error, now) => text(ledger.fail(f(), error, *now).await),
+            Verb::Reopen(segment, now) => text(ledger.reopen(segment, *now).await),
             Verb::CreateJob(job) => text(ledger.create_job(job).await),
             Verb::Advance(job, to, total, reason, now) => {
                 text(ledger.advance(job, *to, *total, reason.as_deref(), *now).await)
