@@ -1,8 +1,12 @@
-//! RunPod's serverless protocol: a worker that takes jobs from the platform.
+//! RunPod's serverless protocol: a worker that takes jobs from the platform, and the platform's
+//! client API for development on one machine.
 //!
-//! The crate knows nothing of what a job does: that is the [`Handler`]. The protocol is the one that version 1.12.0 of
+//! The crate knows nothing of what a job does: that is the [`Handler`]. The same handler stands
+//! behind [`Worker`] and behind [`dev::router`]. The protocol is the one that version 1.12.0 of
 //! the platform's own library speaks, recorded in `tests/transcripts`.
 
+mod body;
+pub mod dev;
 mod execute;
 mod handler;
 mod job;

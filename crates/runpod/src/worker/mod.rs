@@ -3,7 +3,6 @@
 //! Four things go on beside each other: one loop polls for jobs, one for jobs to stop, each job
 //! has a task, and heartbeats have a thread of their own.
 
-mod body;
 mod heartbeat;
 mod platform;
 mod running;
@@ -20,8 +19,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::body::Reporter;
 use crate::{Handler, Settings, SettingsError};
-use body::Reporter;
 use heartbeat::Heartbeat;
 use platform::Platform;
 use running::Running;
@@ -200,7 +199,7 @@ impl Worker {
             handler: self.handler,
             options: self.options,
             running,
-            reporter: Reporter::new(&self.settings),
+            reporter: Reporter::new(&self.settings.hostname, &self.settings.worker_id),
             enough,
             end,
         });

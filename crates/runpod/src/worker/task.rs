@@ -7,11 +7,11 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span, warn};
 
+use super::Shared;
 use super::platform::Post;
 use super::running::Place;
-use super::{Shared, body};
 use crate::execute::{Ending, Listener, execute};
-use crate::{Job, JobError};
+use crate::{Job, JobError, body};
 
 /// Runs `job` once there is a slot for it. Its place is free when the platform has the result.
 pub(super) async fn run(shared: Arc<Shared>, job: Job, place: Place, slots: Arc<Semaphore>) {

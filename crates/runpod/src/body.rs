@@ -1,29 +1,29 @@
-//! The bodies that are posted.
+//! What is said about jobs.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use crate::execute::PartsError;
-use crate::{JobError, Output, PROTOCOL_VERSION, Settings};
+use crate::{JobError, Output, PROTOCOL_VERSION};
 
 /// Bodies longer than this are more than the platform promises to take, in bytes.
 const LARGE: usize = 20 << 20;
 
 /// Who reports a failure.
 #[derive(Debug, Clone)]
-pub(super) struct Reporter {
+pub(crate) struct Reporter {
     hostname: String,
     worker_id: String,
 }
 
 impl Reporter {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self { hostname: settings.hostname.clone(), worker_id: settings.worker_id.clone() }
+    pub(crate) fn new(hostname: &str, worker_id: &str) -> Self {
+        Self { hostname: hostname.to_owned(), worker_id: worker_id.to_owned() }
     }
 
     /// A failed job: a JSON document within a string.
-    pub(super) fn failure(&self, error: &JobError) -> Map<String, Value> {
+    pub(crate) fn failure(&self, error: &JobError) -> Map<String, Value> {
         let report = json!({
             "error_type": error.error_type,
             "error_message": error.message,
@@ -37,7 +37,7 @@ impl Reporter {
 }
 
 /// A whole result.
-pub(super) fn whole(output: Output) -> Map<String, Value> {
+pub(crate) fn whole(output: Output) -> Map<String, Value> {
     let mut body = Map::new();
     if output.value.as_object().is_none_or(|object| !object.is_empty()) {
         body.insert("output".to_owned(), output.value);
@@ -52,17 +52,17 @@ pub(super) fn whole(output: Output) -> Map<String, Value> {
 }
 
 /// Asks for a fresh worker.
-pub(super) fn refresh(body: &mut Map<String, Value>) {
+pub(crate) fn refresh(body: &mut Map<String, Value>) {
     body.insert("stopPod".to_owned(), true.into());
 }
 
 /// The end of a stream.
-pub(super) fn parts(gathered: Vec<Value>) -> Map<String, Value> {
+pub(crate) fn parts(gathered: Vec<Value>) -> Map<String, Value> {
     Map::from_iter([("output".to_owned(), gathered.into())])
 }
 
 /// The end of a stream that broke.
-pub(super) fn parts_failed(error: PartsError) -> Map<String, Value> {
+pub(crate) fn parts_failed(error: PartsError) -> Map<String, Value> {
     let text = match error {
         PartsError::Part(Value::String(text)) => text,
         PartsError::Part(other) => other.to_string(),
@@ -74,17 +74,17 @@ pub(super) fn parts_failed(error: PartsError) -> Map<String, Value> {
 }
 
 /// An update.
-pub(super) fn progress(update: Value) -> Value {
+pub(crate) fn progress(update: Value) -> Value {
     json!({"status": "IN_PROGRESS", "output": update})
 }
 
 /// A part of a stream.
-pub(super) fn part(part: Value) -> Value {
+pub(crate) fn part(part: Value) -> Value {
     json!({"output": part})
 }
 
 /// The text of a body.
-pub(super) fn text(job: &str, body: &impl Serialize) -> Option<String> {
+pub(crate) fn text(job: &str, body: &impl Serialize) -> Option<String> {
     let text = serde_json::to_string(body).ok()?;
     if text.len() > LARGE {
         warn!(request_id = job, bytes = text.len(), "a body beyond 20 MB may be refused");
