@@ -9,11 +9,13 @@
 mod clips;
 mod daemon;
 mod disk;
+mod hub;
 mod measure;
 mod process;
 
 pub use clips::{Clip, clip};
 pub use daemon::Daemon;
 pub use disk::SmallDisk;
+pub use hub::{Asked, COMMIT, Fault, Hub, TOKEN};
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use process::{Finished, Running, bin, convert, finish};
