@@ -103,9 +103,28 @@ pub(crate) struct ConvertArgs {
     pub(crate) layout: Layout,
 
     /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
-    /// CPU; `copy` shows the same picture to both eyes.
+    /// CPU; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
+    /// and in practice a GPU; `copy` shows the same picture to both eyes.
     #[arg(long, default_value = "draft", value_parser = parse_engine)]
     pub(crate) engine: String,
+
+    /// The models of the engine `stereocrafter`: a folder with
+    /// stable-video-diffusion-img2vid-xt-1-1, DepthCrafter and StereoCrafter in it.
+    #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Have the engine `stereocrafter` compute what the published pipeline computes, for comparison:
+    /// less stable over time, and the right eye is cut to multiples of 128.
+    #[arg(long)]
+    pub(crate) reference: bool,
+
+    /// Denoising steps of the engine `stereocrafter`.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) steps: u32,
+
+    /// Where the engine `stereocrafter` computes.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+    pub(crate) device: DeviceChoice,
 
     /// Strength: the range of parallax from far to near, in percent of the picture's width,
     /// 0 to 10.
@@ -135,7 +154,8 @@ pub(crate) struct ConvertArgs {
     ])]
     pub(crate) preset: String,
 
-    /// Segments converted at the same time. Defaults to one for every four processors.
+    /// Segments converted at the same time. Defaults to one for every four processors, and to 1 for
+    /// the engine `stereocrafter`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) jobs: Option<u32>,
 
@@ -183,15 +203,24 @@ pub(crate) enum CodecChoice {
     Hevc,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceChoice {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
 fn parse_layout(text: &str) -> Result<Layout, String> {
     text.parse::<Layout>().map_err(|error| error.to_string())
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {
-    if ENGINE_NAMES.contains(&text) {
+    let names = || ENGINE_NAMES.iter().copied().chain([parallax_stereocrafter::NAME]);
+    if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("allowed are {}", ENGINE_NAMES.join(", ")))
+    Err(format!("allowed are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 fn parse_disparity(text: &str) -> Result<f32, String> {
@@ -229,6 +258,8 @@ mod tests {
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],
             vec!["--jobs", "0"],
+            vec!["--steps", "0"],
+            vec!["--device", "tpu"],
             vec!["--resume", "--restart"],
         ] {
             let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());
