@@ -17,9 +17,7 @@ pub(super) fn check(dir: &Path, bytes: u64) -> Result<(), Error> {
     }
     let stat =
         statvfs(dir).map_err(|errno| Error::Io { path: dir.to_owned(), source: errno.into() })?;
-    // The fields are narrower on other systems.
-    #[allow(clippy::useless_conversion)]
-    let free = u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size()));
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
     compare(dir, bytes, free)
 }
 
