@@ -16,7 +16,7 @@ mod process;
 mod seed;
 
 pub use clips::{Clip, clip};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, completions_told};
 pub use disk::SmallDisk;
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use process::{Finished, Running, Usage, bin, convert, finish};

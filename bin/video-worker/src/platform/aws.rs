@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Opened;
-use crate::config::{AwsSettings, Backend, Settings};
+use crate::config::{AwsSettings, Backend, Pace, Settings};
 
 /// Time for all checks of the surroundings together.
 const CHECKS: Duration = Duration::from_secs(9);
@@ -115,6 +115,10 @@ pub(super) async fn ports(
         deadline: QUEUEING + run_limit + SLACK,
         ..Config::new(buckets)
     };
+    let config = match settings.pace {
+        Pace::Cloud => config,
+        Pace::Quick => quick(config, run_limit),
+    };
     let ports = Ports {
         ledger: Arc::new(ledger),
         objects,
@@ -131,6 +135,17 @@ pub(super) async fn ports(
         ids: Arc::new(Ids::random()),
     };
     Ok(Opened { ports, config, roles, _state: None })
+}
+
+/// Waits for services that are emulated on this machine: they lose and delay, but in seconds.
+fn quick(config: Config, run_limit: Duration) -> Config {
+    Config {
+        poll_wait: config.poll_wait,
+        reservation: config.poll_wait + Duration::from_secs(3),
+        deadline: run_limit + Duration::from_secs(15),
+        unattended: Duration::from_secs(10),
+        ..Config::embedded(config.buckets)
+    }
 }
 
 fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
