@@ -95,6 +95,15 @@ pub(crate) enum Platform {
     Aws,
 }
 
+/// How long the daemon waits for what may be lost or late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pace {
+    /// As long as the services of a cloud may take: minutes to an hour.
+    Cloud,
+    /// Seconds: only where everything is emulated on one machine.
+    Quick,
+}
+
 /// What turns segments into results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
@@ -201,6 +210,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 120,
         value_parser = clap::value_parser!(u64).range(3..=43_200))]
     pub(crate) lease_seconds: u64,
+
+    /// How long to wait for what may be lost or late on the platform `aws`. `quick` is only for
+    /// emulated services.
+    #[arg(long, env = "PACE", value_enum, default_value = "cloud")]
+    pub(crate) pace: Pace,
 
     #[command(flatten)]
     pub(crate) aws: AwsSettings,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Opened;
 use super::report::Checks;
-use crate::config::{AwsSettings, Backend, CompletionOwner, SagemakerRequest, Settings};
+use crate::config::{AwsSettings, Backend, CompletionOwner, Pace, SagemakerRequest, Settings};
 
 /// The longest single receive. A stop waits for the one that runs, since dropping it could leave a
 /// message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
@@ -181,6 +181,10 @@ pub(super) async fn ports(
         deadline: QUEUEING + run_limit + SLACK,
         ..Config::new(buckets)
     };
+    let config = match settings.pace {
+        Pace::Cloud => config,
+        Pace::Quick => quick(config, run_limit),
+    };
     let ports = Ports {
         ledger: Arc::new(it.ledger),
         objects,
@@ -219,6 +223,17 @@ fn endpoint(
     };
     endpoint.validate().map_err(|why| anyhow::anyhow!("SAGEMAKER_ENDPOINT_NAME: {why}"))?;
     Ok(SageMakerAsync::new(aws.sagemaker(), endpoint))
+}
+
+/// Waits for services that are emulated on this machine: they lose and delay, but in seconds.
+fn quick(config: Config, run_limit: Duration) -> Config {
+    Config {
+        poll_wait: config.poll_wait,
+        reservation: config.poll_wait + Duration::from_secs(3),
+        deadline: run_limit + Duration::from_secs(15),
+        unattended: Duration::from_secs(10),
+        ..Config::embedded(config.buckets)
+    }
 }
 
 fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
