@@ -46,8 +46,9 @@ resource "aws_s3_bucket_notification" "output" {
 }
 
 # An upload that was cut off leaves parts that nobody sees and everybody pays for.
-resource "aws_s3_bucket_lifecycle_configuration" "output" {
-  bucket = aws_s3_bucket.output.id
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  for_each = { input = aws_s3_bucket.input.id, output = aws_s3_bucket.output.id }
+  bucket   = each.value
   rule {
     id     = "end-unfinished-uploads"
     status = "Enabled"

@@ -32,6 +32,9 @@ resource "aws_dynamodb_table" "jobs" {
     range_key       = "completed_at"
     projection_type = "ALL"
   }
+  point_in_time_recovery {
+    enabled = true
+  }
 }
 
 resource "aws_dynamodb_table" "segment_completions" {
@@ -47,6 +50,9 @@ resource "aws_dynamodb_table" "segment_completions" {
     name = "segment_index"
     type = "N"
   }
+  point_in_time_recovery {
+    enabled = true
+  }
 }
 
 resource "aws_dynamodb_table" "reassembly_triggered" {
@@ -61,6 +67,9 @@ resource "aws_dynamodb_table" "reassembly_triggered" {
     attribute_name = "ttl"
     enabled        = true
   }
+  point_in_time_recovery {
+    enabled = true
+  }
 }
 
 resource "aws_dynamodb_table" "inference_invocations" {
@@ -74,5 +83,8 @@ resource "aws_dynamodb_table" "inference_invocations" {
   ttl {
     attribute_name = "ttl"
     enabled        = true
+  }
+  point_in_time_recovery {
+    enabled = true
   }
 }

@@ -25,9 +25,9 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// A time of day in UTC as S3 writes it, `2026-01-31T23:59:58.123Z`, the fraction optional.
+    /// A time in UTC as S3 writes it, `2026-01-31T23:59:58.123Z`; fraction and `Z` may be missing.
     pub fn parse_utc(text: &str) -> Option<Self> {
-        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let (date, time) = text.strip_suffix('Z').unwrap_or(text).split_once('T')?;
         let number = |text: &str| -> Option<i64> {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             if digits { text.parse().ok() } else { None }
@@ -96,7 +96,7 @@ mod tests {
             ("1970-01-01T00:00:00.5Z", Some(500)),
             ("2000-02-29T12:00:00.000Z", Some(951_825_600_000)),
             ("2023-11-14T22:13:20.123456Z", Some(1_700_000_000_123)),
-            ("2023-11-14T22:13:20.123", None),
+            ("2023-11-14T22:13:20.123", Some(1_700_000_000_123)),
             ("2023-13-14T22:13:20Z", None),
             ("2023-11-14T24:13:20Z", None),
             ("2023-11-14T22:13:20.1é3Z", None),

@@ -26,7 +26,19 @@ fn a_segment_costs_two_writes_one_copy_and_hardly_a_read() {
     });
     let mut calls = cloud.calls();
     calls.remove("AmazonSQS.GetQueueAttributes");
-    let (_, good, log) = daemon.stop("TERM");
+    let numbers = daemon.get("/metrics");
+    for line in [
+        format!("parallax_segments_total{{outcome=\"completed\"}} {}", JOBS * SEGMENTS),
+        format!("parallax_attempts_total{{outcome=\"finished\"}} {}", JOBS * SEGMENTS),
+        format!("parallax_reassembly_messages_total {JOBS}"),
+        "parallax_invariant_violations_total{invariant=\"limit\"} 0".to_owned(),
+        format!("parallax_queue_delay_seconds_count{{queue=\"segments\"}} {}", JOBS * SEGMENTS),
+    ] {
+        assert!(numbers.lines().any(|found| found == line), "{line}: {numbers}");
+    }
+    let mut healthy = cloud.command(&cloud.environment(), &["healthy"]);
+    assert!(healthy.env("HEALTH_ADDRESS", daemon.address()).status().unwrap().success());
+    let (good, log) = daemon.stop("TERM");
     assert!(good, "{log}");
     let all: u32 = calls.values().sum();
     let segments = JOBS * SEGMENTS;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -44,8 +45,7 @@ impl Cloud {
             let value = environment.get(variable).map_or(otherwise, String::as_str);
             value.rsplit('/').next().unwrap().to_owned()
         };
-        let script =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/aws/tests/aws_moto/moto_server.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/moto_server.py");
         let mut process = Command::new("python3")
             .arg(script)
             .stdin(Stdio::piped())
@@ -286,10 +286,18 @@ impl Cloud {
 const CREATE: &str = "<CreateBucketConfiguration><LocationConstraint>eu-west-1\
                       </LocationConstraint></CreateBucketConfiguration>";
 
-/// A daemon that runs until dropped or stopped.
+/// A daemon that runs until stopped.
 pub(crate) struct Daemon {
     process: Child,
-    log: std::thread::JoinHandle<String>,
+    log: Arc<Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Daemon {
@@ -297,22 +305,49 @@ impl Daemon {
         let mut command = cloud.command(&cloud.environment(), &[]);
         command.envs(more.iter().copied()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let mut stderr = process.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = log.clone();
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines() {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line.unwrap());
+                log.push('\n');
+            }
         });
-        Self { process, log }
+        Self { process, log, reader: Some(reader) }
     }
 
-    /// Ends the daemon with a signal; how long it took to end, whether it ended well, and its log.
-    pub(crate) fn stop(mut self, signal: &str) -> (Duration, bool, String) {
-        let asked = Instant::now();
+    /// Where its health endpoints are.
+    pub(crate) fn address(&self) -> String {
+        let mut found = None;
+        until("the health endpoints", || {
+            let log = self.log.lock().unwrap();
+            let line = log.lines().find(|line| line.contains("\"health endpoints\""));
+            let line = line.and_then(|line| serde_json::from_str::<Value>(line).ok());
+            found = line.and_then(|line| line["address"].as_str().map(str::to_owned));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// Asks for a page.
+    pub(crate) fn get(&self, page: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Ends the daemon with a signal; whether it ended well, and its log.
+    pub(crate) fn stop(mut self, signal: &str) -> (bool, String) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         let ended = self.process.wait().unwrap();
-        (asked.elapsed(), ended.success(), self.log.join().unwrap())
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        (ended.success(), log)
     }
 }
 

@@ -44,7 +44,7 @@ fn beside_a_job_worker_results_are_made_and_nothing_else_is_written() {
     let daemon = Daemon::start(&cloud, &[("COMPLETION_OWNER", "job-worker")]);
     let empty = |queue: &str| cloud.depth(queue) == (0, 0);
     until("the end of all events", || empty("video-worker") && empty("output-events"));
-    let (_, good, log) = daemon.stop("TERM");
+    let (good, log) = daemon.stop("TERM");
     assert!(good, "{log}");
     for index in 0..2 {
         let path = format!("/out-bucket/jobs/job-z/segments/{index}.mp4");

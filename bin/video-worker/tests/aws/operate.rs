@@ -128,7 +128,7 @@ fn a_failed_job_goes_on_with_its_failed_segments_alone() {
     assert_eq!(cloud.depth("video-worker").0, 1, "segment 1 alone");
     let daemon = Daemon::start(&cloud, &[]);
     until("the reassembly message", || cloud.depth("reassembly").0 == 1);
-    let (_, good, log) = daemon.stop("TERM");
+    let (good, log) = daemon.stop("TERM");
     assert!(good, "{log}");
     let again = cloud.run(&["redrive", "--job", "nobody"]);
     assert!(said(&again).contains("there is no such job"));
