@@ -1,7 +1,7 @@
 """Runs the worker of the `runpod` package against a platform on loopback and records its calls.
 
 Each file named on the command line holds a `scenario`: what the platform answers and what the
-jobs do. Its `calls` are replaced by those that the package made, without times, agent names and
+jobs do. Its `calls` are replaced by those that the package made, without times, client names and
 tracebacks. `crates/runpod/tests/transcripts.rs` plays the same scenarios to the Rust worker.
 """
 

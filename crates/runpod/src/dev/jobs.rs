@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -21,13 +23,16 @@ use crate::{Handler, Job, JobError};
 /// The longest update that is kept, in bytes.
 const LONGEST_UPDATE: usize = 1 << 20;
 
+/// A place among those that run, or the wait for one.
+type Slot = BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>;
+
 /// The jobs.
 #[derive(Debug)]
 pub(super) struct Jobs {
     pub(super) limits: Limits,
     handler: Arc<dyn Handler>,
     reporter: Reporter,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     shutdown: CancellationToken,
     state: Mutex<State>,
 }
@@ -63,7 +68,7 @@ impl Jobs {
         Self {
             handler,
             reporter: Reporter::new("localhost", "local"),
-            slots: Semaphore::new(limits.concurrency.max(1)),
+            slots: Arc::new(Semaphore::new(limits.concurrency.max(1))),
             shutdown,
             state: Mutex::default(),
             limits,
@@ -83,9 +88,10 @@ impl Jobs {
         let stop = self.shutdown.child_token();
         let entry = Entry::new(submission.bytes, keep, stop);
         let over = entry.over.clone();
+        // Asked for here and not in the job's task, so that jobs run in the order they came in.
+        let mut slot: Slot = self.slots.clone().acquire_owned().boxed();
         {
             let mut state = self.lock();
-            // Those for whom there is a slot only wait for their task to begin.
             if state.waiting >= self.limits.queue + self.slots.available_permits() {
                 return Err(Refused::Queue);
             }
@@ -95,21 +101,25 @@ impl Jobs {
             state.waiting += 1;
             state.bytes += submission.bytes;
             state.entries.insert(id.clone(), entry);
+            if let Some(Ok(had)) = (&mut slot).now_or_never() {
+                state.begin(&id);
+                slot = ready(Ok(had)).boxed();
+            }
         }
         let job = Job { id: id.clone(), input: submission.input, rest: submission.rest };
         let execution = submission.execution.unwrap_or(self.limits.execution);
         let span = info_span!("runpod_job", request_id = id);
-        tokio::spawn(self.clone().run(job, execution).instrument(span));
+        tokio::spawn(self.clone().run(job, slot, execution).instrument(span));
         Ok((id, over))
     }
 
-    async fn run(self: Arc<Self>, job: Job, execution: Duration) {
+    async fn run(self: Arc<Self>, job: Job, slot: Slot, execution: Duration) {
         let id = job.id.clone();
         let Some(stop) = self.lock().entries.get(&id).map(|entry| entry.stop.clone()) else {
             return;
         };
-        let slot = stop.run_until_cancelled(self.slots.acquire()).await;
-        let Some(Ok(_slot)) = slot.filter(|_| self.begin(&id)) else {
+        let slot = stop.run_until_cancelled(slot).await;
+        let Some(Ok(_slot)) = slot.filter(|_| self.lock().begin(&id)) else {
             self.finish(&id, Status::Cancelled, Map::new());
             return;
         };
@@ -142,19 +152,6 @@ impl Jobs {
         result.remove("stopPod");
         let status = if failed { Status::Failed } else { Status::Completed };
         self.finish(&id, status, result);
-    }
-
-    /// Whether the job is still wanted.
-    fn begin(&self, id: &str) -> bool {
-        let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(id) else { return false };
-        if entry.status.is_final() {
-            return false;
-        }
-        entry.status = Status::InProgress;
-        entry.started = Some(Instant::now());
-        state.waiting -= 1;
-        true
     }
 
     /// Ends a job, unless it has ended already.
@@ -250,6 +247,17 @@ impl Jobs {
 }
 
 impl State {
+    /// Lets a job run; whether it is still wanted.
+    fn begin(&mut self, id: &str) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        if entry.status == Status::InQueue {
+            entry.status = Status::InProgress;
+            entry.started = Some(Instant::now());
+            self.waiting -= 1;
+        }
+        entry.status == Status::InProgress
+    }
+
     /// Forgets the oldest ended jobs until at most `limit` bytes are held; whether they are.
     fn make_room(&mut self, limit: usize) -> bool {
         while self.bytes > limit {

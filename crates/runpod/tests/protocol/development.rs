@@ -361,3 +361,20 @@ async fn a_server_that_ends_stops_its_jobs_and_takes_no_more() {
     let (status, body) = server.submit("/run", json!([])).await;
     assert_eq!((status, body), (503, json!({"error": "the server ends"})));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jobs_run_in_the_order_they_came_in() {
+    let server = Server::start(quick()).await;
+    let first = server.run(json!([wait("go", 1)])).await;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(server.run(json!([{"return": 1}])).await);
+    }
+    let last = server.run(json!([{"forever": true}])).await;
+    server.events.happened("go");
+    server.events.reached("started", 22).await;
+    for id in waiting.iter().chain([&first]) {
+        server.until(id, "COMPLETED").await;
+    }
+    server.until(&last, "IN_PROGRESS").await;
+}
