@@ -3,7 +3,9 @@
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder and checks the results
+# make soak    kills and stops daemons on emulated AWS, 200 and 100 times
 # make bench   measures against peers in the same run
+# make bench-worker   measures the daemon on AWS against a moto server on this machine
 
 CARGO ?= cargo
 OUT ?= target/demo
@@ -12,7 +14,7 @@ CLIPS ?=
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips bench setup setup-lint fmt
+.PHONY: demo test lint check clips bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -48,6 +50,17 @@ clips: setup
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
 	tools/bench
+
+soak: setup
+	$(CARGO) build --locked -p video-worker -p sagemaker-emulator
+	SOAK_KILLS=200 SOAK_JOBS=40 SOAK_SEGMENTS=8 SOAK_DRAINS=100 \
+		$(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(cloud)' --no-capture
+
+bench-worker: setup
+	$(CARGO) build --release --locked -p video-worker
+	$(CARGO) build --locked -p sagemaker-emulator
+	VIDEO_WORKER=$(abspath target/release/video-worker) \
+		$(CARGO) test --locked -p parallax-tests --bench worker
 
 setup:
 	@tools/setup

@@ -22,6 +22,70 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
+    /// Download model weights, or check them.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Download the models of the `stereocrafter` engine. An interrupted download continues.
+    #[command(after_help = FETCH_HELP)]
+    Fetch(FetchArgs),
+    /// Say which model is what, every tensor that is not as it should be, and the memory needed.
+    ///
+    /// Exits with 0 when everything is usable, 1 when something is missing or wrong, 2 on wrong usage.
+    Check(CheckArgs),
+}
+
+const FETCH_HELP: &str = "\
+Environment: HF_TOKEN (read token of an account that accepted the models' licences), HF_ENDPOINT
+(another hub), HF_HUB_OFFLINE (1: ask nobody), WEIGHTS_DIR.
+Exit codes: 0 complete, 1 other failure, 2 wrong usage or setting, 3 access refused or not found,
+4 hub out of reach, damaged downloads or offline, 5 no room, 130 interrupted.";
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Where the models go, each into a folder of its own. Defaults to the folder
+    /// `parallax/weights` in the user's data folder.
+    #[arg(long, value_name = "DIR", env = "WEIGHTS_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Pin a model (svd, depthcrafter, stereocrafter) to a commit, a tag or a branch. Defaults to
+    /// the commit that is in the folder, or else to the newest.
+    #[arg(long, value_name = "MODEL=REVISION")]
+    pub(crate) revision: Vec<String>,
+
+    /// Take a model from another repository.
+    #[arg(long, value_name = "MODEL=OWNER/NAME")]
+    pub(crate) repository: Vec<String>,
+
+    /// Read every file again and download those that are damaged.
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Tries of a file in a row without progress before giving up.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) tries: u32,
+
+    /// Ask nobody: only tell whether everything is there.
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Write events as JSON lines to standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The folder of all models, or of one. Defaults to that of `weights fetch`.
+    #[arg(value_name = "DIR", env = "WEIGHTS_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,9 @@
+//! The daemon as a process against a moto server.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod cloud;
+mod deployed;
+mod operate;
+mod start;
