@@ -13,7 +13,6 @@
 
 mod colour;
 mod depth;
-mod device;
 mod engine;
 mod inpaint;
 mod memory;
@@ -29,12 +28,12 @@ mod windows;
 
 pub use candle_core::Device;
 pub use depth::{DepthOptions, DepthStage, Stitch, enlarge, normalise, range, spread};
-pub use device::device;
 pub use engine::{Folders, NAME, Options, StereoCrafter};
 pub use inpaint::{Fit, Holes, InpaintOptions, InpaintStage};
 pub use memory::{Memory, free_bytes};
 pub use networks::{Check, Networks, Undecoded};
 pub use noise::{Field, Noise, Recorded, Site};
+pub use parallax_svd::device;
 pub use plan::{Footprint, Job, Plan, Residency, Short};
 pub use size::{Size, cropped_size, nearest_size, working_size};
 pub use splat::{Source, reference_disparity, reference_splat};

@@ -43,6 +43,20 @@ fn unet() {
 }
 
 #[test]
+fn half_precision_weights_serve_a_pipeline_in_f32() {
+    let want = tensors("small/unet.golden.safetensors");
+    let weights = model_as("small/unet/diffusion_pytorch_model.fp16.safetensors", DType::F16);
+    let net = unet::Unet::new(&config("small/unet/config.json"), weights).unwrap();
+    let ids: Vec<Vec<f32>> = want["added_time_ids"].to_vec2().unwrap();
+    let frames = want["sample"].dim(1).unwrap();
+    let conditioning = net.condition(&want["context"], frames, &ids).unwrap();
+    let timestep = want["timestep"].to_vec1::<f32>().unwrap()[0];
+    let out = net.forward(&want["sample"], timestep, &conditioning).unwrap();
+    assert_eq!(out.dtype(), DType::F32);
+    assert_near("mixed", &out, &want["out"], 2e-2);
+}
+
+#[test]
 fn vae() {
     let want = tensors("small/vae.golden.safetensors");
     for (dtype, fraction) in TYPES {

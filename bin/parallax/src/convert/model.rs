@@ -7,7 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, ensure};
 use parallax_stereo::{Engine, engine};
-use parallax_stereocrafter::{NAME, Options, StereoCrafter, device};
+use parallax_stereocrafter::device::{self, Choice};
+use parallax_stereocrafter::{NAME, Options, StereoCrafter};
 use sha2::{Digest, Sha256};
 
 use crate::cli::{ConvertArgs, DeviceChoice};
@@ -36,7 +37,11 @@ pub(crate) fn open(args: &ConvertArgs) -> Result<Model> {
     })?;
     let shown = weights.display();
     ensure!(weights.is_dir(), "--weights {shown}: not a folder");
-    let device = device(args.device == DeviceChoice::Cuda).context("--device cuda")?;
+    let choice = match args.device {
+        DeviceChoice::Cpu => Choice::Cpu,
+        DeviceChoice::Cuda => Choice::Cuda,
+    };
+    let device = device::open(choice).with_context(|| format!("--device {choice}"))?;
     let options =
         Options { reference: args.reference, steps: args.steps as usize, ..Options::default() };
     let engine = StereoCrafter::within(weights, &device, options)

@@ -11,7 +11,7 @@ mod config;
 mod context;
 mod transformer;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use self::blocks::{DownLevel, MidBlock, UpLevel};
@@ -40,6 +40,7 @@ pub struct Unet {
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     cfg: Config,
+    dtype: DType,
 }
 
 impl Unet {
@@ -65,6 +66,7 @@ impl Unet {
             conv_norm_out: GroupNorm::new(GROUPS, widths[0], OUT_EPS, vb.pp("conv_norm_out"))?,
             conv_out: Conv2d::new(widths[0], cfg.out_channels, 3, SAME, vb.pp("conv_out"))?,
             cfg: cfg.clone(),
+            dtype: vb.dtype(),
         })
     }
 
@@ -78,7 +80,7 @@ impl Unet {
         frames: usize,
         added_ids: &[Vec<f32>],
     ) -> Result<Conditioning> {
-        self.prepare(&Context::per_clip(tokens, frames)?, added_ids, true)
+        self.prepare(&Context::per_clip(&self.typed(tokens)?, frames)?, added_ids, true)
     }
 
     /// DepthCrafter's conditioning: tokens (B, F, D), one for each frame. Attention over time sees the
@@ -88,7 +90,7 @@ impl Unet {
         tokens: &Tensor,
         added_ids: &[Vec<f32>],
     ) -> Result<Conditioning> {
-        self.prepare(&Context::per_frame(tokens)?, added_ids, true)
+        self.prepare(&Context::per_frame(&self.typed(tokens)?)?, added_ids, true)
     }
 
     /// [`Unet::condition`] that leaves queries, keys and softmax in place even for a single token: slower,
@@ -99,7 +101,12 @@ impl Unet {
         frames: usize,
         added_ids: &[Vec<f32>],
     ) -> Result<Conditioning> {
-        self.prepare(&Context::per_clip(tokens, frames)?, added_ids, false)
+        self.prepare(&Context::per_clip(&self.typed(tokens)?, frames)?, added_ids, false)
+    }
+
+    /// As the weights are.
+    fn typed(&self, x: &Tensor) -> Result<Tensor> {
+        x.to_dtype(self.dtype)
     }
 
     fn prepare(
@@ -132,6 +139,8 @@ impl Unet {
     }
 
     /// `sample` (B, F, C, H, W), scaled by the scheduler, at `timestep`, to a prediction (B, F, 4, H, W).
+    ///
+    /// Computes in the type of the weights and answers in that of `sample`.
     pub fn forward(
         &self,
         sample: &Tensor,
@@ -167,7 +176,7 @@ impl Unet {
         let active = activate(&conditioning.added.broadcast_add(&time)?)?;
 
         // (B, F, C, H, W) -> (B F, C, H, W)
-        let x = sample.reshape((batch * frames, channels, height, width))?;
+        let x = self.typed(sample)?.reshape((batch * frames, channels, height, width))?;
         let mut x = self.conv_in.forward(&x)?;
         tap("conv_in", &x)?;
         let mut skips = vec![x.clone()];
@@ -185,6 +194,6 @@ impl Unet {
             })?;
         }
         let x = self.conv_out.forward(&self.conv_norm_out.forward(&x, Activation::Silu)?)?;
-        x.reshape((batch, frames, self.cfg.out_channels, height, width))
+        x.reshape((batch, frames, self.cfg.out_channels, height, width))?.to_dtype(sample.dtype())
     }
 }
