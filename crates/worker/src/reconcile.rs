@@ -146,7 +146,12 @@ impl Pipeline {
     }
 
     async fn sweep_job(&self, job: &Job, memory: &mut Memory) -> Result<()> {
-        self.trigger(&job.job_id).await?;
+        if !self.config.is(Mutant::TriggerOnEdge) {
+            self.trigger(&job.job_id).await?;
+        }
+        if self.config.is(Mutant::NoMissingScan) {
+            return Ok(());
+        }
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };

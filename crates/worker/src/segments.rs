@@ -17,7 +17,7 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::{Stop, reap};
-use crate::{Inbox, Pipeline, Role};
+use crate::{Inbox, Mutant, Pipeline, Role};
 
 /// How long to wait for a permit when every one is held elsewhere.
 const FULL_WAIT: Duration = Duration::from_secs(1);
@@ -32,7 +32,12 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
         beat.tick();
         reap(&mut tasks);
         let holder = permit.take().unwrap_or_else(|| HolderId(pipeline.ports.ids.next()));
-        match pipeline.reserve(&holder).await {
+        let own_full = tasks.len() >= pipeline.config.max_in_flight as usize;
+        let reserved = match pipeline.config.is(Mutant::CountOwnPermits) && own_full {
+            true => Ok(Reserve::Full),
+            false => pipeline.reserve(&holder).await,
+        };
+        match reserved {
             Ok(Reserve::Granted) => {}
             Ok(Reserve::Full) => {
                 tokio::select! {
@@ -87,7 +92,11 @@ impl Pipeline {
     pub(crate) async fn reserve(&self, holder: &HolderId) -> Result<Reserve> {
         let now = self.now();
         let until = now + self.config.reservation;
-        self.ledger().reserve(holder, self.config.max_in_flight, until, now).await
+        let limit = match self.config.is(Mutant::CountOwnPermits) {
+            true => u32::MAX,
+            false => self.config.max_in_flight,
+        };
+        self.ledger().reserve(holder, limit, until, now).await
     }
 
     /// Receives from an inbox. When a stop is asked for meanwhile, what the running receive still
@@ -103,6 +112,9 @@ impl Pipeline {
         tokio::select! {
             biased;
             () = stop.soft.cancelled() => {
+                if self.config.is(Mutant::DropOnDrain) {
+                    return Ok(Vec::new());
+                }
                 // Dropping the receive could hide a message until its timeout.
                 for message in receive.await? {
                     self.settle(inbox, &message, Outcome::Interrupted).await;
@@ -120,12 +132,16 @@ impl Pipeline {
         mut permit: Option<HolderId>,
         stop: &Stop,
     ) {
+        if self.config.is(Mutant::DeleteFirst) {
+            self.settle(inbox, message, Outcome::Done).await;
+        }
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
             Ok(Notification::Records(records)) => {
                 let mut all = Outcome::Done;
-                for record in records {
+                let most = if self.config.is(Mutant::FirstRecordOnly) { 1 } else { usize::MAX };
+                for record in records.into_iter().take(most) {
                     let one = self.segment_record(inbox, message, record, &mut permit, stop).await;
                     all = all.and(one);
                 }
@@ -201,6 +217,9 @@ impl Pipeline {
     /// The outcome of a message whose handling met a port's error.
     pub(crate) fn try_later(&self, error: &parallax_ports::Error) -> Outcome {
         warn!(kind = error.kind().as_str(), error = %error.chain(), "to be tried again");
+        if self.config.is(Mutant::AckOnError) {
+            return Outcome::Done;
+        }
         let asked = error.retry_after().unwrap_or_default();
         Outcome::Retry { after: asked.max(self.jittered(self.config.refused_after)) }
     }

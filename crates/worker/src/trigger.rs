@@ -1,5 +1,7 @@
 //! Asking for reassembly when a job's last segment is complete.
 
+use std::time::Duration;
+
 use parallax_job::{JobId, ReassemblyMessage};
 use parallax_ports::Result;
 use parallax_ports::ledger::TriggerOutcome;
@@ -12,10 +14,15 @@ impl Pipeline {
     /// evaluated by the ledger, after every completion and in every sweep, so no event is needed.
     pub(crate) async fn trigger(&self, job_id: &JobId) -> Result<()> {
         let nonce = self.ports.ids.next();
-        let resend = self.config.resend;
+        let mut resend = self.config.resend;
+        if self.config.is(Mutant::TriggerOnce) {
+            resend.unconfirmed = Duration::from_secs(10 * 365 * 24 * 3600);
+        }
         let verb = || self.ledger().trigger(job_id, &nonce, resend, self.now());
-        if self.persist("trigger", verb).await? != TriggerOutcome::Send {
-            return Ok(());
+        match self.persist("trigger", verb).await? {
+            TriggerOutcome::Send => {}
+            TriggerOutcome::Pending if self.config.is(Mutant::TriggerUnclaimed) => {}
+            _ => return Ok(()),
         }
         let confirm = || self.ledger().triggered(job_id, self.now());
         if self.config.is(Mutant::ConfirmBeforeSend) {
