@@ -339,3 +339,23 @@ pub(super) async fn what_never_ran_costs_nothing(ledger: Arc<dyn Ledger>) {
     assert_eq!((row.attempt, row.refusals, row.failures), (3, 1, 1));
     assert_eq!(row.tried(), 2);
 }
+
+/// A request may reach the ledger after others that its sender made later.
+pub(super) async fn what_arrives_late_takes_nothing_back(ledger: Arc<dyn Ledger>) {
+    let row = start(&*ledger, &segment("job", 0, 1), "n", at(0)).await;
+    ledger.renew(&row.fence(), at(9000)).await.unwrap();
+    assert_eq!(ledger.renew(&row.fence(), at(8000)).await.unwrap(), Ended::Yes);
+    let held = ledger.holders().await.unwrap().swap_remove(0);
+    let now = ledger.segment(&row.segment).await.unwrap().unwrap();
+    assert_eq!((now.deadline, held.deadline), (at(9000), at(9000)));
+    ledger.record_invoked(&row.fence(), &Locations::default(), at(7000)).await.unwrap();
+    let now = ledger.segment(&row.segment).await.unwrap().unwrap();
+    assert_eq!((now.state, now.deadline), (SegmentState::Invoked, at(9000)));
+    for until in [at(60), at(50)] {
+        let reserved = ledger.reserve(&holder("waits"), 100, until, at(1)).await.unwrap();
+        assert_eq!(reserved, Reserve::Granted);
+    }
+    let held = ledger.holders().await.unwrap();
+    let waits = held.iter().find(|h| h.id == holder("waits")).unwrap();
+    assert_eq!(waits.deadline, at(60));
+}
