@@ -195,9 +195,11 @@ faulty_ledger! {
         record_invoked(fence: &Fence = borrowed, locations: &Locations = borrowed, deadline: Timestamp = copied) -> Ended;
         renew(fence: &Fence = borrowed, deadline: Timestamp = copied) -> Ended;
         complete(fence: &Fence = borrowed, release: bool = copied, now: Timestamp = copied) -> Completed;
+        complete_and_reserve(fence: &Fence = borrowed, next: &HolderId = borrowed, until: Timestamp = copied, now: Timestamp = copied) -> (Completed, Reserve);
         release(fence: &Fence = borrowed) -> Ended;
         retry(fence: &Fence = borrowed, at: Timestamp = copied, error: &AttemptError = borrowed, cost: Cost = copied) -> Ended;
         fail(fence: &Fence = borrowed, error: &AttemptError = borrowed, now: Timestamp = copied) -> Ended;
+        reopen(segment: &Segment = borrowed, now: Timestamp = copied) -> Ended;
         create_job(job: &Job = borrowed) -> bool;
         advance(job_id: &JobId = borrowed, to: JobStatus = copied, total: Option<u32> = copied, reason: Option<&str> = optional, now: Timestamp = copied) -> Advance;
         trigger(job_id: &JobId = borrowed, nonce: &str = text, resend: Resend = copied, now: Timestamp = copied) -> TriggerOutcome;
