@@ -13,7 +13,8 @@ use parallax_local::{
     Database, Depth, LocalObjects, Recovered, SqliteLedger, SqliteQueue, StateDir, Transfer,
 };
 use parallax_ports::ledger::{
-    AttemptError, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow, SegmentState,
+    AttemptError, Cost, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow,
+    SegmentState,
 };
 use parallax_ports::{Clock, Custody, Kind, Ledger, Locations, ObjectStore, Queue, SystemClock};
 
@@ -126,7 +127,7 @@ async fn the_sole_owner_ends_what_its_predecessor_ran_and_nothing_else() {
     ledger.complete(&done.fence(), false, Timestamp(1)).await.unwrap();
     let waiting = start(&ledger, 5, Custody::Caller).await;
     let error = AttemptError::new("internal", "x");
-    ledger.retry(&waiting.fence(), Timestamp(9_999_999), &error, true).await.unwrap();
+    ledger.retry(&waiting.fence(), Timestamp(9_999_999), &error, Cost::Failure).await.unwrap();
     ledger.reserve(&HolderId("free".into()), 99, Timestamp(60_000), Timestamp(0)).await.unwrap();
 
     let now = Timestamp(5_000);

@@ -17,6 +17,7 @@ mod metrics;
 mod objects;
 mod queue;
 mod studio;
+pub mod weak;
 
 pub use backend::{Custody, InferenceBackend, Invocation, Invoked, Locations};
 pub use clock::{Clock, SystemClock, TokioClock};

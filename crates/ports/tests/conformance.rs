@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use parallax_job::{Bucket, Scheme, Timestamp};
 use parallax_ports::conformance::{ledger, objects, queue};
+use parallax_ports::fault::Tally;
 use parallax_ports::memory::{MemoryLedger, MemoryObjects, MemoryQueue};
+use parallax_ports::weak::{EventWeakness, QueueWeakness, WeakEvents, WeakQueue};
 use parallax_ports::{Ledger, Queue, SystemClock, TokioClock};
 
 #[tokio::test(start_paused = true)]
@@ -16,6 +18,105 @@ async fn memory_queue() {
         vec![queue.clone(), queue]
     })
     .await;
+}
+
+fn weak_queue(weakness: QueueWeakness, tally: &Arc<Tally>) -> Arc<dyn Queue> {
+    Arc::new(WeakQueue::new(7, weakness, tally.clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn weak_queue_that_keeps_its_promises() {
+    let terms = queue::Terms::strict(Duration::from_secs(30));
+    queue::all(terms, async || {
+        let queue = weak_queue(QueueWeakness::default(), &Arc::default());
+        vec![queue.clone(), queue]
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn weak_queue_whose_stale_receipts_act() {
+    let strict = queue::Terms::strict(Duration::from_secs(30));
+    let terms = queue::Terms { stale_is_inert: false, ..strict };
+    let tally = Arc::new(Tally::default());
+    let weakness = QueueWeakness { stale: 1.0, shuffle: 1.0, ..QueueWeakness::default() };
+    queue::all(terms, async || {
+        let queue = weak_queue(weakness, &tally);
+        vec![queue.clone(), queue]
+    })
+    .await;
+    assert!(tally.counts()["stale receipt acted"] > 0);
+}
+
+/// Whatever it does to a message, a message that nobody deletes comes again, and one that is
+/// deleted often enough stays away.
+#[tokio::test(start_paused = true)]
+async fn a_weak_queue_loses_nothing_and_forgets_in_the_end() {
+    let weakness =
+        QueueWeakness { again: 0.3, undead: 0.3, empty: 0.3, shuffle: 0.5, lag: 0.5, stale: 0.5 };
+    let tally = Arc::new(Tally::default());
+    let queue = weak_queue(weakness, &tally);
+    for n in 0..50 {
+        queue.send(&n.to_string(), &[]).await.unwrap();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for round in 0..2000 {
+        let wait = Duration::from_secs(20);
+        for message in queue.receive(10, wait, Duration::from_secs(60)).await.unwrap() {
+            if round > 100 {
+                queue.delete(&message.receipt).await.unwrap();
+            }
+            seen.insert(message.body);
+        }
+    }
+    assert_eq!(seen.len(), 50);
+    assert!(
+        queue
+            .receive(10, Duration::from_secs(900), Duration::from_secs(60))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let counts = tally.counts();
+    for what in [
+        "delivered again while hidden",
+        "delivered again after deletion",
+        "empty receive",
+        "messages reordered",
+        "message appeared late",
+    ] {
+        assert!(counts.contains_key(what), "{what}: {counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_lost_repeated_late_and_in_company_and_a_flush_brings_the_rest() {
+    let tally = Arc::new(Tally::default());
+    let queue = Arc::new(MemoryQueue::default());
+    let weakness = EventWeakness {
+        lose: 0.2,
+        double: 0.2,
+        late: 0.5,
+        latest: Duration::from_secs(3600),
+        gather: 0.2,
+    };
+    let events = WeakEvents::new(queue.clone(), 7, weakness, tally.clone());
+    for n in 0..100 {
+        let event = parallax_job::ObjectEvent {
+            bucket: "b".to_owned(),
+            key: format!("input/job-{n}/source.mp4"),
+            size: Some(1),
+        };
+        events.send(&parallax_job::s3_notification(&[event]), &[]).await.unwrap();
+    }
+    events.flush().await.unwrap();
+    let arrived = queue.contents().len() as u64;
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    assert_eq!(queue.contents().len() as u64, arrived, "nothing arrives twice by a flush");
+    let counts = tally.counts();
+    let alone = 100 - counts["event in company"] - counts["event lost"] + counts["event repeated"];
+    assert_eq!(arrived, alone + 1, "{counts:?}");
+    assert!(counts["event late"] > 0);
 }
 
 #[tokio::test]

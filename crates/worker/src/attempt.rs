@@ -4,21 +4,17 @@ use std::time::Duration;
 
 use parallax_job::{ObjectKey, Segment, Timestamp, Uri};
 use parallax_ports::ledger::{
-    AttemptError, Ended, Fence, HolderId, Intent, IntentOutcome, SegmentRow,
+    AttemptError, Cost, Ended, Fence, HolderId, Intent, IntentOutcome, SegmentRow,
 };
 use parallax_ports::{Custody, Error, Invocation, Invoked, Kind, Locations, Result};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::keeper::Hidden;
+use crate::keeper::{FRESH, Hidden};
 use crate::outcome::Outcome;
 use crate::recent::Begun;
 use crate::{Mutant, Pipeline, metrics};
-
-/// An invocation is not started when more time than this has passed since its intent: a process
-/// that was paused must not act on an old decision.
-const FRESH: Duration = Duration::from_secs(30);
 
 /// A segment's object, as its event tells of it.
 #[derive(Debug)]
@@ -56,6 +52,10 @@ impl Pipeline {
             deadline: now + span,
             now,
         };
+        #[cfg(feature = "mutants")]
+        if self.config.is(Mutant::InvokeBeforeIntent) {
+            return self.invoke_first(&intent, hard).await;
+        }
         let recorded = self.persist("intent", || self.ledger().record_intent(&intent)).await;
         let row = match recorded {
             Ok(IntentOutcome::Recorded(row)) => *row,
@@ -76,7 +76,7 @@ impl Pipeline {
             IntentOutcome::Open(row) => {
                 if self.config.is(Mutant::TakeOverOpenIntent) {
                     let error = AttemptError::new("taken_over", "taken over");
-                    self.ledger().retry(&row.fence(), self.now(), &error, false).await?;
+                    self.ledger().retry(&row.fence(), self.now(), &error, Cost::Attempt).await?;
                     return Ok(Outcome::Retry { after: Duration::from_millis(10) });
                 }
                 self.observe(&row.segment).await?;
@@ -111,13 +111,13 @@ impl Pipeline {
         let fence = row.fence();
         let invocation = Invocation {
             segment: row.segment.clone(),
-            attempt: row.attempt,
+            attempt: if self.config.is(Mutant::ReuseAttempt) { 1 } else { row.attempt },
             input: row.input.clone(),
             output: row.output.clone(),
         };
-        if self.now().since(intended) > FRESH {
+        if self.now().since(intended) > FRESH && !self.config.is(Mutant::StaleStart) {
             let error = AttemptError::new("stale", "the process was paused before the invocation");
-            return self.try_again(&fence, self.now(), &error, false).await;
+            return self.try_again(&fence, self.now(), &error, Cost::Nothing).await;
         }
         info!(attempt = row.attempt, input = %row.input, "attempt starts");
         let started = Instant::now();
@@ -131,6 +131,15 @@ impl Pipeline {
         let seconds = started.elapsed().as_secs_f64();
         self.ports.metrics.observe(metrics::BACKEND_SECONDS, &[("outcome", label)], seconds);
         info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
+        self.answered(row, answer).await
+    }
+
+    pub(crate) async fn answered(
+        &self,
+        row: &SegmentRow,
+        answer: Result<Invoked>,
+    ) -> Result<Outcome> {
+        let fence = row.fence();
         match answer {
             Ok(Invoked::Finished) => self.finished(row, &fence).await,
             Ok(Invoked::Written) => self.complete(&fence, true).await.map(|()| Outcome::Done),
@@ -163,7 +172,7 @@ impl Pipeline {
         tokio::select! {
             biased;
             answer = &mut work => answer,
-            () = self.keep_attempt(&fence, hidden) => {
+            () = self.keep_attempt(&fence, hidden), if !self.config.is(Mutant::NoHeartbeat) => {
                 warn!(attempt = row.attempt, "lease lost; the attempt is cancelled");
                 cancel.cancel();
                 // Whatever it answers, another owner decides now.
@@ -215,20 +224,27 @@ impl Pipeline {
         let reason = AttemptError::from_kind(error.kind(), &text);
         match error.kind() {
             Kind::Cancelled => {
-                self.try_again(fence, now, &reason, false).await?;
+                self.try_again(fence, now, &reason, Cost::Nothing).await?;
                 Ok(Outcome::Interrupted)
             }
+            Kind::Throttled | Kind::Unavailable if self.config.is(Mutant::FailOnRefusal) => {
+                self.give_up(fence, &reason).await
+            }
             Kind::Throttled | Kind::Unavailable => {
+                let cost = match self.config.is(Mutant::CountRefusals) {
+                    true => Cost::Attempt,
+                    false => Cost::Nothing,
+                };
                 let wait = self.jittered(self.config.refused_after * 2);
                 let at = now + error.retry_after().unwrap_or(wait).max(wait);
-                self.try_again(fence, at, &reason, false).await
+                self.try_again(fence, at, &reason, cost).await
             }
             Kind::Unauthorized => {
                 tracing::error!(error = %text, "the backend refuses this deployment's credentials");
-                self.try_again(fence, now + Duration::from_secs(60), &reason, false).await
+                self.try_again(fence, now + Duration::from_secs(60), &reason, Cost::Nothing).await
             }
             Kind::Timeout if self.config.is(Mutant::ReleaseAmbiguousInvoke) => {
-                self.try_again(fence, now, &reason, false).await
+                self.try_again(fence, now, &reason, Cost::Attempt).await
             }
             // It may be running: the permit stays, and evidence or the deadline decides.
             Kind::Timeout if row.custody == Custody::Backend => Ok(Outcome::Done),
@@ -247,13 +263,13 @@ impl Pipeline {
         fence: &Fence,
         reason: &AttemptError,
     ) -> Result<Outcome> {
-        if row.failures + 1 >= self.config.max_failures || row.attempt >= self.config.max_attempts {
+        if row.failures + 1 >= self.config.max_failures || row.tried() >= self.config.max_attempts {
             return self.give_up(fence, reason).await;
         }
         let factor = 4u32.saturating_pow(row.failures).min(3600);
         let wait = (self.config.retry_after * factor).min(Duration::from_secs(3600));
         let at = self.now() + self.jittered(wait);
-        self.try_again(fence, at, reason, true).await
+        self.try_again(fence, at, reason, Cost::Failure).await
     }
 
     pub(crate) async fn try_again(
@@ -261,11 +277,11 @@ impl Pipeline {
         fence: &Fence,
         at: Timestamp,
         reason: &AttemptError,
-        count: bool,
+        cost: Cost,
     ) -> Result<Outcome> {
         warn!(segment = %fence.segment, attempt = fence.attempt, class = %reason.class,
-            why = %reason.message, counted = count, "attempt ended without a result");
-        let verb = || self.ledger().retry(fence, at, reason, count);
+            why = %reason.message, ?cost, "attempt ended without a result");
+        let verb = || self.ledger().retry(fence, at, reason, cost);
         match self.persist("retry", verb).await? {
             Ended::Yes => {
                 let class = metrics::class_label(&reason.class);

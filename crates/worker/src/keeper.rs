@@ -12,6 +12,10 @@ use tracing::warn;
 
 use crate::Pipeline;
 
+/// Work is not started when more time than this has passed since its lease was asked for: a process
+/// that was paused, or was answered late, must not act on an old decision.
+pub(crate) const FRESH: Duration = Duration::from_secs(30);
+
 /// A message that must stay hidden while its work runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hidden<'a> {

@@ -1,7 +1,19 @@
-//! Deliberate protocol bugs. Each must be caught by the simulator, which shows that it can fail.
+//! Deliberate protocol bugs, each a deviation of one line or two. Every one must be caught by the
+//! simulator, which shows that it can fail; most have been real bugs of such systems.
+
+#[cfg(feature = "mutants")]
+use parallax_ports::{
+    Invocation, Result,
+    ledger::{Intent, IntentOutcome},
+};
+#[cfg(feature = "mutants")]
+use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "mutants")]
+use crate::{Pipeline, outcome::Outcome};
 
 /// One bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
     /// An ambiguous invocation is invoked again, as an SDK's own retry would.
     RepeatAmbiguousInvoke,
@@ -16,4 +28,107 @@ pub enum Mutant {
     NoReconcile,
     /// An open attempt is taken over whatever its deadline says.
     TakeOverOpenIntent,
+    /// The work is begun first and recorded after.
+    InvokeBeforeIntent,
+    /// Every attempt goes by the name of the first.
+    ReuseAttempt,
+    /// An attempt starts however long ago it was decided.
+    StaleStart,
+    /// A lease is not renewed while the work runs.
+    NoHeartbeat,
+    /// A backend that is busy fails the segment.
+    FailOnRefusal,
+    /// A refusal uses up an attempt.
+    CountRefusals,
+    /// Evidence is taken from events without looking at the objects.
+    TrustEvent,
+    /// A completion frees the permit although the backend has not said that it is done.
+    ReleaseOnCompletion,
+    /// A passed deadline ends an attempt even if its owner has moved it since.
+    StaleVerdict,
+    /// Reassembly is asked for after completions only.
+    TriggerOnEdge,
+    /// A sender that was chosen and never confirmed is trusted for ever.
+    TriggerOnce,
+    /// Whoever sees that a job is complete sends its reassembly message.
+    TriggerUnclaimed,
+    /// Every reassembler locks under the same name.
+    SharedLockName,
+    /// A reassembly's lock does not end by time.
+    LockForever,
+    /// A reassembly starts however long ago its lock was asked for.
+    StaleReassembly,
+    /// Each process counts its own permits.
+    CountOwnPermits,
+    /// A message is deleted before what it asks for is recorded.
+    DeleteFirst,
+    /// Only the first record of a message is handled.
+    FirstRecordOnly,
+    /// A receive under way is dropped when the process stops.
+    DropOnDrain,
+    /// A message whose handling met an error is done.
+    AckOnError,
+    /// A message that makes no sense is deleted without a copy.
+    DropPoison,
+    /// A message that fails comes back at the same short intervals.
+    HastyRetry,
+    /// The sweep does not look for segments that nobody has started.
+    NoMissingScan,
+}
+
+impl Mutant {
+    /// Every bug.
+    pub const ALL: [Mutant; 29] = [
+        Self::RepeatAmbiguousInvoke,
+        Self::ReleaseAmbiguousInvoke,
+        Self::ConfirmBeforeSend,
+        Self::TrustFinished,
+        Self::NoReconcile,
+        Self::TakeOverOpenIntent,
+        Self::InvokeBeforeIntent,
+        Self::ReuseAttempt,
+        Self::StaleStart,
+        Self::NoHeartbeat,
+        Self::FailOnRefusal,
+        Self::CountRefusals,
+        Self::TrustEvent,
+        Self::ReleaseOnCompletion,
+        Self::StaleVerdict,
+        Self::TriggerOnEdge,
+        Self::TriggerOnce,
+        Self::TriggerUnclaimed,
+        Self::SharedLockName,
+        Self::LockForever,
+        Self::StaleReassembly,
+        Self::CountOwnPermits,
+        Self::DeleteFirst,
+        Self::FirstRecordOnly,
+        Self::DropOnDrain,
+        Self::AckOnError,
+        Self::DropPoison,
+        Self::HastyRetry,
+        Self::NoMissingScan,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+impl Pipeline {
+    /// [`Mutant::InvokeBeforeIntent`].
+    pub(crate) async fn invoke_first(
+        &self,
+        intent: &Intent,
+        hard: &CancellationToken,
+    ) -> Result<Outcome> {
+        let invocation = Invocation {
+            segment: intent.segment.clone(),
+            attempt: 1,
+            input: intent.input.clone(),
+            output: intent.output.clone(),
+        };
+        let answer = self.ports.backend.invoke(&invocation, hard).await;
+        match self.persist("intent", || self.ledger().record_intent(intent)).await? {
+            IntentOutcome::Recorded(row) => self.answered(&row, answer).await,
+            _ => Ok(Outcome::Done),
+        }
+    }
 }

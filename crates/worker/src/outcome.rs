@@ -5,7 +5,7 @@ use std::time::Duration;
 use parallax_ports::Message;
 use tracing::{error, info, warn};
 
-use crate::{Inbox, Pipeline, metrics};
+use crate::{Inbox, Mutant, Pipeline, metrics};
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +70,20 @@ impl Pipeline {
         let settled = match &outcome {
             Outcome::Done => self.persist("delete", || queue.delete(receipt)).await,
             Outcome::Retry { after } => {
-                let hide = (*after).min(LONGEST_HIDE);
+                // The more often it came back, the less often it is asked for: an outage of
+                // minutes must not use up a message's deliveries.
+                let again =
+                    self.config.refused_after * message.receive_count.saturating_sub(1).min(1000);
+                let again = if self.config.is(Mutant::HastyRetry) { Duration::ZERO } else { again };
+                let hide = (*after).max(self.jittered(again)).min(LONGEST_HIDE);
                 self.persist("hide", || queue.change_visibility(receipt, hide)).await
             }
             Outcome::Interrupted => {
                 info!(queue = inbox.name, message = %message.id, "handed back");
                 self.persist("hand back", || queue.change_visibility(receipt, Duration::ZERO)).await
+            }
+            Outcome::Poison { .. } if self.config.is(Mutant::DropPoison) => {
+                self.persist("delete", || queue.delete(receipt)).await
             }
             Outcome::Poison { why } => self.bury(inbox, message, why).await,
         };

@@ -6,13 +6,14 @@ use parallax_job::{JobId, JobStatus, ReassemblyMessage};
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::Lock;
 use parallax_ports::{Kind, MediaError, Message, Result};
+use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::keeper::Hidden;
+use crate::keeper::{FRESH, Hidden};
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Pipeline, Role};
+use crate::{Inbox, Mutant, Pipeline, Role};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.reassembly.clone();
@@ -55,12 +56,17 @@ impl Pipeline {
         beat: &Beat,
         stop: &Stop,
     ) -> Result<Outcome> {
-        let nonce = self.ports.ids.next();
+        let nonce = match self.config.is(Mutant::SharedLockName) {
+            true => "reassembler".to_owned(),
+            false => self.ports.ids.next(),
+        };
         let lock = || {
             let now = self.now();
-            let until = now + self.config.reassembly_lease;
+            let forever = if self.config.is(Mutant::LockForever) { 1_000_000 } else { 1 };
+            let until = now + self.config.reassembly_lease * forever;
             self.ledger().lock_reassembly(job_id, &nonce, until, now)
         };
+        let asked_at = Instant::now();
         let total = match self.persist("lock", lock).await? {
             Lock::Acquired(total) => total,
             Lock::Held(until) => return Ok(Outcome::Retry { after: self.until(until) }),
@@ -72,6 +78,11 @@ impl Pipeline {
                 return Ok(Outcome::Retry { after: self.config.resend.unconfirmed });
             }
         };
+        let unlock = || self.ledger().unlock_reassembly(job_id, &nonce);
+        if asked_at.elapsed() > FRESH && !self.config.is(Mutant::StaleReassembly) {
+            self.persist("unlock", unlock).await?;
+            return Ok(Outcome::Retry { after: self.config.refused_after });
+        }
         info!(total, "reassembly starts");
         let cancel = stop.hard.child_token();
         let work = self.ports.assembler.assemble(job_id, total, &cancel);
@@ -100,7 +111,7 @@ impl Pipeline {
             Err(MediaError::Port(error)) if error.kind() == Kind::Cancelled => Outcome::Interrupted,
             Err(MediaError::Port(error)) => self.try_later(&error),
         };
-        self.persist("unlock", || self.ledger().unlock_reassembly(job_id, &nonce)).await?;
+        self.persist("unlock", unlock).await?;
         Ok(outcome)
     }
 }

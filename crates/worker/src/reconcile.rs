@@ -205,8 +205,11 @@ impl Pipeline {
         if self.triggers.progressed_within(&job.job_id, self.config.sweep) {
             return Ok(());
         }
-        if self.config.completes {
+        if self.config.completes && !self.config.is(Mutant::TriggerOnEdge) {
             self.trigger(&job.job_id).await?;
+        }
+        if self.config.is(Mutant::NoMissingScan) {
+            return Ok(());
         }
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());

@@ -23,7 +23,7 @@ use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::spares::Permit;
 use crate::supervise::{Stop, reap};
-use crate::{Inbox, Pipeline, Role, metrics};
+use crate::{Inbox, Mutant, Pipeline, Role, metrics};
 
 /// How long to wait for a permit when every one is held; doubled each time. One that becomes free in
 /// this process ends the wait.
@@ -48,6 +48,12 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     while !stop.soft.is_cancelled() {
         beat.tick();
         reap(&mut tasks);
+        if pipeline.config.is(Mutant::CountOwnPermits)
+            && tasks.len() >= pipeline.config.max_in_flight as usize
+        {
+            stop.pause(FULL_WAIT).await;
+            continue;
+        }
         hand.extend(pipeline.spares.take());
         if hand.is_empty() && std::mem::take(&mut saturated) {
             pipeline.starve(&stop, SATURATED_WAIT).await;
@@ -151,7 +157,11 @@ impl Pipeline {
     pub(crate) async fn reserve(&self, holder: &HolderId) -> Result<Reserve> {
         let now = self.now();
         let until = now + self.config.reservation;
-        self.ledger().reserve(holder, self.config.max_in_flight, until, now).await
+        let limit = match self.config.is(Mutant::CountOwnPermits) {
+            true => u32::MAX,
+            false => self.config.max_in_flight,
+        };
+        self.ledger().reserve(holder, limit, until, now).await
     }
 
     /// Receives from an inbox. When a stop is asked for meanwhile, what the running receive still
@@ -167,6 +177,9 @@ impl Pipeline {
         tokio::select! {
             biased;
             () = stop.soft.cancelled() => {
+                if self.config.is(Mutant::DropOnDrain) {
+                    return Ok(Vec::new());
+                }
                 // Dropping the receive could hide a message until its timeout.
                 for message in receive.await? {
                     self.settle(inbox, &message, Outcome::Interrupted).await;
@@ -194,13 +207,17 @@ impl Pipeline {
         mut permit: Option<HolderId>,
         stop: &Stop,
     ) {
+        if self.config.is(Mutant::DeleteFirst) {
+            self.settle(inbox, message, Outcome::Done).await;
+        }
         self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
             Ok(Notification::Records(records)) => {
                 let mut all = Outcome::Done;
-                for record in records {
+                let most = if self.config.is(Mutant::FirstRecordOnly) { 1 } else { usize::MAX };
+                for record in records.into_iter().take(most) {
                     let one = self.segment_record(inbox, message, record, &mut permit, stop).await;
                     all = all.and(one);
                 }
@@ -279,6 +296,9 @@ impl Pipeline {
     /// The outcome of a message whose handling met a port's error.
     pub(crate) fn try_later(&self, error: &parallax_ports::Error) -> Outcome {
         warn!(kind = error.kind().as_str(), error = %error.chain(), "to be tried again");
+        if self.config.is(Mutant::AckOnError) {
+            return Outcome::Done;
+        }
         let asked = error.retry_after().unwrap_or_default();
         Outcome::Retry { after: asked.max(self.jittered(self.config.refused_after)) }
     }

@@ -135,6 +135,9 @@ impl Pipeline {
         if self.config.is(Mutant::ConfirmBeforeSend) {
             resend.unfinished = Duration::from_secs(u64::from(u32::MAX));
         }
+        if self.config.is(Mutant::TriggerOnce) {
+            resend.unconfirmed = Duration::from_secs(u64::from(u32::MAX));
+        }
         let verb = || self.ledger().trigger(job_id, &nonce, resend, self.now());
         match self.persist("trigger", verb).await? {
             TriggerOutcome::Send => {}
@@ -142,6 +145,7 @@ impl Pipeline {
                 self.triggers.forget(job_id);
                 return Ok(());
             }
+            TriggerOutcome::Pending if self.config.is(Mutant::TriggerUnclaimed) => {}
             TriggerOutcome::NotReady | TriggerOutcome::Pending => return Ok(()),
         }
         let confirm = || self.ledger().triggered(job_id, self.now());

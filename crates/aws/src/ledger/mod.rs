@@ -42,8 +42,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{
-    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
+    Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
 };
 use parallax_ports::{Error, Ids, Kind, Ledger, Locations, Result};
 
@@ -378,11 +378,11 @@ impl Ledger for DynamoLedger {
         fence: &Fence,
         at: Timestamp,
         error: &AttemptError,
-        count: bool,
+        cost: Cost,
     ) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
         self.decide("put a segment off", wanted, Terms::default(), |seen| {
-            rules::retry(seen.row(), fence, at, error, count)
+            rules::retry(seen.row(), fence, at, error, cost)
         })
         .await
     }

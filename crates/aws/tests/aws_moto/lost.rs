@@ -8,8 +8,8 @@ use std::time::Duration;
 use parallax_aws::{Aws, DynamoLedger};
 use parallax_job::{JobStatus, Mode, Segment, Timestamp};
 use parallax_ports::ledger::{
-    Advance, AttemptError, Completed, Ended, HolderId, Intent, IntentOutcome, Job, Lock, Resend,
-    Reserve, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Ended, HolderId, Intent, IntentOutcome, Job, Lock,
+    Resend, Reserve, TriggerOutcome,
 };
 use parallax_ports::{Custody, Ledger, Locations};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -126,7 +126,7 @@ async fn a_lost_reply_changes_no_answer() {
         let IntentOutcome::Recorded(first) = outcome else { panic!("{outcome:?}") };
         assert_eq!(first.attempt, 1, "one attempt, though it asked twice");
         let error = AttemptError::new("internal", "x");
-        let ended = lossy.losing(ledger.retry(&first.fence(), NOW, &error, true)).await;
+        let ended = lossy.losing(ledger.retry(&first.fence(), NOW, &error, Cost::Failure)).await;
         assert_eq!(ended, Ended::Yes);
         assert_eq!(ledger.holders().await.unwrap(), []);
         lossy.losing(ledger.reserve(&holder, 1, later, NOW)).await;

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{
-    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
+    Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
 };
 use parallax_ports::{Custody, Ledger, Locations, Result};
 
@@ -166,12 +166,12 @@ impl Ledger for SqliteLedger {
         fence: &Fence,
         at: Timestamp,
         error: &AttemptError,
-        count: bool,
+        cost: Cost,
     ) -> Result<Ended> {
         let (fence, error) = (fence.clone(), error.clone());
         self.commit(Durability::Ordered, move |rows| {
             let row = rows.segment(&fence.segment)?;
-            Ok(rules::retry(row.as_ref(), &fence, at, &error, count))
+            Ok(rules::retry(row.as_ref(), &fence, at, &error, cost))
         })
         .await
     }

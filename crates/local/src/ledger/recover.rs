@@ -1,8 +1,8 @@
 //! What a process does about its dead predecessor when it knows that it is alone.
 
 use parallax_job::Timestamp;
-use parallax_ports::ledger::AttemptError;
 use parallax_ports::ledger::rules::{self, Change};
+use parallax_ports::ledger::{AttemptError, Cost};
 use parallax_ports::{Custody, Error, Kind, Result};
 
 use super::SqliteLedger;
@@ -40,7 +40,8 @@ impl SqliteLedger {
             let mut segments = 0;
             for row in rows.open_segments()? {
                 if row.custody == Custody::Caller {
-                    let (_, change) = rules::retry(Some(&row), &row.fence(), now, &why, false);
+                    let (_, change) =
+                        rules::retry(Some(&row), &row.fence(), now, &why, Cost::Attempt);
                     rows.apply(change)?;
                     segments += 1;
                 }

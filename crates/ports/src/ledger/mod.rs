@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 pub use types::{
-    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
+    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
+    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
 };
 
 use crate::{Locations, Result};
@@ -32,7 +32,7 @@ use crate::{Locations, Result};
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync {
     /// Reserves a permit when fewer than `limit` holders exist. Expired reservations are removed
-    /// first. Reserving again under the same holder extends it.
+    /// first. Reserving again under the same holder extends it, and never shortens it.
     async fn reserve(
         &self,
         holder: &HolderId,
@@ -60,7 +60,7 @@ pub trait Ledger: Debug + Send + Sync {
         deadline: Timestamp,
     ) -> Result<Ended>;
 
-    /// Moves the attempt's deadline.
+    /// Moves the attempt's deadline, never back: a request that was overtaken changes nothing.
     async fn renew(&self, fence: &Fence, deadline: Timestamp) -> Result<Ended>;
 
     /// Records the segment's completion, once, and ends the attempt. With `release` false the
@@ -81,14 +81,13 @@ pub trait Ledger: Debug + Send + Sync {
     /// Ends a held permit of a segment that is already done.
     async fn release(&self, fence: &Fence) -> Result<Ended>;
 
-    /// Ends the attempt without a result; the segment may start again at `at`. With `count` the
-    /// attempt counts as a failure.
+    /// Ends the attempt without a result, at a `cost`; the segment may start again at `at`.
     async fn retry(
         &self,
         fence: &Fence,
         at: Timestamp,
         error: &AttemptError,
-        count: bool,
+        cost: Cost,
     ) -> Result<Ended>;
 
     /// Ends the attempt and the segment, and fails the job with the reason.
@@ -148,7 +147,8 @@ pub trait Ledger: Debug + Send + Sync {
     /// Records that the reassembly message was sent; the job is reassembling.
     async fn triggered(&self, job_id: &JobId, now: Timestamp) -> Result<()>;
 
-    /// Takes the right to reassemble, until a deadline.
+    /// Takes the right to reassemble, until a deadline. Taken again under the same nonce, it is
+    /// extended and never shortened.
     async fn lock_reassembly(
         &self,
         job_id: &JobId,

@@ -8,8 +8,8 @@ use parallax_job::{JobStatus, SegmentCompletion, Timestamp};
 
 use super::types::completion;
 use super::{
-    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
+    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
+    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
 };
 use crate::{Custody, Locations};
 
@@ -49,7 +49,8 @@ pub fn reserve(
     if mine.is_none() && held >= limit as usize {
         return (Reserve::Full, Change { remove_holders, ..Change::default() });
     }
-    let put_holder = Some(Holder { id: id.clone(), deadline: until, work: None });
+    let deadline = mine.map_or(until, |h| h.deadline.max(until));
+    let put_holder = Some(Holder { id: id.clone(), deadline, work: None });
     (Reserve::Granted, Change { put_holder, remove_holders, ..Change::default() })
 }
 
@@ -95,6 +96,7 @@ pub fn record_intent(
         state: SegmentState::Intent,
         attempt,
         failures: row.map_or(0, |row| row.failures),
+        refusals: row.map_or(0, |row| row.refusals),
         nonce: intent.nonce.clone(),
         holder: Some(intent.holder.clone()),
         custody: intent.custody,
@@ -117,7 +119,12 @@ pub fn record_intent(
 }
 
 fn fenced(row: Option<&SegmentRow>, fence: &Fence) -> Option<SegmentRow> {
-    row.filter(|row| row.attempt == fence.attempt && row.nonce == fence.nonce).cloned()
+    let same = |row: &&SegmentRow| {
+        row.attempt == fence.attempt
+            && row.nonce == fence.nonce
+            && fence.deadline.is_none_or(|deadline| deadline == row.deadline)
+    };
+    row.filter(same).cloned()
 }
 
 /// The permit that a row's attempt holds, as it is to be stored.
@@ -146,7 +153,7 @@ pub fn record_invoked(
     }
     row.locations = locations.clone();
     row.custody = Custody::Backend;
-    row.deadline = deadline;
+    row.deadline = row.deadline.max(deadline);
     let put_holder = held(&row);
     (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
 }
@@ -156,7 +163,8 @@ pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (E
     let Some(mut row) = fenced(row, fence).filter(|row| row.state.is_open()) else {
         return (Ended::Fenced, Change::default());
     };
-    row.deadline = deadline;
+    // A request may arrive long after it was sent, and after later ones: it takes nothing back.
+    row.deadline = row.deadline.max(deadline);
     let put_holder = held(&row);
     (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
 }
@@ -229,7 +237,7 @@ pub fn retry(
     fence: &Fence,
     at: Timestamp,
     error: &AttemptError,
-    count: bool,
+    cost: Cost,
 ) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence) else { return (Ended::Fenced, Change::default()) };
     match row.state {
@@ -239,7 +247,8 @@ pub fn retry(
     }
     row.state = SegmentState::RetryWait;
     row.next_at = at;
-    row.failures += u32::from(count);
+    row.failures += u32::from(cost == Cost::Failure);
+    row.refusals += u32::from(cost == Cost::Nothing);
     row.last_error = Some(error.clone());
     let remove_holders = Vec::from_iter(row.holder.take());
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..Change::default() })
@@ -407,7 +416,9 @@ pub fn lock_reassembly(
     if others && row.lock_until > now {
         return (Lock::Held(row.lock_until), Change::default());
     }
-    let next = TriggerRow { lock_nonce: Some(nonce.to_owned()), lock_until: until, ..row.clone() };
+    let lock_until =
+        if row.lock_nonce.as_deref() == Some(nonce) { row.lock_until.max(until) } else { until };
+    let next = TriggerRow { lock_nonce: Some(nonce.to_owned()), lock_until, ..row.clone() };
     (Lock::Acquired(total), Change { trigger: Some(next), ..Change::default() })
 }
 

@@ -118,6 +118,9 @@ pub struct SegmentRow {
     pub attempt: u32,
     /// Attempts that failed and count.
     pub failures: u32,
+    /// Attempts that never ran: refused by the backend, or interrupted before it was asked.
+    #[serde(default)]
+    pub refusals: u32,
     /// Who started the latest attempt.
     pub nonce: String,
     /// The permit that the latest attempt holds, while it does.
@@ -143,7 +146,23 @@ pub struct SegmentRow {
 impl SegmentRow {
     /// The fence of the latest attempt.
     pub fn fence(&self) -> Fence {
-        Fence { segment: self.segment.clone(), attempt: self.attempt, nonce: self.nonce.clone() }
+        Fence {
+            segment: self.segment.clone(),
+            attempt: self.attempt,
+            nonce: self.nonce.clone(),
+            deadline: None,
+        }
+    }
+
+    /// The fence of the latest attempt while its deadline is this one: for verdicts that rest on
+    /// the deadline, which its owner may be moving meanwhile.
+    pub fn deadline_fence(&self) -> Fence {
+        Fence { deadline: Some(self.deadline), ..self.fence() }
+    }
+
+    /// Attempts that may have run.
+    pub fn tried(&self) -> u32 {
+        self.attempt.saturating_sub(self.refusals)
     }
 }
 
@@ -156,6 +175,19 @@ pub struct Fence {
     pub attempt: u32,
     /// Who started it.
     pub nonce: String,
+    /// The deadline that the attempt must still have; `None` for any.
+    pub deadline: Option<Timestamp>,
+}
+
+/// What an attempt that ended without a result costs its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing: it never ran.
+    Nothing,
+    /// One of a bounded number of attempts: nobody knows what became of it.
+    Attempt,
+    /// One of few failures.
+    Failure,
 }
 
 /// A request to start an attempt.

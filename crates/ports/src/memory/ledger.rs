@@ -9,8 +9,8 @@ use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri}
 use super::lock;
 use crate::ledger::rules::{self, Change};
 use crate::ledger::{
-    Advance, AttemptError, Completed, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow,
+    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
+    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow,
 };
 use crate::{Ledger, Locations, Result};
 
@@ -173,9 +173,9 @@ impl Ledger for MemoryLedger {
         fence: &Fence,
         at: Timestamp,
         error: &AttemptError,
-        count: bool,
+        cost: Cost,
     ) -> Result<Ended> {
-        self.commit(|s| rules::retry(s.segments.get(&fence.segment), fence, at, error, count))
+        self.commit(|s| rules::retry(s.segments.get(&fence.segment), fence, at, error, cost))
     }
 
     async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended> {

@@ -25,9 +25,9 @@ impl MemoryObjects {
         Self { clock, objects: Mutex::default(), routes }
     }
 
-    /// Every address.
-    pub fn uris(&self) -> Vec<Uri> {
-        lock(&self.objects).keys().cloned().collect()
+    /// Whether there is an object, for watchers that cannot wait.
+    pub fn contains(&self, uri: &Uri) -> bool {
+        lock(&self.objects).contains_key(uri)
     }
 
     async fn put(&self, uri: &Uri, bytes: Vec<u8>) -> Result<()> {

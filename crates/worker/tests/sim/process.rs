@@ -3,36 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parallax_job::Timestamp;
 use parallax_ports::fault::{Faults, Faulty, Rates};
 use parallax_ports::health::Beats;
-use parallax_ports::{Ids, NoMetrics, Queue};
+use parallax_ports::weak::WeakQueue;
+use parallax_ports::{Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue};
 use parallax_worker::{Config, Inbox, Pipeline, Ports, Roles, Stop, run};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::gpu::Reach;
+use super::endpoint::EndpointReach;
+use super::server::ServerReach;
 use super::studio::Studio;
 use super::world::World;
 
-/// Runs replica `number` until `end`, then drains it. `single` replaces the random faults of the
-/// first incarnation.
-pub async fn live(
-    world: Arc<World>,
-    number: u64,
-    rates: Rates,
-    single: Option<Arc<Faults>>,
-    end: CancellationToken,
-) {
-    let mut rng = StdRng::seed_from_u64(world.seed ^ (number + 1).wrapping_mul(0x9e37_79b9));
-    let mut single = single;
+/// A replica's clock, which is a little wrong.
+#[derive(Debug)]
+struct Skewed {
+    inner: Arc<dyn Clock>,
+    by_ms: i64,
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.inner.now().0 + self.by_ms)
+    }
+}
+
+/// Runs replica `number` until `end`, then drains it. Its lives so far are counted in the world.
+pub async fn live(world: Arc<World>, number: u64, end: CancellationToken) {
     loop {
-        let calm = world.calm.is_cancelled();
-        let faults = single.take().unwrap_or_else(|| {
-            let rates = if calm { Rates::NONE } else { rates };
-            Arc::new(Faults::seeded(rng.random(), rates))
-        });
+        let life = world.begin_life(number);
+        let seed = world.scenario.seed ^ (number + 1).wrapping_mul(0x9e37_79b9);
+        let mut rng = StdRng::seed_from_u64(seed.wrapping_add(u64::from(life) << 40));
+        let faults = Arc::new(faults(&world, number, life, &mut rng));
+        world.calls.lock().unwrap().entry((number, life)).or_insert_with(|| faults.clone());
         let healed = {
             let (faults, calm) = (faults.clone(), world.calm.clone());
             async move {
@@ -43,9 +50,10 @@ pub async fn live(
         };
         let stop = Stop::default();
         let lifetime = Duration::from_secs(rng.random_range(600..14_400));
+        let deployments = world.climate.deployments && !world.calm.is_cancelled();
         let deploy = async {
             // Now and then a deployment drains the replica.
-            if rates.crash > 0.0 {
+            if deployments {
                 sleep(lifetime).await;
             } else {
                 std::future::pending::<()>().await;
@@ -63,46 +71,72 @@ pub async fn live(
                 std::future::pending::<()>().await;
             }
         };
-        let pipeline = Pipeline::new(ports(&world, &faults, rng.random()), world.config.clone());
-        let life = run(Arc::new(pipeline.expect("a valid configuration")), &world.roles, stop);
+        let config = Config { max_in_flight: world.limit_now(), ..world.config.clone() };
+        let pipeline = Pipeline::new(ports(&world, &faults, &mut rng), config);
+        let pipeline = Arc::new(pipeline.expect("a valid configuration"));
+        let roles = Roles::all();
+        let run = run(pipeline, &roles, stop);
         tokio::select! {
             biased;
             () = faults.crashed.cancelled() => {}
             () = healed => {}
             () = ending => {}
-            ended = life => {
+            ended = run => {
                 if let Err(error) = ended {
-                    world.gpu.violated(format!("replica {number}: {error}"));
+                    world.watch.violated(format!("replica {number}: {error}"));
                     return;
                 }
-                if end.is_cancelled() {
-                    return;
-                }
+                world.watch.tally.count("process drained");
             }
         }
-        world.trace(format!("replica {number} is down"));
-        sleep(Duration::from_secs(rng.random_range(1..180))).await;
-        if end.is_cancelled() && world.calm.is_cancelled() {
+        world.watch.trace(|| format!("replica {number} is down"));
+        if end.is_cancelled() {
             return;
+        }
+        tokio::select! {
+            biased;
+            () = end.cancelled() => return,
+            () = sleep(Duration::from_secs(rng.random_range(1..180))) => {}
         }
     }
 }
 
-fn ports(world: &World, faults: &Arc<Faults>, seed: u64) -> Ports {
-    let queue = |q: &Arc<parallax_ports::memory::MemoryQueue>| -> Arc<dyn Queue> {
-        Arc::new(Faulty::new(q.clone(), faults.clone()))
-    };
+fn faults(world: &World, number: u64, life: u32, rng: &mut StdRng) -> Faults {
+    let scenario = &world.scenario;
+    let crash = scenario.crashes.iter().find(|c| c.replica == number && c.life == life);
+    if let Some(crash) = crash {
+        return Faults::crash_at(crash.at, crash.after).traced();
+    }
+    let calm = world.calm.is_cancelled();
+    let rates = if calm { Rates::NONE } else { world.climate.rates };
+    let faults = Faults::seeded(rng.random(), rates, world.watch.tally.clone());
+    if calm { faults } else { faults.with_outages(world.outages.clone()) }
+}
+
+fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
+    let queue =
+        |q: &Arc<WeakQueue>| -> Arc<dyn Queue> { Arc::new(Faulty::new(q.clone(), faults.clone())) };
     let inbox =
         |name, q| Inbox { name, queue: queue(q), dead_letters: Some(queue(&world.dead_letters)) };
-    let reach: Arc<dyn parallax_ports::ObjectStore> =
-        Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
+    let reach: Arc<dyn ObjectStore> = Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
     let studio = Arc::new(Studio {
         buckets: world.config.buckets.clone(),
         totals: world.totals.clone(),
         objects: world.objects.clone(),
         reach: reach.clone(),
         faults: faults.clone(),
+        watch: world.watch.clone(),
     });
+    let backend: Arc<dyn InferenceBackend> = match world.custody {
+        Custody::Caller => {
+            Arc::new(ServerReach { server: world.server.clone(), faults: faults.clone() })
+        }
+        Custody::Backend => {
+            Arc::new(EndpointReach { endpoint: world.endpoint.clone(), faults: faults.clone() })
+        }
+    };
+    let skew = world.climate.clock_skew.as_millis() as i64;
+    let by_ms = if skew > 0 { rng.random_range(-skew..=skew) } else { 0 };
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
         objects: reach,
@@ -110,26 +144,20 @@ fn ports(world: &World, faults: &Arc<Faults>, seed: u64) -> Ports {
         output_events: inbox("output-events", &world.output_events),
         chunking: Some(inbox("chunking", &world.chunking)),
         reassembly: inbox("reassembly", &world.reassembly),
-        backend: Arc::new(Reach {
-            gpu: world.gpu.clone(),
-            objects: world.objects.clone(),
-            faults: faults.clone(),
-        }),
+        backend,
         chunker: studio.clone(),
         assembler: studio,
         metrics: Arc::new(NoMetrics),
         beats: Beats::default(),
-        clock: world.clock.clone(),
-        ids: Arc::new(Ids::seeded(seed)),
+        clock: Arc::new(Skewed { inner: world.clock.clone(), by_ms }),
+        ids: Arc::new(Ids::seeded(rng.random())),
     }
 }
 
-/// Everything that a process may be told, for a scenario.
-pub fn roles() -> Roles {
-    Roles::all()
-}
-
-/// The configuration of all replicas.
-pub fn config(buckets: parallax_job::Buckets, limit: u32) -> Config {
-    Config { max_in_flight: limit, ..Config::new(buckets) }
+impl World {
+    /// The limit that a process is told when it starts: it changes once.
+    fn limit_now(&self) -> u32 {
+        let (before, after, at) = self.limits;
+        if Instant::now() < at { before } else { after }
+    }
 }

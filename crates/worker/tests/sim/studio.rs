@@ -11,6 +11,8 @@ use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{Assembler, Chunker, Cut, Error, Kind, MediaError, ObjectStore};
 use tokio_util::sync::CancellationToken;
 
+use super::watch::Watch;
+
 #[derive(Debug, Clone)]
 pub struct Studio {
     pub buckets: Buckets,
@@ -19,6 +21,7 @@ pub struct Studio {
     /// The objects as this process reaches them.
     pub reach: Arc<dyn ObjectStore>,
     pub faults: Arc<Faults>,
+    pub watch: Arc<Watch>,
 }
 
 #[derive(Debug)]
@@ -73,6 +76,7 @@ impl Assembler for Studio {
         total: u32,
         _: &CancellationToken,
     ) -> Result<(), MediaError> {
+        let _alone = self.watch.assembling(job_id);
         let work = async {
             tokio::time::sleep(Duration::from_secs(40)).await;
             for index in 0..total {

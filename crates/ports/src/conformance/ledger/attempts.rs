@@ -6,7 +6,7 @@ use parallax_job::{JobStatus, Mode, Segment};
 
 use super::{at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri};
 use crate::ledger::{
-    AttemptError, Completed, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
+    AttemptError, Completed, Cost, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
 };
 use crate::{Custody, Ledger, Locations};
 
@@ -43,7 +43,7 @@ pub(super) async fn an_intent_is_answered_by_what_is_stored(ledger: Arc<dyn Ledg
     let open = IntentOutcome::Open(Box::new(row.clone()));
     assert_eq!(ledger.record_intent(&second).await.unwrap(), open);
     assert_eq!(ledger.holders().await.unwrap().len(), 2, "the reservation is still free");
-    ledger.retry(&row.fence(), at(30), &error("x"), true).await.unwrap();
+    ledger.retry(&row.fence(), at(30), &error("x"), Cost::Failure).await.unwrap();
     assert_eq!(ledger.record_intent(&second).await.unwrap(), IntentOutcome::NotDue(at(30)));
     let due = intent(&one, "second", at(30));
     let IntentOutcome::Recorded(row) = ledger.record_intent(&due).await.unwrap() else {
@@ -85,7 +85,7 @@ pub(super) async fn a_repeated_intent_is_answered_alike(ledger: Arc<dyn Ledger>)
 pub(super) async fn fences_keep_old_attempts_out(ledger: Arc<dyn Ledger>) {
     let one = segment("job", 0, 1);
     let first = start(&*ledger, &one, "first", at(0)).await.fence();
-    ledger.retry(&first, at(0), &error("x"), true).await.unwrap();
+    ledger.retry(&first, at(0), &error("x"), Cost::Failure).await.unwrap();
     let current = start(&*ledger, &one, "second", at(1)).await;
     let strangers = other_attempt(&current.fence());
     for fence in strangers.iter().chain([&first]) {
@@ -94,7 +94,10 @@ pub(super) async fn fences_keep_old_attempts_out(ledger: Arc<dyn Ledger>) {
         assert_eq!(ledger.renew(fence, at(9999)).await.unwrap(), Ended::Fenced);
         assert_eq!(ledger.complete(fence, true, at(2)).await.unwrap(), Completed::Fenced);
         assert_eq!(ledger.release(fence).await.unwrap(), Ended::Fenced);
-        assert_eq!(ledger.retry(fence, at(2), &error("y"), true).await.unwrap(), Ended::Fenced);
+        assert_eq!(
+            ledger.retry(fence, at(2), &error("y"), Cost::Failure).await.unwrap(),
+            Ended::Fenced
+        );
         assert_eq!(ledger.fail(fence, &error("z"), at(2)).await.unwrap(), Ended::Fenced);
     }
     assert_eq!(ledger.segment(&one).await.unwrap(), Some(current), "nothing was changed");
@@ -123,7 +126,7 @@ pub(super) async fn accepting_records_where_the_outcome_will_be(ledger: Arc<dyn 
     ledger.record_invoked(&row.fence(), &only, at(5000)).await.unwrap();
     assert_eq!(ledger.by_location(&uri("f/b.out")).await.unwrap(), Some(b.clone()));
     // An outcome that comes after its attempt was given up is still recognised.
-    ledger.retry(&row.fence(), at(0), &error("expired"), true).await.unwrap();
+    ledger.retry(&row.fence(), at(0), &error("expired"), Cost::Failure).await.unwrap();
     start(&*ledger, &b, "b2", at(1)).await;
     assert_eq!(ledger.by_location(&uri("f/b.out")).await.unwrap(), Some(b));
 }
@@ -159,7 +162,7 @@ pub(super) async fn renewing_moves_the_deadline_of_row_and_permit(ledger: Arc<dy
     let bound = ledger.holders().await.unwrap().swap_remove(0);
     assert_eq!(bound.deadline, at(7777));
     assert!(bound.work.is_some(), "renewing does not unbind");
-    ledger.retry(&row.fence(), at(1), &error("x"), false).await.unwrap();
+    ledger.retry(&row.fence(), at(1), &error("x"), Cost::Attempt).await.unwrap();
     assert_eq!(ledger.renew(&row.fence(), at(8888)).await.unwrap(), Ended::Fenced);
     assert_eq!(ledger.holders().await.unwrap(), [], "renewing does not bring a permit back");
 }
@@ -178,7 +181,7 @@ pub(super) async fn a_completion_is_written_once(ledger: Arc<dyn Ledger>) {
     let done = ledger.segment(&one).await.unwrap().unwrap();
     assert_eq!((done.state, done.holder), (SegmentState::Done, None));
     for ended in [
-        ledger.retry(&row.fence(), at(30), &error("x"), true).await.unwrap(),
+        ledger.retry(&row.fence(), at(30), &error("x"), Cost::Failure).await.unwrap(),
         ledger.fail(&row.fence(), &error("x"), at(30)).await.unwrap(),
     ] {
         assert_eq!(ended, Ended::Fenced, "done stays done");
@@ -236,11 +239,11 @@ pub(super) async fn a_retry_waits_until_it_is_due(ledger: Arc<dyn Ledger>) {
     let row = start(&*ledger, &one, "a", at(0)).await;
     let places = Locations { response: Some(uri("r.out")), failure: None };
     ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap();
-    let retry = async |count| {
-        ledger.retry(&row.fence(), at(60), &error("it's \"bad\" 漢"), count).await.unwrap()
+    let retry = async |cost| {
+        ledger.retry(&row.fence(), at(60), &error("it's \"bad\" 漢"), cost).await.unwrap()
     };
-    assert_eq!(retry(true).await, Ended::Yes);
-    assert_eq!(retry(true).await, Ended::Yes, "its reply was lost");
+    assert_eq!(retry(Cost::Failure).await, Ended::Yes);
+    assert_eq!(retry(Cost::Failure).await, Ended::Yes, "its reply was lost");
     let waiting = ledger.segment(&one).await.unwrap().unwrap();
     assert_eq!((waiting.state, waiting.failures), (SegmentState::RetryWait, 1), "counted once");
     assert_eq!((waiting.next_at, waiting.holder.clone()), (at(60), None));
@@ -251,7 +254,7 @@ pub(super) async fn a_retry_waits_until_it_is_due(ledger: Arc<dyn Ledger>) {
     let row = start(&*ledger, &one, "b", at(60)).await;
     assert_eq!((row.attempt, &row.locations), (2, &Locations::default()), "places are per attempt");
     assert_eq!(ledger.due(at(99), 10).await.unwrap(), [], "an open segment is not due");
-    ledger.retry(&row.fence(), at(70), &error("y"), false).await.unwrap();
+    ledger.retry(&row.fence(), at(70), &error("y"), Cost::Attempt).await.unwrap();
     let waiting = ledger.segment(&one).await.unwrap().unwrap();
     assert_eq!(waiting.failures, 1, "not every end counts");
     // Evidence that comes late still completes: the result is there.
@@ -327,7 +330,7 @@ pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Ar
         [("job", 0, 30), ("job", 1, 10), ("ended", 0, 5), ("other", 0, 20), ("job", 2, 40)]
     {
         let row = start(&*ledger, &segment(name, index, 9), &format!("{name}{index}"), at(0)).await;
-        ledger.retry(&row.fence(), at(when), &error("x"), true).await.unwrap();
+        ledger.retry(&row.fence(), at(when), &error("x"), Cost::Failure).await.unwrap();
     }
     let due = async |now, limit| -> Vec<String> {
         let rows = ledger.due(at(now), limit).await.unwrap();
@@ -359,4 +362,56 @@ pub(super) async fn rows_are_found_by_segment_index_and_job(ledger: Arc<dyn Ledg
     assert_eq!(shape(ledger.segments(&id("JOB")).await.unwrap()), [], "ids keep their case");
     let granted = ledger.reserve(&holder("more"), 9, at(60), at(0)).await.unwrap();
     assert_eq!(granted, Reserve::Granted);
+}
+
+pub(super) async fn a_verdict_on_a_deadline_that_was_moved_is_void(ledger: Arc<dyn Ledger>) {
+    let row = start(&*ledger, &segment("job", 0, 1), "n", at(0)).await;
+    let seen = row.deadline_fence();
+    assert_eq!(ledger.renew(&row.fence(), at(9000)).await.unwrap(), Ended::Yes);
+    let why = error("expired");
+    assert_eq!(ledger.retry(&seen, at(1), &why, Cost::Attempt).await.unwrap(), Ended::Fenced);
+    assert_eq!(ledger.fail(&seen, &why, at(1)).await.unwrap(), Ended::Fenced);
+    assert_eq!(ledger.complete(&seen, true, at(1)).await.unwrap(), Completed::Fenced);
+    let now = ledger.segment(&row.segment).await.unwrap().unwrap();
+    assert_eq!((now.state, now.deadline), (SegmentState::Intent, at(9000)), "its owner lives");
+    assert_eq!(ledger.holders().await.unwrap().len(), 1);
+    let seen = now.deadline_fence();
+    for _ in 0..2 {
+        let ended = ledger.retry(&seen, at(1), &why, Cost::Attempt).await.unwrap();
+        assert_eq!(ended, Ended::Yes, "also when its reply was lost");
+    }
+}
+
+pub(super) async fn what_never_ran_costs_nothing(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 1);
+    for (n, cost) in [Cost::Nothing, Cost::Attempt, Cost::Failure].into_iter().enumerate() {
+        let row = start(&*ledger, &one, &format!("n{n}"), at(n as i64)).await;
+        for _ in 0..2 {
+            // Repeated, because its reply may be lost.
+            ledger.retry(&row.fence(), at(n as i64), &error("x"), cost).await.unwrap();
+        }
+    }
+    let row = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!((row.attempt, row.refusals, row.failures), (3, 1, 1));
+    assert_eq!(row.tried(), 2);
+}
+
+/// A request may reach the ledger after others that its sender made later.
+pub(super) async fn what_arrives_late_takes_nothing_back(ledger: Arc<dyn Ledger>) {
+    let row = start(&*ledger, &segment("job", 0, 1), "n", at(0)).await;
+    ledger.renew(&row.fence(), at(9000)).await.unwrap();
+    assert_eq!(ledger.renew(&row.fence(), at(8000)).await.unwrap(), Ended::Yes);
+    let held = ledger.holders().await.unwrap().swap_remove(0);
+    let now = ledger.segment(&row.segment).await.unwrap().unwrap();
+    assert_eq!((now.deadline, held.deadline), (at(9000), at(9000)));
+    ledger.record_invoked(&row.fence(), &Locations::default(), at(7000)).await.unwrap();
+    let now = ledger.segment(&row.segment).await.unwrap().unwrap();
+    assert_eq!((now.state, now.deadline), (SegmentState::Invoked, at(9000)));
+    for until in [at(60), at(50)] {
+        let reserved = ledger.reserve(&holder("waits"), 100, until, at(1)).await.unwrap();
+        assert_eq!(reserved, Reserve::Granted);
+    }
+    let held = ledger.holders().await.unwrap();
+    let waits = held.iter().find(|h| h.id == holder("waits")).unwrap();
+    assert_eq!(waits.deadline, at(60));
 }

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{Replicas, at, holder, id, intent, uri};
-use crate::ledger::{AttemptError, Fence, HolderId, Intent, Job, Resend};
+use crate::ledger::{AttemptError, Cost, Fence, HolderId, Intent, Job, Resend};
 use crate::memory::MemoryLedger;
 use crate::{Custody, Ledger, Locations};
 
@@ -93,6 +93,8 @@ fn same(what: &str, wanted: &str, found: &str) -> Result<(), String> {
 #[derive(Debug, Clone, Copy)]
 enum Aim {
     Latest,
+    LatestUntilMoved,
+    Moved,
     Earlier,
     Stranger,
 }
@@ -107,7 +109,7 @@ enum Verb {
     Complete(Segment, Aim, bool, Timestamp),
     CompleteAndReserve(Segment, Aim, HolderId, Timestamp, Timestamp),
     Release(Segment, Aim),
-    Retry(Segment, Aim, Timestamp, AttemptError, bool),
+    Retry(Segment, Aim, Timestamp, AttemptError, Cost),
     Fail(Segment, Aim, AttemptError, Timestamp),
     Reopen(Segment, Timestamp),
     CreateJob(Job),
@@ -155,6 +157,8 @@ impl Verb {
         let aim = match rng.random_range(0..10) {
             0 => Aim::Earlier,
             1 => Aim::Stranger,
+            2 => Aim::LatestUntilMoved,
+            3 => Aim::Moved,
             _ => Aim::Latest,
         };
         let some = |rng: &mut StdRng| rng.random_bool(0.5);
@@ -184,7 +188,11 @@ impl Verb {
                 Verb::CompleteAndReserve(segment(rng), aim, next, later(rng), now)
             }
             16 => Verb::Release(segment(rng), aim),
-            17..19 => Verb::Retry(segment(rng), aim, later(rng), error(rng), some(rng)),
+            17..19 => {
+                let cost =
+                    [Cost::Nothing, Cost::Attempt, Cost::Failure][rng.random_range(0..3usize)];
+                Verb::Retry(segment(rng), aim, later(rng), error(rng), cost)
+            }
             19 if rng.random_bool(0.3) => Verb::Fail(segment(rng), aim, error(rng), now),
             19 if rng.random_bool(0.3) => Verb::Reopen(segment(rng), now),
             19 | 20 => {
@@ -225,11 +233,15 @@ impl Verb {
             | Verb::Fail(segment, aim, ..) => (segment, *aim),
             _ => return None,
         };
-        let nobody = Fence { segment: segment.clone(), attempt: 1, nonce: "n'0".to_owned() };
+        let nobody =
+            Fence { segment: segment.clone(), attempt: 1, nonce: "n'0".to_owned(), deadline: None };
         let row = model.segment(segment).await.unwrap();
+        let deadline = row.as_ref().map(|row| row.deadline);
         let mut fence = row.map_or(nobody, |row| row.fence());
         match aim {
             Aim::Latest => {}
+            Aim::LatestUntilMoved => fence.deadline = deadline,
+            Aim::Moved => fence.deadline = deadline.map(|at| at + Duration::from_secs(1)),
             Aim::Earlier => fence.attempt = fence.attempt.saturating_sub(1),
             Aim::Stranger => fence.nonce.push('x'),
         }
@@ -254,9 +266,7 @@ impl Verb {
                 text(ledger.complete_and_reserve(f(), next, *until, *now).await)
             }
             Verb::Release(..) => text(ledger.release(f()).await),
-            Verb::Retry(_, _, at, error, count) => {
-                text(ledger.retry(f(), *at, error, *count).await)
-            }
+            Verb::Retry(_, _, at, error, cost) => text(ledger.retry(f(), *at, error, *cost).await),
             Verb::Fail(_, _, error, now) => text(ledger.fail(f(), error, *now).await),
             Verb::Reopen(segment, now) => text(ledger.reopen(segment, *now).await),
             Verb::CreateJob(job) => text(ledger.create_job(job).await),

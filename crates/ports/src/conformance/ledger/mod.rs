@@ -39,6 +39,9 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::accepting_records_where_the_outcome_will_be(one().await).await;
     attempts::evidence_may_overtake_the_reply(one().await).await;
     attempts::renewing_moves_the_deadline_of_row_and_permit(one().await).await;
+    attempts::a_verdict_on_a_deadline_that_was_moved_is_void(one().await).await;
+    attempts::what_arrives_late_takes_nothing_back(one().await).await;
+    attempts::what_never_ran_costs_nothing(one().await).await;
     attempts::a_completion_is_written_once(one().await).await;
     attempts::a_permit_is_passed_on_with_the_completion(one().await).await;
     attempts::another_cut_replaces_the_completion(one().await).await;

@@ -1,0 +1,171 @@
+//! What one history is about.
+
+use std::time::Duration;
+
+use parallax_ports::fault::Rates;
+use parallax_ports::weak::{EventWeakness, QueueWeakness};
+use parallax_ports::{Custody, Kind};
+use parallax_worker::Mutant;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::endpoint::Weakness;
+use super::server::Moods;
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub seed: u64,
+    /// How much goes wrong, 1 for the usual amount; 0 for nothing.
+    pub trouble: f64,
+    pub mutant: Option<Mutant>,
+    /// Fixed instead of drawn from the seed.
+    pub shape: Option<Shape>,
+    /// Crashes at certain calls, in place of everything else that may go wrong.
+    pub crashes: Vec<Crash>,
+    /// The longest that the model takes for a segment.
+    pub longest_run: Duration,
+    /// How often all replicas are drained at once, at random times.
+    pub halts: u32,
+    /// Whether to keep a line for everything that happens.
+    pub traced: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub custody: Custody,
+    pub replicas: u64,
+    pub jobs: u32,
+    /// Of every job; drawn when `None`.
+    pub segments: Option<u32>,
+}
+
+/// A crash at a port call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crash {
+    pub replica: u64,
+    /// Which of its lives, from 0.
+    pub life: u32,
+    /// Which call of that life, from 0; beyond the last one none happens.
+    pub at: u64,
+    /// After the call's effect instead of before it.
+    pub after: bool,
+}
+
+impl Scenario {
+    pub fn troubled(seed: u64) -> Self {
+        Self { trouble: 1.0, ..Self::calm(seed) }
+    }
+
+    pub fn calm(seed: u64) -> Self {
+        Self {
+            seed,
+            trouble: 0.0,
+            mutant: None,
+            shape: None,
+            crashes: Vec::new(),
+            longest_run: Duration::from_secs(600),
+            halts: 0,
+            traced: false,
+        }
+    }
+
+    pub fn is_calm(&self) -> bool {
+        self.trouble == 0.0 && self.crashes.is_empty()
+    }
+}
+
+/// How much goes wrong where, in one history.
+#[derive(Debug, Clone, Copy)]
+pub struct Climate {
+    pub rates: Rates,
+    pub queues: QueueWeakness,
+    pub events: EventWeakness,
+    pub moods: Moods,
+    pub endpoint: Weakness,
+    /// Longest difference of a replica's clock from the true time.
+    pub clock_skew: Duration,
+    /// Chance of an outage of one service.
+    pub outage: f64,
+    /// Whether replicas are drained and started anew now and then.
+    pub deployments: bool,
+}
+
+impl Climate {
+    /// Nothing goes wrong, but calls take their time.
+    const SLOW: Rates = Rates { delay: 0.3, longest: Duration::from_secs(2), ..Rates::NONE };
+
+    pub fn draw(trouble: f64, rng: &mut StdRng) -> Self {
+        let amount = trouble * rng.random_range(0.2..1.5);
+        // Mostly few: a process that dies every minute sees little else.
+        let mortality = rng.random::<f64>().powi(2);
+        // Which kinds of trouble a history has differs: what meets everywhere at once would hide
+        // what needs one of them in quantity.
+        let mut some = |rate: f64| if rng.random_bool(0.8) { rate * amount } else { 0.0 };
+        Self {
+            rates: if trouble == 0.0 {
+                Self::SLOW
+            } else {
+                Rates {
+                    refuse: some(0.01),
+                    lose_reply: some(0.01),
+                    late: some(0.004),
+                    delay: some(0.01),
+                    longest: Duration::from_secs(200),
+                    pause: some(0.0005),
+                    longest_pause: Duration::from_secs(900),
+                    crash: some(0.004) * mortality,
+                    torn: some(0.05),
+                }
+            },
+            queues: QueueWeakness {
+                again: some(0.03),
+                undead: some(0.02),
+                empty: some(0.05),
+                shuffle: some(0.2),
+                lag: some(0.05),
+                stale: 0.3,
+            },
+            events: EventWeakness {
+                lose: some(0.05),
+                double: some(0.08),
+                late: some(0.1),
+                latest: Duration::from_secs(7200),
+                gather: some(0.1),
+            },
+            moods: Moods {
+                fail: some(0.06),
+                reject: some(0.004),
+                lie: some(0.02),
+                vanish: some(0.01),
+                busy: some(0.05),
+            },
+            endpoint: Weakness {
+                throttle: some(0.05),
+                break_before: some(0.01),
+                break_after: some(0.01),
+                late: some(0.01),
+                no_failure_location: some(0.05),
+                die: some(0.02),
+                double: some(0.02),
+                overrun: some(0.01),
+                half: some(0.02),
+                cold: some(0.05),
+            },
+            clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)),
+            outage: some(0.3),
+            deployments: trouble > 0.0,
+        }
+    }
+}
+
+/// What a service out of order says.
+pub const OUTAGES: [(&str, Kind); 8] = [
+    ("ledger.", Kind::Throttled),
+    ("ledger.", Kind::Unavailable),
+    ("objects.", Kind::Throttled),
+    ("objects.", Kind::Unauthorized),
+    ("queue.", Kind::Unavailable),
+    ("backend.", Kind::Throttled),
+    ("backend.", Kind::Unavailable),
+    ("backend.", Kind::Unauthorized),
+];

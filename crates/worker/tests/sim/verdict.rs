@@ -1,0 +1,136 @@
+//! What must be true when all is over, and whenever all replicas are drained.
+
+use std::time::Duration;
+
+use parallax_job::{JobId, JobStatus, ObjectKey};
+use parallax_ports::ledger::{Holder, Job, SegmentState};
+use parallax_ports::{Custody, Ledger};
+
+use super::history::{History, Traces};
+use super::world::{POISON, World, now};
+
+impl World {
+    /// With every replica drained, nothing may be in anybody's hands.
+    pub fn stands_still(&self) {
+        for (name, queue) in self.queues() {
+            let hidden = queue.in_hand();
+            if hidden > 0 {
+                self.watch.violated(format!("{name}: {hidden} messages hidden after the drain"));
+            }
+        }
+        let (held, time) = (now(self.ledger.holders()), self.clock.now());
+        let lasting = |h: &&Holder| h.work.is_none() && h.deadline > time;
+        let reserved: Vec<_> = held.iter().filter(lasting).collect();
+        if !reserved.is_empty() {
+            self.watch.violated(format!("reservations after the drain: {reserved:?}"));
+        }
+    }
+
+    fn judge_completed(&self, job_id: &JobId, total: u32) {
+        let done = now(self.ledger.completions(job_id, total)).len();
+        if done != total as usize {
+            self.watch.violated(format!("{job_id} completed with {done} of {total} segments"));
+        }
+        let uri = self.config.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
+        if !self.objects.contains(&uri) {
+            self.watch.violated(format!("{job_id} completed without a final file"));
+        }
+    }
+
+    fn judge_failed(&self, job: &Job) {
+        let rows = now(self.ledger.segments(&job.job_id));
+        let failed: Vec<_> = rows.iter().filter(|row| row.state == SegmentState::Failed).collect();
+        if failed.is_empty() || job.reason.is_none() {
+            self.watch.violated(format!("{} failed without a segment or a reason", job.job_id));
+        }
+        for row in failed {
+            let trouble = self.watch.trouble(&row.segment);
+            let config = &self.config;
+            let excused = trouble.rejected > 0
+                || trouble.failures >= config.max_failures
+                // The last attempt has not been counted.
+                || trouble.failures + trouble.expired + 1 >= config.max_attempts;
+            if !excused {
+                let why = &job.reason;
+                self.watch.violated(format!("{} given up after {trouble:?}: {why:?}", row.segment));
+            }
+        }
+    }
+
+    fn judge_dead_letters(&self) {
+        let dead = self.dead_letters.contents();
+        let poison = dead.iter().filter(|(body, _)| body == POISON).count();
+        let sent = self.scenario.crashes.is_empty();
+        if sent && poison == 0 || dead.iter().any(|(_, attributes)| attributes[0].1.is_empty()) {
+            self.watch.violated(format!("dead letters: {dead:?}"));
+        }
+        if let Some((body, why)) = dead.iter().find(|(body, _)| body != POISON) {
+            self.watch.violated(format!("a good message was put aside: {body} {why:?}"));
+        }
+    }
+}
+
+pub fn verdict(world: &World, time: Duration, crash_lives: Traces) -> History {
+    let watch = &world.watch;
+    let mut failed_jobs = 0;
+    let mut segments = 0;
+    for (job_id, total) in &*world.totals {
+        segments += u64::from(*total);
+        let job = now(world.ledger.job(job_id)).expect("jobs are not removed");
+        match job.status {
+            JobStatus::Completed => world.judge_completed(job_id, *total),
+            JobStatus::Failed => {
+                failed_jobs += 1;
+                world.judge_failed(&job);
+            }
+            status => watch.violated(format!("{job_id} ended {status}")),
+        }
+    }
+    let held = now(world.ledger.holders());
+    let bound: Vec<_> = held.iter().filter(|h| h.work.is_some()).collect();
+    if !bound.is_empty() {
+        watch.violated(format!("permits left: {bound:?}"));
+    }
+    if watch.running() > 0 {
+        watch.violated(format!("{} still run", watch.running()));
+    }
+    // What a crash may cost: a lease where the caller has custody, an attempt's deadline where the
+    // backend has, and some waiting around either.
+    let config = &world.config;
+    let slack = Duration::from_secs(1800);
+    let patience = match world.custody {
+        Custody::Caller => config.lease + slack,
+        Custody::Backend => config.deadline + slack,
+    };
+    let crashes = world.scenario.crashes.len() as u32;
+    if crashes > 0 && time > patience * crashes {
+        watch.violated(format!("{crashes} crashes cost {time:?}"));
+    }
+    world.stands_still();
+    world.judge_dead_letters();
+    let (jobs, invocations) = (world.totals.len() as u64, watch.invocations());
+    let reassembly_messages = world.reassembly.sent();
+    if world.scenario.is_calm() && world.scenario.halts == 0 {
+        if invocations != segments {
+            watch.violated(format!("{invocations} invocations for {segments} segments, unharmed"));
+        }
+        if reassembly_messages != jobs {
+            watch.violated(format!("{reassembly_messages} triggers for {jobs} jobs, unharmed"));
+        }
+    }
+    let lives = world.calls.lock().unwrap();
+    History {
+        violations: watch.violations(),
+        replicas: world.replicas,
+        jobs,
+        failed_jobs,
+        segments,
+        invocations,
+        lives: world.lives(),
+        calls: lives.values().map(|faults| faults.calls()).sum(),
+        virtual_seconds: time.as_secs(),
+        faults: watch.tally.counts(),
+        crash_lives,
+        trace: watch.lines(),
+    }
+}
