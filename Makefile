@@ -4,6 +4,7 @@
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder and checks the results
 # make bench   measures against peers in the same run
+# make bench-worker   measures the daemon on AWS against a moto server on this machine
 
 CARGO ?= cargo
 OUT ?= target/demo
@@ -12,7 +13,7 @@ CLIPS ?=
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips bench setup setup-lint fmt
+.PHONY: demo test lint check clips bench bench-worker setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -47,6 +48,10 @@ clips: setup
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
 	tools/bench
+
+bench-worker: setup
+	$(CARGO) build --release --locked -p video-worker -p sagemaker-emulator
+	$(CARGO) bench --locked -p parallax-tests --bench worker
 
 setup:
 	@tools/setup

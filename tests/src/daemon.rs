@@ -1,11 +1,10 @@
 //! `video-worker` as a process, and its state folder.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::http::ask;
 use crate::process::{Running, bin};
 
 /// A running daemon.
@@ -22,7 +21,12 @@ impl Daemon {
         let mut command = Command::new(bin("video-worker"));
         command.env("PLATFORM", "local").env("STATE_DIR", state).env("TMPDIR", state);
         command.env("HEALTH_ADDRESS", "127.0.0.1:0").envs(variables.iter().copied());
-        let mut process = Running::start(&mut command);
+        Self::run(&mut command)
+    }
+
+    /// Starts one as `command` says, which asks for a free port, and waits until it is ready.
+    pub fn run(command: &mut Command) -> Self {
+        let mut process = Running::start(command);
         let address = loop {
             let (_, log) = process.said();
             let line = log.lines().find(|line| line.contains("\"health endpoints\""));
@@ -42,13 +46,7 @@ impl Daemon {
 
     /// Asks for a page; the status and the body.
     pub fn get(&self, page: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (status, body.to_owned())
+        ask(&self.address, "GET", page)
     }
 
     /// A number in `/metrics`, over all labels; 0 when there is none.

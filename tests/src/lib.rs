@@ -7,17 +7,23 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod clips;
+pub mod cloud;
 mod daemon;
 mod disk;
+mod http;
+mod hub;
 mod measure;
 mod moto;
 mod process;
+mod seed;
 mod server;
 
 pub use clips::{Clip, clip};
 pub use daemon::Daemon;
 pub use disk::SmallDisk;
+pub use hub::{Asked, COMMIT, Fault, Hub, TOKEN};
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use moto::Moto;
-pub use process::{Finished, Running, bin, convert, finish};
+pub use process::{Finished, Running, Usage, bin, convert, finish};
+pub use seed::{number, seed};
 pub use server::{Answer, Server};

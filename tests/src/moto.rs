@@ -22,7 +22,7 @@ pub struct Moto {
 impl Moto {
     /// Starts one.
     pub async fn start() -> Self {
-        let script = "../crates/aws/tests/aws_moto/moto_server.py";
+        let script = "../tools/moto_server.py";
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let mut command = Command::new("python3");
         let command = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -52,6 +53,18 @@ pub fn finish(command: &mut Command) -> Finished {
     Running::start(command).wait()
 }
 
+/// What a program has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Processor time, user and system, of all its threads.
+    pub cpu: Duration,
+    /// The most memory that was resident at once.
+    pub peak_memory_bytes: u64,
+}
+
+/// The unit of times in `/proc`: `USER_HZ` is 100 wherever Linux runs.
+const TICK_MILLIS: u64 = 10;
+
 /// A running program, with everything it started. Killed when dropped.
 #[derive(Debug)]
 pub struct Running {
@@ -72,6 +85,22 @@ impl Running {
         command.stdout(appending(&stdout)).stderr(appending(&stderr));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, stdout, stderr }
+    }
+
+    /// What it has used of the machine so far.
+    pub fn usage(&self) -> Usage {
+        let page = |name: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+        };
+        let stat = page("stat");
+        // The program's name may hold anything; the fields follow its last bracket.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|text| text.parse::<u64>().unwrap()).sum();
+        let status = page("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        Usage { cpu: Duration::from_millis(ticks * TICK_MILLIS), peak_memory_bytes: kib << 10 }
     }
 
     fn pid(&self) -> Pid {

@@ -5,11 +5,13 @@
 //! one of the instances, and its outcome is written to S3. It keeps *not* what is promised nowhere:
 //! by seed it throttles, loses replies, drops, repeats, delays and fails.
 
+mod container;
 mod endpoint;
 mod faults;
 mod front;
 mod stats;
 
+pub use container::{Container, UNREADABLE};
 pub use endpoint::{Endpoint, Settings};
 pub use faults::{Fate, Faults};
 pub use front::router;

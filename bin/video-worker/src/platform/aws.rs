@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::Opened;
 use crate::config::{AwsSettings, Backend, Settings};
 
+/// The longest single receive. A stop waits for the one that runs, since dropping it could leave a
+/// message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
+const LONGEST_POLL: Duration = Duration::from_secs(8);
 /// Time for all checks of the surroundings together.
 const CHECKS: Duration = Duration::from_secs(9);
 /// How long an endpoint may keep a request in its own queue, plus slack for clocks and uploads.
@@ -111,7 +114,7 @@ pub(super) async fn ports(
     };
     let run_limit = Duration::from_secs(names.sagemaker_invoke_timeout_seconds);
     let config = Config {
-        poll_wait: Duration::from_secs(names.sqs_long_poll_wait_seconds),
+        poll_wait: Duration::from_secs(names.sqs_long_poll_wait_seconds).min(LONGEST_POLL),
         deadline: QUEUEING + run_limit + SLACK,
         ..Config::new(buckets)
     };

@@ -30,7 +30,7 @@ impl Drop for Moto {
 
 impl Moto {
     pub(crate) async fn start() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws_moto/moto_server.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/moto_server.py");
         let mut process = Command::new("python3")
             .arg(script)
             .stdin(Stdio::piped())

@@ -342,7 +342,13 @@ impl Job {
         let encode = self.encode.clone();
         let conversion =
             Conversion { input: &self.source, output: &self.result, layout: self.layout, encode };
-        let run = Run { geometry: self.geometry, seed: self.seed, cancel: cancel.clone() };
+        let run = Run {
+            geometry: self.geometry,
+            seed: self.seed,
+            scratch: self.source.parent().map(Path::to_owned),
+            cancel: cancel.clone(),
+            ..Run::default()
+        };
         convert_segment(&self.tools, &conversion, engine, &run, &|now| {
             report(Progress {
                 stage: "converting",

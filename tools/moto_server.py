@@ -7,17 +7,24 @@ happens outside: a receive is asked again, without waiting, until messages come 
 Prints `port N` once it listens, and ends when its standard input is closed: a test that dies takes
 its server with it. `GET /calls` answers how often each operation was called; `DELETE /calls`
 forgets it. Calls that a long poll makes inside are counted once.
+
+Bucket notifications reach their queues as moto delivers them: at once, once each, in order. S3
+promises less, so `--lose`, `--repeat` and `--late` are the probabilities that an event is lost,
+comes twice, or comes up to `--late-seconds` later. What happens depends on `--seed`, the queue, the
+key and how often that key was written, and on nothing else. `GET /events` answers the counts.
 """
 
+import argparse
 import io
 import json
-import os
+import random
 import socket
 import sys
 import threading
 import time
 from collections import Counter
 
+from moto.s3 import notifications
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -36,11 +43,54 @@ class Handler(WSGIRequestHandler):
         pass
 
 
+class Events:
+    """The way of a bucket's events to their queues."""
+
+    def __init__(self, faults, lock):
+        self.faults = faults
+        self.lock = lock
+        self.send = notifications._send_sqs_message
+        self.written = Counter()
+        self.counts = Counter()
+
+    def __call__(self, account, body, queue, region):
+        if "Records" not in body:
+            return self.send(account, body, queue, region)
+        key = body["Records"][0]["s3"]["object"]["key"]
+        self.written[queue, key] += 1
+        turn = self.written[queue, key]
+        dice = random.Random(f"{self.faults.seed} {queue} {key} {turn}")
+        lost, repeated, late = (
+            dice.random() < chance
+            for chance in (self.faults.lose, self.faults.repeat, self.faults.late)
+        )
+        self.counts["written"] += 1
+        if lost:
+            self.counts["lost"] += 1
+            return None
+        for copy in range(2 if repeated else 1):
+            self.counts["repeated"] += copy
+            if late:
+                self.counts["late"] += 1
+                wait = dice.random() * self.faults.late_seconds
+                timer = threading.Timer(wait, self.deliver, (account, body, queue, region))
+                timer.daemon = True
+                timer.start()
+            else:
+                self.send(account, body, queue, region)
+
+    def deliver(self, *event):
+        with self.lock:
+            self.send(*event)
+
+
 class Serial:
-    def __init__(self, app):
+    def __init__(self, app, faults):
         self.app = app
         self.lock = threading.Lock()
         self.calls = Counter()
+        # moto has no other place to put something between a bucket and its queues.
+        self.events = notifications._send_sqs_message = Events(faults, self.lock)
 
     def once(self, environ, body):
         environ = dict(environ)
@@ -66,7 +116,9 @@ class Serial:
 
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/calls":
-            return self.report(environ, start_response)
+            return self.report(self.calls, environ, start_response)
+        if environ["PATH_INFO"] == "/events":
+            return self.report(self.events.counts, environ, start_response)
         # Everything is read before the lock is taken: a slow client holds up nobody.
         if environ.get("wsgi.input_terminated"):
             body = environ["wsgi.input"].read()
@@ -94,19 +146,26 @@ class Serial:
         start_response(status, headers)
         return [payload]
 
-    def report(self, environ, start_response):
+    def report(self, counts, environ, start_response):
         if environ["REQUEST_METHOD"] == "DELETE":
-            self.calls.clear()
-        payload = json.dumps(self.calls).encode()
+            counts.clear()
+        payload = json.dumps(counts).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
         start_response("200 OK", headers)
         return [payload]
 
 
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    app = Serial(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Handler)
+    parser = argparse.ArgumentParser(description="moto behind one lock; see the file's beginning")
+    parser.add_argument("port", type=int, nargs="?", default=0, help="0, the default: a free one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lose", type=float, default=0)
+    parser.add_argument("--repeat", type=float, default=0)
+    parser.add_argument("--late", type=float, default=0)
+    parser.add_argument("--late-seconds", type=float, default=10)
+    args = parser.parse_args()
+    app = Serial(DomainDispatcherApplication(create_backend_app), args)
+    server = make_server("127.0.0.1", args.port, app, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"port {server.server_port}", flush=True)
     sys.stdin.read()

@@ -1,0 +1,191 @@
+//! What `video-worker` costs on AWS, measured against moto on this machine, as tables for
+//! docs/performance.md. `make bench-worker` builds what it needs and runs it.
+//!
+//! The daemon is one process with the default roles, so it does what an inference worker and a
+//! completion worker would do together. Processor time is the daemon's own, from `/proc`; moto,
+//! the emulator and the containers are not counted, but they bound the throughput.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use parallax_job::{Mode, ObjectKey, Segment};
+use parallax_ports::ObjectStore;
+use parallax_tests::cloud::{Cloud, Cut, EventFaults, Order};
+use parallax_tests::{Daemon, number};
+
+/// Largest size, in MiB, of the segment that is copied to see what memory depends on.
+const LARGE_MIB: u32 = 2048;
+const IDLE: Duration = Duration::from_secs(60);
+
+struct Measured {
+    backend: &'static str,
+    segments: u32,
+    seconds: f64,
+    cpu_ms: f64,
+    peak_mib: f64,
+    calls: BTreeMap<String, u64>,
+}
+
+impl Measured {
+    fn per_segment(&self, calls: u64) -> f64 {
+        calls as f64 / f64::from(self.segments)
+    }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// The daemon over one backend, from ready until every segment is complete and told.
+async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
+    let pool = if backend == "sagemaker" { Cloud::endpoint_pool() } else { backend };
+    let cloud = Cloud::start(EventFaults::default(), pool).await;
+    let cuts: Vec<Cut> = (0..jobs)
+        .map(|n| Cut {
+            job_id: format!("job-{n}").parse().unwrap(),
+            mode: Mode::Sbs,
+            total: segments,
+            unreadable: false,
+        })
+        .collect();
+    for cut in &cuts {
+        cloud.submit(cut, Order::TotalFirst).await;
+    }
+    let endpoint = cloud.endpoint(5, Duration::ZERO, &[]);
+    let container = cloud.container(Duration::ZERO);
+    let mut command = cloud.worker_of(&endpoint);
+    command.env("INFERENCE_BACKEND", backend).env("INFERENCE_HTTP_URL", &container.url);
+    cloud.moto.forget_calls();
+    let daemon = Daemon::run(&mut command);
+    let before = (Instant::now(), daemon.process.usage(), cloud.moto.calls());
+    let all = f64::from(jobs * segments);
+    while daemon.metric("parallax_completions_total") < all
+        || daemon.metric("parallax_reassembly_messages_total") < f64::from(jobs)
+    {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let seconds = before.0.elapsed().as_secs_f64();
+    let after = daemon.process.usage();
+    let mut calls = cloud.moto.calls();
+    for (operation, count) in before.2 {
+        *calls.get_mut(&operation).unwrap() -= count;
+    }
+    // What the container and the emulator read and write themselves.
+    for (operation, own) in match backend {
+        "http" => &[("s3.GET", 1), ("s3.PUT", 1)][..],
+        "sagemaker" => &[("s3.GET", 2), ("s3.PUT", 2)],
+        _ => &[],
+    } {
+        *calls.get_mut(*operation).unwrap() -= own * u64::from(jobs * segments);
+    }
+    calls.retain(|_, count| *count > 0);
+    if backend == "sagemaker" {
+        calls.insert("SageMakerRuntime.InvokeEndpointAsync".into(), endpoint.stats().accepted);
+    }
+    daemon.process.signal(Signal::SIGTERM);
+    assert_eq!(daemon.process.wait().code, Some(0));
+    for cut in &cuts {
+        assert_eq!(cloud.completions(cut).await.len(), segments as usize);
+    }
+    Measured {
+        backend,
+        segments: jobs * segments,
+        seconds,
+        cpu_ms: (after.cpu - before.1.cpu).as_secs_f64() * 1000.0,
+        peak_mib: mib(after.peak_memory_bytes),
+        calls,
+    }
+}
+
+/// Processor time and calls of a daemon that has nothing to do, each per minute, and its memory.
+async fn idle() -> (f64, u64, f64) {
+    let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
+    let endpoint = cloud.endpoint(1, Duration::ZERO, &[]);
+    let daemon = Daemon::run(&mut cloud.worker_of(&endpoint));
+    // The buckets' own test events are still to be taken.
+    std::thread::sleep(Duration::from_secs(5));
+    cloud.moto.forget_calls();
+    let before = daemon.process.usage();
+    std::thread::sleep(IDLE);
+    let after = daemon.process.usage();
+    let minutes = IDLE.as_secs_f64() / 60.0;
+    let calls: u64 = cloud.moto.calls().values().sum();
+    let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0 / minutes;
+    (cpu, (calls as f64 / minutes) as u64, mib(after.peak_memory_bytes))
+}
+
+/// Peak memory of a daemon that copies one segment of `size_mib`, and its processor time.
+async fn large(size_mib: u32) -> (f64, f64) {
+    let cloud = Cloud::start(EventFaults::default(), "stub").await;
+    let cut =
+        Cut { job_id: "large".parse().unwrap(), mode: Mode::Sbs, total: 1, unreadable: false };
+    let file = cloud.folder().join("segment");
+    std::fs::File::create(&file).unwrap().set_len(u64::from(size_mib) << 20).unwrap();
+    cloud.open(&cut).await;
+    let segment = Segment::new(cut.job_id.clone(), 0, 1, cut.mode).unwrap();
+    let uri = cloud.buckets.input.uri(&ObjectKey::Segment(segment)).unwrap();
+    cloud.objects.upload(&file, &uri).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let daemon = Daemon::run(cloud.worker().env("INFERENCE_BACKEND", "stub"));
+    while daemon.metric("parallax_completions_total") < 1.0 {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let usage = daemon.process.usage();
+    let key = ObjectKey::Result { job_id: cut.job_id.clone(), index: 0 };
+    let made = cloud.objects.head(&cloud.buckets.output.uri(&key).unwrap()).await.unwrap();
+    assert_eq!(made.unwrap().size, u64::from(size_mib) << 20);
+    (mib(usage.peak_memory_bytes), usage.cpu.as_secs_f64())
+}
+
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
+    let processors = std::thread::available_parallelism().unwrap();
+    format!("{processors} processors, {model}")
+}
+
+#[tokio::main]
+async fn main() {
+    let (jobs, segments) = (number("BENCH_JOBS", 25), number("BENCH_SEGMENTS", 40));
+    println!("machine: {}", machine());
+    println!("command: BENCH_JOBS={jobs} BENCH_SEGMENTS={segments} make bench-worker\n");
+    println!(
+        "| backend | segments/s | CPU s per 1,000 segments | AWS calls per segment | peak memory, MiB |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    let mut all = Vec::new();
+    let only = std::env::var("BENCH_BACKENDS").unwrap_or("sagemaker,http,stub".into());
+    for backend in ["sagemaker", "http", "stub"].into_iter().filter(|name| only.contains(name)) {
+        let m = measure(backend, jobs, segments).await;
+        println!(
+            "| {} | {:.1} | {:.2} | {:.2} | {:.1} |",
+            m.backend,
+            f64::from(m.segments) / m.seconds,
+            m.cpu_ms / f64::from(m.segments),
+            m.per_segment(m.calls.values().sum()),
+            m.peak_mib,
+        );
+        all.push(m);
+    }
+    println!("\nCalls per segment by operation:\n");
+    for m in &all {
+        let mut calls: Vec<_> = m.calls.iter().collect();
+        calls.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let said = calls.iter().map(|(name, count)| {
+            let name = name.rsplit_once("_2012").map_or(name.as_str(), |_| name);
+            format!("{name} {:.2}", m.per_segment(**count))
+        });
+        println!("- {}: {}", m.backend, said.collect::<Vec<_>>().join(", "));
+    }
+    let (cpu, calls, memory) = idle().await;
+    println!("\nIdle: {cpu:.0} ms of CPU and {calls} calls a minute, {memory:.1} MiB.");
+    println!("\n| one segment through the stub, MiB | peak memory, MiB | CPU s |");
+    println!("| --- | --- | --- |");
+    for size in [1, 64, number("BENCH_LARGE_MIB", LARGE_MIB)] {
+        let (memory, cpu) = large(size).await;
+        println!("| {size} | {memory:.1} | {cpu:.2} |");
+    }
+}
