@@ -112,6 +112,25 @@ pub(crate) struct Settings {
     #[arg(long, env = "SERVER_DEVICE", value_enum)]
     pub(crate) device: Option<Device>,
 
+    /// Folder of the models that `stereocrafter` needs. What is missing is downloaded at the start,
+    /// with `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` as the hub's own tools read them.
+    #[arg(long, env = "WEIGHTS_DIR", default_value = "/opt/ml/model/weights")]
+    pub(crate) weights_dir: PathBuf,
+
+    /// Secret with the hub's token, a string or JSON with `hf_token`, `HF_TOKEN` or `token`; asked
+    /// for only when something is missing and `HF_TOKEN` is not set.
+    #[arg(long, env = "HF_TOKEN_ARN")]
+    pub(crate) hf_token_arn: Option<String>,
+
+    /// Denoising steps of `stereocrafter`, 1 to 100.
+    #[arg(long, env = "SERVER_STEPS", default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) steps: u32,
+
+    /// Compute what the published pipeline computes, quirks included.
+    #[arg(long, env = "SERVER_REFERENCE")]
+    pub(crate) reference: bool,
+
     /// Where requests are answered; port 0 picks one. Defaults to every address on port 8080,
     /// and for the profile `http` to the loopback.
     #[arg(long, env = "SERVER_ADDRESS")]
@@ -259,6 +278,9 @@ impl Settings {
             {
                 bail!("{variable} {bucket:?}: expected the name of a bucket");
             }
+        }
+        if self.reference && self.engine != EngineName::Stereocrafter {
+            bail!("SERVER_REFERENCE is for the engine stereocrafter, not {:?}", self.engine);
         }
         if self.device == Some(Device::Cuda) && self.engine != EngineName::Stereocrafter {
             bail!("SERVER_DEVICE=cuda: the engine {:?} runs on the cpu only", self.engine);

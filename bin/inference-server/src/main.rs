@@ -3,8 +3,10 @@
 mod config;
 mod conversions;
 mod healthy;
+mod model;
 mod run;
 mod stores;
+mod weights;
 
 use std::process::ExitCode;
 use std::time::Duration;

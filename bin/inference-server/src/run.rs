@@ -14,16 +14,18 @@ use parallax_serving::operations::{
     Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, STEREO_MODEL, Stereo,
     StereoModel, StereoSettings,
 };
-use parallax_serving::{Engine, Model, Models, Readiness, Registry, Service, ServiceSettings};
+use parallax_serving::{Engine, Models, Readiness, Registry, Service, ServiceSettings};
 use parallax_stereo::Layout;
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{EngineName, Profile, Settings, SideBySide};
+use crate::config::{Profile, Settings, SideBySide};
 use crate::conversions::Conversions;
+use crate::model;
 use crate::stores;
+use crate::weights::Weights;
 
 /// Time for answers to reach their callers once everything has ended.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -63,7 +65,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let health = tokio::spawn(health.serve(closed.clone()));
     let answering =
         tokio::spawn(listener.serve(routes(settings, &service), closing.clone(), ANSWERS));
-    let loading = tokio::spawn(load(service.clone(), models_loaded));
+    let loading = tokio::spawn(load(service.clone(), Weights::of(settings), models_loaded));
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let failed = stopped(signals, loading).await;
     info!("draining");
@@ -110,7 +112,7 @@ async fn service(
         run_limit: Duration::from_secs(settings.run_limit_seconds),
         ..ServiceSettings::default()
     };
-    let (name, model) = model(settings)?;
+    let (name, model) = model::open(settings)?;
     let loaded = LoadedModels::default();
     let models = Models::new(u64::MAX)
         .with_metrics(metrics.clone())
@@ -131,21 +133,6 @@ async fn service(
     Ok(service)
 }
 
-/// The stereo engine as a model of the pool.
-fn model(settings: &Settings) -> Result<(&'static str, Model)> {
-    let name = match settings.engine {
-        EngineName::Draft => "draft",
-        EngineName::Copy => "copy",
-        EngineName::Stereocrafter => {
-            bail!("SERVER_ENGINE=stereocrafter: it is not built in; allowed are draft and copy")
-        }
-    };
-    let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
-    let load = move || Ok(StereoModel(engine.clone()));
-    // Without weights there is nothing to count.
-    Ok((name, Model::new(STEREO_MODEL, 0, load)))
-}
-
 fn routes(settings: &Settings, service: &Arc<Service>) -> Router {
     let (tokens, limits) = (settings.tokens(), settings.limits());
     let contract = sagemaker::routes(service.clone(), tokens.clone(), limits);
@@ -159,13 +146,27 @@ fn routes(settings: &Settings, service: &Arc<Service>) -> Router {
     }
 }
 
-/// Loads the models; until it succeeds, no work is taken.
-async fn load(service: Arc<Service>, loaded: Flag) -> Result<()> {
-    let cancel = CancellationToken::new();
+/// Loads the models, and before that what they need and lack; until it succeeds, no work is taken.
+async fn load(service: Arc<Service>, weights: Option<Weights>, loaded: Flag) -> Result<()> {
     let get = |models: &mut Models, _: &CancellationToken| {
         models.get::<StereoModel>(STEREO_MODEL).map(drop)
     };
-    match service.engine().run(&cancel, get).await.and_then(|outcome| outcome) {
+    let load = async || {
+        let cancel = CancellationToken::new();
+        service.engine().run(&cancel, get).await.and_then(|outcome| outcome)
+    };
+    let mut outcome = load().await;
+    if let (Err(failure), Some(weights)) = (&outcome, weights) {
+        info!(why = failure.detail.as_deref(), "the weights are not all there");
+        let fetched = weights.fetch(&|how_far| loaded.lower(how_far)).await;
+        if let Err(error) = fetched {
+            loaded.lower(format!("{error:#}"));
+            return Err(error);
+        }
+        loaded.lower("loading");
+        outcome = load().await;
+    }
+    match outcome {
         Ok(()) => {
             loaded.raise();
             info!("ready");

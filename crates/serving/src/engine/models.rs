@@ -11,21 +11,19 @@ use crate::{Failure, FailureKind};
 
 type Loaded = Arc<dyn Any + Send + Sync>;
 type Listener = Box<dyn Fn(Vec<(&'static str, u64)>) + Send>;
+type Measure = Box<dyn Fn() -> u64 + Send>;
 type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send>;
 
 /// A model that can be loaded.
 pub struct Model {
     name: &'static str,
-    bytes: u64,
+    bytes: Measure,
     load: Load,
 }
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model")
-            .field("name", &self.name)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -36,13 +34,23 @@ impl Model {
         bytes: u64,
         load: impl Fn() -> Result<T, Failure> + Send + 'static,
     ) -> Self {
+        Self::measured(name, move || bytes, load)
+    }
+
+    /// As [`Model::new`], where the bytes are only known once it can be loaded.
+    pub fn measured<T: Send + Sync + 'static>(
+        name: &'static str,
+        bytes: impl Fn() -> u64 + Send + 'static,
+        load: impl Fn() -> Result<T, Failure> + Send + 'static,
+    ) -> Self {
         let load = move || load().map(|model| Arc::new(model) as Loaded);
-        Self { name, bytes, load: Box::new(load) }
+        Self { name, bytes: Box::new(bytes), load: Box::new(load) }
     }
 }
 
 struct Slot {
     model: Model,
+    bytes: u64,
     loaded: Option<Loaded>,
     used: u64,
 }
@@ -94,7 +102,7 @@ impl Models {
     /// Adds a model; nothing is loaded yet.
     #[must_use]
     pub fn with(mut self, model: Model) -> Self {
-        self.slots.push(Slot { model, loaded: None, used: 0 });
+        self.slots.push(Slot { model, bytes: 0, loaded: None, used: 0 });
         self
     }
 
@@ -113,9 +121,11 @@ impl Models {
         let loaded = match &self.slots[index].loaded {
             Some(loaded) => loaded.clone(),
             None => {
-                self.make_room(self.slots[index].model.bytes, index)?;
+                let bytes = (self.slots[index].model.bytes)();
+                self.make_room(bytes, index)?;
                 info!(model = name, "loading");
                 let loaded = (self.slots[index].model.load)()?;
+                self.slots[index].bytes = bytes;
                 self.slots[index].loaded = Some(loaded.clone());
                 self.tell();
                 loaded
@@ -146,7 +156,7 @@ impl Models {
 
     fn bytes(&self) -> u64 {
         let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
-        loaded.fold(0, |sum, slot| sum.saturating_add(slot.model.bytes))
+        loaded.fold(0, |sum, slot| sum.saturating_add(slot.bytes))
     }
 
     fn make_room(&mut self, bytes: u64, keep: usize) -> Result<(), Failure> {
@@ -168,7 +178,7 @@ impl Models {
     fn tell(&self) {
         self.metrics.gauge(metrics::MODEL_BYTES, &[], self.bytes() as f64);
         let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
-        (self.listener)(loaded.map(|slot| (slot.model.name, slot.model.bytes)).collect());
+        (self.listener)(loaded.map(|slot| (slot.model.name, slot.bytes)).collect());
     }
 }
 

@@ -149,8 +149,10 @@ pub struct Interpolate(pub Effects);
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct InterpolateRequest {
     /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
+    #[schemars(regex(pattern = r"^(s3|gs|file|https?)://.+$"))]
     input_uri: String,
     /// Address of the result: `s3://`, `gs://` or `file://`.
+    #[schemars(regex(pattern = r"^(s3|gs|file)://.+$"))]
     output_uri: String,
     /// An S3-compatible store of the caller's own for `s3://` addresses.
     #[serde(default)]
@@ -221,8 +223,10 @@ pub struct Loop(pub Effects);
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct LoopRequest {
     /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
+    #[schemars(regex(pattern = r"^(s3|gs|file|https?)://.+$"))]
     input_uri: String,
     /// Address of the result: `s3://`, `gs://` or `file://`.
+    #[schemars(regex(pattern = r"^(s3|gs|file)://.+$"))]
     output_uri: String,
     /// An S3-compatible store of the caller's own for `s3://` addresses.
     #[serde(default)]

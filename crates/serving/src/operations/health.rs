@@ -27,7 +27,6 @@ pub struct HealthResponse {
     /// `ready` or `not ready`.
     status: &'static str,
     /// What is missing, by condition.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     reasons: BTreeMap<String, String>,
     /// The stereo engine.
     engine: &'static str,

@@ -1,0 +1,72 @@
+//! The stereo engine as a model of the pool.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use parallax_serving::operations::{STEREO_MODEL, StereoModel};
+use parallax_serving::{Failure, Model};
+use parallax_stereocrafter::{NAME, Options, StereoCrafter};
+use parallax_svd::device;
+
+use crate::config::{Device, EngineName, Settings};
+
+/// The engine's name and how it is loaded. The device is opened here, so that a missing GPU ends
+/// the start.
+///
+/// # Errors
+/// Names the variable.
+pub(crate) fn open(settings: &Settings) -> Result<(&'static str, Model)> {
+    let name = match settings.engine {
+        EngineName::Draft => "draft",
+        EngineName::Copy => "copy",
+        EngineName::Stereocrafter => return stereocrafter(settings),
+    };
+    let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
+    // Without weights there is nothing to count.
+    Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
+}
+
+fn stereocrafter(settings: &Settings) -> Result<(&'static str, Model)> {
+    let choice = match settings.device() {
+        Device::Cuda => device::Choice::Cuda,
+        Device::Cpu => device::Choice::Cpu,
+    };
+    let device = device::open(choice).with_context(|| {
+        format!("SERVER_DEVICE={}; cpu is slow and has to be asked for", settings.device().as_str())
+    })?;
+    let options = Options {
+        reference: settings.reference,
+        steps: settings.steps as usize,
+        ..Options::default()
+    };
+    let folder = settings.weights_dir.clone();
+    let measured = folder.clone();
+    let load = move || {
+        let engine = StereoCrafter::within(&folder, &device, options.clone()).map_err(|error| {
+            let mut detail = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                detail.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            Failure::internal(detail)
+        })?;
+        Ok(StereoModel(std::sync::Arc::new(engine)))
+    };
+    Ok((NAME, Model::measured(STEREO_MODEL, move || bytes(&measured), load)))
+}
+
+/// Bytes of the weights below a folder: the most that they take on the device.
+fn bytes(folder: &Path) -> u64 {
+    let Ok(entries) = folder.read_dir() else { return 0 };
+    let size = |entry: std::fs::DirEntry| {
+        let path = entry.path();
+        // Follows links, as caches of models are made of them.
+        match path.metadata() {
+            Ok(meta) if meta.is_dir() => bytes(&path),
+            Ok(meta) if path.extension().is_some_and(|e| e == "safetensors") => meta.len(),
+            _ => 0,
+        }
+    };
+    entries.flatten().map(size).sum()
+}
