@@ -117,7 +117,7 @@ pub struct Footprint {
 }
 
 /// Elements alive at the peak of a denoising step, per latent, in multiples of the first level's width.
-const STEP_WIDTHS: u64 = 24;
+const STEP_WIDTHS: u64 = 36;
 /// Likewise per pixel of encoding and decoding, of the VAE's first width.
 const ENCODE_WIDTHS: u64 = 6;
 const DECODE_WIDTHS: u64 = 12;
