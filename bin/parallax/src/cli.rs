@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use parallax_stereo::{ENGINE_NAMES, Layout};
+
+use crate::convert::options::{CodecChoice, DrawingArgs, PictureArgs};
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -29,12 +31,13 @@ pub(crate) struct ConvertArgs {
     /// The video to convert.
     pub(crate) input: PathBuf,
 
-    /// The file to make (.mp4). Defaults to the input's name with a suffix that players
-    /// recognise, beside the input.
+    /// The file to make (.mp4 or .mkv). Defaults to the input's name with a suffix that players
+    /// recognise, beside the input: MP4, or Matroska where MP4 would lose a stream.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// How the two views share the picture.
+    /// How the two views share the picture: full-sbs, half-sbs, full-tb, half-tb, cross-eyed,
+    /// right-only, rgbd, anaglyph, anaglyph-half-colour, anaglyph-optimised, anaglyph-dubois, vr180.
     #[arg(long, default_value = "full-sbs", value_parser = parse_layout)]
     pub(crate) layout: Layout,
 
@@ -51,6 +54,12 @@ pub(crate) struct ConvertArgs {
     /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest.
     #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_unit)]
     pub(crate) convergence: f32,
+
+    #[command(flatten)]
+    pub(crate) drawing: DrawingArgs,
+
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
 
     /// Seed of every random choice: the same seed gives the same file.
     #[arg(long, default_value_t = 0)]
@@ -107,16 +116,6 @@ pub(crate) struct DoctorArgs {
     /// Write the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CodecChoice {
-    /// H.264, or H.265 for pictures wider than 4096 and for 12 bits.
-    Auto,
-    /// H.264.
-    H264,
-    /// H.265.
-    Hevc,
 }
 
 fn parse_layout(text: &str) -> Result<Layout, String> {

@@ -9,6 +9,7 @@ mod assembler;
 mod backend;
 mod chunker;
 mod convert;
+mod declare;
 mod error;
 mod workplace;
 
@@ -16,5 +17,6 @@ pub use assembler::MediaAssembler;
 pub use backend::EngineBackend;
 pub use chunker::{ChunkSettings, MediaChunker};
 pub use convert::{Conversion, Progress, Report, convert_segment};
+pub use declare::declaration;
 pub use error::Error;
 pub use workplace::Workplace;

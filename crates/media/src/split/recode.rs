@@ -9,6 +9,7 @@ use super::{SegmentFile, segment_path};
 use crate::decode::Decoder;
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
+use crate::hdr::Hdr;
 use crate::plan::Plan;
 use crate::probe::Media;
 use crate::programs::Tools;
@@ -27,11 +28,16 @@ pub(super) fn recode(
     let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
     let format = decoder.format().clone();
     let settings = EncodeSettings {
-        // x264 has no 12 bits.
-        codec: if format.pixels.bits() > 10 { Codec::X265 } else { Codec::X264 },
+        // x264 has no 12 bits and no HDR metadata that decoders read.
+        codec: if format.pixels.bits() > 10 || media.video.hdr != Hdr::default() {
+            Codec::X265
+        } else {
+            Codec::X264
+        },
         lossless: true,
         preset: "ultrafast".to_owned(),
         sample_aspect: media.video.sample_aspect,
+        hdr: media.video.hdr,
         ..EncodeSettings::default()
     };
     let mut lengths = plan.segments.iter().map(|planned| planned.frames);
