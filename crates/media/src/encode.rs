@@ -32,6 +32,9 @@ pub enum Codec {
     H264Nvenc,
     /// H.265 by an NVIDIA GPU: at most 10 bits and 8192 wide.
     HevcNvenc,
+    /// FFV1, always lossless, for files between two steps: it takes odd sizes. The container is
+    /// QuickTime's, which readers of MP4 read.
+    Ffv1,
 }
 
 /// Two views inside one coded picture, declared in the stream itself: H.264 and H.265 "frame
@@ -143,7 +146,8 @@ impl Encoder {
         let TimeBase { num, den } = timing.time_base;
         command.args(tools.passthrough()).arg("-enc_time_base").arg(format!("{num}:{den}"));
         command.arg("-video_track_timescale").arg(den.to_string());
-        command.args(["-f", "mp4"]).arg(file_url(partial.path()));
+        let container = if settings.codec == Codec::Ffv1 { "mov" } else { "mp4" };
+        command.args(["-f", container]).arg(file_url(partial.path()));
         let mut child = Child::spawn(&mut command, cancel, None, |_| false)?;
         child.stdout = None;
         let stdin = child.stdin.take();
@@ -262,6 +266,7 @@ impl Codec {
             Codec::SvtAv1 => "libsvtav1",
             Codec::H264Nvenc => "h264_nvenc",
             Codec::HevcNvenc => "hevc_nvenc",
+            Codec::Ffv1 => "ffv1",
         }
     }
 }
@@ -297,6 +302,10 @@ fn check(
         Chroma::Gray | Chroma::Yuv420 => (width % 2 == 0, height % 2 == 0),
         Chroma::Yuv422 => (width % 2 == 0, true),
         Chroma::Yuv444 => (true, true),
+    };
+    let (even_width, even_height) = match settings.codec {
+        Codec::Ffv1 => (true, true),
+        _ => (even_width, even_height),
     };
     if !even_width || !even_height || width == 0 || height == 0 {
         let pixels = format.pixels.ffmpeg_name();
@@ -341,7 +350,7 @@ pub(crate) fn codec(command: &mut Command, format: &VideoFormat, settings: &Enco
     let most = match settings.codec {
         Codec::H264Nvenc => 8,
         Codec::X264 | Codec::SvtAv1 | Codec::HevcNvenc => 10,
-        Codec::X265 => 12,
+        Codec::X265 | Codec::Ffv1 => 12,
     };
     let chroma = match (settings.codec, format.pixels.chroma()) {
         (Codec::SvtAv1, _) => Chroma::Yuv420,
@@ -389,6 +398,9 @@ pub(crate) fn codec(command: &mut Command, format: &VideoFormat, settings: &Enco
             let crf = (u32::from(settings.crf) * 63 / 51).to_string();
             command.args(["-crf", &crf, "-preset", av1_preset(&settings.preset)]);
             command.args(["-svtav1-params", &params.join(":")]);
+        }
+        Codec::Ffv1 => {
+            command.args(["-level", "3", "-threads", &threads]);
         }
         Codec::H264Nvenc | Codec::HevcNvenc => {
             command.args(["-preset", nvenc_preset(&settings.preset)]);

@@ -28,12 +28,7 @@ pub(super) fn recode(
     let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
     let format = decoder.format().clone();
     let settings = EncodeSettings {
-        // x264 has no 12 bits and no HDR metadata that decoders read.
-        codec: if format.pixels.bits() > 10 || media.video.hdr != Hdr::default() {
-            Codec::X265
-        } else {
-            Codec::X264
-        },
+        codec: codec(media),
         lossless: true,
         preset: "ultrafast".to_owned(),
         sample_aspect: media.video.sample_aspect,
@@ -72,6 +67,22 @@ pub(super) fn recode(
         return Err(Error::input(&media.path, "no frames"));
     }
     Ok(segments)
+}
+
+/// An encoder that keeps every sample of `media`.
+fn codec(media: &Media) -> Codec {
+    let format = &media.video.format;
+    let (sx, sy) = format.pixels.chroma().shifts();
+    let whole = format.width.is_multiple_of(1 << sx) && format.height.is_multiple_of(1 << sy);
+    if !whole {
+        // H.264 and H.265 hold no half chroma samples.
+        Codec::Ffv1
+    } else if format.pixels.bits() > 10 || media.video.hdr != Hdr::default() {
+        // x264 has no 12 bits and no HDR metadata that decoders read.
+        Codec::X265
+    } else {
+        Codec::X264
+    }
 }
 
 /// The number of frames to insist on. Without presentation times a container may store packets
