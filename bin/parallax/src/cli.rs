@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use parallax_stereo::{ENGINE_NAMES, Layout};
 
-use crate::convert::options::{CodecChoice, DrawingArgs, PictureArgs};
+use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
+use crate::depth::DepthCommand;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Convert a video into a stereoscopic one.
     Convert(ConvertArgs),
+    /// Write a video's depth to a file.
+    Depth(DepthCommand),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
 }
@@ -42,7 +45,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) layout: Layout,
 
     /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
-    /// CPU; `copy` shows the same picture to both eyes.
+    /// CPU; `depth-from` takes the depth that --depth names; `copy` shows the same picture to both
+    /// eyes.
     #[arg(long, default_value = "draft", value_parser = parse_engine)]
     pub(crate) engine: String,
 
@@ -54,6 +58,9 @@ pub(crate) struct ConvertArgs {
     /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest.
     #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_unit)]
     pub(crate) convergence: f32,
+
+    #[command(flatten)]
+    pub(crate) depth: DepthArgs,
 
     #[command(flatten)]
     pub(crate) drawing: DrawingArgs,
@@ -123,10 +130,10 @@ fn parse_layout(text: &str) -> Result<Layout, String> {
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {
-    if ENGINE_NAMES.contains(&text) {
+    if ENGINE_NAMES.contains(&text) || text == "depth-from" {
         return Ok(text.to_owned());
     }
-    Err(format!("allowed are {}", ENGINE_NAMES.join(", ")))
+    Err(format!("allowed are {} and depth-from", ENGINE_NAMES.join(", ")))
 }
 
 fn parse_disparity(text: &str) -> Result<f32, String> {

@@ -2,6 +2,7 @@
 
 mod cli;
 mod convert;
+mod depth;
 mod doctor;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     }
     match cli.command {
         Command::Convert(args) => convert::main(&args),
+        Command::Depth(args) => depth::main(&args),
         Command::Doctor(args) => doctor::main(&args),
     }
 }

@@ -10,6 +10,7 @@ mod backend;
 mod chunker;
 mod convert;
 mod declare;
+mod depth_from;
 mod error;
 mod workplace;
 
@@ -18,5 +19,6 @@ pub use backend::EngineBackend;
 pub use chunker::{ChunkSettings, MediaChunker};
 pub use convert::{Conversion, Progress, Report, convert_segment};
 pub use declare::declaration;
+pub use depth_from::{DepthFrom, DepthSize, Near, write_npy, write_npz, write_png};
 pub use error::Error;
 pub use workplace::Workplace;

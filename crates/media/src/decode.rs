@@ -58,6 +58,14 @@ pub struct DecodeOptions {
     pub crop: Option<Crop>,
 }
 
+impl DecodeOptions {
+    /// Width and height of what comes out.
+    pub fn size(&self, media: &Media) -> (u32, u32) {
+        let format = &media.video.format;
+        self.crop.map_or((format.width, format.height), |crop| (crop.width, crop.height))
+    }
+}
+
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
 ///
 /// Dropping it kills the child.

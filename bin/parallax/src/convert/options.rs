@@ -1,6 +1,9 @@
 //! Groups of options of `parallax convert`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
+use parallax_conversion::Near;
 use parallax_media::Codec;
 use parallax_stereo::{Eyes, Fill, Rendering};
 
@@ -52,6 +55,34 @@ impl DrawingArgs {
                 FillChoice::Mirror => Fill::Mirror,
             },
             depth_picture: false,
+        }
+    }
+}
+
+/// Depth that the user brings.
+#[derive(Debug, Args)]
+pub(crate) struct DepthArgs {
+    /// Depth for the `depth-from` engine, one plane for each frame: a grey video, a folder of PNG
+    /// pictures, .npy or .npz.
+    #[arg(long, value_name = "FILE", required_if_eq("engine", "depth-from"))]
+    pub(crate) depth: Option<PathBuf>,
+
+    /// What is near in that depth: `white` (large values) or `black`.
+    #[arg(long, value_enum, default_value_t = NearChoice::White)]
+    pub(crate) depth_near: NearChoice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NearChoice {
+    White,
+    Black,
+}
+
+impl NearChoice {
+    pub(crate) fn near(self) -> Near {
+        match self {
+            NearChoice::White => Near::White,
+            NearChoice::Black => Near::Black,
         }
     }
 }

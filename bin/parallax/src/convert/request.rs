@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, engine};
@@ -24,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) overwrite: bool,
     pub(crate) layout: Layout,
     pub(crate) engine: Arc<dyn Engine>,
+    /// The depth that the user brings, and what is near in it.
+    pub(crate) depth: Option<String>,
     pub(crate) geometry: Geometry,
     pub(crate) rendering: Rendering,
     pub(crate) pictures: DecodeOptions,
@@ -72,9 +75,24 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
-        let engine = engine(&args.engine)
-            .with_context(|| format!("engine {:?} is not built in", args.engine))?;
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        let (engine, depth): (Arc<dyn Engine>, _) = match &args.depth.depth {
+            Some(path) if args.engine == "depth-from" => {
+                let near = args.depth.depth_near.near();
+                let depth = DepthFrom::open(&tools, path, near, &cancel)?;
+                let size = pictures.size(&media);
+                depth.check(size.0, size.1, frames)?;
+                (Arc::new(depth), Some(format!("{} {near:?}", path.canonicalize()?.display())))
+            }
+            Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
+            None => {
+                let built_in = engine(&args.engine);
+                let context = || format!("engine {:?} is not built in", args.engine);
+                (built_in.with_context(context)?, None)
+            }
+        };
+        // Depth is matched by counting from the first frame, so there is one segment.
+        let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
         let encode = EncodeSettings {
             crf: args.crf,
             preset: args.preset.clone(),
@@ -101,7 +119,8 @@ impl Request {
             full_chroma,
             encode: EncodeSettings { codec, ..encode },
             jobs: args.jobs.unwrap_or((processors / 4).clamp(1, 8)),
-            segment_seconds: args.segment_seconds,
+            segment_seconds,
+            depth,
             tools,
             frames,
             warnings,
