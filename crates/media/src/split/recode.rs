@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use parallax_frame::Frame;
+use parallax_frame::{Frame, Range};
 use tokio_util::sync::CancellationToken;
 
 use super::{SegmentFile, segment_path};
@@ -35,6 +35,15 @@ pub(super) fn recode(
         hdr: media.video.hdr,
         ..EncodeSettings::default()
     };
+    if settings.codec == Codec::Ffv1 && format.colour.range == Some(Range::Full) {
+        // QuickTime has no place for the range beside FFV1, and limited range would be assumed.
+        let what = format!(
+            "{}x{} in full range has to be encoded again before it is cut, which only even sizes \
+             survive; allowed are even sizes, or limited range",
+            format.width, format.height
+        );
+        return Err(Error::input(&media.path, what));
+    }
     let mut lengths = plan.segments.iter().map(|planned| planned.frames);
     let mut segments: Vec<SegmentFile> = Vec::new();
     let mut open: Option<(Encoder, u64)> = None;
