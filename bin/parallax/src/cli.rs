@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use parallax_stereo::{ENGINE_NAMES, Layout};
+
+use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
+use crate::depth::DepthCommand;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -20,6 +23,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Convert a video into a stereoscopic one.
     Convert(ConvertArgs),
+    /// Write a video's depth to a file.
+    Depth(DepthCommand),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
     /// Download model weights, or check them.
@@ -93,18 +98,20 @@ pub(crate) struct ConvertArgs {
     /// The video to convert.
     pub(crate) input: PathBuf,
 
-    /// The file to make (.mp4). Defaults to the input's name with a suffix that players
-    /// recognise, beside the input.
+    /// The file to make (.mp4 or .mkv). Defaults to the input's name with a suffix that players
+    /// recognise, beside the input: MP4, or Matroska where MP4 would lose a stream.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// How the two views share the picture.
+    /// How the two views share the picture: full-sbs, half-sbs, full-tb, half-tb, cross-eyed,
+    /// right-only, rgbd, anaglyph, anaglyph-half-colour, anaglyph-optimised, anaglyph-dubois, vr180.
     #[arg(long, default_value = "full-sbs", value_parser = parse_layout)]
     pub(crate) layout: Layout,
 
     /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
     /// CPU; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
-    /// and in practice a GPU; `copy` shows the same picture to both eyes.
+    /// and in practice a GPU; `depth-from` takes the depth that --depth names; `copy` shows the same
+    /// picture to both eyes.
     #[arg(long, default_value = "draft", value_parser = parse_engine)]
     pub(crate) engine: String,
 
@@ -134,6 +141,15 @@ pub(crate) struct ConvertArgs {
     /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest.
     #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_unit)]
     pub(crate) convergence: f32,
+
+    #[command(flatten)]
+    pub(crate) depth: DepthArgs,
+
+    #[command(flatten)]
+    pub(crate) drawing: DrawingArgs,
+
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
 
     /// Seed of every random choice: the same seed gives the same file.
     #[arg(long, default_value_t = 0)]
@@ -194,16 +210,6 @@ pub(crate) struct DoctorArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CodecChoice {
-    /// H.264, or H.265 for pictures wider than 4096 and for 12 bits.
-    Auto,
-    /// H.264.
-    H264,
-    /// H.265.
-    Hevc,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceChoice {
     /// The processor.
     Cpu,
@@ -216,7 +222,8 @@ fn parse_layout(text: &str) -> Result<Layout, String> {
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {
-    let names = || ENGINE_NAMES.iter().copied().chain([parallax_stereocrafter::NAME]);
+    let more = [parallax_stereocrafter::NAME, "depth-from"];
+    let names = || ENGINE_NAMES.iter().copied().chain(more);
     if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod convert;
+mod depth;
 mod doctor;
 mod weights;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     }
     match cli.command {
         Command::Convert(args) => convert::main(&args),
+        Command::Depth(args) => depth::main(&args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Weights(command) => weights::main(&command),
     }

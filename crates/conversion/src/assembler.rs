@@ -1,8 +1,11 @@
 //! Joining a job's results into its final object.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use parallax_job::{JobId, ObjectKey};
-use parallax_media::{AssembleOptions, AudioFallback, assemble};
+use parallax_media::{AssembleOptions, Assembled, AudioFallback, Declaration, assemble};
 use parallax_ports::{Assembler, MediaError};
 use tokio_util::sync::CancellationToken;
 
@@ -11,17 +14,46 @@ use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// An [`Assembler`] on real media.
 ///
-/// The final object's name says MP4, so sound that MP4 does not hold becomes AAC rather than
-/// failing a job whose pictures are all there.
-#[derive(Debug, Clone)]
+/// Unless told otherwise it makes an MP4, as the final object's name says, in which sound that MP4
+/// does not hold becomes AAC rather than failing a job whose pictures are all there.
+#[derive(Clone)]
 pub struct MediaAssembler {
     workplace: Workplace,
+    declaration: Option<Declaration>,
+    matroska: bool,
+    observer: Arc<Observer>,
+}
+
+/// Called with what the final file holds.
+type Observer = dyn Fn(&Assembled) + Send + Sync;
+
+impl fmt::Debug for MediaAssembler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaAssembler")
+            .field("declaration", &self.declaration)
+            .field("matroska", &self.matroska)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MediaAssembler {
     /// An assembler.
     pub fn new(workplace: Workplace) -> Self {
-        Self { workplace }
+        Self { workplace, declaration: None, matroska: false, observer: Arc::new(|_| ()) }
+    }
+
+    /// Sets what players are told of the pictures, and whether the content is Matroska.
+    #[must_use]
+    pub fn with_output(mut self, declaration: Declaration, matroska: bool) -> Self {
+        (self.declaration, self.matroska) = (Some(declaration), matroska);
+        self
+    }
+
+    /// Has what became of every stream told to `observer`.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(&Assembled) + Send + Sync + 'static) -> Self {
+        self.observer = Arc::new(observer);
+        self
     }
 }
 
@@ -46,15 +78,18 @@ impl Assembler for MediaAssembler {
             unless_cancelled(cancel, objects.download(&uri, &path)).await?;
             results.push(path);
         }
-        let out = folder.path().join("final.mp4");
+        let out = folder.path().join(if self.matroska { "final.mkv" } else { "final.mp4" });
         let (tools, target) = (tools.clone(), out.clone());
+        // Without being told, what the results declare about themselves is all that is known.
+        let declaration = self.declaration.unwrap_or_default();
         // The folder goes along, so that it outlives the work even when this future is dropped.
         let joined = blocking(cancel, move |cancel| {
-            let options = AssembleOptions { audio: AudioFallback::Aac };
+            let options = AssembleOptions { audio: AudioFallback::Aac, declaration };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report.map(|report| (folder, report))
         });
         let (_folder, report) = joined.await?.map_err(ConversionError::from)?;
+        (self.observer)(&report);
         for dropped in &report.dropped {
             tracing::info!(%job_id, stream = dropped.index, codec = dropped.codec,
                 reason = dropped.reason, "a stream of the source was left out");

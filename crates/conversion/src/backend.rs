@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parallax_job::Mode;
-use parallax_media::{EncodeSettings, Tools};
+use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, ObjectStore, Result};
-use parallax_stereo::{Engine, Geometry, Layout, Run, Stage, Watch};
+use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Stage, Watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Conversion, Progress, Report, convert_segment};
@@ -24,8 +24,12 @@ pub struct EngineBackend {
     engine: Arc<dyn Engine>,
     geometry: Geometry,
     seed: u64,
+    rendering: Rendering,
     side_by_side: Layout,
+    anaglyph: Layout,
     encode: EncodeSettings,
+    decode: DecodeOptions,
+    full_chroma: bool,
     observer: Arc<Observer>,
     stages: Arc<StageObserver>,
 }
@@ -48,8 +52,12 @@ impl EngineBackend {
             engine,
             geometry: Geometry::default(),
             seed: 0,
+            rendering: Rendering::default(),
             side_by_side: Layout::FullSbs,
+            anaglyph: Layout::Anaglyph,
             encode: EncodeSettings::default(),
+            decode: DecodeOptions::default(),
+            full_chroma: false,
             observer: Arc::new(|_, _| ()),
             stages: Arc::new(|_, _, _| ()),
         }
@@ -62,10 +70,27 @@ impl EngineBackend {
         self
     }
 
-    /// Sets what `Mode::Sbs` means (full or half) and how results are encoded.
+    /// Sets what `Mode::Anaglyph` means, if `layout` is one, else what `Mode::Sbs` means, and how
+    /// results are encoded.
     #[must_use]
-    pub fn with_output(mut self, side_by_side: Layout, encode: EncodeSettings) -> Self {
-        (self.side_by_side, self.encode) = (side_by_side, encode);
+    pub fn with_output(mut self, layout: Layout, encode: EncodeSettings) -> Self {
+        *(if layout.is_anaglyph() { &mut self.anaglyph } else { &mut self.side_by_side }) = layout;
+        self.encode = encode;
+        self
+    }
+
+    /// Sets how pairs are drawn.
+    #[must_use]
+    pub fn with_rendering(mut self, rendering: Rendering) -> Self {
+        self.rendering = rendering;
+        self
+    }
+
+    /// Sets what happens to the source's pictures first, and whether anaglyphs have their chroma
+    /// at luma resolution.
+    #[must_use]
+    pub fn with_pictures(mut self, decode: DecodeOptions, full_chroma: bool) -> Self {
+        (self.decode, self.full_chroma) = (decode, full_chroma);
         self
     }
 
@@ -105,20 +130,22 @@ impl InferenceBackend for EngineBackend {
         let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
         unless_cancelled(cancel, self.objects().download(&invocation.input, &input)).await?;
         let layout = match invocation.segment.mode {
-            Mode::Anaglyph => Layout::Anaglyph,
+            Mode::Anaglyph => self.anaglyph,
             Mode::Sbs => self.side_by_side,
         };
         let tools: Tools = self.workplace.tools.clone();
         let (engine, encode) = (Arc::clone(&self.engine), self.encode.clone());
-        let (geometry, seed) = (self.geometry, self.seed);
+        let (geometry, seed, rendering) = (self.geometry, self.seed, self.rendering);
+        let (decode, full_chroma) = (self.decode, self.full_chroma);
         let (observer, told) = (Arc::clone(&self.observer), invocation.clone());
         let result = output.clone();
         let (stages, watched) = (Arc::clone(&self.stages), invocation.clone());
         let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames));
         let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
-            let conversion = Conversion { input: &input, output: &output, layout, encode };
-            let run = Run { geometry, seed, scratch, watch, cancel };
+            let (input, output) = (input.as_path(), output.as_path());
+            let conversion = Conversion { input, output, layout, encode, decode, full_chroma };
+            let run = Run { geometry, seed, rendering, scratch, watch, cancel };
             let progress = |progress| observer(&told, progress);
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);
             report.map(|report| (folder, report))

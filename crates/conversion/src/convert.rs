@@ -8,11 +8,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use parallax_frame::{Frame, VideoFormat};
-use parallax_media::{Codec, Decoder, EncodeSettings, Encoder, Media, Timing, Tools, probe, scan};
+use parallax_media::{
+    Codec, DecodeOptions, Decoder, EncodeSettings, Encoder, Hdr, Media, Timing, Tools, probe, scan,
+};
 use parallax_stereo::{
-    Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose, output_format,
+    Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, full_chroma_format,
+    output_format,
 };
 
+use crate::declare::packing;
 use crate::error::Error;
 
 /// Frames or pairs that wait between two steps.
@@ -27,8 +31,13 @@ pub struct Conversion<'a> {
     pub output: &'a Path,
     /// How the two views share a frame.
     pub layout: Layout,
-    /// Encoder settings; sample aspect and packing marks follow from source and layout.
+    /// Encoder settings; sample aspect, HDR metadata and packing marks follow from source and
+    /// layout.
     pub encode: EncodeSettings,
+    /// What happens to the source's pictures first.
+    pub decode: DecodeOptions,
+    /// Chroma at luma resolution in an anaglyph, whatever the source has.
+    pub full_chroma: bool,
 }
 
 /// How far a conversion is.
@@ -79,11 +88,16 @@ pub fn convert_segment(
     let _stop_children = cancel.clone().drop_guard();
     let media = probe(tools, conversion.input, &cancel)?;
     let total = scan(tools, &media, &cancel)?.shown();
-    let decoder = Decoder::open(tools, &media, Some(total), &cancel)?;
+    let decoder = Decoder::open_with(tools, &media, Some(total), conversion.decode, &cancel)?;
 
-    let clip = Clip { format: Arc::clone(&media.video.format), rate: media.video.rate };
-    let run = Run { cancel: cancel.clone(), ..run.clone() };
-    let (format, aspect) = output_format(conversion.layout, &media.video.format);
+    let clip = Clip { format: Arc::clone(decoder.format()), rate: media.video.rate };
+    let mut run = Run { cancel: cancel.clone(), ..run.clone() };
+    run.rendering.depth_picture = conversion.layout == Layout::Rgbd;
+    let (format, aspect) = if conversion.full_chroma && conversion.layout.is_anaglyph() {
+        full_chroma_format(conversion.layout, &clip.format)
+    } else {
+        output_format(conversion.layout, &clip.format)
+    };
     let settings = settings(conversion, &media, aspect);
     let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
     let output_format = Arc::new(format);
@@ -101,9 +115,9 @@ pub fn convert_segment(
     let (engine_result, encoder_result) = std::thread::scope(|scope| {
         scope.spawn(move || decode(decoder, &frame_sender));
         let stop = cancel.clone();
-        let (layout, written) = (conversion.layout, &written);
+        let (packed, written) = ((conversion.layout, Arc::clone(&output_format)), &written);
         let encoding = scope.spawn(move || {
-            let result = encode(encoder, layout, &pairs, written);
+            let result = encode(encoder, packed, &pairs, written);
             if result.is_err() {
                 stop.cancel();
             }
@@ -132,7 +146,12 @@ fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> E
     let mut settings = conversion.encode.clone();
     let (num, den) = media.video.sample_aspect;
     settings.sample_aspect = reduced(num.saturating_mul(aspect.0), den.saturating_mul(aspect.1));
-    settings.side_by_side = conversion.layout != Layout::Anaglyph && settings.codec == Codec::X264;
+    settings.packing = packing(conversion.layout);
+    settings.hdr = media.video.hdr;
+    if settings.codec == Codec::X264 && settings.hdr != Hdr::default() {
+        // Decoders read no HDR metadata in H.264.
+        settings.codec = Codec::X265;
+    }
     settings
 }
 
@@ -213,14 +232,14 @@ fn infer(
 /// Packs and encodes; returns the number of frames.
 fn encode(
     mut encoder: Encoder,
-    layout: Layout,
+    (layout, format): (Layout, Arc<VideoFormat>),
     pairs: &Receiver<Step>,
     written: &AtomicU64,
 ) -> Result<u64, Error> {
     while let Ok(step) = pairs.recv() {
         match step {
             Step::Pair(pair) => {
-                let frame = compose(&pair, layout)?;
+                let frame = compose_as(&pair, layout, Arc::clone(&format))?;
                 encoder.write(&frame)?;
                 written.store(encoder.frames(), Ordering::Relaxed);
             }

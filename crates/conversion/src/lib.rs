@@ -9,6 +9,8 @@ mod assembler;
 mod backend;
 mod chunker;
 mod convert;
+mod declare;
+mod depth_from;
 mod error;
 mod workplace;
 
@@ -16,5 +18,7 @@ pub use assembler::MediaAssembler;
 pub use backend::EngineBackend;
 pub use chunker::{ChunkSettings, MediaChunker};
 pub use convert::{Conversion, Progress, Report, convert_segment};
+pub use declare::declaration;
+pub use depth_from::{DepthFrom, DepthSize, Near, write_npy, write_npz, write_png};
 pub use error::Error;
 pub use workplace::Workplace;

@@ -13,6 +13,7 @@ use parallax_frame::TimeBase;
 use tokio_util::sync::CancellationToken;
 
 use crate::child;
+use crate::declare::{Declaration, mark_mp4};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::output::Partial;
 use crate::probe::probe;
@@ -20,7 +21,7 @@ use crate::programs::{Tools, file_url};
 use crate::scan::{Packets, scan};
 use crate::split::seconds;
 
-pub use streams::{Dropped, Kept};
+pub use streams::{Dropped, Kept, lost_in_mp4};
 
 /// What to do with sound that the container cannot hold as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +38,8 @@ pub enum AudioFallback {
 pub struct AssembleOptions {
     /// Sound that the container cannot hold.
     pub audio: AudioFallback,
+    /// What the pictures hold, for players to know. Defaults to a flat view.
+    pub declaration: Declaration,
 }
 
 /// What the final file holds.
@@ -96,11 +99,17 @@ pub fn assemble(
     selection.arguments(&mut command);
     command.args(["-map_metadata", "1", "-map_chapters", "1"]);
     command.args(["-strict", "-2", "-max_muxing_queue_size", "9999"]);
+    if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
+        command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
+    }
     container.arguments(&mut command, tools, media.video.time_base);
     command.arg(file_url(partial.path()));
     let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
     ended.check(&format!("assemble {}", show_path(out)), Kind::Input)?;
 
+    if container == Container::Mp4 {
+        mark_mp4(partial.path(), options.declaration).map_err(Error::of_own_file)?;
+    }
     let mut warnings = timeline.warnings.clone();
     let frames = check(tools, &partial, container, &timeline, &mut warnings, cancel)?;
     partial.finish()?;

@@ -36,6 +36,36 @@ enum Note {
     Time(i64),
 }
 
+/// A rectangle of luma samples inside the upright picture; even, so that no chroma sample is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Crop {
+    /// First column.
+    pub x: u32,
+    /// First row.
+    pub y: u32,
+    /// Columns, at least 1.
+    pub width: u32,
+    /// Rows, at least 1.
+    pub height: u32,
+}
+
+/// What to do to pictures while decoding them. Defaults to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct DecodeOptions {
+    /// Make a whole picture out of each pair of fields (`bwdif`): as many frames, the same times.
+    pub deinterlace: bool,
+    /// Keep only this part.
+    pub crop: Option<Crop>,
+}
+
+impl DecodeOptions {
+    /// Width and height of what comes out.
+    pub fn size(&self, media: &Media) -> (u32, u32) {
+        let format = &media.video.format;
+        self.crop.map_or((format.width, format.height), |crop| (crop.width, crop.height))
+    }
+}
+
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
 ///
 /// Dropping it kills the child.
@@ -51,15 +81,30 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Starts decoding. `expected` is the number of frames that must come, when it is known
-    /// ([`crate::Packets::shown`]); without it a file that lost its end may pass as a shorter one.
+    /// As [`Decoder::open_with`], doing nothing to the pictures.
     ///
     /// # Errors
-    /// `Tool` when ffmpeg does not start. What is wrong with the file shows on iteration.
+    /// As [`Decoder::open_with`].
     pub fn open(
         tools: &Tools,
         media: &Media,
         expected: Option<u64>,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        Self::open_with(tools, media, expected, DecodeOptions::default(), cancel)
+    }
+
+    /// Starts decoding. `expected` is the number of frames that must come, when it is known
+    /// ([`crate::Packets::shown`]); without it a file that lost its end may pass as a shorter one.
+    ///
+    /// # Errors
+    /// `Tool` when ffmpeg does not start; `Input` when the crop is not inside the picture. What is
+    /// wrong with the file shows on iteration.
+    pub fn open_with(
+        tools: &Tools,
+        media: &Media,
+        expected: Option<u64>,
+        options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let video = &media.video;
@@ -73,9 +118,30 @@ impl Decoder {
         command.args(["-copyts", "-i"]).arg(file_url(&media.path));
         let stream = format!("0:{}", video.index);
         // A stream may change its size on the way; all frames take that of the headers.
-        let mut filter = format!("scale={}:{}:flags=bicubic", format.width, format.height);
+        let mut filter = String::new();
+        if options.deinterlace {
+            filter.push_str("bwdif=mode=send_frame:deint=all,");
+        }
+        filter.push_str(&format!("scale={}:{}:flags=bicubic", format.width, format.height));
         if pixels.rgb {
             filter.push_str(":out_color_matrix=bt709:out_range=tv");
+        }
+        let mut media = media.clone();
+        if let Some(Crop { x, y, width, height }) = options.crop {
+            let inside = width > 0
+                && height > 0
+                && x.saturating_add(width) <= format.width
+                && y.saturating_add(height) <= format.height;
+            if !inside {
+                let what = format!(
+                    "a crop to {width}x{height} at {x},{y} of {}x{}: allowed is what lies inside",
+                    format.width, format.height
+                );
+                return Err(Error::input(&media.path, what));
+            }
+            filter.push_str(&format!(",crop={width}:{height}:{x}:{y}:exact=1"));
+            media.video.format =
+                Arc::new(VideoFormat { width, height, ..VideoFormat::clone(format) });
         }
         command.args(["-map", &stream, "-an", "-sn", "-dn", "-vf", &filter]);
         command.args(["-pix_fmt", &pixels.ask, "-c:v", "rawvideo", "-f", "rawvideo"]);
@@ -104,7 +170,6 @@ impl Decoder {
         };
         // Only for speed: a smaller pipe works too.
         let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        let media = media.clone();
         Ok(Self { child: Some(child), stdout, notes, concealed, media, expected, decoded: 0 })
     }
 

@@ -9,7 +9,9 @@ use parallax_frame::{Chroma, Frame, FrameRate, PixelFormat, Range, TimeBase, Vid
 use tokio_util::sync::CancellationToken;
 
 use crate::child::Child;
+use crate::declare;
 use crate::error::{Error, Kind, Result, show_path};
+use crate::hdr::Hdr;
 use crate::matroska::{self, UNITS_PER_SECOND};
 use crate::output::Partial;
 use crate::probe::probe;
@@ -22,8 +24,37 @@ pub enum Codec {
     /// H.264 by x264: plays everywhere. At most 10 bits; 12 are reduced to 10.
     #[default]
     X264,
-    /// H.265 by x265: for pictures wider than 4096 and for 12 bits.
+    /// H.265 by x265: for pictures wider than 4096, for more than 8 bits and for HDR.
     X265,
+    /// AV1 by SVT-AV1: 4:2:0 of at most 10 bits.
+    SvtAv1,
+    /// H.264 by an NVIDIA GPU: 8 bits, at most 4096 wide.
+    H264Nvenc,
+    /// H.265 by an NVIDIA GPU: at most 10 bits and 8192 wide.
+    HevcNvenc,
+    /// FFV1, always lossless, for files between two steps: it takes odd sizes. The container is
+    /// QuickTime's, which readers of MP4 read.
+    Ffv1,
+}
+
+/// Two views inside one coded picture, declared in the stream itself: H.264 and H.265 "frame
+/// packing arrangement", left view first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// Left view in the left half.
+    SideBySide,
+    /// Left view in the upper half.
+    TopBottom,
+}
+
+impl Packing {
+    /// `frame_packing_arrangement_type` (H.264, table D-1).
+    pub(crate) fn arrangement(self) -> u8 {
+        match self {
+            Packing::SideBySide => 3,
+            Packing::TopBottom => 4,
+        }
+    }
 }
 
 /// How to encode. The same settings and frames give the same file.
@@ -41,8 +72,10 @@ pub struct EncodeSettings {
     pub threads: u8,
     /// Sample aspect ratio. Defaults to 1:1.
     pub sample_aspect: (u32, u32),
-    /// The picture holds two views side by side: say so in the stream (x264 only).
-    pub side_by_side: bool,
+    /// The picture holds two views: say so in the stream. Defaults to `None`.
+    pub packing: Option<Packing>,
+    /// Static HDR metadata to write (x265 and SVT-AV1). Defaults to none.
+    pub hdr: Hdr,
 }
 
 impl Default for EncodeSettings {
@@ -54,7 +87,8 @@ impl Default for EncodeSettings {
             preset: "medium".to_owned(),
             threads: 4,
             sample_aspect: (1, 1),
-            side_by_side: false,
+            packing: None,
+            hdr: Hdr::default(),
         }
     }
 }
@@ -82,6 +116,8 @@ pub struct Encoder {
     neutral: Vec<u8>,
     time_base: TimeBase,
     times: Vec<i64>,
+    /// What is still to be written into the headers: x265 cannot say that two views are packed.
+    packing: Option<Packing>,
     cancel: CancellationToken,
 }
 
@@ -110,7 +146,8 @@ impl Encoder {
         let TimeBase { num, den } = timing.time_base;
         command.args(tools.passthrough()).arg("-enc_time_base").arg(format!("{num}:{den}"));
         command.arg("-video_track_timescale").arg(den.to_string());
-        command.args(["-f", "mp4"]).arg(file_url(partial.path()));
+        let container = if settings.codec == Codec::Ffv1 { "mov" } else { "mp4" };
+        command.args(["-f", container]).arg(file_url(partial.path()));
         let mut child = Child::spawn(&mut command, cancel, None, |_| false)?;
         child.stdout = None;
         let stdin = child.stdin.take();
@@ -124,6 +161,7 @@ impl Encoder {
             neutral: neutral_chroma(format, &carried),
             time_base: timing.time_base,
             times: Vec::new(),
+            packing: settings.packing.filter(|_| settings.codec.is_hevc()),
             cancel: cancel.clone(),
         };
         encoder.send(&matroska::header(&carried, timing.rate), &[], &[])?;
@@ -172,6 +210,9 @@ impl Encoder {
         if let Some(child) = self.child.take() {
             child.wait()?.check(&self.doing, Kind::Io)?;
         }
+        if let Some(packing) = self.packing {
+            declare::frame_packing(self.partial.path(), packing).map_err(Error::of_own_file)?;
+        }
         self.verify()?;
         self.partial.finish()
     }
@@ -211,6 +252,25 @@ impl Encoder {
     }
 }
 
+impl Codec {
+    /// Whether the stream is H.265.
+    pub fn is_hevc(self) -> bool {
+        matches!(self, Codec::X265 | Codec::HevcNvenc)
+    }
+
+    /// ffmpeg's name of the encoder.
+    pub fn encoder_name(self) -> &'static str {
+        match self {
+            Codec::X264 => "libx264",
+            Codec::X265 => "libx265",
+            Codec::SvtAv1 => "libsvtav1",
+            Codec::H264Nvenc => "h264_nvenc",
+            Codec::HevcNvenc => "hevc_nvenc",
+            Codec::Ffv1 => "ffv1",
+        }
+    }
+}
+
 /// The format that is encoded. Gray becomes 4:2:0 without colour: hardly any player takes 4:0:0.
 fn carried(format: &VideoFormat) -> VideoFormat {
     let mut carried = format.clone();
@@ -242,6 +302,10 @@ fn check(
         Chroma::Gray | Chroma::Yuv420 => (width % 2 == 0, height % 2 == 0),
         Chroma::Yuv422 => (width % 2 == 0, true),
         Chroma::Yuv444 => (true, true),
+    };
+    let (even_width, even_height) = match settings.codec {
+        Codec::Ffv1 => (true, true),
+        _ => (even_width, even_height),
     };
     if !even_width || !even_height || width == 0 || height == 0 {
         let pixels = format.pixels.ffmpeg_name();
@@ -280,29 +344,100 @@ fn filter(format: &VideoFormat, settings: &EncodeSettings) -> String {
     if tags.is_empty() { aspect } else { format!("setparams={},{aspect}", tags.join(":")) }
 }
 
-fn codec(command: &mut Command, format: &VideoFormat, settings: &EncodeSettings) {
-    let mut pixels = format.pixels.ffmpeg_name();
+/// The encoder's own options, also for trying it out.
+pub(crate) fn codec(command: &mut Command, format: &VideoFormat, settings: &EncodeSettings) {
+    let bits = format.pixels.bits();
+    let most = match settings.codec {
+        Codec::H264Nvenc => 8,
+        Codec::X264 | Codec::SvtAv1 | Codec::HevcNvenc => 10,
+        Codec::X265 | Codec::Ffv1 => 12,
+    };
+    let chroma = match (settings.codec, format.pixels.chroma()) {
+        (Codec::SvtAv1, _) => Chroma::Yuv420,
+        // NVENC has no 4:2:2; 4:4:4 holds it.
+        (Codec::H264Nvenc | Codec::HevcNvenc, Chroma::Yuv422) => Chroma::Yuv444,
+        (_, chroma) => chroma,
+    };
+    let pixels = PixelFormat::new(chroma, bits.min(most)).unwrap_or(PixelFormat::YUV420P);
+    let name = match (settings.codec, pixels.ffmpeg_name().as_str()) {
+        (Codec::HevcNvenc, "yuv420p10le") => "p010le".to_owned(),
+        (Codec::HevcNvenc, "yuv444p10le") => "yuv444p16le".to_owned(),
+        (_, name) => name.to_owned(),
+    };
+    command.args(["-c:v", settings.codec.encoder_name(), "-pix_fmt", &name]);
+    let crf = settings.crf.to_string();
+    let threads = settings.threads.to_string();
     match settings.codec {
         Codec::X264 => {
-            pixels = pixels.replace("12le", "10le");
-            command.args(["-c:v", "libx264", "-threads", &settings.threads.to_string()]);
-            if settings.side_by_side {
-                command.args(["-x264-params", "frame-packing=3"]);
+            command.args(["-threads", &threads, "-preset", &settings.preset]);
+            if let Some(packing) = settings.packing {
+                let params = format!("frame-packing={}", packing.arrangement());
+                command.args(["-x264-params", &params]);
             }
+            command.args(if settings.lossless { ["-qp", "0"] } else { ["-crf", &crf] });
         }
         Codec::X265 => {
-            // Players of the Apple family want hvc1; `log-level` keeps x265's banner out of errors.
-            let mut params = format!("pools={}:frame-threads=1:log-level=error", settings.threads);
+            // `log-level` keeps x265's banner out of errors.
+            let mut params = vec![
+                format!("pools={threads}"),
+                "frame-threads=1".to_owned(),
+                "log-level=error".to_owned(),
+            ];
+            params.extend(settings.hdr.x265_params());
             if settings.lossless {
-                params.push_str(":lossless=1");
+                params.push("lossless=1".to_owned());
+            } else {
+                command.args(["-crf", &crf]);
             }
-            command.args(["-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", &params]);
+            command.args(["-preset", &settings.preset, "-x265-params", &params.join(":")]);
+        }
+        Codec::SvtAv1 => {
+            let mut params = vec![format!("lp={threads}")];
+            params.extend(settings.hdr.svt_av1_params());
+            // Its quality steps go to 63 where x264's go to 51.
+            let crf = (u32::from(settings.crf) * 63 / 51).to_string();
+            command.args(["-crf", &crf, "-preset", av1_preset(&settings.preset)]);
+            command.args(["-svtav1-params", &params.join(":")]);
+        }
+        Codec::Ffv1 => {
+            command.args(["-level", "3", "-threads", &threads]);
+        }
+        Codec::H264Nvenc | Codec::HevcNvenc => {
+            command.args(["-preset", nvenc_preset(&settings.preset)]);
+            if settings.lossless {
+                command.args(["-tune", "lossless"]);
+            } else {
+                command.args(["-rc", "vbr", "-cq", &crf, "-b:v", "0"]);
+            }
         }
     }
-    command.args(["-pix_fmt", &pixels, "-preset", &settings.preset]);
-    match (settings.lossless, settings.codec) {
-        (true, Codec::X264) => command.args(["-qp", "0"]),
-        (true, Codec::X265) => command,
-        (false, _) => command.arg("-crf").arg(settings.crf.to_string()),
-    };
+    if settings.codec.is_hevc() {
+        // Players of the Apple family want hvc1.
+        command.args(["-tag:v", "hvc1"]);
+    }
+}
+
+/// The speed of SVT-AV1, 0 to 13, that comes nearest to an x264 preset.
+fn av1_preset(preset: &str) -> &'static str {
+    match preset {
+        "ultrafast" | "superfast" => "12",
+        "veryfast" => "10",
+        "faster" | "fast" => "9",
+        "medium" => "7",
+        "slow" => "5",
+        _ => "4",
+    }
+}
+
+/// The speed of NVENC, p1 to p7, that comes nearest to an x264 preset.
+fn nvenc_preset(preset: &str) -> &'static str {
+    match preset {
+        "ultrafast" | "superfast" => "p1",
+        "veryfast" => "p2",
+        "faster" => "p3",
+        "fast" => "p4",
+        "medium" => "p5",
+        "slow" => "p6",
+        _ => "p7",
+    }
 }

@@ -9,11 +9,16 @@
 //! beyond their layout: see `parallax-stereo` for what happens to pictures.
 
 mod assemble;
+mod bars;
+mod boxes;
 mod child;
+mod declare;
 mod decode;
 mod effects;
 mod encode;
+mod encoders;
 mod error;
+mod hdr;
 mod limits;
 mod matroska;
 mod output;
@@ -24,11 +29,17 @@ mod programs;
 mod scan;
 mod split;
 
-pub use assemble::{AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble};
-pub use decode::Decoder;
+pub use assemble::{
+    AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble, lost_in_mp4,
+};
+pub use bars::detect_bars;
+pub use declare::{Declaration, StereoMode};
+pub use decode::{Crop, DecodeOptions, Decoder};
 pub use effects::{Effect, LoopStyle};
-pub use encode::{Codec, EncodeSettings, Encoder, Timing};
+pub use encode::{Codec, EncodeSettings, Encoder, Packing, Timing};
+pub use encoders::{Choice, choose_encoder};
 pub use error::{Error, Kind, Result};
+pub use hdr::{Hdr, Light, Mastering};
 pub use limits::{DEMUXERS, Limits};
 pub use plan::{Plan, Planned, cut_points, plan_segments};
 pub use probe::{Media, Stream, StreamKind, Video, probe};

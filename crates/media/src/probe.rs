@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child;
 use crate::error::{Error, Kind, Result, show_path};
+use crate::hdr::Hdr;
 use crate::limits::DEMUXERS;
 use crate::programs::{Tools, file_url};
 
@@ -26,7 +27,9 @@ pub enum StreamKind {
     Audio,
     /// Subtitles, as text or as bitmaps.
     Subtitle,
-    /// Timecodes, attachments and everything else.
+    /// A file inside the file: a font for the subtitles.
+    Attachment,
+    /// Timecodes and everything else.
     Other,
 }
 
@@ -74,6 +77,8 @@ pub struct Video {
     pub frames: Option<u64>,
     /// The extradata's hash: equal hashes decode with the same parameter sets.
     pub extradata: Option<String>,
+    /// Static HDR metadata, of the headers or of the first frame.
+    pub hdr: Hdr,
 }
 
 /// What a file is.
@@ -122,7 +127,27 @@ pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<M
     let (output, ended) = child::capture(&mut command, cancel, limit, 16 << 20)?;
     let doing = format!("{}: not a readable video", show_path(path));
     ended.check(&doing, Kind::Input).map_err(|e| explain(e, &ended.words()))?;
-    answer::read(tools, path, bytes, &output)
+    let mut media = answer::read(tools, path, bytes, &output)?;
+    let transfer = media.video.format.colour.transfer.as_deref();
+    if transfer == Some("smpte2084") && media.video.hdr.mastering.is_none() {
+        media.video.hdr = media.video.hdr.or(first_frame(tools, &media, cancel)?);
+    }
+    Ok(media)
+}
+
+/// HDR metadata inside the stream, which only decoding shows.
+fn first_frame(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Hdr> {
+    let mut command = tools.ffprobe();
+    tools.guard(&mut command);
+    command.arg("-select_streams").arg(media.video.index.to_string());
+    // Without -show_frames ffprobe 5 decodes nothing for this one entry.
+    command.args(["-read_intervals", "%+#1", "-show_frames"]);
+    command.args(["-show_entries", "frame=side_data_list"]);
+    command.args(["-of", "json", "-i"]).arg(file_url(&media.path));
+    let limit = Some(tools.limits.probe_time);
+    let (output, ended) = child::capture(&mut command, cancel, limit, 1 << 20)?;
+    ended.check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
+    Ok(answer::first_frame_hdr(&output))
 }
 
 /// Adds what is allowed to a refusal by the format list.

@@ -18,6 +18,9 @@ impl Engine for Copy {
 
     fn start(&self, _clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         run.geometry.validate()?;
+        if run.rendering.depth_picture {
+            return Err(Error::Unsupported("engine copy makes no depth to show".to_owned()));
+        }
         Ok(Box::new(CopySession { cancel: run.cancel.clone() }))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Plane, Run, Session, StereoPair, ViewSynthesis};
+use crate::{Error, Plane, Rendering, Run, Session, StereoPair, ViewSynthesis};
 
 /// Gives every frame of a clip a depth plane, in order; may lag by a bounded number of frames.
 ///
@@ -26,11 +26,13 @@ pub trait DepthEstimator: Send + Debug {
     fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error>;
 }
 
-/// A [`Session`] out of any depth estimator: estimate, warp, fill. The left eye is the source.
+/// A [`Session`] out of any depth estimator: estimate, warp, fill. The eye that is not drawn is the
+/// source.
 #[derive(Debug)]
 pub struct DepthSession<E> {
     estimator: E,
     synthesis: ViewSynthesis,
+    rendering: Rendering,
     format: Arc<VideoFormat>,
     cancel: CancellationToken,
 }
@@ -44,6 +46,7 @@ impl<E: DepthEstimator> DepthSession<E> {
         Ok(Self {
             estimator,
             synthesis: ViewSynthesis::new(format, run.geometry)?,
+            rendering: run.rendering,
             format: format.clone(),
             cancel: run.cancel.clone(),
         })
@@ -51,10 +54,9 @@ impl<E: DepthEstimator> DepthSession<E> {
 
     fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
         let mut pairs = Vec::with_capacity(ready.len());
-        for (left, depth) in ready {
+        for (frame, depth) in ready {
             self.check()?;
-            let right = self.synthesis.right_eye(&left, &depth)?;
-            pairs.push(StereoPair { left, right });
+            pairs.push(self.synthesis.pair(frame, &depth, self.rendering)?);
         }
         Ok(pairs)
     }

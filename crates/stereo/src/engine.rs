@@ -56,11 +56,46 @@ impl Geometry {
     }
 }
 
+/// Which eyes are drawn; the other one is the source, sample for sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Eyes {
+    /// The right eye carries the whole parallax.
+    #[default]
+    Right,
+    /// The left eye does: the source is the right eye.
+    Left,
+    /// Each eye carries half of it, and half of the holes.
+    Both,
+}
+
+/// What hides in the holes that moved foreground uncovers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Fill {
+    /// The background's last sample, drawn across the hole: fastest, and streaks.
+    Stretch,
+    /// The background mirrored at the edge of the hole.
+    #[default]
+    Mirror,
+}
+
+/// How pairs are drawn from depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Rendering {
+    /// Which eyes are drawn.
+    pub eyes: Eyes,
+    /// What holes are filled with.
+    pub fill: Fill,
+    /// In place of the right eye, its depth as a grey picture: white is nearest.
+    pub depth_picture: bool,
+}
+
 /// What one run is given besides its frames.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
     /// Stereo geometry.
     pub geometry: Geometry,
+    /// How pairs are drawn.
+    pub rendering: Rendering,
     /// Seed of every random choice: the same seed and frames give the same pairs.
     pub seed: u64,
     /// An existing folder for what does not fit in memory. Defaults to the system's temporary one.

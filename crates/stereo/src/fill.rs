@@ -21,16 +21,28 @@ impl Warp {
     /// Points every unclaimed sample at the background beside its hole: the side with the smaller
     /// disparity, or the only side at a border of the frame.
     pub fn fill(&mut self) {
+        self.fill_with(mirror_left, mirror_right);
+    }
+
+    /// As [`Warp::fill`], with the background's last sample instead of its mirror image.
+    pub fn stretch(&mut self) {
+        self.fill_with(stretch_left, stretch_right);
+    }
+
+    fn fill_with(&mut self, left: FillSpan, right: FillSpan) {
         let width = self.source.width();
         self.source
             .data_mut()
             .par_chunks_mut(width)
             .zip(self.near.data_mut().par_chunks_mut(width))
-            .for_each(|(source, near)| fill_row(source, near));
+            .for_each(|(source, near)| fill_row(source, near, left, right));
     }
 }
 
-fn fill_row(source: &mut [f32], near: &mut [f32]) {
+/// Fills the columns from the first up to the second, from one side.
+type FillSpan = fn(&mut [f32], &mut [f32], usize, usize);
+
+fn fill_row(source: &mut [f32], near: &mut [f32], from_left: FillSpan, from_right: FillSpan) {
     let width = near.len();
     let mut t = 0;
     while t < width {
@@ -47,9 +59,9 @@ fn fill_row(source: &mut [f32], near: &mut [f32]) {
         match (left, right) {
             // Everything left the frame: show the edge that left last.
             (None, None) => near.fill(0.0),
-            (Some(l), Some(r)) if r > l => mirror_left(source, near, start, t),
-            (Some(_), None) => mirror_left(source, near, start, t),
-            (_, Some(_)) => mirror_right(source, near, start, t),
+            (Some(l), Some(r)) if r > l => from_left(source, near, start, t),
+            (Some(_), None) => from_left(source, near, start, t),
+            (_, Some(_)) => from_right(source, near, start, t),
         }
     }
 }
@@ -73,6 +85,22 @@ fn mirror_left(source: &mut [f32], near: &mut [f32], start: usize, end: usize) {
         source[t] = source[start - 1 - reflect(t - start + FRINGE, extent)];
         near[t] = depth;
     }
+}
+
+/// Fills `start..end` with the first sample of the surface at `end` that is not mixed.
+fn stretch_right(source: &mut [f32], near: &mut [f32], start: usize, end: usize) {
+    let from = (end + FRINGE).min(near.len() - 1);
+    let (column, depth) = (source[from], near[end]);
+    source[start..end].fill(column);
+    near[start..end].fill(depth);
+}
+
+/// Fills `start..end` with the last sample of the surface before `start` that is not mixed.
+fn stretch_left(source: &mut [f32], near: &mut [f32], start: usize, end: usize) {
+    let from = (start - 1).saturating_sub(FRINGE);
+    let (column, depth) = (source[from], near[start - 1]);
+    source[start..end].fill(column);
+    near[start..end].fill(depth);
 }
 
 /// How many samples beside a hole belong to the surface at `depth`, at most `wanted`.
@@ -186,6 +214,17 @@ mod tests {
         // The sample next to the edge is skipped: it may be mixed with the card.
         assert_eq!(warp.source.data()[4..8], [12.0, 11.0, 10.0, 9.0]);
         assert_eq!(warp.source.data()[8..], [8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
+    }
+
+    #[test]
+    fn stretching_repeats_the_background_beside_the_hole() {
+        let mut disparity = [0.0; 16];
+        disparity[4..8].fill(4.0);
+        let mut warp = Warp::new(16, 1);
+        warp.splat(&Plane::new(16, 1, disparity.to_vec()));
+        warp.stretch();
+        assert_eq!(warp.source.data()[4..8], [9.0; 4]);
+        assert_eq!(warp.source.data()[..4], [4.0, 5.0, 6.0, 7.0]);
     }
 
     #[test]

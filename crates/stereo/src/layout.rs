@@ -13,20 +13,71 @@ pub enum Layout {
     FullSbs,
     /// Both eyes at half width, left eye left; samples are twice as wide as the source's.
     HalfSbs,
+    /// Both eyes at full size, left eye above.
+    FullTb,
+    /// Both eyes at half height, left eye above; samples are twice as high as the source's.
+    HalfTb,
+    /// Both eyes at full size, right eye left: seen by crossing the eyes.
+    CrossEyed,
+    /// The right eye alone.
+    RightOnly,
+    /// The source, and its depth beside it in grey: white is nearest.
+    Rgbd,
     /// Red from the left eye, green and blue from the right, for red-cyan glasses.
     Anaglyph,
+    /// As [`Layout::Anaglyph`], with the left eye's luma as red: less rivalry, fewer colours.
+    AnaglyphHalfColour,
+    /// As [`Layout::Anaglyph`], with red from the left eye's green and blue: almost no rivalry.
+    AnaglyphOptimised,
+    /// Least-squares red-cyan by Dubois, mixed in linear light: least ghosting.
+    AnaglyphDubois,
+    /// Each eye is the front half of a sphere, equirectangular, side by side, for headsets.
+    Vr180,
 }
 
 impl Layout {
     /// Every layout.
-    pub const ALL: [Layout; 3] = [Layout::FullSbs, Layout::HalfSbs, Layout::Anaglyph];
+    pub const ALL: [Layout; 12] = [
+        Layout::FullSbs,
+        Layout::HalfSbs,
+        Layout::FullTb,
+        Layout::HalfTb,
+        Layout::CrossEyed,
+        Layout::RightOnly,
+        Layout::Rgbd,
+        Layout::Anaglyph,
+        Layout::AnaglyphHalfColour,
+        Layout::AnaglyphOptimised,
+        Layout::AnaglyphDubois,
+        Layout::Vr180,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Layout::FullSbs => "full-sbs",
             Layout::HalfSbs => "half-sbs",
+            Layout::FullTb => "full-tb",
+            Layout::HalfTb => "half-tb",
+            Layout::CrossEyed => "cross-eyed",
+            Layout::RightOnly => "right-only",
+            Layout::Rgbd => "rgbd",
             Layout::Anaglyph => "anaglyph",
+            Layout::AnaglyphHalfColour => "anaglyph-half-colour",
+            Layout::AnaglyphOptimised => "anaglyph-optimised",
+            Layout::AnaglyphDubois => "anaglyph-dubois",
+            Layout::Vr180 => "vr180",
         }
+    }
+
+    /// Whether both eyes are mixed into one picture for coloured glasses.
+    pub fn is_anaglyph(self) -> bool {
+        matches!(
+            self,
+            Layout::Anaglyph
+                | Layout::AnaglyphHalfColour
+                | Layout::AnaglyphOptimised
+                | Layout::AnaglyphDubois
+        )
     }
 }
 
@@ -38,7 +89,7 @@ impl fmt::Display for Layout {
 
 /// A name that is no [`Layout`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("layout {found:?}: allowed are full-sbs, half-sbs and anaglyph")]
+#[error("layout {found:?}: allowed are {}", Layout::ALL.map(Layout::name).join(", "))]
 pub struct ParseLayoutError {
     found: String,
 }
@@ -61,19 +112,43 @@ impl FromStr for Layout {
 /// because encoders accept nothing else and a seam inside a chroma sample would mix the eyes.
 pub fn output_format(layout: Layout, input: &VideoFormat) -> (VideoFormat, (u32, u32)) {
     let mut output = input.clone();
-    if layout == Layout::Anaglyph && input.pixels.chroma() == Chroma::Gray {
+    if layout.is_anaglyph() && input.pixels.chroma() == Chroma::Gray {
         // Gray eyes make a coloured anaglyph; 4:2:0 is what every player takes.
         output.pixels = with_chroma(input.pixels, Chroma::Yuv420);
     }
     let (sx, sy) = output.pixels.chroma().shifts();
-    let eye_width = match layout {
-        Layout::HalfSbs => input.width.div_ceil(2),
-        Layout::FullSbs | Layout::Anaglyph => input.width,
+    let (width, height, aspect) = match layout {
+        Layout::HalfSbs => (input.width.div_ceil(2), input.height, (2, 1)),
+        Layout::HalfTb => (input.width, input.height.div_ceil(2), (1, 2)),
+        Layout::Vr180 => {
+            let side = half_sphere_side(input);
+            (side, side, (1, 1))
+        }
+        _ => (input.width, input.height, (1, 1)),
     };
-    let eye_width = eye_width.next_multiple_of(1 << sx);
-    output.height = input.height.next_multiple_of(1 << sy);
-    output.width = if layout == Layout::Anaglyph { eye_width } else { 2 * eye_width };
-    (output, if layout == Layout::HalfSbs { (2, 1) } else { (1, 1) })
+    let (width, height) = (width.next_multiple_of(1 << sx), height.next_multiple_of(1 << sy));
+    (output.width, output.height) = match layout {
+        Layout::FullSbs | Layout::HalfSbs | Layout::CrossEyed | Layout::Rgbd | Layout::Vr180 => {
+            (2 * width, height)
+        }
+        Layout::FullTb | Layout::HalfTb => (width, 2 * height),
+        _ => (width, height),
+    };
+    (output, aspect)
+}
+
+/// As [`output_format`], with chroma at luma resolution: coloured glasses turn the blur of
+/// subsampled chroma into ghosts.
+pub fn full_chroma_format(layout: Layout, input: &VideoFormat) -> (VideoFormat, (u32, u32)) {
+    let mut input = input.clone();
+    input.pixels = with_chroma(input.pixels, Chroma::Yuv444);
+    output_format(layout, &input)
+}
+
+/// Side of one eye of a half sphere: the picture spans 90 of 180 degrees along its longer side,
+/// with half as much again for the detail that the middle would lose.
+pub(crate) fn half_sphere_side(input: &VideoFormat) -> u32 {
+    (input.width.max(input.height) * 3).div_ceil(2).next_multiple_of(2)
 }
 
 fn with_chroma(pixels: PixelFormat, chroma: Chroma) -> PixelFormat {
@@ -91,11 +166,8 @@ mod tests {
         for layout in Layout::ALL {
             assert_eq!(layout.to_string().parse(), Ok(layout));
         }
-        let error = "sbs".parse::<Layout>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "layout \"sbs\": allowed are full-sbs, half-sbs and anaglyph"
-        );
+        let error = "sbs".parse::<Layout>().unwrap_err().to_string();
+        assert!(error.starts_with("layout \"sbs\": allowed are full-sbs, half-sbs"), "{error}");
     }
 
     #[test]
@@ -109,9 +181,16 @@ mod tests {
             (Layout::HalfSbs, Chroma::Yuv420, (1280, 720), (1280, 720), (2, 1)),
             (Layout::HalfSbs, Chroma::Yuv420, (10, 4), (12, 4), (2, 1)),
             (Layout::HalfSbs, Chroma::Gray, (5, 3), (6, 3), (2, 1)),
+            (Layout::FullTb, Chroma::Yuv420, (5, 3), (6, 8), (1, 1)),
+            (Layout::HalfTb, Chroma::Yuv420, (1280, 720), (1280, 720), (1, 2)),
+            (Layout::HalfTb, Chroma::Yuv420, (4, 10), (4, 12), (1, 2)),
+            (Layout::CrossEyed, Chroma::Yuv420, (4, 2), (8, 2), (1, 1)),
+            (Layout::RightOnly, Chroma::Yuv420, (5, 3), (6, 4), (1, 1)),
+            (Layout::Rgbd, Chroma::Yuv444, (5, 3), (10, 3), (1, 1)),
+            (Layout::Vr180, Chroma::Yuv420, (1280, 720), (3840, 1920), (1, 1)),
             (Layout::Anaglyph, Chroma::Yuv420, (5, 3), (6, 4), (1, 1)),
             (Layout::Anaglyph, Chroma::Yuv444, (5, 3), (5, 3), (1, 1)),
-            (Layout::Anaglyph, Chroma::Gray, (5, 3), (6, 4), (1, 1)),
+            (Layout::AnaglyphDubois, Chroma::Gray, (5, 3), (6, 4), (1, 1)),
         ];
         for (layout, chroma, (width, height), size, aspect) in cases {
             let pixels = PixelFormat::new(chroma, 8).unwrap();

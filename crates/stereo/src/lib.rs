@@ -21,14 +21,17 @@ mod resample;
 mod rgb;
 mod splat;
 mod view;
+mod vr180;
 
 pub use blend::blend;
 pub use copy::Copy;
 pub use depth::{DepthEstimator, DepthSession};
 pub use draft::{Draft, DraftDepth, Shots};
-pub use engine::{Clip, Engine, Error, Geometry, Run, Session, Stage, StereoPair, Watch};
-pub use layout::{Layout, ParseLayoutError, output_format};
-pub use pack::compose;
+pub use engine::{
+    Clip, Engine, Error, Eyes, Fill, Geometry, Rendering, Run, Session, Stage, StereoPair, Watch,
+};
+pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format};
+pub use pack::{compose, compose_as};
 pub use plane::Plane;
 pub use registry::{ENGINE_NAMES, engine};
 pub use rgb::Rgb;

@@ -66,6 +66,12 @@ impl Matrix {
     }
 }
 
+/// Code values of black and of colourless chroma.
+pub(crate) fn neutral_black(format: &VideoFormat) -> (f32, f32) {
+    let bits = format.pixels.bits();
+    (f32::from(format.colour.luma_limits(bits).0), f32::from(128u16 << (bits - 8)))
+}
+
 fn coefficients(colour: &Colour, width: u32, height: u32) -> Result<(f32, f32), Error> {
     const BT601: (f32, f32) = (0.299, 0.114);
     const BT709: (f32, f32) = (0.2126, 0.0722);

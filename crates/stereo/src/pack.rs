@@ -3,38 +3,118 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
-use parallax_frame::Frame;
+use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
-use crate::{Error, Layout, StereoPair, anaglyph, output_format};
+use crate::{Error, Layout, StereoPair, anaglyph, output_format, vr180};
 
 /// Packs `pair` as `layout`, in the format that [`output_format`] gives, at the left eye's time.
-/// Full side by side copies the samples of both eyes untouched.
+/// Layouts at full size copy the samples of both eyes untouched.
 ///
 /// # Errors
 /// `Unsupported` when the eyes differ in format, or for an anaglyph in a colour matrix that is not
 /// a matrix of R'G'B'.
 pub fn compose(pair: &StereoPair, layout: Layout) -> Result<Frame, Error> {
+    let (format, _) = output_format(layout, pair.left.format());
+    compose_as(pair, layout, Arc::new(format))
+}
+
+/// As [`compose`], in a format that the caller made of [`output_format`] or, for an anaglyph only,
+/// of [`crate::full_chroma_format`].
+///
+/// # Errors
+/// As [`compose`].
+pub fn compose_as(
+    pair: &StereoPair,
+    layout: Layout,
+    format: Arc<VideoFormat>,
+) -> Result<Frame, Error> {
     if pair.left.format() != pair.right.format() {
         return Err(Error::Unsupported("left and right eye differ in format".to_owned()));
     }
-    let (format, _) = output_format(layout, pair.left.format());
-    let mut out = Frame::zeroed(Arc::new(format), pair.left.pts);
+    let mut out = Frame::zeroed(format, pair.left.pts);
+    let StereoPair { left, right } = pair;
     match layout {
-        Layout::Anaglyph => anaglyph::compose(pair, &mut out)?,
-        Layout::FullSbs => side_by_side(pair, &mut out),
+        Layout::FullSbs | Layout::Rgbd => side_by_side(left, right, &mut out),
+        Layout::CrossEyed => side_by_side(right, left, &mut out),
         Layout::HalfSbs => half_side_by_side(pair, &mut out),
+        Layout::FullTb => top_bottom(left, right, &mut out),
+        Layout::HalfTb => half_top_bottom(pair, &mut out),
+        Layout::RightOnly => place(right, (0, 1), &mut out),
+        Layout::Vr180 => {
+            vr180::project(left, 0, &mut out);
+            vr180::project(right, 1, &mut out);
+        }
+        Layout::Anaglyph
+        | Layout::AnaglyphHalfColour
+        | Layout::AnaglyphOptimised
+        | Layout::AnaglyphDubois => anaglyph::compose(pair, layout, &mut out)?,
     }
     Ok(out)
 }
 
-fn side_by_side(pair: &StereoPair, out: &mut Frame) {
+fn top_bottom(above: &Frame, below: &Frame, out: &mut Frame) {
+    place(above, (0, 2), out);
+    place(below, (1, 2), out);
+}
+
+/// Copies `eye` to the full width of `out`, as the `nth` of so many `pictures` above one another.
+fn place(eye: &Frame, (nth, pictures): (usize, usize), out: &mut Frame) {
     let format = out.format().clone();
     let bytes = format.pixels.sample_bytes();
     for index in 0..format.pixels.chroma().planes() {
+        let (source, target) = (eye.format().plane(index), format.plane(index));
+        let rows = target.height / pictures;
+        let (samples, row_bytes) = (eye.plane(index), source.width * bytes);
+        let lines = out.plane_mut(index).chunks_exact_mut(target.width * bytes);
+        for (y, line) in lines.skip(nth * rows).take(rows).enumerate() {
+            let start = y.min(source.height - 1) * row_bytes;
+            copy_padded(line, &samples[start..start + row_bytes], bytes);
+        }
+    }
+}
+
+/// Halves both eyes' heights. Chroma sits between two rows, as their mean does, so every plane
+/// moves alike.
+fn half_top_bottom(pair: &StereoPair, out: &mut Frame) {
+    let format = out.format().clone();
+    let bytes = format.pixels.sample_bytes();
+    let max = f32::from(format.pixels.max_value());
+    let taps = reduction(0.5);
+    for index in 0..format.pixels.chroma().planes() {
         let source = pair.left.format().plane(index);
+        let target = format.plane(index);
+        let half = target.height / 2;
+        let eyes = [pair.left.plane_f32(index), pair.right.plane_f32(index)];
+        out.plane_mut(index).par_chunks_mut(target.width * bytes).enumerate().for_each_init(
+            || vec![0.0f32; target.width],
+            |sums, (y, line)| {
+                let samples = &eyes[usize::from(y >= half)];
+                let first = 2 * (y % half) as i64 - 5;
+                sums.fill(0.0);
+                for (k, tap) in taps.iter().enumerate() {
+                    let row = (first + k as i64).clamp(0, source.height as i64 - 1) as usize;
+                    let row = &samples[row * source.width..(row + 1) * source.width];
+                    for (x, sum) in sums.iter_mut().enumerate() {
+                        *sum += tap * row[x.min(source.width - 1)];
+                    }
+                }
+                for (sample, sum) in line.chunks_exact_mut(bytes).zip(sums.iter()) {
+                    let code = (sum.clamp(0.0, max) + 0.5) as u16;
+                    sample.copy_from_slice(&code.to_le_bytes()[..bytes]);
+                }
+            },
+        );
+    }
+}
+
+fn side_by_side(left: &Frame, right: &Frame, out: &mut Frame) {
+    let format = out.format().clone();
+    let bytes = format.pixels.sample_bytes();
+    for index in 0..format.pixels.chroma().planes() {
+        let source = left.format().plane(index);
         let row_bytes = source.width * bytes;
-        let (left, right) = (pair.left.plane(index), pair.right.plane(index));
+        let (left, right) = (left.plane(index), right.plane(index));
         let half = format.plane(index).width / 2 * bytes;
         out.plane_mut(index).par_chunks_mut(2 * half).enumerate().for_each(|(y, row)| {
             let start = y.min(source.height - 1) * row_bytes;
@@ -271,6 +351,83 @@ mod tests {
                 assert!(r > 0.98 && g < 0.02 && b < 0.02, "{chroma:?} {bits}: {r} {g} {b}");
             }
         }
+    }
+
+    #[test]
+    fn top_bottom_and_crossed_views_are_where_they_belong() {
+        for (chroma, bits) in SHAPES {
+            for size in [(4, 2), (5, 3), (1, 1)] {
+                let (left, right) = (eye(chroma, bits, size, 7), eye(chroma, bits, size, 13));
+                let pair = StereoPair { left: left.clone(), right: right.clone() };
+                let stacked = compose(&pair, Layout::FullTb).unwrap();
+                let crossed = compose(&pair, Layout::CrossEyed).unwrap();
+                let alone = compose(&pair, Layout::RightOnly).unwrap();
+                for plane in 0..chroma.planes() {
+                    let from = left.format().plane(plane);
+                    let half = stacked.format().plane(plane).height / 2;
+                    let at = |frame: &Frame, x: usize, y: usize| {
+                        frame.plane_f32(plane)[y * frame.format().plane(plane).width + x]
+                    };
+                    for y in 0..half {
+                        let (x, row) = (from.width - 1, y.min(from.height - 1));
+                        assert_eq!(at(&stacked, x, y), at(&left, x, row), "{chroma:?} {size:?}");
+                        assert_eq!(at(&stacked, x, half + y), at(&right, x, row));
+                        assert_eq!(at(&crossed, x, y), at(&right, x, row));
+                        assert_eq!(at(&alone, x, y), at(&right, x, row));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_top_bottom_keeps_slopes_and_the_order_of_the_eyes() {
+        let format = VideoFormat {
+            width: 2,
+            height: 64,
+            pixels: PixelFormat::new(Chroma::Yuv420, 10).unwrap(),
+            colour: Colour::default(),
+        };
+        let mut left = Frame::zeroed(Arc::new(format), 0);
+        let mut right = left.clone();
+        left.set_plane_f32(0, &(0..128).map(|i| 100.0 + 8.0 * (i / 2) as f32).collect::<Vec<_>>());
+        right.set_plane_f32(0, &[77.0; 128]);
+        let out = compose(&StereoPair { left, right }, Layout::HalfTb).unwrap();
+        let luma = out.plane_f32(0);
+        for y in 3..29 {
+            let want = 100.0 + 8.0 * (2.0 * y as f32 + 0.5);
+            assert!((luma[2 * y] - want).abs() <= 1.0, "row {y}: {} for {want}", luma[2 * y]);
+            assert_eq!(luma[2 * (32 + y)], 77.0);
+        }
+    }
+
+    #[test]
+    fn half_a_sphere_shows_the_picture_in_front_and_black_beside_it() {
+        let format = Arc::new(VideoFormat {
+            width: 64,
+            height: 32,
+            pixels: PixelFormat::YUV420P,
+            colour: Colour::default(),
+        });
+        let flat = |luma: f32| {
+            let mut frame = Frame::zeroed(format.clone(), 0);
+            frame.set_plane_f32(0, &[luma; 64 * 32]);
+            for plane in [1, 2] {
+                frame.set_plane_f32(plane, &[128.0; 32 * 16]);
+            }
+            frame
+        };
+        let pair = StereoPair { left: flat(200.0), right: flat(100.0) };
+        let out = compose(&pair, Layout::Vr180).unwrap();
+        let side = 96;
+        assert_eq!((out.format().width, out.format().height), (2 * side, side));
+        let at = |x: u32, y: u32| out.plane(0)[(y * 2 * side + x) as usize];
+        assert_eq!((at(48, 48), at(side + 48, 48)), (200, 100));
+        // The picture spans 45 degrees to either side along its width, 26.6 along its height.
+        let edge = |at: f32| (at / 90.0 * 48.0 + 48.0) as u32;
+        assert_eq!((at(edge(44.0), 48), at(edge(46.0), 48)), (200, 16));
+        assert_eq!((at(48, edge(25.0)), at(48, edge(28.5))), (200, 16));
+        assert!(out.plane(1).iter().all(|&v| v == 128));
     }
 
     #[test]

@@ -6,9 +6,12 @@
 
 mod alarm;
 mod model;
+mod name;
+pub(crate) mod options;
 mod pipeline;
 mod progress;
 mod request;
+mod source;
 mod state;
 
 use std::process::ExitCode;
@@ -62,6 +65,7 @@ pub(crate) fn main(args: &ConvertArgs) -> ExitCode {
 
 fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
     let request = Request::check(args)?;
+    request.warnings.iter().for_each(|warning| reporter.warning(warning));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ending = runtime.block_on(convert(&request, reporter));
     // Blocking work that was cancelled ends soon by itself; nobody waits for it here.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use parallax_conversion::{ChunkSettings, EngineBackend, MediaAssembler, MediaChunker, Workplace};
+use parallax_conversion::{
+    ChunkSettings, EngineBackend, MediaAssembler, MediaChunker, Workplace, declaration,
+};
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{probe, scan};
 use parallax_ports::health::Beats;
 use parallax_ports::ledger::{Job, SegmentState};
 use parallax_ports::{Clock, Ids, Ledger, NoMetrics, ObjectStore, Queue, SystemClock};
-use parallax_stereo::Layout;
 use parallax_worker::{Config, Inbox, Pipeline, Ports};
 use tokio_util::sync::CancellationToken;
 
@@ -46,19 +47,35 @@ impl Embedded {
             buckets: local.buckets.clone(),
             scratch: state.scratch()?,
         };
-        let side_by_side = match request.layout {
-            Layout::Anaglyph => Layout::FullSbs,
-            layout => layout,
-        };
         let (told, watching) = (reporter.clone(), reporter.clone());
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
-            .with_output(side_by_side, request.encode.clone())
+            .with_output(request.layout, request.encode.clone())
+            .with_rendering(request.rendering)
+            .with_pictures(request.pictures, request.full_chroma)
             .with_observer(move |invocation, progress| {
                 told.frames(invocation.segment.index, progress.frames);
             })
             .with_stages(move |invocation, stage, frames| {
                 watching.stage(invocation.segment.index, stage, frames);
+            });
+        let told = reporter.clone();
+        let assembler = MediaAssembler::new(workplace.clone())
+            .with_output(declaration(request.layout), request.matroska())
+            .with_observer(move |report| {
+                for dropped in &report.dropped {
+                    let (index, codec, reason) = (dropped.index, &dropped.codec, &dropped.reason);
+                    told.warning(&format!("stream {index} ({codec}) is left out: {reason}"));
+                }
+                for kept in &report.kept {
+                    if let Some(codec) = kept.converted_to {
+                        let (index, from) = (kept.index, &kept.codec);
+                        told.warning(&format!(
+                            "stream {index} is converted from {from} to {codec}"
+                        ));
+                    }
+                }
+                report.warnings.iter().for_each(|warning| told.warning(warning));
             });
         let settings = ChunkSettings {
             target: Duration::from_secs(request.segment_seconds.into()),
@@ -81,7 +98,7 @@ impl Embedded {
                 MediaChunker::new(workplace.clone(), settings),
                 alarm.clone(),
             )),
-            assembler: Arc::new(Alarmed(MediaAssembler::new(workplace), alarm.clone())),
+            assembler: Arc::new(Alarmed(assembler, alarm.clone())),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
             clock,

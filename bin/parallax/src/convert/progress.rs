@@ -176,6 +176,16 @@ impl Reporter {
         }
     }
 
+    /// Something is not as it was asked for, or not as it was in the source.
+    pub(crate) fn warning(&self, message: &str) {
+        let state = self.state();
+        match (self.voice, &state.bar) {
+            (Voice::Json, _) => event(&json!({"event": "warning", "message": message})),
+            (_, Some(bar)) => bar.println(format!("warning: {message}")),
+            _ => eprintln!("warning: {message}"),
+        }
+    }
+
     /// The output has its name.
     pub(crate) fn completed(&self, output: &Path) {
         let state = self.state();

@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
-use parallax_media::{Codec, EncodeSettings, Tools, probe, scan};
-use parallax_stereo::{Engine, Geometry, Layout, output_format};
+use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
+use parallax_stereo::{Engine, Geometry, Layout, Rendering};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
-use crate::cli::{CodecChoice, ConvertArgs};
+use super::name::beside;
+use super::source::{self, Encoding};
+use crate::cli::ConvertArgs;
 
 /// A conversion that can be started.
 #[derive(Debug)]
@@ -25,7 +28,12 @@ pub(crate) struct Request {
     pub(crate) engine: Arc<dyn Engine>,
     /// What besides the engine's name decides its results.
     pub(crate) model: Option<String>,
+    /// The depth that the user brings, and what is near in it.
+    pub(crate) depth: Option<String>,
     pub(crate) geometry: Geometry,
+    pub(crate) rendering: Rendering,
+    pub(crate) pictures: DecodeOptions,
+    pub(crate) full_chroma: bool,
     pub(crate) seed: u64,
     pub(crate) encode: EncodeSettings,
     pub(crate) jobs: u32,
@@ -33,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) tools: Tools,
     /// Frames of the input.
     pub(crate) frames: u64,
+    /// What is not as it was asked for.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Request {
@@ -49,9 +59,16 @@ impl Request {
         let media = probe(&tools, &input, &cancel)?;
         let frames = scan(&tools, &media, &cancel)?.shown();
 
+        let (mut warnings, lost) = (Vec::new(), lost_in_mp4(&media));
         let output = match &args.output {
             Some(output) => output.clone(),
-            None => beside(&args.input, args.layout)?,
+            None => {
+                let extension = if lost.is_empty() { "mp4" } else { "mkv" };
+                if !lost.is_empty() {
+                    warnings.push(format!("the result is Matroska: {}", lost.join("; ")));
+                }
+                beside(&args.input, args.layout, &args.pictures.name, extension)?
+            }
         };
         let output = check_output(&output, &input, args)?;
         let state_dir = match &args.state_dir {
@@ -61,16 +78,30 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
-        let Model { engine, identity } = model::open(args)?;
-        let codec = match args.codec {
-            CodecChoice::H264 => Codec::X264,
-            CodecChoice::Hevc => Codec::X265,
-            CodecChoice::Auto => {
-                let (format, _) = output_format(args.layout, &media.video.format);
-                let large = format.width > 4096 || format.pixels.bits() > 10;
-                if large { Codec::X265 } else { Codec::X264 }
+        let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        let (Model { engine, identity }, depth) = match &args.depth.depth {
+            Some(path) if args.engine == "depth-from" => {
+                let near = args.depth.depth_near.near();
+                let depth = DepthFrom::open(&tools, path, near, &cancel)?;
+                let size = pictures.size(&media);
+                depth.check(size.0, size.1, frames)?;
+                let model = Model { engine: Arc::new(depth), identity: None };
+                (model, Some(format!("{} {near:?}", path.canonicalize()?.display())))
             }
+            Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
+            None => (model::open(args)?, None),
         };
+        // Depth is matched by counting from the first frame, so there is one segment.
+        let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
+        let encode = EncodeSettings {
+            crf: args.crf,
+            preset: args.preset.clone(),
+            hdr: media.video.hdr,
+            ..EncodeSettings::default()
+        };
+        let full_chroma = args.pictures.full_chroma;
+        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
+        let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
@@ -89,46 +120,38 @@ impl Request {
             model: identity,
             geometry: Geometry { disparity_percent: args.disparity, convergence: args.convergence },
             seed: args.seed,
-            encode: EncodeSettings {
-                codec,
-                crf: args.crf,
-                preset: args.preset.clone(),
-                ..EncodeSettings::default()
-            },
-            segment_seconds: args.segment_seconds,
+            rendering: args.drawing.rendering(),
+            pictures,
+            full_chroma,
+            encode: EncodeSettings { codec, ..encode },
+            segment_seconds,
+            depth,
             tools,
             frames,
+            warnings,
         })
+    }
+
+    /// Whether the output is Matroska.
+    pub(crate) fn matroska(&self) -> bool {
+        has_extension(&self.output, "mkv")
     }
 
     /// The kind of result in the wire contract's terms.
     pub(crate) fn mode(&self) -> Mode {
-        match self.layout {
-            Layout::FullSbs | Layout::HalfSbs => Mode::Sbs,
-            Layout::Anaglyph => Mode::Anaglyph,
-        }
+        if self.layout.is_anaglyph() { Mode::Anaglyph } else { Mode::Sbs }
     }
 }
 
-/// The input's name with the suffix by which players tell the layout.
-fn beside(input: &Path, layout: Layout) -> Result<PathBuf> {
-    let stem = input
-        .file_stem()
-        .with_context(|| format!("{}: has no file name", input.display()))?
-        .to_string_lossy();
-    let suffix = match layout {
-        Layout::FullSbs => "_LRF_Full_SBS",
-        Layout::HalfSbs => "_LR",
-        Layout::Anaglyph => "_redcyan_color",
-    };
-    Ok(input.with_file_name(format!("{stem}{suffix}.mp4")))
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathBuf> {
     let shown = output.display();
     let name = output.file_name().with_context(|| format!("{shown}: has no file name"))?;
-    let mp4 = output.extension().is_some_and(|e| e.eq_ignore_ascii_case("mp4"));
-    ensure!(mp4, "{shown}: the output is MP4, so its name must end in .mp4");
+    let known = has_extension(output, "mp4") || has_extension(output, "mkv");
+    ensure!(known, "{shown}: the output's name must end in .mp4 or .mkv");
     let folder = match output.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -146,22 +169,4 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
     tempfile::tempfile_in(&folder)
         .with_context(|| format!("{}: cannot be written to", folder.display()))?;
     Ok(output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn players_recognise_the_layout_by_the_name() {
-        let cases = [
-            (Layout::FullSbs, "clip_LRF_Full_SBS.mp4"),
-            (Layout::HalfSbs, "clip_LR.mp4"),
-            (Layout::Anaglyph, "clip_redcyan_color.mp4"),
-        ];
-        for (layout, name) in cases {
-            let path = beside(Path::new("films/clip.mkv"), layout).unwrap();
-            assert_eq!(path, Path::new("films").join(name));
-        }
-    }
 }

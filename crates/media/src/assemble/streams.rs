@@ -44,6 +44,23 @@ const TEXT_SUBTITLES: &[&str] = &["subrip", "srt", "ass", "ssa", "webvtt", "text
 const MATROSKA_SUBTITLES: &[&str] =
     &["subrip", "srt", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"];
 
+/// What an MP4 could not keep of the source's streams as they are, one reason for each: empty when
+/// MP4 serves as well as Matroska.
+pub fn lost_in_mp4(media: &Media) -> Vec<String> {
+    let reason = |stream: &Stream| {
+        let codec = stream.codec.as_str();
+        let lost = match stream.kind {
+            StreamKind::Audio => !MP4_AUDIO.contains(&codec),
+            StreamKind::Attachment => true,
+            // Plain text stays what it is; styles and bitmaps do not.
+            StreamKind::Subtitle => !["mov_text", "subrip", "srt", "text"].contains(&codec),
+            StreamKind::Video | StreamKind::AttachedPicture | StreamKind::Other => false,
+        };
+        lost.then(|| format!("MP4 does not hold stream {} ({codec})", stream.index))
+    };
+    media.streams.iter().filter(|s| s.index != media.video.index).filter_map(reason).collect()
+}
+
 enum Fate {
     Copy,
     Convert(&'static str),
@@ -84,6 +101,8 @@ fn fate(
         StreamKind::Video => Fate::Drop("a second video stream has no stereo counterpart".into()),
         StreamKind::AttachedPicture => Fate::Drop("a still of the flat picture".into()),
         StreamKind::Other => Fate::Drop("neither sound nor subtitles".into()),
+        StreamKind::Attachment if mp4 => Fate::Drop("MP4 does not hold attachments".into()),
+        StreamKind::Attachment => Fate::Copy,
         StreamKind::Audio if codec == "unknown" => Fate::Drop("unknown codec".into()),
         StreamKind::Audio if !mp4 || MP4_AUDIO.contains(&codec) => Fate::Copy,
         StreamKind::Audio if fallback == AudioFallback::Aac => Fate::Convert("aac"),

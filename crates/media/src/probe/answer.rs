@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Media, Stream, StreamKind, Video};
 use crate::error::{Error, Result, escape};
+use crate::hdr::{Hdr, SideData};
 use crate::pixels;
 use crate::programs::Tools;
 
@@ -72,9 +73,22 @@ struct Tags {
     language: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct SideData {
-    rotation: Option<f64>,
+#[derive(Deserialize, Default)]
+struct Frames {
+    #[serde(default)]
+    frames: Vec<FirstFrame>,
+}
+
+#[derive(Deserialize, Default)]
+struct FirstFrame {
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+/// Reads the static HDR metadata of the first of the frames in `json`; none when unreadable.
+pub(super) fn first_frame_hdr(json: &[u8]) -> Hdr {
+    let answer: Frames = serde_json::from_slice(json).unwrap_or_default();
+    answer.frames.first().map(|frame| Hdr::of(&frame.side_data_list)).unwrap_or_default()
 }
 
 /// Reads `json` into what the file is.
@@ -116,6 +130,7 @@ impl RawStream {
             Some("video") => StreamKind::Video,
             Some("audio") => StreamKind::Audio,
             Some("subtitle") => StreamKind::Subtitle,
+            Some("attachment") => StreamKind::Attachment,
             _ => StreamKind::Other,
         }
     }
@@ -168,6 +183,7 @@ fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
         duration: raw.duration_ts,
         frames: raw.nb_frames.as_deref().and_then(|text| text.parse().ok()),
         extradata: raw.extradata_hash.clone(),
+        hdr: Hdr::of(&raw.side_data_list),
     })
 }
 

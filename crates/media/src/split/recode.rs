@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use parallax_frame::Frame;
+use parallax_frame::{Frame, Range};
 use tokio_util::sync::CancellationToken;
 
 use super::{SegmentFile, segment_path};
 use crate::decode::Decoder;
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
+use crate::hdr::Hdr;
 use crate::plan::Plan;
 use crate::probe::Media;
 use crate::programs::Tools;
@@ -27,13 +28,22 @@ pub(super) fn recode(
     let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
     let format = decoder.format().clone();
     let settings = EncodeSettings {
-        // x264 has no 12 bits.
-        codec: if format.pixels.bits() > 10 { Codec::X265 } else { Codec::X264 },
+        codec: codec(media),
         lossless: true,
         preset: "ultrafast".to_owned(),
         sample_aspect: media.video.sample_aspect,
+        hdr: media.video.hdr,
         ..EncodeSettings::default()
     };
+    if settings.codec == Codec::Ffv1 && format.colour.range == Some(Range::Full) {
+        // QuickTime has no place for the range beside FFV1, and limited range would be assumed.
+        let what = format!(
+            "{}x{} in full range has to be encoded again before it is cut, which only even sizes \
+             survive; allowed are even sizes, or limited range",
+            format.width, format.height
+        );
+        return Err(Error::input(&media.path, what));
+    }
     let mut lengths = plan.segments.iter().map(|planned| planned.frames);
     let mut segments: Vec<SegmentFile> = Vec::new();
     let mut open: Option<(Encoder, u64)> = None;
@@ -66,6 +76,22 @@ pub(super) fn recode(
         return Err(Error::input(&media.path, "no frames"));
     }
     Ok(segments)
+}
+
+/// An encoder that keeps every sample of `media`.
+fn codec(media: &Media) -> Codec {
+    let format = &media.video.format;
+    let (sx, sy) = format.pixels.chroma().shifts();
+    let whole = format.width.is_multiple_of(1 << sx) && format.height.is_multiple_of(1 << sy);
+    if !whole {
+        // H.264 and H.265 hold no half chroma samples.
+        Codec::Ffv1
+    } else if format.pixels.bits() > 10 || media.video.hdr != Hdr::default() {
+        // x264 has no 12 bits and no HDR metadata that decoders read.
+        Codec::X265
+    } else {
+        Codec::X264
+    }
 }
 
 /// The number of frames to insist on. Without presentation times a container may store packets

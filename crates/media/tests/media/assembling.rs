@@ -50,7 +50,14 @@ fn run(
     out: &Path,
     audio: AudioFallback,
 ) -> Result<Assembled> {
-    assemble(&bench.tools, parts, source, out, AssembleOptions { audio }, &bench.cancel)
+    assemble(
+        &bench.tools,
+        parts,
+        source,
+        out,
+        AssembleOptions { audio, ..AssembleOptions::default() },
+        &bench.cancel,
+    )
 }
 
 /// Frame times in seconds after the start of the file, as a player sees them.

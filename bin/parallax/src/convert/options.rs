@@ -1,0 +1,138 @@
+//! Groups of options of `parallax convert`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use parallax_conversion::Near;
+use parallax_media::Codec;
+use parallax_stereo::{Eyes, Fill, Rendering};
+
+/// What happens to the source's pictures first, and how the result is called.
+#[derive(Debug, Args)]
+pub(crate) struct PictureArgs {
+    /// What to do with interlaced video: `refuse` it, `deinterlace` it (as many frames, at the
+    /// same times), or convert its frames `as-is` when they are whole pictures after all.
+    #[arg(long, value_enum, default_value_t = Interlaced::Refuse)]
+    pub(crate) interlaced: Interlaced,
+
+    /// Cut black bars away. Without it the picture keeps its shape.
+    #[arg(long)]
+    pub(crate) crop_bars: bool,
+
+    /// Give an anaglyph colour at full resolution (4:4:4): less ghosting, fewer players.
+    #[arg(long)]
+    pub(crate) full_chroma: bool,
+
+    /// Name of the output when --output is not given; {stem} is the input's name, {tag} the
+    /// suffix by which players tell the layout.
+    #[arg(long, value_name = "TEMPLATE", default_value = "{stem}{tag}")]
+    pub(crate) name: String,
+}
+
+/// How the eyes are drawn.
+#[derive(Debug, Args)]
+pub(crate) struct DrawingArgs {
+    /// Which eye is drawn; the other one is the source. `both` share the parallax.
+    #[arg(long, value_enum, default_value_t = EyesChoice::Right)]
+    pub(crate) eyes: EyesChoice,
+
+    /// What fills the holes that moved foreground uncovers: the background's edge drawn across
+    /// (`stretch`) or its mirror image (`mirror`).
+    #[arg(long, value_enum, default_value_t = FillChoice::Mirror)]
+    pub(crate) fill: FillChoice,
+}
+
+impl DrawingArgs {
+    pub(crate) fn rendering(&self) -> Rendering {
+        Rendering {
+            eyes: match self.eyes {
+                EyesChoice::Right => Eyes::Right,
+                EyesChoice::Left => Eyes::Left,
+                EyesChoice::Both => Eyes::Both,
+            },
+            fill: match self.fill {
+                FillChoice::Stretch => Fill::Stretch,
+                FillChoice::Mirror => Fill::Mirror,
+            },
+            depth_picture: false,
+        }
+    }
+}
+
+/// Depth that the user brings.
+#[derive(Debug, Args)]
+pub(crate) struct DepthArgs {
+    /// Depth for the `depth-from` engine, one plane for each frame: a grey video, a folder of PNG
+    /// pictures, .npy or .npz.
+    #[arg(long, value_name = "FILE", required_if_eq("engine", "depth-from"))]
+    pub(crate) depth: Option<PathBuf>,
+
+    /// What is near in that depth: `white` (large values) or `black`.
+    #[arg(long, value_enum, default_value_t = NearChoice::White)]
+    pub(crate) depth_near: NearChoice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NearChoice {
+    White,
+    Black,
+}
+
+impl NearChoice {
+    pub(crate) fn near(self) -> Near {
+        match self {
+            NearChoice::White => Near::White,
+            NearChoice::Black => Near::Black,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Interlaced {
+    Refuse,
+    Deinterlace,
+    AsIs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EyesChoice {
+    Right,
+    Left,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FillChoice {
+    Stretch,
+    Mirror,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodecChoice {
+    /// H.264, or H.265 for HDR, more than 8 bits and pictures larger than 4096.
+    Auto,
+    /// H.264 by x264.
+    H264,
+    /// H.265 by x265.
+    Hevc,
+    /// AV1 by SVT-AV1.
+    Av1,
+    /// H.264 by an NVIDIA GPU.
+    H264Nvenc,
+    /// H.265 by an NVIDIA GPU.
+    HevcNvenc,
+}
+
+impl CodecChoice {
+    /// Encoders to try, best first; `large` says that H.264 does not suit the pictures.
+    pub(crate) fn candidates(self, large: bool) -> &'static [Codec] {
+        match self {
+            CodecChoice::Auto if large => &[Codec::X265, Codec::X264],
+            CodecChoice::Auto | CodecChoice::H264 => &[Codec::X264, Codec::X265],
+            CodecChoice::Hevc => &[Codec::X265, Codec::X264],
+            CodecChoice::Av1 => &[Codec::SvtAv1, Codec::X265, Codec::X264],
+            CodecChoice::H264Nvenc => &[Codec::H264Nvenc, Codec::X264],
+            CodecChoice::HevcNvenc => &[Codec::HevcNvenc, Codec::X265],
+        }
+    }
+}

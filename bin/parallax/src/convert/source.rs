@@ -1,0 +1,89 @@
+//! What the source demands: fields, bars, dynamic range, and an encoder that takes all of it.
+
+use anyhow::{Result, bail, ensure};
+use parallax_media::{
+    Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
+};
+use parallax_stereo::{Layout, full_chroma_format, output_format};
+use tokio_util::sync::CancellationToken;
+
+use super::options::{CodecChoice, Interlaced, PictureArgs};
+
+/// What happens to the pictures first.
+///
+/// # Errors
+/// When the source is interlaced and nobody said what to do about it.
+pub(crate) fn pictures(
+    tools: &Tools,
+    media: &Media,
+    args: &PictureArgs,
+    cancel: &CancellationToken,
+) -> Result<DecodeOptions> {
+    let interlaced = media.video.field_order.is_some();
+    if interlaced && args.interlaced == Interlaced::Refuse {
+        bail!(
+            "{}: interlaced ({}); pass --interlaced deinterlace to make whole pictures of its \
+             fields, or --interlaced as-is if they are whole already",
+            media.path.display(),
+            media.video.field_order.as_deref().unwrap_or_default()
+        );
+    }
+    let crop = if args.crop_bars { detect_bars(tools, media, cancel)? } else { None };
+    let deinterlace = interlaced && args.interlaced == Interlaced::Deinterlace;
+    Ok(DecodeOptions { deinterlace, crop })
+}
+
+/// What is to be encoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoding {
+    pub(crate) layout: Layout,
+    pub(crate) full_chroma: bool,
+    pub(crate) pictures: DecodeOptions,
+    pub(crate) choice: CodecChoice,
+}
+
+impl Encoding {
+    /// The encoder that works for it, tried at the result's size.
+    ///
+    /// # Errors
+    /// When none does, or when H.264 was asked for and would lose the source's HDR metadata.
+    pub(crate) fn codec(
+        self,
+        tools: &Tools,
+        media: &Media,
+        settings: &EncodeSettings,
+        warnings: &mut Vec<String>,
+        cancel: &CancellationToken,
+    ) -> Result<Codec> {
+        let mut source = (*media.video.format).clone();
+        if let Some(crop) = self.pictures.crop {
+            (source.width, source.height) = (crop.width, crop.height);
+        }
+        let full = self.full_chroma && self.layout.is_anaglyph();
+        let make = if full { full_chroma_format } else { output_format };
+        let (format, _) = make(self.layout, &source);
+        let transfer = source.colour.transfer.as_deref();
+        let hdr = settings.hdr != Hdr::default()
+            || matches!(transfer, Some("smpte2084" | "arib-std-b67"));
+        let h264 = matches!(self.choice, CodecChoice::H264 | CodecChoice::H264Nvenc);
+        ensure!(
+            !(hdr && h264),
+            "{}: HDR ({}), which players do not find in H.264; pass --codec hevc or --codec av1",
+            media.path.display(),
+            transfer.unwrap_or("with mastering metadata")
+        );
+        let large = hdr || format.pixels.bits() > 8 || format.width.max(format.height) > 4096;
+        let candidates = self.choice.candidates(large).iter().copied();
+        // Nothing that cannot say HDR stands in for what can.
+        let candidates: Vec<Codec> = candidates.filter(|c| !hdr || *c != Codec::X264).collect();
+        let chosen = choose_encoder(tools, &format, settings, &candidates, cancel)?;
+        for (codec, why) in &chosen.passed_over {
+            let (from, to) = (codec.encoder_name(), chosen.codec.encoder_name());
+            warnings.push(format!("{to} is used instead of {from}: {why}"));
+        }
+        if chosen.codec == Codec::SvtAv1 && format.pixels.bits() > 10 {
+            warnings.push("AV1 is encoded with 10 bits; the source has more".to_owned());
+        }
+        Ok(chosen.codec)
+    }
+}

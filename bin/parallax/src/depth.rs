@@ -1,0 +1,144 @@
+//! `parallax depth`: the depth that an engine sees, as a file that other programs read.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use parallax_conversion::{DepthFrom, DepthSize, write_npy, write_npz, write_png};
+use parallax_media::{Decoder, Tools, probe, scan};
+use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Plane};
+use tokio_util::sync::CancellationToken;
+
+use crate::convert::options::NearChoice;
+
+#[derive(Debug, Args)]
+pub(crate) struct DepthCommand {
+    /// The video.
+    input: PathBuf,
+
+    /// The file to make: .npy or .npz (f32, frames x rows x columns, as `depth`), or a new folder
+    /// of 16-bit grey PNG pictures. 0 is farthest, 1 (white) nearest.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// What sees the depth.
+    #[arg(long, value_enum, default_value_t = DepthEngine::Draft)]
+    engine: DepthEngine,
+
+    /// Depth for `depth-from`, to be converted.
+    #[arg(long, value_name = "FILE", required_if_eq("engine", "depth-from"))]
+    depth: Option<PathBuf>,
+
+    /// What is near in that depth.
+    #[arg(long, value_enum, default_value_t = NearChoice::White)]
+    depth_near: NearChoice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DepthEngine {
+    Draft,
+    DepthFrom,
+}
+
+pub(crate) fn main(args: &DepthCommand) -> ExitCode {
+    match run(args) {
+        Ok(frames) => {
+            eprintln!("{} is ready ({frames} frames)", args.output.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &DepthCommand) -> Result<u64> {
+    let tools = Tools::find()?;
+    let cancel = CancellationToken::new();
+    let output = &args.output;
+    ensure!(!output.exists(), "{}: exists already", output.display());
+    let media = probe(&tools, &args.input, &cancel)?;
+    let frames = scan(&tools, &media, &cancel)?.shown();
+    let format = &media.video.format;
+    let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
+    let estimator: Box<dyn DepthEstimator> = match (&args.depth, args.engine) {
+        (Some(path), DepthEngine::DepthFrom) => {
+            let depth = DepthFrom::open(&tools, path, args.depth_near.near(), &cancel)?;
+            depth.check(format.width, format.height, frames)?;
+            Box::new(depth.estimator(&clip, &cancel)?)
+        }
+        (None, DepthEngine::Draft) => Box::new(DraftDepth::new(&clip, cancel.clone())),
+        _ => bail!("--depth goes with --engine depth-from"),
+    };
+    let decoder = Decoder::open(&tools, &media, Some(frames), &cancel)?;
+    let mut planes = Planes { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
+    let Some(Ok(first)) = planes.peek() else {
+        let cause = planes.next().context("no frames")?;
+        return Err(cause.err().context("no frames")?.into());
+    };
+    let size = DepthSize { width: first.width(), height: first.height(), frames };
+    let ends = |suffix: &str| output.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
+    let partial = beside(output)?;
+    let made = if ends("npy") {
+        std::fs::File::create(&partial).and_then(|file| {
+            let mut file = std::io::BufWriter::new(file);
+            write_npy(&mut file, size, planes)?;
+            std::io::Write::flush(&mut file)
+        })
+    } else if ends("npz") {
+        write_npz(&partial, size, planes)
+    } else if output.extension().is_none() {
+        std::fs::create_dir(&partial).and_then(|()| {
+            planes
+                .enumerate()
+                .try_for_each(|(n, plane)| write_png(&partial.join(format!("{n:06}.png")), &plane?))
+        })
+    } else {
+        bail!("{}: allowed are .npy, .npz or a folder without extension", output.display());
+    };
+    if let Err(error) = made {
+        let _ = std::fs::remove_dir_all(&partial);
+        let _ = std::fs::remove_file(&partial);
+        return Err(error).with_context(|| format!("write {}", output.display()));
+    }
+    std::fs::rename(&partial, output).with_context(|| format!("write {}", output.display()))?;
+    Ok(frames)
+}
+
+/// A name in the making, on the same filesystem.
+fn beside(output: &Path) -> Result<PathBuf> {
+    let name = output.file_name().with_context(|| format!("{}: no name", output.display()))?;
+    Ok(output.with_file_name(format!(".{}.partial", name.to_string_lossy())))
+}
+
+/// The depth of a film, frame by frame.
+struct Planes {
+    decoder: Option<Decoder>,
+    estimator: Box<dyn DepthEstimator>,
+    ready: Vec<Plane>,
+}
+
+impl Iterator for Planes {
+    type Item = std::io::Result<Plane>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() {
+            let given = match self.decoder.as_mut()?.next() {
+                Some(Ok(frame)) => self.estimator.push(frame),
+                Some(Err(error)) => return Some(Err(std::io::Error::other(error))),
+                None => {
+                    self.decoder = None;
+                    self.estimator.finish()
+                }
+            };
+            match given {
+                Ok(given) => self.ready.extend(given.into_iter().map(|(_, depth)| depth)),
+                Err(error) => return Some(Err(std::io::Error::other(error))),
+            }
+        }
+        Some(Ok(self.ready.remove(0)))
+    }
+}

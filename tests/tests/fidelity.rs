@@ -1,0 +1,350 @@
+//! Every kind of source converts with its frames, times, streams and colours.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use parallax_tests::{convert, finish, probe};
+use serde_json::Value;
+
+/// One kind of source.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    /// The picture, as an ffmpeg filter source.
+    picture: &'static str,
+    /// Options of the encoder, split at spaces.
+    encode: &'static str,
+    /// The source's name, and the result's extension.
+    files: (&'static str, &'static str),
+    /// Options of convert.
+    options: &'static [&'static str],
+    frames: usize,
+    /// Size of the full side-by-side result.
+    size: (u32, u32),
+}
+
+const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6";
+const BT709: &str = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv";
+
+const USUAL: Case = Case {
+    name: "usual",
+    picture: "testsrc2=s=128x72:r=25,trim=end_frame=12",
+    encode: X264,
+    files: ("film.mp4", "mp4"),
+    options: &[],
+    frames: 12,
+    size: (256, 72),
+};
+
+const HDR10: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 -g 6 \
+    -colorspace bt2020nc -color_primaries bt2020 -color_trc smpte2084 -color_range tv \
+    -x265-params log-level=error:hdr10=1:repeat-headers=1:max-cll=1000,400:master-display=\
+G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)";
+
+const HLG: &str = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 \
+    -colorspace bt2020nc -color_primaries bt2020 -color_trc arib-std-b67 -color_range tv \
+    -x265-params log-level=error";
+
+const CASES: [Case; 14] = [
+    Case {
+        name: "screen recording with a variable rate",
+        picture: "testsrc2=s=128x72:r=60,trim=end_frame=60,select='lt(mod(n*n,7),3)'",
+        encode: "-vsync vfr -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6",
+        frames: 43,
+        ..USUAL
+    },
+    Case {
+        name: "24000/1001",
+        picture: "testsrc2=s=128x72:r=24000/1001,trim=end_frame=30",
+        frames: 30,
+        ..USUAL
+    },
+    Case {
+        name: "60 frames per second, tagged BT.709",
+        picture: "testsrc2=s=128x72:r=60,trim=end_frame=30",
+        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -colorspace bt709 \
+                 -color_primaries bt709 -color_trc bt709 -color_range tv",
+        frames: 30,
+        ..USUAL
+    },
+    Case {
+        name: "full range",
+        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuvj420p -color_range pc \
+                 -colorspace smpte170m -color_primaries smpte170m -color_trc smpte170m",
+        ..USUAL
+    },
+    Case {
+        name: "10-bit HEVC",
+        encode: "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 \
+                 -x265-params log-level=error",
+        ..USUAL
+    },
+    Case { name: "HDR10", encode: HDR10, ..USUAL },
+    Case { name: "HLG", encode: HLG, ..USUAL },
+    Case {
+        name: "odd width and height",
+        picture: "testsrc=s=127x71:r=25,trim=end_frame=6",
+        encode: "-c:v ffv1 -pix_fmt yuv420p",
+        files: ("film.mkv", "mp4"),
+        frames: 6,
+        ..USUAL
+    },
+    Case {
+        name: "one frame",
+        picture: "testsrc2=s=128x72:r=25,trim=end_frame=1",
+        frames: 1,
+        ..USUAL
+    },
+    Case {
+        name: "two frames",
+        picture: "testsrc2=s=128x72:r=25,trim=end_frame=2",
+        frames: 2,
+        ..USUAL
+    },
+    Case {
+        name: "interlaced",
+        picture: "testsrc2=s=128x72:r=50,trim=end_frame=24,tinterlace=interleave_top,setfield=tff",
+        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -flags +ildct+ilme -top 1",
+        options: &["--interlaced", "deinterlace"],
+        ..USUAL
+    },
+    Case { name: "4:4:4", encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv444p", ..USUAL },
+    Case {
+        name: "4K",
+        picture: "testsrc2=s=3840x2160:r=25,trim=end_frame=2",
+        frames: 2,
+        size: (7680, 2160),
+        ..USUAL
+    },
+    Case {
+        name: "black bars",
+        picture: "testsrc2=s=128x48:r=25,trim=end_frame=12,pad=128:72:0:12",
+        options: &["--crop-bars"],
+        size: (256, 48),
+        ..USUAL
+    },
+];
+
+fn ffmpeg(arguments: &str, path: &Path) -> PathBuf {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace()).arg(path);
+    assert!(command.status().unwrap().success(), "{command:?}");
+    path.to_owned()
+}
+
+/// Presentation times of the first video stream, in microseconds.
+fn times(path: &Path) -> Vec<i64> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time"]);
+    let output = command.args(["-of", "csv=p=0"]).arg(path).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let time = |line: &str| (line.trim_end_matches(',').parse::<f64>().unwrap() * 1e6) as i64;
+    text.split_whitespace().map(time).collect()
+}
+
+/// Side data of the first frame: HDR metadata and frame packing.
+fn first_frame(path: &Path) -> Vec<Value> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-read_intervals", "%+#1"]);
+    command
+        .args(["-show_frames", "-show_entries", "frame=side_data_list", "-of", "json"])
+        .arg(path);
+    let answer: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    answer["frames"][0]["side_data_list"].as_array().cloned().unwrap_or_default()
+}
+
+fn streams<'a>(probed: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let all = probed["streams"].as_array().unwrap();
+    all.iter().filter(|stream| stream["codec_type"] == kind).collect()
+}
+
+/// What every conversion promises.
+fn check_pictures(case: &Case, source: &Path, result: &Path) {
+    let (before, after) = (probe(source), probe(result));
+    let (old, new) = (streams(&before, "video")[0], streams(&after, "video")[0]);
+    let size = (new["width"].as_u64().unwrap(), new["height"].as_u64().unwrap());
+    assert_eq!(size, (case.size.0.into(), case.size.1.into()), "{}", case.name);
+    for tag in ["color_range", "color_space", "color_primaries", "color_transfer"] {
+        // A source without a tag may get the range that its format implies, and limited range may
+        // lose its tag: that is what none means.
+        if old[tag] != new[tag] {
+            assert_eq!(tag, "color_range", "{}: {} and {}", case.name, old[tag], new[tag]);
+            let limited = |value: &Value| value.is_null() || *value == "tv";
+            assert!(limited(&old[tag]) && limited(&new[tag]), "{}: range", case.name);
+        }
+    }
+    let depth = |stream: &Value| stream["pix_fmt"].as_str().unwrap().contains("10le");
+    assert_eq!(depth(old), depth(new), "{}: bits per sample", case.name);
+    let (old, new) = (times(source), times(result));
+    assert_eq!((old.len(), new.len()), (case.frames, case.frames), "{}: frames", case.name);
+    for (n, (old, new)) in old.iter().zip(&new).enumerate() {
+        assert!((old - new).abs() <= 1000, "{}: frame {n} at {old} and {new} us", case.name);
+    }
+}
+
+#[test]
+fn every_kind_of_source_keeps_frames_times_and_colours() {
+    for case in &CASES {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join(case.files.0);
+        ffmpeg(&format!("-f lavfi -i {} {}", case.picture, case.encode), &source);
+        let result = folder.path().join(format!("out.{}", case.files.1));
+        let run = finish(
+            convert(&source).args(["--engine", "copy", "-o"]).arg(&result).args(case.options),
+        );
+        assert_eq!(run.code, Some(0), "{}: {run:?}", case.name);
+        check_pictures(case, &source, &result);
+        if case.name == "HDR10" {
+            let hdr = |path: &Path| -> Vec<Value> {
+                let mut all = first_frame(path);
+                let kinds = ["Mastering display metadata", "Content light level metadata"];
+                all.retain(|data| kinds.iter().any(|kind| data["side_data_type"] == *kind));
+                all
+            };
+            assert_eq!(hdr(&source).len(), 2);
+            assert_eq!(hdr(&source), hdr(&result));
+        }
+    }
+}
+
+#[test]
+fn a_turned_portrait_comes_out_upright() {
+    let folder = tempfile::tempdir().unwrap();
+    let flat = folder.path().join("flat.mp4");
+    ffmpeg(&format!("-f lavfi -i {} {X264} {BT709}", USUAL.picture), &flat);
+    let source = folder.path().join("film.mp4");
+    let copy = format!("-i {} -c copy -metadata:s:v:0 rotate=90", flat.display());
+    ffmpeg(&copy, &source);
+    let rotation = &probe(&source)["streams"][0]["side_data_list"][0]["rotation"];
+    assert_eq!(rotation.as_i64().map(i64::abs), Some(90), "ffmpeg wrote the rotation");
+    let result = folder.path().join("out.mp4");
+    let run = finish(convert(&source).args(["--engine", "copy", "-o"]).arg(&result));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    check_pictures(&Case { size: (144, 128), ..USUAL }, &source, &result);
+    assert!(!probe(&result)["streams"][0].to_string().contains("rotation"));
+}
+
+/// A film with two sounds, a subtitle, chapters and a title; `more` are further options.
+fn film_with_everything(folder: &Path, name: &str, subtitle: &str, more: &str) -> PathBuf {
+    let words = folder.join("words.srt");
+    std::fs::write(&words, "1\n00:00:00,100 --> 00:00:00,900\nHello\n").unwrap();
+    let meta = folder.join("meta.txt");
+    let chapters = "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=One\n\
+                    [CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=960\ntitle=Two\n";
+    std::fs::write(&meta, format!(";FFMETADATA1\ntitle=The film\n{chapters}")).unwrap();
+    let arguments = format!(
+        "-f lavfi -i testsrc2=s=128x72:r=25,trim=end_frame=24 -f lavfi -i sine=f=440:d=0.96 \
+         -f lavfi -i sine=f=880:d=0.96 -i {} -f ffmetadata -i {} -map 0 -map 1 -map 2 -map 3 \
+         -map_metadata 4 -map_chapters 4 {X264} -c:a aac -b:a 64k -c:s {subtitle} \
+         -metadata:s:a:0 language=eng -metadata:s:a:1 language=deu {more}",
+        words.display(),
+        meta.display()
+    );
+    ffmpeg(&arguments, &folder.join(name))
+}
+
+fn sounds(path: &Path) -> Vec<String> {
+    let md5 = |nth: usize| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-nostdin", "-i"]).arg(path);
+        command.args(["-map", &format!("0:a:{nth}"), "-c", "copy", "-f", "md5", "-"]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    (0..streams(&probe(path), "audio").len()).map(md5).collect()
+}
+
+/// Starts, in milliseconds, and titles.
+fn chapters(path: &Path) -> Vec<(i64, String)> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-show_entries", "chapter=start_time:chapter_tags=title"]);
+    let output = command.args(["-of", "csv=p=0"]).arg(path).output().unwrap();
+    let chapter = |line: &str| {
+        let (start, title) = line.split_once(',').unwrap();
+        ((start.parse::<f64>().unwrap() * 1e3).round() as i64, title.to_owned())
+    };
+    String::from_utf8(output.stdout).unwrap().lines().map(chapter).collect()
+}
+
+#[test]
+fn sounds_subtitles_chapters_and_tags_stay_in_either_container() {
+    let folder = tempfile::tempdir().unwrap();
+    let font = folder.path().join("face.ttf");
+    std::fs::write(&font, [0, 1, 0, 0, 7]).unwrap();
+    let attach =
+        format!("-attach {} -metadata:s:t:0 mimetype=application/x-truetype-font", font.display());
+    for (name, subtitle, more, result) in [
+        ("film.mp4", "mov_text", "", "film_LRF_Full_SBS.mp4"),
+        // MP4 holds no attachment, so the result is Matroska, and says why.
+        ("film.mkv", "srt", attach.as_str(), "film_LRF_Full_SBS.mkv"),
+    ] {
+        let source = film_with_everything(folder.path(), name, subtitle, more);
+        let run = finish(convert(&source).args(["--engine", "copy"]));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert_eq!(run.stderr.contains("the result is Matroska: "), !more.is_empty(), "{run:?}");
+        let result = folder.path().join(result);
+        check_pictures(&Case { frames: 24, ..USUAL }, &source, &result);
+        let (before, after) = (probe(&source), probe(&result));
+        for kind in ["audio", "subtitle", "attachment"] {
+            let (old, new) = (streams(&before, kind), streams(&after, kind));
+            assert_eq!(old.len(), new.len(), "{name}: {kind}");
+            for (old, new) in old.iter().zip(new) {
+                assert_eq!(old["tags"]["language"], new["tags"]["language"], "{name}: {kind}");
+            }
+        }
+        assert_eq!(sounds(&source).len(), 2);
+        assert_eq!(sounds(&source), sounds(&result), "{name}");
+        assert_eq!(chapters(&source).len(), 2);
+        assert_eq!(chapters(&source), chapters(&result), "{name}");
+        assert_eq!(after["format"]["tags"]["title"], "The film");
+    }
+}
+
+#[test]
+fn a_stream_that_mp4_does_not_hold_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let font = folder.path().join("face.ttf");
+    std::fs::write(&font, [0, 1, 0, 0, 7]).unwrap();
+    let attach =
+        format!("-attach {} -metadata:s:t:0 mimetype=application/x-truetype-font", font.display());
+    let source = film_with_everything(folder.path(), "film.mkv", "srt", &attach);
+    let out = folder.path().join("out.mp4");
+    let run = finish(convert(&source).args(["--engine", "copy", "-o"]).arg(&out));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("is left out: MP4 does not hold attachments"), "{run:?}");
+    assert!(run.stderr.contains("is converted from subrip to mov_text"), "{run:?}");
+}
+
+#[test]
+fn interlaced_and_hdr_sources_say_what_to_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let fields = CASES.iter().find(|case| case.name == "interlaced").unwrap();
+    let hdr = CASES.iter().find(|case| case.name == "HDR10").unwrap();
+    for (case, options, says) in [
+        (fields, &["--engine", "copy"][..], "--interlaced deinterlace"),
+        (hdr, &["--engine", "copy", "--codec", "h264"], "--codec hevc"),
+    ] {
+        let source = folder.path().join("film.mp4");
+        ffmpeg(&format!("-f lavfi -i {} {}", case.picture, case.encode), &source);
+        let run = finish(convert(&source).args(options));
+        assert!(run.error().contains(says), "{run:?}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing is left over");
+    }
+}
+
+#[test]
+fn an_encoder_that_cannot_run_here_is_replaced_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("film.mp4");
+    ffmpeg(&format!("-f lavfi -i {} {X264}", USUAL.picture), &source);
+    let result = folder.path().join("out.mp4");
+    // No NVENC takes a picture of 256x72 but for the sizes that its hardware allows; without a GPU
+    // it takes none. Either way the result is what was asked for.
+    let run = finish(
+        convert(&source).args(["--engine", "copy", "--codec", "h264-nvenc", "-o"]).arg(&result),
+    );
+    assert_eq!(run.code, Some(0), "{run:?}");
+    check_pictures(&USUAL, &source, &result);
+    assert_eq!(probe(&result)["streams"][0]["codec_name"], "h264");
+}

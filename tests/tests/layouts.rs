@@ -1,0 +1,184 @@
+//! Players recognise every layout: by its size, by marks in the headers and in the stream.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use parallax_tests::{Clip, clip, convert, finish, frame_md5s, probe};
+use serde_json::Value;
+
+/// What a layout should say about itself.
+struct Want {
+    layout: &'static str,
+    name: &'static str,
+    size: (u32, u32),
+    /// ffprobe's word for `st3d`, if the layout has one.
+    st3d: Option<&'static str>,
+    /// Matroska's word.
+    matroska: Option<&'static str>,
+    /// Whether the stream itself declares its packing.
+    packed: bool,
+}
+
+const SIDE: Option<&str> = Some("side by side");
+const ABOVE: Option<&str> = Some("top and bottom");
+
+#[rustfmt::skip]
+const WANTS: [Want; 11] = [
+    Want { layout: "full-sbs", name: "film_LRF_Full_SBS", size: (256, 72), st3d: SIDE, matroska: Some("left_right"), packed: true },
+    Want { layout: "half-sbs", name: "film_LR", size: (128, 72), st3d: SIDE, matroska: Some("left_right"), packed: true },
+    Want { layout: "full-tb", name: "film_TBF_fulltb", size: (128, 144), st3d: ABOVE, matroska: Some("top_bottom"), packed: true },
+    Want { layout: "half-tb", name: "film_TB", size: (128, 72), st3d: ABOVE, matroska: Some("top_bottom"), packed: true },
+    Want { layout: "cross-eyed", name: "film_RLF_cross", size: (256, 72), st3d: None, matroska: Some("right_left"), packed: false },
+    Want { layout: "right-only", name: "film_right", size: (128, 72), st3d: None, matroska: None, packed: false },
+    Want { layout: "anaglyph", name: "film_redcyan_color", size: (128, 72), st3d: None, matroska: None, packed: false },
+    Want { layout: "anaglyph-half-colour", name: "film_redcyan_half-color", size: (128, 72), st3d: None, matroska: None, packed: false },
+    Want { layout: "anaglyph-optimised", name: "film_redcyan_optimised", size: (128, 72), st3d: None, matroska: None, packed: false },
+    Want { layout: "anaglyph-dubois", name: "film_redcyan_dubois", size: (128, 72), st3d: None, matroska: None, packed: false },
+    Want { layout: "vr180", name: "film_180x180_LR", size: (384, 192), st3d: SIDE, matroska: Some("left_right"), packed: true },
+];
+
+fn small(folder: &Path) -> std::path::PathBuf {
+    clip(&folder.join("film.mp4"), Clip { frames: 8, ..Clip::default() })
+}
+
+/// Side data of the video track, of one kind.
+fn side_data<'a>(probed: &'a Value, kind: &str) -> Option<&'a Value> {
+    let list = probed["streams"][0]["side_data_list"].as_array()?;
+    list.iter().find(|data| data["side_data_type"] == kind)
+}
+
+/// Whether the first frame carries a frame packing message.
+fn packed(path: &Path) -> bool {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-read_intervals", "%+#1"]);
+    command
+        .args(["-show_frames", "-show_entries", "frame=side_data_list", "-of", "json"])
+        .arg(path);
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    text.contains("Stereo 3D")
+}
+
+fn box_at(bytes: &[u8], kind: &[u8; 4]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == kind)
+}
+
+#[test]
+fn mp4_declares_every_layout_in_its_boxes_and_its_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    for want in &WANTS {
+        let run = finish(convert(&source).args(["--engine", "copy", "--layout", want.layout]));
+        assert_eq!(run.code, Some(0), "{}: {run:?}", want.layout);
+        let result = folder.path().join(format!("{}.mp4", want.name));
+        let probed = probe(&result);
+        let video = &probed["streams"][0];
+        assert_eq!((&video["width"], &video["height"]), (&want.size.0.into(), &want.size.1.into()));
+        assert_eq!(video["nb_read_frames"], "8", "{}", want.layout);
+        // The boxes in front of the sound and pictures have grown: all of it must still decode.
+        assert_eq!(frame_md5s(&result).len(), 8);
+        let declared = side_data(&probed, "Stereo 3D").map(|data| data["type"].as_str().unwrap());
+        assert_eq!(declared, want.st3d, "{}", want.layout);
+        assert_eq!(packed(&result), want.packed, "{}", want.layout);
+        let bytes = std::fs::read(&result).unwrap();
+        if let (Some(mark), Some(aspect)) = (box_at(&bytes, b"st3d"), box_at(&bytes, b"pasp")) {
+            assert!(mark < aspect, "{}: st3d comes before pasp", want.layout);
+        }
+        let sphere = side_data(&probed, "Spherical Mapping");
+        assert_eq!(sphere.is_some(), want.layout == "vr180", "{}", want.layout);
+    }
+}
+
+#[test]
+fn half_a_sphere_is_declared_with_its_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    let run = finish(convert(&source).args(["--engine", "copy", "--layout", "vr180"]));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let result = folder.path().join("film_180x180_LR.mp4");
+    let probed = probe(&result);
+    let sphere = side_data(&probed, "Spherical Mapping").unwrap();
+    assert_eq!(sphere["projection"], "tiled equirectangular");
+    let bound = |name: &str| sphere[name].as_u64().unwrap();
+    assert_eq!((bound("bound_top"), bound("bound_bottom")), (0, 0));
+    // ffprobe tells pixels, rounded: half of the 384 that it takes for one view.
+    assert!(bound("bound_left").abs_diff(192) < 3, "{sphere}");
+    assert!(bound("bound_right").abs_diff(192) < 3, "{sphere}");
+}
+
+#[test]
+fn matroska_declares_every_layout_in_its_track() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    for want in WANTS.iter().filter(|want| want.layout != "half-tb") {
+        let result = folder.path().join(format!("{}.mkv", want.name));
+        let run = finish(
+            convert(&source).args(["--engine", "copy", "--layout", want.layout, "-o"]).arg(&result),
+        );
+        assert_eq!(run.code, Some(0), "{}: {run:?}", want.layout);
+        let probed = probe(&result);
+        let mode = probed["streams"][0]["tags"]["stereo_mode"].as_str();
+        assert_eq!(mode, want.matroska, "{}", want.layout);
+    }
+}
+
+#[test]
+fn h265_declares_its_packing_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    for (layout, name) in [("full-sbs", "film_LRF_Full_SBS"), ("half-tb", "film_TB")] {
+        for extension in ["mp4", "mkv"] {
+            let result = folder.path().join(format!("{name}.{extension}"));
+            let mut command = convert(&source);
+            command.args(["--engine", "copy", "--layout", layout, "--codec", "hevc", "-o"]);
+            let run = finish(command.arg(&result));
+            assert_eq!(run.code, Some(0), "{run:?}");
+            assert!(packed(&result), "{layout} in {extension}");
+        }
+    }
+}
+
+#[test]
+fn depth_travels_beside_the_picture_and_needs_an_engine_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    let run = finish(convert(&source).args(["--engine", "draft", "--layout", "rgbd"]));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let result = folder.path().join("film_RGBD.mp4");
+    assert_eq!(probe(&result)["streams"][0]["width"], 256);
+    let run =
+        finish(convert(&source).args(["--engine", "copy", "--layout", "rgbd", "--overwrite"]));
+    assert!(run.error().contains("copy makes no depth"), "{run:?}");
+}
+
+#[test]
+fn the_eyes_that_are_not_drawn_are_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = small(folder.path());
+    let half = |path: &Path, at: &str| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-nostdin", "-i"]).arg(&source).arg("-i").arg(path);
+        let graph = format!("[1:v]crop=iw/2:ih:{at}:0[eye];[0:v][eye]psnr=stats_file=-");
+        command.args(["-lavfi", &graph, "-f", "null", "/dev/null"]);
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let values = text.split_whitespace().filter_map(|word| word.strip_prefix("psnr_avg:"));
+        let values = values.map(|value| value.parse::<f64>().unwrap());
+        values.fold(f64::INFINITY, f64::min)
+    };
+    for (eyes, left_is_source, right_is_source) in
+        [("right", true, false), ("left", false, true), ("both", false, false)]
+    {
+        let result = folder.path().join(format!("{eyes}.mp4"));
+        let mut command = convert(&source);
+        command.args(["--engine", "draft", "--eyes", eyes, "--disparity", "5", "-o"]);
+        let run = finish(command.arg(&result));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let (left, right) = (half(&result, "0"), half(&result, "iw/2"));
+        assert_eq!(
+            (left > 38.0, right > 38.0),
+            (left_is_source, right_is_source),
+            "{left} {right}"
+        );
+    }
+}
