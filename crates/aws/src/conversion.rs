@@ -1,8 +1,8 @@
 //! Conversion metrics in CloudWatch, under the names that deployed dashboards and the estimate of
 //! remaining time read.
 //!
-//! One call for each converted segment. A conversion is worth more than its metric: a failed call
-//! is logged and forgotten.
+//! Conversions are reported together. A conversion is worth more than its metric: a failed call is
+//! logged and forgotten.
 
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use tracing::warn;
 
 use crate::error::translate;
+
+/// Conversions in one call, each of them two data; the service takes a thousand.
+const AT_ONCE: usize = 400;
 
 /// Where conversion metrics go.
 #[derive(Debug, Clone)]
@@ -38,11 +41,18 @@ impl ConversionMetrics {
 
     /// Reports one conversion of a segment of `bytes` that took `duration`.
     pub async fn converted(&self, duration: Duration, bytes: u64) {
-        let call = self.client.put_metric_data().namespace(&self.namespace);
-        let call = call.set_metric_data(Some(self.data(duration, bytes)));
-        if let Err(error) = call.send().await {
-            let error = translate("report a conversion", error);
-            warn!(error = %error.chain(), "a conversion was not counted");
+        self.all_converted(&[(duration, bytes)]).await;
+    }
+
+    /// Reports conversions by how long each took and the bytes of its segment.
+    pub async fn all_converted(&self, conversions: &[(Duration, u64)]) {
+        for some in conversions.chunks(AT_ONCE) {
+            let data = some.iter().flat_map(|(duration, bytes)| self.data(*duration, *bytes));
+            let call = self.client.put_metric_data().namespace(&self.namespace);
+            if let Err(error) = call.set_metric_data(Some(data.collect())).send().await {
+                let error = translate("report conversions", error);
+                warn!(count = some.len(), error = %error.chain(), "conversions were not counted");
+            }
         }
     }
 

@@ -15,9 +15,14 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use parallax_job::{Scheme, Timestamp, Uri};
 use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::quick;
-use crate::error::translate;
+use crate::error::{code, translate};
+
+/// What stays as it is in the name of a copy's source.
+const KEPT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Every bucket that the credentials reach.
 #[derive(Debug, Clone)]
@@ -115,6 +120,18 @@ impl ObjectStore for S3Objects {
 
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
         self.upload_file(from, uri).await
+    }
+
+    async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
+        let ((bucket, key), (to_bucket, to_key)) = (address(from)?, address(to)?);
+        let source = format!("{bucket}/{}", utf8_percent_encode(key, KEPT));
+        let call = self.client.copy_object().copy_source(source).bucket(to_bucket).key(to_key);
+        match call.send().await {
+            Ok(_) => Ok(true),
+            // What S3 says of more than 5 GiB.
+            Err(error) if code(&error) == Some("InvalidRequest") => Ok(false),
+            Err(error) => Err(translate(format!("copy {from} to {to}"), error)),
+        }
     }
 
     async fn delete(&self, uri: &Uri) -> Result<()> {

@@ -1,8 +1,13 @@
 //! `SqsQueue`: a standard SQS queue.
 //!
+//! Deletes of messages that are done at about the same time travel together.
+//!
 //! SQS accepts a stale receipt without acting on it, mostly silently and sometimes with an error;
 //! the port asks for silence, so those errors are swallowed here and nothing else is.
 
+mod deletes;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
 
 use crate::error::{code, translate};
+use deletes::Deletes;
 
 /// Longest that SQS waits for messages.
 const LONGEST_WAIT: i32 = 20;
@@ -25,6 +31,7 @@ pub struct SqsQueue {
     client: Client,
     url: String,
     name: String,
+    deletes: Arc<Deletes>,
 }
 
 impl SqsQueue {
@@ -32,7 +39,7 @@ impl SqsQueue {
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         let url = url.into();
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { client, url, name }
+        Self { client, url, name, deletes: Arc::default() }
     }
 
     /// Asks for the queue's attributes: does it exist, and may this process see it?
@@ -60,12 +67,17 @@ fn seconds(duration: Duration, most: i32) -> i32 {
 }
 
 fn is_stale<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let name = code(error).unwrap_or_default().rsplit('.').next().unwrap_or_default();
-    match name {
+    let SdkError::ServiceError(service) = error else { return false };
+    names_a_stale_receipt(
+        code(error).unwrap_or_default(),
+        service.err().message().unwrap_or_default(),
+    )
+}
+
+fn names_a_stale_receipt(code: &str, text: &str) -> bool {
+    match code.rsplit('.').next().unwrap_or_default() {
         "MessageNotInflight" | "ReceiptHandleIsInvalid" => true,
         "InvalidParameterValue" => {
-            let SdkError::ServiceError(service) = error else { return false };
-            let text = service.err().message().unwrap_or_default();
             // The other reason for this code is a timeout beyond the twelve hours.
             text.contains("expired") || text.contains("does not exist")
         }
@@ -117,11 +129,7 @@ impl Queue for SqsQueue {
     }
 
     async fn delete(&self, receipt: &Receipt) -> Result<()> {
-        let call = self.client.delete_message().queue_url(&self.url).receipt_handle(&receipt.0);
-        match call.send().await {
-            Err(error) if !is_stale(&error) => Err(self.error("delete from", error)),
-            _ => Ok(()),
-        }
+        self.deletes.delete(self, receipt).await
     }
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {

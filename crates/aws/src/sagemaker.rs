@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_sagemakerruntime::Client;
 use aws_sdk_sagemakerruntime::primitives::Blob;
-use parallax_job::{Bucket, ObjectKey, Uri};
+use parallax_job::{Bucket, ObjectKey, Segment, Uri};
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Result,
 };
@@ -118,9 +118,9 @@ impl SageMakerAsync {
 }
 
 /// The name of an attempt at SageMaker: the same whenever it is asked for, at most 64 characters.
-fn inference_id(invocation: &Invocation) -> String {
-    let segment = &invocation.segment;
-    let name = format!("{} {} {}", invocation.request_id(), segment.total, segment.mode);
+fn inference_id(segment: &Segment, attempt: u32) -> String {
+    let Segment { job_id, total, index, mode } = segment;
+    let name = format!("{job_id}/{index}/{attempt} {total} {mode}");
     let digest = Sha256::digest(name.as_bytes());
     digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -167,6 +167,10 @@ impl InferenceBackend for SageMakerAsync {
         Custody::Backend
     }
 
+    fn attempt_name(&self, segment: &Segment, attempt: u32) -> Option<String> {
+        Some(inference_id(segment, attempt))
+    }
+
     /// # Cancel safety
     /// The token is heeded until the endpoint is asked. From then on the answer, or its absence,
     /// is waited for: at most ten seconds.
@@ -191,7 +195,7 @@ impl InferenceBackend for SageMakerAsync {
             .invoke_endpoint_async()
             .endpoint_name(endpoint)
             .content_type("application/json")
-            .inference_id(inference_id(invocation))
+            .inference_id(inference_id(&invocation.segment, invocation.attempt))
             .invocation_timeout_seconds(seconds(self.settings.run_limit))
             .request_ttl_seconds(seconds(self.settings.queue_limit));
         call = match written {
@@ -224,7 +228,7 @@ impl InferenceBackend for SageMakerAsync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parallax_job::{Mode, Segment};
+    use parallax_job::Mode;
 
     fn invocation(attempt: u32) -> Invocation {
         let job = "j".repeat(128).parse().unwrap();
@@ -238,9 +242,10 @@ mod tests {
 
     #[test]
     fn an_attempt_has_one_name_that_the_api_takes() {
-        let id = inference_id(&invocation(1));
-        assert_eq!(id, inference_id(&invocation(1)));
-        assert_ne!(id, inference_id(&invocation(2)));
+        let segment = invocation(1).segment;
+        let id = inference_id(&segment, 1);
+        assert_eq!(id, inference_id(&segment, 1));
+        assert_ne!(id, inference_id(&segment, 2));
         assert!(id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
     }
 

@@ -21,13 +21,16 @@ impl Stub {
     }
 
     async fn copy(&self, invocation: &Invocation) -> Result<Invoked> {
+        if self.objects.copy(&invocation.input, &invocation.output).await? {
+            return Ok(Invoked::Written);
+        }
         let scratch = tempfile::tempdir().map_err(|error| {
             Error::new(Kind::Internal, "make a scratch folder").with_source(error)
         })?;
         let file = scratch.path().join("segment");
         self.objects.download(&invocation.input, &file).await?;
         self.objects.upload(&file, &invocation.output).await?;
-        Ok(Invoked::Finished)
+        Ok(Invoked::Written)
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::NotFound);
         assert_eq!(objects.head(&invocation.output).await.unwrap(), None);
         objects.write(&invocation.input, b"pixels").await.unwrap();
-        assert_eq!(stub.invoke(&invocation, &cancel).await.unwrap(), Invoked::Finished);
+        assert_eq!(stub.invoke(&invocation, &cancel).await.unwrap(), Invoked::Written);
         assert_eq!(objects.read(&invocation.output, 100).await.unwrap(), b"pixels");
         cancel.cancel();
         let error = stub.invoke(&invocation, &cancel).await.unwrap_err();

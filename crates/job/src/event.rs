@@ -1,4 +1,5 @@
-//! Object notifications: S3's own shape and EventBridge's.
+//! Notifications: S3's own shape and EventBridge's, and an endpoint's results, each of them also
+//! in the envelope of an SNS topic.
 //!
 //! Delivery is at least once, unordered and may carry several records in one message, some of
 //! them about other things. So a notification is parsed record by record, and a record that
@@ -9,6 +10,9 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::inference::Wire;
+use crate::{InferenceResult, Timestamp};
 
 /// An object that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct ObjectEvent {
 pub enum Record {
     /// An object was written.
     Created(ObjectEvent),
+    /// An asynchronous endpoint is done with an invocation.
+    Inference(InferenceResult),
     /// Something else happened; its name, for the log.
     Foreign(String),
     /// The record could not be understood, and why.
@@ -37,7 +43,7 @@ pub enum Record {
 pub enum Notification {
     /// Records, possibly none.
     Records(Vec<Record>),
-    /// `s3:TestEvent`, sent once when notifications are configured.
+    /// `s3:TestEvent` or `TestNotification`, sent when notifications are configured.
     Test,
 }
 
@@ -52,6 +58,12 @@ struct Envelope<'a> {
     records: Option<Vec<&'a RawValue>>,
     #[serde(rename = "Event")]
     event: Option<Cow<'a, str>>,
+    #[serde(rename = "eventName", borrow)]
+    event_name: Option<Cow<'a, str>>,
+    #[serde(rename = "Type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(rename = "Message")]
+    message: Option<String>,
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
     detail: Option<Detail>,
@@ -96,23 +108,41 @@ pub fn parse_notification(body: &str) -> Result<Notification, String> {
     if body.len() > MAX_BODY_BYTES {
         return Err(format!("body of {} bytes: at most {MAX_BODY_BYTES} are read", body.len()));
     }
-    let envelope: Envelope = serde_json::from_str(body)
-        .map_err(|error| format!("not an object notification: {error}"))?;
+    let envelope = read(body)?;
+    if envelope.kind.as_deref() == Some("Notification") {
+        let message = envelope.message.ok_or("a topic's envelope without Message")?;
+        return parse_plain(read(&message)?, &message);
+    }
+    parse_plain(envelope, body)
+}
+
+fn read(body: &str) -> Result<Envelope<'_>, String> {
+    serde_json::from_str(body).map_err(|error| format!("not a notification: {error}"))
+}
+
+fn parse_plain(envelope: Envelope<'_>, body: &str) -> Result<Notification, String> {
     if let Some(records) = envelope.records {
         if records.len() > MAX_RECORDS {
             return Err(format!("{} records: at most {MAX_RECORDS} are read", records.len()));
         }
         return Ok(Notification::Records(records.into_iter().map(s3_record).collect()));
     }
-    if envelope.event.as_deref() == Some("s3:TestEvent") {
+    let names = [envelope.event.as_deref(), envelope.event_name.as_deref()];
+    if names.iter().flatten().any(|name| ["s3:TestEvent", "TestNotification"].contains(name)) {
         return Ok(Notification::Test);
+    }
+    if envelope.event_name.as_deref() == Some("InferenceResult") {
+        let wire: Wire = serde_json::from_str(body)
+            .map_err(|error| format!("not an InferenceResult: {error}"))?;
+        let record = wire.read().map_or_else(Record::Malformed, Record::Inference);
+        return Ok(Notification::Records(vec![record]));
     }
     match (envelope.detail_type, envelope.detail) {
         (Some(kind), Some(detail)) if kind == "Object Created" => {
             Ok(Notification::Records(vec![created(detail.bucket, detail.object, false)]))
         }
         (Some(kind), _) => Ok(Notification::Records(vec![Record::Foreign(kind)])),
-        _ => Err("neither Records nor an object event's detail".to_owned()),
+        _ => Err("neither Records, an object event's detail nor an InferenceResult".to_owned()),
     }
 }
 
@@ -144,6 +174,25 @@ fn created(bucket: Name, object: Object, encoded: bool) -> Record {
         object.key
     };
     Record::Created(ObjectEvent { bucket: bucket.name, key, size: object.size })
+}
+
+/// When the first event of a notification happened, where it says.
+pub fn notification_time(body: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Timed<'a> {
+        #[serde(rename = "Records", borrow)]
+        records: Option<Vec<At<'a>>>,
+        #[serde(borrow)]
+        time: Option<Cow<'a, str>>,
+    }
+    #[derive(Deserialize)]
+    struct At<'a> {
+        #[serde(rename = "eventTime", borrow)]
+        event_time: Option<Cow<'a, str>>,
+    }
+    let timed: Timed = serde_json::from_str(body).ok()?;
+    let first = timed.records.and_then(|records| records.into_iter().next()?.event_time);
+    Timestamp::parse_utc(&first.or(timed.time)?)
 }
 
 /// Builds the notification that S3 would send for `events`: what the embedded object store emits.
@@ -215,6 +264,20 @@ mod tests {
         assert!(matches!(records[2], Record::Malformed(_)));
         assert!(matches!(records[3], Record::Malformed(_)));
         assert_eq!(records[4], Record::Created(created("b", "y", None)));
+    }
+
+    #[test]
+    fn a_notification_may_say_when_it_happened() {
+        let at = Some(Timestamp(1_700_000_000_123));
+        for (body, expected) in [
+            (r#"{"Records":[{"eventTime":"2023-11-14T22:13:20.123Z"}]}"#, at),
+            (r#"{"time":"2023-11-14T22:13:20.123Z","detail-type":"x"}"#, at),
+            (r#"{"Records":[{"eventTime":"yesterday"}]}"#, None),
+            (r#"{"Records":[{}]}"#, None),
+            ("[]", None),
+        ] {
+            assert_eq!(notification_time(body), expected, "{body}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bucket;
 mod completion;
 mod event;
 mod id;
+mod inference;
 mod key;
 mod message;
 mod mode;
@@ -17,8 +18,11 @@ mod uri;
 
 pub use bucket::{Bucket, Buckets};
 pub use completion::SegmentCompletion;
-pub use event::{Notification, ObjectEvent, Record, parse_notification, s3_notification};
+pub use event::{
+    Notification, ObjectEvent, Record, notification_time, parse_notification, s3_notification,
+};
 pub use id::{IdError, JobId};
+pub use inference::InferenceResult;
 pub use key::{KeyError, ObjectKey};
 pub use message::{MessageError, ReassemblyMessage};
 pub use mode::{Mode, ModeError};

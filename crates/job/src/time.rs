@@ -25,6 +25,38 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// A time of day in UTC as S3 writes it, `2026-01-31T23:59:58.123Z`, the fraction optional.
+    pub fn parse_utc(text: &str) -> Option<Self> {
+        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let number = |text: &str| -> Option<i64> {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            if digits { text.parse().ok() } else { None }
+        };
+        let three = |text: &str, by: char| -> Option<[i64; 3]> {
+            let mut parts = text.split(by).map(number);
+            let found = [parts.next()??, parts.next()??, parts.next()??];
+            parts.next().is_none().then_some(found)
+        };
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [year, month, day] = three(date, '-')?;
+        let [hour, minute, second] = three(time, ':')?;
+        let fits = (1970..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && hour < 24
+            && minute < 60
+            && second <= 60;
+        number(fraction).filter(|_| fits)?;
+        let millis = number(&format!("{fraction:0<3}")[..3])?;
+        // Days from the civil calendar, counted in years that begin in March (H. Hinnant,
+        // "chrono-Compatible Low-Level Date Algorithms").
+        let shifted = if month > 2 { year } else { year - 1 };
+        let (era, of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        Some(Self((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis))
+    }
+
     /// Time from `earlier` to `self`, zero when it is not earlier.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
@@ -50,5 +82,29 @@ impl Sub<Duration> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}", self.unix_seconds(), self.0.rem_euclid(1000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_day_are_read() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("1970-01-01T00:00:00.5Z", Some(500)),
+            ("2000-02-29T12:00:00.000Z", Some(951_825_600_000)),
+            ("2023-11-14T22:13:20.123456Z", Some(1_700_000_000_123)),
+            ("2023-11-14T22:13:20.123", None),
+            ("2023-13-14T22:13:20Z", None),
+            ("2023-11-14T24:13:20Z", None),
+            ("2023-11-14T22:13:20.1é3Z", None),
+            ("2023-11-14T22:13:20.Z", None),
+            ("+2023-11-14T22:13:20Z", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse_utc(text), expected.map(Timestamp), "{text}");
+        }
     }
 }

@@ -43,6 +43,8 @@ pub struct Locations {
 pub enum Invoked {
     /// The result is at the output address.
     Finished,
+    /// The same, and this process has the object store's own word for it: nobody need look.
+    Written,
     /// The result follows, and its event.
     Accepted(Locations),
 }
@@ -62,6 +64,11 @@ pub enum Custody {
 pub trait InferenceBackend: Debug + Send + Sync {
     /// Who keeps attempts alive.
     fn custody(&self) -> Custody;
+
+    /// The name under which an attempt is known where it runs, when it has one.
+    fn attempt_name(&self, _segment: &Segment, _attempt: u32) -> Option<String> {
+        None
+    }
 
     /// Where the outcome of `invocation` will be written, when that can be told beforehand.
     fn predicted(&self, _invocation: &Invocation) -> Locations {

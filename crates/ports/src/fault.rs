@@ -303,9 +303,11 @@ faulty_ledger! {
     record_invoked(fence: &Fence, locations: &Locations, deadline: Timestamp) -> Ended;
     renew(fence: &Fence, deadline: Timestamp) -> Ended;
     complete(fence: &Fence, release: bool, now: Timestamp) -> Completed;
+    complete_and_reserve(fence: &Fence, next: &HolderId, until: Timestamp, now: Timestamp) -> (Completed, Reserve);
     release(fence: &Fence) -> Ended;
     retry(fence: &Fence, at: Timestamp, error: &AttemptError, count: bool) -> Ended;
     fail(fence: &Fence, error: &AttemptError, now: Timestamp) -> Ended;
+    reopen(segment: &Segment, now: Timestamp) -> Ended;
     segment(segment: &Segment) -> Option<SegmentRow>;
     segments_at(job_id: &JobId, index: u32) -> Vec<SegmentRow>;
     segments(job_id: &JobId) -> Vec<SegmentRow>;

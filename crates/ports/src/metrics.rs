@@ -13,6 +13,9 @@ pub trait MetricsSink: Debug + Send + Sync {
     fn gauge(&self, name: &'static str, labels: &[(&'static str, &'static str)], value: f64);
     /// Adds one observation to a distribution, in the name's unit.
     fn observe(&self, name: &'static str, labels: &[(&'static str, &'static str)], value: f64);
+    /// A segment of `bytes`, 0 where that is not known, took `duration` from its intent to its
+    /// completion. For whoever keeps statistics of conversions beside the numbers.
+    fn converted(&self, _duration: std::time::Duration, _bytes: u64) {}
 }
 
 /// Drops every number.

@@ -46,6 +46,15 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Streams a local file into an object.
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()>;
 
+    /// Copies an object without moving its bytes through this process; false, and nothing was
+    /// done, where the store has no such way.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none to copy.
+    async fn copy(&self, _from: &Uri, _to: &Uri) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Removes an object; succeeds when there is none.
     async fn delete(&self, uri: &Uri) -> Result<()>;
 }

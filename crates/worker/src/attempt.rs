@@ -13,18 +13,26 @@ use tracing::{info, warn};
 
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
+use crate::recent::Begun;
 use crate::{Mutant, Pipeline, metrics};
 
 /// An invocation is not started when more time than this has passed since its intent: a process
 /// that was paused must not act on an old decision.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// A segment's object, as its event tells of it.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) uri: Uri,
+    pub(crate) bytes: Option<u64>,
+}
+
 impl Pipeline {
     /// Drives a segment as far as it can be driven now. The permit is used or given back.
     pub(crate) async fn drive(
         &self,
         segment: &Segment,
-        input: Uri,
+        input: Input,
         permit: HolderId,
         hidden: Option<Hidden<'_>>,
         hard: &CancellationToken,
@@ -43,7 +51,7 @@ impl Pipeline {
             holder: permit.clone(),
             nonce: self.ports.ids.next(),
             custody,
-            input,
+            input: input.uri,
             output,
             deadline: now + span,
             now,
@@ -57,6 +65,8 @@ impl Pipeline {
                 return self.not_started(segment, other?).await;
             }
         };
+        self.recent.begun(segment, Begun { at: now, bytes: input.bytes });
+        let _running = (custody == Custody::Caller).then(|| self.recent.running(segment));
         self.attempt(&row, now, hidden, hard).await
     }
 
@@ -80,7 +90,9 @@ impl Pipeline {
             IntentOutcome::NotDue(at) => Ok(Outcome::Retry { after: self.until(at) }),
             IntentOutcome::Over => {
                 // Its owner may have stopped between the completion and the trigger.
-                self.trigger(&segment.job_id).await?;
+                if self.config.completes {
+                    self.triggers.doubted(&segment.job_id);
+                }
                 Ok(Outcome::Done)
             }
             IntentOutcome::NoReservation => {
@@ -111,7 +123,7 @@ impl Pipeline {
         let started = Instant::now();
         let answer = self.invoke(row, &invocation, hidden, hard).await;
         let label = match &answer {
-            Ok(Invoked::Finished) => "finished",
+            Ok(Invoked::Finished | Invoked::Written) => "finished",
             Ok(Invoked::Accepted(_)) => "accepted",
             Err(error) => error.kind().as_str(),
         };
@@ -121,7 +133,8 @@ impl Pipeline {
         info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
         match answer {
             Ok(Invoked::Finished) => self.finished(row, &fence).await,
-            Ok(Invoked::Accepted(locations)) => self.accepted(&fence, &locations).await,
+            Ok(Invoked::Written) => self.complete(&fence, true).await.map(|()| Outcome::Done),
+            Ok(Invoked::Accepted(locations)) => self.accepted(row, &fence, &locations).await,
             Err(error) => self.refused(row, &fence, &error).await,
         }
     }
@@ -176,7 +189,13 @@ impl Pipeline {
         Ok(Outcome::Done)
     }
 
-    async fn accepted(&self, fence: &Fence, locations: &Locations) -> Result<Outcome> {
+    async fn accepted(
+        &self,
+        row: &SegmentRow,
+        fence: &Fence,
+        locations: &Locations,
+    ) -> Result<Outcome> {
+        self.recent.handed_over(row, locations);
         let deadline = self.now() + self.config.deadline;
         let verb = || self.ledger().record_invoked(fence, locations, deadline);
         // Without this record the attempt is still open until its deadline, and evidence at the
@@ -248,7 +267,12 @@ impl Pipeline {
             why = %reason.message, counted = count, "attempt ended without a result");
         let verb = || self.ledger().retry(fence, at, reason, count);
         match self.persist("retry", verb).await? {
-            Ended::Yes => Ok(Outcome::Retry { after: self.until(at) }),
+            Ended::Yes => {
+                let class = metrics::class_label(&reason.class);
+                self.count(metrics::RETRIES, &[("class", class)]);
+                self.spares.nudge();
+                Ok(Outcome::Retry { after: self.until(at) })
+            }
             Ended::Fenced => Ok(Outcome::Retry { after: self.config.refused_after }),
         }
     }
@@ -256,7 +280,11 @@ impl Pipeline {
     async fn give_up(&self, fence: &Fence, reason: &AttemptError) -> Result<Outcome> {
         tracing::error!(segment = %fence.segment, attempt = fence.attempt, class = %reason.class,
             why = %reason.message, "segment given up; the job fails");
-        self.persist("fail", || self.ledger().fail(fence, reason, self.now())).await?;
+        let ended = self.persist("fail", || self.ledger().fail(fence, reason, self.now())).await?;
+        if ended == Ended::Yes {
+            self.count(metrics::SEGMENTS, &[("outcome", "given_up")]);
+        }
+        self.spares.nudge();
         Ok(Outcome::Done)
     }
 

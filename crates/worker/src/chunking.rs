@@ -67,7 +67,7 @@ impl Pipeline {
     ) -> Outcome {
         let event = match record {
             Record::Created(event) => event,
-            Record::Foreign(_) => return Outcome::Done,
+            Record::Foreign(_) | Record::Inference(_) => return Outcome::Done,
             Record::Malformed(why) => return Outcome::Poison { why },
         };
         let bucket = self.config.buckets.input.name();

@@ -52,6 +52,9 @@ pub struct Config {
     pub reassembly_lease: Duration,
     /// How long running attempts may finish after a stop was asked for. Defaults to 100 s.
     pub drain: Duration,
+    /// Whether completions are recorded and reassembly asked for here. Defaults to true; false
+    /// beside a deployed part that does both from a queue of its own.
+    pub completes: bool,
     /// A deliberate bug; without effect unless the feature `mutants` is on.
     pub mutant: Option<Mutant>,
 }
@@ -94,6 +97,7 @@ impl Config {
             },
             reassembly_lease: Duration::from_secs(120),
             drain: Duration::from_secs(100),
+            completes: true,
             mutant: None,
         }
     }

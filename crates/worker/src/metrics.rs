@@ -4,6 +4,16 @@ use crate::Pipeline;
 
 /// Attempts by outcome.
 pub(crate) const ATTEMPTS: &str = "parallax_attempts_total";
+/// Segments by how they ended.
+pub(crate) const SEGMENTS: &str = "parallax_segments_total";
+/// Attempts that ended without a result and are followed by another, by class of error.
+pub(crate) const RETRIES: &str = "parallax_attempt_retries_total";
+/// Time from an event's happening to its receipt.
+pub(crate) const QUEUE_SECONDS: &str = "parallax_queue_delay_seconds";
+/// Permits by how long their attempt has been running.
+pub(crate) const PERMITS: &str = "parallax_permits";
+/// Sweeps that found a rule of the protocol broken; always 0.
+pub(crate) const VIOLATIONS: &str = "parallax_invariant_violations_total";
 /// Segments completed.
 pub(crate) const COMPLETIONS: &str = "parallax_completions_total";
 /// Messages by queue and outcome.
@@ -23,7 +33,39 @@ pub(crate) const BACKEND_SECONDS: &str = "parallax_backend_duration_seconds";
 /// Sweeps finished.
 pub(crate) const SWEEPS: &str = "parallax_sweeps_total";
 
+/// The classes of errors, as labels.
+pub(crate) fn class_label(class: &str) -> &'static str {
+    const CLASSES: [&str; 14] = [
+        "cancelled",
+        "conflict",
+        "expired",
+        "internal",
+        "model",
+        "no_output",
+        "not_found",
+        "rejected",
+        "stale",
+        "throttled",
+        "timeout",
+        "unauthorized",
+        "unavailable",
+        "taken_over",
+    ];
+    CLASSES.into_iter().find(|known| *known == class).unwrap_or("other")
+}
+
+/// The bounds of [`PERMITS`], as labels.
+pub(crate) const AGES: [(&str, u64); 5] =
+    [("1m", 60), ("10m", 600), ("1h", 3600), ("2h", 7200), ("older", u64::MAX)];
+
 impl Pipeline {
+    /// Reports every counter of broken rules as 0, so that an alarm has something to look at.
+    pub(crate) fn count_no_violations(&self) {
+        for invariant in ["limit", "holder_without_attempt", "permit_past_deadline"] {
+            self.ports.metrics.count(VIOLATIONS, &[("invariant", invariant)], 0);
+        }
+    }
+
     pub(crate) fn count(&self, name: &'static str, labels: &[(&'static str, &'static str)]) {
         self.ports.metrics.count(name, labels, 1);
     }

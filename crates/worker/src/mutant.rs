@@ -7,7 +7,8 @@ pub enum Mutant {
     RepeatAmbiguousInvoke,
     /// An ambiguous invocation gives its permit back at once.
     ReleaseAmbiguousInvoke,
-    /// The reassembly message counts as sent before it is.
+    /// The reassembly message counts as sent before it is, and what was sent is never sent again:
+    /// that would heal it.
     ConfirmBeforeSend,
     /// A completion is written without looking at the output.
     TrustFinished,

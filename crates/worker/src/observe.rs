@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use parallax_job::{Segment, Uri};
-use parallax_ports::ledger::{AttemptError, Completed, Ended, Fence, SegmentRow, SegmentState};
+use parallax_ports::ledger::{
+    AttemptError, Completed, Ended, Fence, HolderId, Reserve, SegmentRow, SegmentState,
+};
 use parallax_ports::{Custody, Result};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::spares::Permit;
 use crate::{Pipeline, metrics};
 
 /// How far the object store's clock may be behind the ledger's.
@@ -24,16 +27,43 @@ impl Pipeline {
 
     async fn look(&self, segment: &Segment) -> Result<()> {
         let verb = || self.ledger().segment(segment);
-        let Some(row) = self.persist("segment", verb).await? else { return Ok(()) };
+        match self.persist("segment", verb).await? {
+            Some(row) => self.look_at(&row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same with the segment's row.
+    pub(crate) async fn look_at(&self, row: &SegmentRow) -> Result<()> {
         match row.state {
-            SegmentState::Intent | SegmentState::Invoked => self.observe_open(&row).await,
-            SegmentState::Done if row.holder.is_some() => self.observe_kept(&row).await,
+            SegmentState::Intent | SegmentState::Invoked => self.observe_open(row).await,
+            SegmentState::Done if row.holder.is_some() => self.observe_kept(row).await,
             // The result of a slow earlier attempt is as good as any.
-            SegmentState::RetryWait if self.output_exists(&row).await? => {
+            SegmentState::RetryWait if self.output_exists(row).await? => {
                 self.complete(&row.fence(), true).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// Looks at an attempt that this process handed over itself, because an event says that its
+    /// outcome was written at `location`. That address belongs to this attempt alone and whoever
+    /// could forge its event could write the object, so the attempt is over; whether there is a
+    /// result is looked at. The row may be out of date; what follows stands under its fence.
+    pub(crate) async fn observe_handed_over(&self, row: &SegmentRow, location: &Uri) -> Result<()> {
+        let segment = &row.segment;
+        let span = info_span!("observe", job_id = %segment.job_id, segment_index = segment.index);
+        async {
+            let sign = Sign::at(row, location);
+            let fence = row.fence();
+            if self.output_exists(row).await? {
+                return self.complete(&fence, true).await;
+            }
+            let reason = self.failure_reason(sign, row).await;
+            self.failed(row, &fence, &reason).await.map(drop)
+        }
+        .instrument(span)
+        .await
     }
 
     async fn observe_open(&self, row: &SegmentRow) -> Result<()> {
@@ -92,17 +122,20 @@ impl Pipeline {
                 row.state == SegmentState::Invoked && self.output_exists(row).await?;
             return Ok(output_is_all.then_some(Sign::Response));
         }
-        if let Some(uri) = &announced.failure
-            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
-        {
-            return Ok(Some(Sign::Failure(uri)));
-        }
-        if let Some(uri) = &announced.response
-            && self.persist("head", || self.ports.objects.head(uri)).await?.is_some()
-        {
-            return Ok(Some(Sign::Response));
+        for uri in [&announced.failure, &announced.response].into_iter().flatten() {
+            if let Some(sign) = self.sign_at(row, uri).await? {
+                return Ok(Some(sign));
+            }
         }
         Ok(None)
+    }
+
+    /// The sign that stands at one of the announced locations.
+    async fn sign_at<'a>(&self, row: &'a SegmentRow, location: &Uri) -> Result<Option<Sign<'a>>> {
+        if self.persist("head", || self.ports.objects.head(location)).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Sign::at(row, location)))
     }
 
     async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
@@ -119,10 +152,14 @@ impl Pipeline {
 
     /// Records a completion and asks for reassembly if it was the last one.
     pub(crate) async fn complete(&self, fence: &Fence, release: bool) -> Result<()> {
-        let verb = || self.ledger().complete(fence, release, self.now());
-        match self.persist("complete", verb).await? {
+        match self.record_completion(fence, release).await? {
             Completed::Recorded => {
                 self.count(metrics::COMPLETIONS, &[]);
+                self.count(metrics::SEGMENTS, &[("outcome", "completed")]);
+                if let Some(begun) = self.recent.take_begun(&fence.segment) {
+                    let bytes = begun.bytes.unwrap_or(0);
+                    self.ports.metrics.converted(self.now().since(begun.at), bytes);
+                }
                 info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
             }
             Completed::Already => {}
@@ -131,11 +168,46 @@ impl Pipeline {
                 return Ok(());
             }
         }
-        self.trigger(&fence.segment.job_id).await
+        if release {
+            self.recent.done(&fence.segment);
+        }
+        if self.config.completes {
+            self.triggers.completed(&fence.segment);
+        }
+        Ok(())
+    }
+
+    /// A permit that is given back goes to the segments loop where that waits for one.
+    async fn record_completion(&self, fence: &Fence, release: bool) -> Result<Completed> {
+        let now = self.now();
+        if !release || !self.spares.wanted() {
+            let verb = || self.ledger().complete(fence, release, now);
+            return self.persist("complete", verb).await;
+        }
+        let next = HolderId(self.ports.ids.next());
+        let until = now + self.config.reservation;
+        let verb = || self.ledger().complete_and_reserve(fence, &next, until, now);
+        let (completed, reserved) = self.persist("complete", verb).await?;
+        if reserved == Reserve::Granted
+            && let Some(late) = self.spares.put(Permit { holder: next, until })
+        {
+            self.unreserve(&late.holder).await;
+        }
+        Ok(completed)
     }
 }
 
 enum Sign<'a> {
     Response,
     Failure(&'a Uri),
+}
+
+impl<'a> Sign<'a> {
+    /// What stands at one of the locations that were announced for an attempt.
+    fn at(row: &'a SegmentRow, location: &Uri) -> Self {
+        match &row.locations.failure {
+            Some(uri) if uri == location => Sign::Failure(uri),
+            _ => Sign::Response,
+        }
+    }
 }

@@ -3,32 +3,54 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_notification,
 };
-use parallax_ports::{Message, Result};
+use parallax_ports::{Custody, Message, Result};
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
-use crate::supervise::Stop;
+use crate::supervise::{Stop, propagate, reap};
 use crate::{Inbox, Pipeline, Role};
 
 /// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
 /// be on its way into the ledger. After that the sweep finds it, or it is not ours.
-const EARLY_DELIVERIES: u32 = 3;
+pub(crate) const EARLY_DELIVERIES: u32 = 3;
+
+/// The most messages of one receive.
+const FULL: usize = 10;
+/// The most messages that are handled at once.
+const AT_ONCE: usize = 50;
+/// How long events may gather after a receive that brought few.
+const GATHER: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
+    let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
     let beat = pipeline.beat(Role::OutputEvents);
     while !stop.soft.is_cancelled() {
         beat.tick();
-        match pipeline.receive(&inbox, 10, &stop).await {
+        reap(&mut tasks);
+        if tasks.len() > AT_ONCE - FULL {
+            if let Some(done) = tasks.join_next().await {
+                propagate(done);
+            }
+            continue;
+        }
+        match pipeline.receive(&inbox, FULL, &stop).await {
             Ok(messages) => {
                 backoff.reset();
-                join_all(messages.iter().map(|m| pipeline.output_message(&inbox, m))).await;
+                let more = messages.is_empty() || messages.len() == FULL;
+                for message in messages {
+                    let (pipeline, inbox) = (pipeline.clone(), inbox.clone());
+                    tasks.spawn(async move { pipeline.output_message(&inbox, &message).await });
+                }
+                if !more {
+                    stop.pause(GATHER).await;
+                }
             }
             Err(error) => {
                 warn!(queue = inbox.name, error = %error.chain(), "could not receive");
@@ -36,10 +58,15 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
         }
     }
+    beat.finish();
+    while let Some(done) = tasks.join_next().await {
+        propagate(done);
+    }
 }
 
 impl Pipeline {
     async fn output_message(&self, inbox: &Inbox, message: &Message) {
+        self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
@@ -50,6 +77,10 @@ impl Pipeline {
                         Record::Foreign(_) => Outcome::Done,
                         Record::Malformed(why) => Outcome::Poison { why },
                         Record::Created(event) => self.output_event(message, &event).await,
+                        Record::Inference(result) => {
+                            let looked = self.inference_result(message, &result).await;
+                            looked.unwrap_or_else(|error| self.try_later(&error))
+                        }
                     };
                     all = all.and(one);
                 }
@@ -81,6 +112,14 @@ impl Pipeline {
 
     async fn output_key(&self, message: &Message, key: &ObjectKey) -> Result<Outcome> {
         match key {
+            // Who announces where its outcome will be is done when that is there. The result alone
+            // says less, and should the announcement's own event be lost, the sweep looks.
+            ObjectKey::Result { .. } if self.ports.backend.custody() == Custody::Backend => {
+                Ok(Outcome::Done)
+            }
+            ObjectKey::Result { job_id, index } if self.recent.accounts_for(job_id, *index) => {
+                Ok(Outcome::Done)
+            }
             ObjectKey::Result { job_id, index } => {
                 for row in self.ledger().segments_at(job_id, *index).await? {
                     self.observe(&row.segment).await?;
@@ -92,16 +131,14 @@ impl Pipeline {
                     Ok(uri) => uri,
                     Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
                 };
-                match self.ledger().by_location(&uri).await? {
-                    Some(segment) => self.observe(&segment).await.map(|()| Outcome::Done),
-                    None if message.receive_count < EARLY_DELIVERIES => {
-                        Ok(Outcome::Retry { after: Duration::from_secs(5) })
-                    }
-                    None => {
-                        info!(location = %uri, "an outcome that no open attempt announced");
-                        Ok(Outcome::Done)
-                    }
+                if self.outcome_at(&uri).await? {
+                    return Ok(Outcome::Done);
                 }
+                if message.receive_count < EARLY_DELIVERIES {
+                    return Ok(Outcome::Retry { after: Duration::from_secs(5) });
+                }
+                info!(location = %uri, "an outcome that no open attempt announced");
+                Ok(Outcome::Done)
             }
             ObjectKey::Final(job_id) => self.final_written(job_id, key).await,
             _ => Ok(Outcome::Done),
@@ -109,7 +146,7 @@ impl Pipeline {
     }
 
     /// A final file written by somebody else's reassembler completes the job.
-    async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
+    pub(crate) async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
         let uri = match self.config.buckets.output.uri(key) {
             Ok(uri) => uri,
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),

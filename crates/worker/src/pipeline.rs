@@ -9,7 +9,10 @@ use parallax_ports::{
     Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
 };
 
+use crate::recent::Recent;
 use crate::retry::Backoff;
+use crate::spares::Spares;
+use crate::trigger::Triggers;
 use crate::{Config, ConfigError, Inbox, Role};
 
 /// The world as the loops see it.
@@ -48,6 +51,9 @@ pub struct Ports {
 pub struct Pipeline {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
+    pub(crate) recent: Recent,
+    pub(crate) spares: Spares,
+    pub(crate) triggers: Triggers,
 }
 
 impl Pipeline {
@@ -55,7 +61,13 @@ impl Pipeline {
     /// When the configuration does not hold together.
     pub fn new(ports: Ports, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { ports, config })
+        Ok(Self {
+            ports,
+            config,
+            recent: Recent::default(),
+            spares: Spares::default(),
+            triggers: Triggers::default(),
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
-use parallax_ports::ledger::{Job, SegmentState};
+use parallax_ports::ledger::{HolderId, Job, SegmentState};
 use parallax_ports::{Custody, Queue, Result};
 use tokio::time::sleep;
 use tracing::{Instrument, info_span, warn};
@@ -23,6 +23,7 @@ const DUE_AT_ONCE: usize = 100;
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::default();
     let beat = pipeline.beat(Role::Reconcile);
+    pipeline.count_no_violations();
     while !stop.soft.is_cancelled() {
         beat.tick();
         tokio::select! {
@@ -88,19 +89,27 @@ impl Pipeline {
             }
         };
         // One job's trouble must not keep another from being looked at.
-        note(self.sweep_holders().await);
+        let mut working = usize::MAX;
+        match self.sweep_holders(memory).await {
+            Ok(count) => working = count,
+            Err(error) => note(Err(error)),
+        }
         note(self.sweep_due(memory).await);
         for status in [JobStatus::ChunkingComplete, JobStatus::Reassembling] {
             match self.ledger().jobs(status).await {
                 Ok(jobs) => {
                     for job in jobs {
-                        note(self.sweep_job(&job, memory).await);
+                        note(self.sweep_job(&job, working, memory).await);
                     }
                 }
                 Err(error) => note(Err(error)),
             }
         }
-        for status in [JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress] {
+        let uncut: &[_] = match self.ports.chunking {
+            Some(_) => &[JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress],
+            None => &[],
+        };
+        for &status in uncut {
             match self.ledger().jobs(status).await {
                 Ok(jobs) => {
                     for job in jobs {
@@ -116,18 +125,64 @@ impl Pipeline {
         first_error.map_or(Ok(()), Err)
     }
 
-    async fn sweep_holders(&self) -> Result<()> {
+    /// Looks at every attempt that holds a permit; how many there are.
+    async fn sweep_holders(&self, memory: &mut Memory) -> Result<usize> {
         let holders = self.ledger().holders().await?;
         let now = self.now();
         let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
         self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
         self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
-        let mut result = Ok(());
-        for work in holders.into_iter().filter_map(|h| h.work) {
-            let looked = self.observe(&work.segment).await;
-            result = result.and(looked);
+        let mut ages = metrics::AGES.map(|(label, bound)| (label, bound, 0u32));
+        let (mut working, mut result) = (0, Ok(()));
+        for holder in &holders {
+            let Some(work) = &holder.work else { continue };
+            working += 1;
+            if now.since(holder.deadline) > self.config.sweep * 2 {
+                self.violated("permit_past_deadline", &holder.id, memory, now);
+            }
+            let verb = || self.ledger().segment(&work.segment);
+            let row = match self.persist("segment", verb).await {
+                Ok(row) => row,
+                Err(error) => {
+                    result = result.and(Err(error));
+                    continue;
+                }
+            };
+            match row.filter(|row| row.attempt == work.attempt) {
+                Some(row) if row.holder.as_ref() == Some(&holder.id) => {
+                    let age = now.since(row.next_at).as_secs();
+                    if let Some(class) = ages.iter_mut().find(|(_, bound, _)| age < *bound) {
+                        class.2 += 1;
+                    }
+                    let span = info_span!("observe", job_id = %row.segment.job_id,
+                        segment_index = row.segment.index);
+                    result = result.and(self.look_at(&row).instrument(span).await);
+                }
+                _ => self.violated("holder_without_attempt", &holder.id, memory, now),
+            }
         }
-        result
+        if working > self.config.max_in_flight as usize {
+            self.violated("limit", &HolderId("all".to_owned()), memory, now);
+        }
+        for (label, _, count) in ages {
+            self.ports.metrics.gauge(metrics::PERMITS, &[("younger_than", label)], count.into());
+        }
+        result.map(|()| working)
+    }
+
+    /// Counts a rule that seems broken and still does in a later sweep: what was read a moment
+    /// apart may disagree, and a limit that was lowered takes time to be kept.
+    fn violated(
+        &self,
+        invariant: &'static str,
+        id: &HolderId,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) {
+        if memory.overdue(format!("{invariant} {id}"), self.config.sweep, now) {
+            warn!(invariant, holder = %id, "a rule of the protocol is broken");
+            self.count(metrics::VIOLATIONS, &[("invariant", invariant)]);
+        }
     }
 
     async fn sweep_due(&self, memory: &mut Memory) -> Result<()> {
@@ -145,14 +200,26 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn sweep_job(&self, job: &Job, memory: &mut Memory) -> Result<()> {
-        self.trigger(&job.job_id).await?;
+    async fn sweep_job(&self, job: &Job, working: usize, memory: &mut Memory) -> Result<()> {
+        // A job whose segments complete here is not stuck; it is looked at once that stops.
+        if self.triggers.progressed_within(&job.job_id, self.config.sweep) {
+            return Ok(());
+        }
+        if self.config.completes {
+            self.trigger(&job.job_id).await?;
+            // Somebody else's reassembler tells by an event alone that it is done.
+            if job.status == JobStatus::Reassembling {
+                let now = self.now();
+                if memory.overdue(format!("final {}", job.job_id), self.config.unattended, now) {
+                    let key = ObjectKey::Final(job.job_id.clone());
+                    self.final_written(&job.job_id, &key).await?;
+                }
+            }
+        }
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };
         // While every permit works, a segment without a row is waiting its turn, not lost.
-        let holders = self.ledger().holders().await?;
-        let working = holders.iter().filter(|holder| holder.work.is_some()).count();
         if working >= self.config.max_in_flight as usize {
             return Ok(());
         }

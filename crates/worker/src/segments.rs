@@ -1,79 +1,102 @@
 //! The segments loop: a permit, a message, an attempt.
 //!
 //! A permit is reserved before a message is received. The other way round, replicas that race for
-//! one permit would burn the deliveries of messages they cannot start.
+//! one permit would burn the deliveries of messages they cannot start. As many messages are
+//! received as there are permits in hand: one that was reserved, and those that ended attempts
+//! passed on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{Notification, ObjectKey, Record, Segment, Uri, parse_notification};
+use parallax_job::{
+    Notification, ObjectKey, Record, Segment, Timestamp, notification_time, parse_notification,
+};
 use parallax_ports::ledger::{HolderId, Reserve};
 use parallax_ports::{Message, Result};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::attempt::Input;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
+use crate::spares::Permit;
 use crate::supervise::{Stop, reap};
-use crate::{Inbox, Pipeline, Role};
+use crate::{Inbox, Pipeline, Role, metrics};
 
-/// How long to wait for a permit when every one is held elsewhere.
+/// How long to wait for a permit when every one is held; doubled each time. One that becomes free in
+/// this process ends the wait.
 const FULL_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
+/// The same for whoever uses all that it was passed on: only others could free another.
+const SATURATED_WAIT: Duration = Duration::from_secs(5);
+/// How long a permit waits for others: nothing beside an attempt.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// How much longer than a receive a permit should last.
+const SPARE_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.segments.clone();
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
-    let mut permit: Option<HolderId> = None;
+    let mut full_wait = FULL_WAIT;
+    let mut hand: Vec<Permit> = Vec::new();
+    let mut saturated = false;
     let beat = pipeline.beat(Role::Segments);
+    pipeline.spares.open();
     while !stop.soft.is_cancelled() {
         beat.tick();
         reap(&mut tasks);
-        let holder = permit.take().unwrap_or_else(|| HolderId(pipeline.ports.ids.next()));
-        match pipeline.reserve(&holder).await {
-            Ok(Reserve::Granted) => {}
-            Ok(Reserve::Full) => {
-                tokio::select! {
-                    biased;
-                    () = stop.soft.cancelled() => {}
-                    Some(done) = tasks.join_next() => crate::supervise::propagate(done),
-                    () = sleep(pipeline.jittered(FULL_WAIT)) => {}
-                }
+        hand.extend(pipeline.spares.take());
+        if hand.is_empty() && std::mem::take(&mut saturated) {
+            pipeline.starve(&stop, SATURATED_WAIT).await;
+            hand.extend(pipeline.spares.take());
+        }
+        // Who was passed a permit, and no other, will hardly find a free one.
+        saturated = !hand.is_empty();
+        match pipeline.fill(&mut hand).await {
+            Ok(()) if !hand.is_empty() => full_wait = FULL_WAIT,
+            Ok(()) => {
+                pipeline.starve(&stop, full_wait).await;
+                full_wait = (full_wait * 2).min(LONGEST_FULL_WAIT);
                 continue;
             }
             Err(error) => {
                 warn!(error = %error.chain(), "could not reserve a permit");
-                // The reservation may have been made: the same name extends it next time.
-                permit = Some(holder);
                 stop.pause(backoff.next(&pipeline)).await;
                 continue;
             }
         }
-        match pipeline.receive(&inbox, 1, &stop).await {
+        match pipeline.receive(&inbox, hand.len().min(10), &stop).await {
             Ok(messages) => {
                 backoff.reset();
-                let mut holder = Some(holder);
+                if messages.is_empty() {
+                    // Nobody waits for the rest here; somebody may elsewhere.
+                    for idle in hand.split_off(hand.len().min(1)) {
+                        pipeline.unreserve(&idle.holder).await;
+                    }
+                } else {
+                    pipeline.spares.message_came();
+                }
                 for message in messages {
-                    let permit = holder.take();
+                    let permit = hand.pop().map(|permit| permit.holder);
                     let (pipeline, inbox, stop) = (pipeline.clone(), inbox.clone(), stop.clone());
                     tasks.spawn(async move {
                         pipeline.segment_message(&inbox, &message, permit, &stop).await;
                     });
                 }
-                permit = holder;
             }
             Err(error) => {
                 warn!(queue = inbox.name, error = %error.chain(), "could not receive");
-                permit = Some(holder);
                 stop.pause(backoff.next(&pipeline)).await;
             }
         }
     }
     beat.finish();
-    if let Some(permit) = permit {
-        pipeline.unreserve(&permit).await;
+    hand.extend(pipeline.spares.close());
+    for permit in hand {
+        pipeline.unreserve(&permit.holder).await;
     }
     if !tasks.is_empty() {
         info!(running = tasks.len(), "waiting for running attempts");
@@ -84,6 +107,47 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 }
 
 impl Pipeline {
+    /// Waits until a permit was passed on or given back here, at most about `time`; then a moment
+    /// more, so that permits which become free together receive together.
+    async fn starve(&self, stop: &Stop, time: Duration) {
+        self.spares.starve();
+        tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => {}
+            () = self.spares.came() => stop.pause(TOGETHER).await,
+            () = sleep(self.jittered(time)) => {}
+        }
+    }
+
+    /// Makes sure that there is a permit in hand and that each lasts as long as a receive does.
+    /// Empty-handed when every one is held elsewhere.
+    async fn fill(&self, hand: &mut Vec<Permit>) -> Result<()> {
+        let spare_time = (self.config.reservation - self.config.poll_wait) / 2;
+        let needed = self.now() + self.config.poll_wait + spare_time.min(SPARE_TIME);
+        if hand.is_empty() {
+            // Should the reply be lost, the reservation is tried again under its name.
+            hand.push(Permit { holder: HolderId(self.ports.ids.next()), until: Timestamp(0) });
+        }
+        let mut kept = Vec::with_capacity(hand.len());
+        while let Some(mut permit) = hand.pop() {
+            if permit.until < needed {
+                let until = self.now() + self.config.reservation;
+                match self.reserve(&permit.holder).await {
+                    Ok(Reserve::Granted) => permit.until = until,
+                    Ok(Reserve::Full) => continue,
+                    Err(error) => {
+                        hand.push(permit);
+                        hand.append(&mut kept);
+                        return Err(error);
+                    }
+                }
+            }
+            kept.push(permit);
+        }
+        *hand = kept;
+        Ok(())
+    }
+
     pub(crate) async fn reserve(&self, holder: &HolderId) -> Result<Reserve> {
         let now = self.now();
         let until = now + self.config.reservation;
@@ -113,6 +177,16 @@ impl Pipeline {
         }
     }
 
+    /// How long a message was on its way, counted once: later deliveries waited for other reasons.
+    pub(crate) fn observe_delay(&self, inbox: &Inbox, message: &Message) {
+        if message.receive_count == 1
+            && let Some(at) = notification_time(&message.body)
+        {
+            let seconds = self.now().since(at).as_secs_f64();
+            self.ports.metrics.observe(metrics::QUEUE_SECONDS, &[("queue", inbox.name)], seconds);
+        }
+    }
+
     async fn segment_message(
         &self,
         inbox: &Inbox,
@@ -120,6 +194,7 @@ impl Pipeline {
         mut permit: Option<HolderId>,
         stop: &Stop,
     ) {
+        self.observe_delay(inbox, message);
         let outcome = match parse_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
             Ok(Notification::Test) => Outcome::Done,
@@ -177,11 +252,14 @@ impl Pipeline {
         drive.instrument(span).await
     }
 
-    fn read_segment(&self, record: Record) -> std::result::Result<Option<(Segment, Uri)>, String> {
+    fn read_segment(
+        &self,
+        record: Record,
+    ) -> std::result::Result<Option<(Segment, Input)>, String> {
         let bucket = &self.config.buckets.input;
         let event = match record {
             Record::Created(event) => event,
-            Record::Foreign(_) => return Ok(None),
+            Record::Foreign(_) | Record::Inference(_) => return Ok(None),
             Record::Malformed(why) => return Err(why),
         };
         if event.bucket != bucket.name() {
@@ -191,7 +269,7 @@ impl Pipeline {
             Ok(key @ ObjectKey::Segment(_)) => {
                 let uri = bucket.uri(&key).map_err(|error| error.to_string())?;
                 let ObjectKey::Segment(segment) = key else { return Ok(None) };
-                Ok(Some((segment, uri)))
+                Ok(Some((segment, Input { uri, bytes: event.size })))
             }
             Ok(_) => Ok(None),
             Err(error) => Err(error.to_string()),

@@ -9,7 +9,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments};
+use crate::{
+    Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments, trigger,
+};
 
 /// A request to stop. Soft: nothing new is begun, running work may finish. Hard: running work is
 /// cancelled and its messages are handed back.
@@ -73,6 +75,9 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
             (role, inner.join_next().await)
         });
     }
+    let ending = CancellationToken::new();
+    let mut asking = JoinSet::new();
+    asking.spawn(trigger::run(pipeline.clone(), ending.clone()));
     let drain = async {
         stop.soft.cancelled().await;
         info!(seconds = pipeline.config.drain.as_secs(), "draining");
@@ -88,8 +93,9 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
     loop {
         tokio::select! {
             biased;
-            ended = loops.join_next() => match ended {
-                None => return Ok(()),
+            ended = loops.join_next(), if !ending.is_cancelled() => match ended {
+                // Every role has ended; what they completed last is asked about now.
+                None => ending.cancel(),
                 Some(Ok((role, Some(Ok(()))))) if stop.soft.is_cancelled() => {
                     info!(role = role.as_str(), "loop ended");
                 }
@@ -99,6 +105,10 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
                 }
                 Some(Err(error)) => propagate::<()>(Err(error)),
             },
+            Some(ended) = asking.join_next() => {
+                propagate(ended);
+                return Ok(());
+            }
             () = &mut drain => {}
         }
     }

@@ -90,7 +90,7 @@ impl Stage {
         let cancel = CancellationToken::new();
         match self.backend.invoke(&invocation(index), &cancel).await? {
             Invoked::Accepted(locations) => Ok(locations),
-            Invoked::Finished => panic!("an endpoint only accepts"),
+            Invoked::Finished | Invoked::Written => panic!("an endpoint only accepts"),
         }
     }
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parallax_job::{JobId, Segment};
 use parallax_ports::ledger::rules::Change;
-use parallax_ports::ledger::{Holder, Job, SegmentRow};
+use parallax_ports::ledger::{Holder, Job, SegmentRow, TriggerRow};
 
-use super::item::Item;
+use super::invocations::VERSION;
+use super::item::{Item, n, s};
 use super::read::{Read, Snapshot, Wanted};
 
 /// Rows and jobs that are remembered; a process works on a few at a time.
@@ -25,17 +26,19 @@ struct State {
     holders: Option<Vec<Holder>>,
     rows: HashMap<Segment, (SegmentRow, u64)>,
     jobs: HashMap<JobId, (Job, Item)>,
+    /// Triggers that this process has just decided and is about to confirm.
+    triggers: HashMap<JobId, (TriggerRow, Item)>,
 }
 
 impl Beliefs {
     /// A snapshot that may well be true, where there is reason to think so. `fresh` says that the
     /// segment, if nothing is known of it, has probably no row yet.
     pub(super) fn guess(&self, wanted: &Wanted<'_>, fresh: bool) -> Option<Snapshot> {
-        if wanted.trigger.is_some() {
-            return None;
-        }
         let state = self.lock();
         let mut guess = Snapshot::default();
+        if let Some(job_id) = wanted.trigger {
+            guess.trigger = Read::Found(state.triggers.get(job_id)?.clone());
+        }
         if let Some(segment) = wanted.segment {
             guess.row = match state.rows.get(segment) {
                 Some(known) => Read::Found(known.clone()),
@@ -53,6 +56,12 @@ impl Beliefs {
             guess.job = Read::Found(state.jobs.get(job_id)?.clone());
         }
         Some(guess)
+    }
+
+    /// What is believed of a job alone.
+    pub(super) fn job(&self, job_id: &JobId) -> Snapshot {
+        let job = self.lock().jobs.get(job_id).cloned();
+        Snapshot { job: job.map_or(Read::Skipped, Read::Found), ..Snapshot::default() }
     }
 
     /// Learns from what was read, which may be a moment old.
@@ -84,6 +93,17 @@ impl Beliefs {
             holders.retain(|holder| !replaced(holder));
             holders.extend(put.cloned());
         }
+        if let Some(trigger) = &change.trigger {
+            state.triggers.remove(&trigger.job_id);
+            if !seen.trigger.was_found() {
+                // All that the conditions of the next write compare.
+                let item = Item::from([
+                    ("job_id".to_owned(), s(&trigger.job_id)),
+                    (VERSION.to_owned(), n(1)),
+                ]);
+                state.remember_trigger(trigger.clone(), item);
+            }
+        }
         if let Some(job) = &change.job {
             state.jobs.remove(&job.job_id);
         }
@@ -97,6 +117,9 @@ impl Beliefs {
         }
         if let Some(job_id) = wanted.job {
             state.jobs.remove(job_id);
+        }
+        if let Some(job_id) = wanted.trigger {
+            state.triggers.remove(job_id);
         }
         if wanted.permits {
             state.holders = None;
@@ -119,6 +142,13 @@ impl State {
             self.rows.clear();
         }
         self.rows.insert(row.segment.clone(), (row, version));
+    }
+
+    fn remember_trigger(&mut self, row: TriggerRow, item: Item) {
+        if self.triggers.len() >= REMEMBERED {
+            self.triggers.clear();
+        }
+        self.triggers.insert(row.job_id.clone(), (row, item));
     }
 
     fn remember_job(&mut self, job: Job, item: Item) {

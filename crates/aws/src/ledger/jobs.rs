@@ -73,8 +73,10 @@ pub(super) fn update_job(e: &mut Expression, old: &Job, new: &Job) {
         e.set_attribute("completed_at", n(at.unix_seconds()));
         e.set_attribute("completed_at_ms", n(at.0));
     }
-    if let Some(reason) = new.reason.as_ref().filter(|_| new.reason != old.reason) {
-        e.set_attribute("failure_reason", s(reason));
+    match &new.reason {
+        Some(reason) if new.reason != old.reason => e.set_attribute("failure_reason", s(reason)),
+        None if old.reason.is_some() => e.remove_attribute("failure_reason"),
+        _ => {}
     }
 }
 

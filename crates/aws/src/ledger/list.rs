@@ -8,6 +8,7 @@ use tracing::warn;
 use super::invocations::{CUTS, KEY, to_row};
 use super::item::{Expression, Item, n, s};
 use super::jobs::{to_completion, to_job};
+use super::read::{Read, Snapshot};
 use super::write::Write;
 use super::{DynamoLedger, keys};
 use crate::error::translate;
@@ -115,7 +116,12 @@ impl DynamoLedger {
         let mut jobs = Vec::new();
         for (_, item) in self.get_many(asked).await? {
             match to_job(&item) {
-                Ok(job) => jobs.push(job),
+                Ok(job) => {
+                    let seen =
+                        Snapshot { job: Read::Found((job.clone(), item)), ..Snapshot::default() };
+                    self.beliefs.learn(&seen);
+                    jobs.push(job);
+                }
                 // One that somebody else wrote must not hide the others.
                 Err(error) => warn!(error = %error.chain(), "a job is passed over"),
             }

@@ -18,7 +18,9 @@
 //!   shard leaves segments out; the sweep over unfinished jobs finds those.
 //! - the address of a response or failure object: the record that deployed parts look up.
 //!
-//! A segment that succeeds at once costs four writes: reservation, intent, acceptance, completion.
+//! A segment that succeeds at once costs four writes: reservation, intent, acceptance, completion;
+//! three while one attempt passes its permit on to the next. A reassembly costs a list of the
+//! completions and two writes.
 //! Rows expire 90 days after nothing can happen to them; open ones never do.
 
 mod guess;
@@ -79,6 +81,7 @@ pub struct DynamoLedger {
     ids: Arc<Ids>,
     cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
     beliefs: Beliefs,
+    completes: bool,
 }
 
 impl DynamoLedger {
@@ -93,7 +96,16 @@ impl DynamoLedger {
             ids,
             cuts: Arc::default(),
             beliefs: Beliefs::default(),
+            completes: true,
         }
+    }
+
+    /// Leaves completions to a deployed part that writes them from its own queue, and announces
+    /// no failure location to it: it would fail the job over an attempt that is to be retried.
+    #[must_use]
+    pub fn beside_a_completion_owner(mut self) -> Self {
+        self.completes = false;
+        self
     }
 
     /// Asks for a description of every table: does it exist, and may this process see it?
@@ -103,10 +115,18 @@ impl DynamoLedger {
     pub async fn check(&self) -> Result<()> {
         let Tables { jobs, completions, triggers, invocations } = &self.tables;
         for table in [jobs, completions, triggers, invocations] {
-            let asked = self.client.describe_table().table_name(table).send().await;
-            asked.map_err(|error| translate(format!("look at table {table}"), error))?;
+            self.check_table(table).await?;
         }
         Ok(())
+    }
+
+    /// Asks for a description of one table.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
+    pub async fn check_table(&self, table: &str) -> Result<()> {
+        let asked = self.client.describe_table().table_name(table).send().await;
+        asked.map(drop).map_err(|error| translate(format!("look at table {table}"), error))
     }
 
     /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
@@ -240,9 +260,10 @@ impl Ledger for DynamoLedger {
         };
         if let Some(guess) = self.beliefs.guess(&wanted, false) {
             let (answer, change) = rule(&guess);
-            if answer == Reserve::Granted
-                && let Some(seen) = self.commit_permits(&guess, &change, terms).await?
-            {
+            if answer == Reserve::Full {
+                return self.settle("reserve a permit", wanted, terms, rule).await;
+            }
+            if let Some(seen) = self.commit_permits(&guess, &change, terms).await? {
                 // The reply says what the belief could not: who else's reservation has run out.
                 let (_, Change { remove_holders, .. }) = rule(&seen);
                 if !remove_holders.is_empty() {
@@ -272,6 +293,7 @@ impl Ledger for DynamoLedger {
 
     async fn holders(&self) -> Result<Vec<Holder>> {
         let seen = self.read(&Wanted { permits: true, ..Wanted::default() }).await?;
+        self.beliefs.learn(&seen);
         Ok(match seen.holders {
             Read::Found(holders) => holders,
             _ => Vec::new(),
@@ -325,6 +347,24 @@ impl Ledger for DynamoLedger {
         .await
     }
 
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)> {
+        let segment = Some(&fence.segment);
+        let wanted = Wanted { segment, completion_of: segment, permits: true, ..Wanted::default() };
+        self.decide("complete a segment", wanted, Terms::default(), |seen| {
+            let reservation = Holder { id: next.clone(), deadline: until, work: None };
+            let mine = seen.holders.get().and_then(|all| all.iter().find(|h| h.id == *next));
+            let existing = seen.completion.get();
+            rules::complete_and_reserve(seen.row(), existing, mine, fence, reservation, now)
+        })
+        .await
+    }
+
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         let wanted = Wanted { segment: Some(&fence.segment), ..Wanted::default() };
         self.decide("release a permit", wanted, Terms::default(), |seen| {
@@ -357,9 +397,20 @@ impl Ledger for DynamoLedger {
         .await
     }
 
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let wanted =
+            Wanted { segment: Some(segment), job: Some(&segment.job_id), ..Wanted::default() };
+        self.settle("reopen a segment", wanted, Terms::default(), |seen| {
+            rules::reopen(seen.row(), seen.job(), now)
+        })
+        .await
+    }
+
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         let wanted = Wanted { segment: Some(segment), ..Wanted::default() };
-        Ok(self.read(&wanted).await?.row().cloned())
+        let seen = self.read(&wanted).await?;
+        self.beliefs.learn(&seen);
+        Ok(seen.row().cloned())
     }
 
     async fn segments_at(&self, job_id: &JobId, index: u32) -> Result<Vec<SegmentRow>> {
@@ -412,7 +463,9 @@ impl Ledger for DynamoLedger {
 
     async fn job(&self, job_id: &JobId) -> Result<Option<Job>> {
         let wanted = Wanted { job: Some(job_id), ..Wanted::default() };
-        Ok(self.read(&wanted).await?.job().cloned())
+        let seen = self.read(&wanted).await?;
+        self.beliefs.learn(&seen);
+        Ok(seen.job().cloned())
     }
 
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
@@ -448,11 +501,26 @@ impl Ledger for DynamoLedger {
         let wanted = Wanted { job: Some(job_id), trigger: Some(job_id), ..Wanted::default() };
         let mut tries = Tries::default();
         let mut terms = Terms::default();
+        let waiting = |job: &&Job| {
+            matches!(job.status, JobStatus::ChunkingComplete | JobStatus::Reassembling)
+        };
+        // Mostly the answer is "not yet", and the completions alone say so.
+        let guess = Snapshot { trigger: Read::Absent, ..self.beliefs.job(job_id) };
+        if let Some(total) = guess.job().filter(waiting).and_then(|job| job.total_segments) {
+            let completed = self.completions_of(job_id, total).await?.len() as u32;
+            if completed < total {
+                return Ok(TriggerOutcome::NotReady);
+            }
+            let (answer, change) = rules::trigger(guess.job(), None, completed, nonce, resend, now);
+            if self.commit(&guess, &change, terms).await? == Written::Yes {
+                self.beliefs.stored(&guess, &change);
+                return Ok(answer);
+            }
+            self.beliefs.forget(&wanted);
+        }
         loop {
             let seen = self.read(&wanted).await?;
-            let waiting = |job: &&Job| {
-                matches!(job.status, JobStatus::ChunkingComplete | JobStatus::Reassembling)
-            };
+            self.beliefs.learn(&seen);
             // Completions of one cut are only ever added, so the count may be older than the rest.
             let completed = match seen.job().filter(waiting).and_then(|job| job.total_segments) {
                 Some(total) => self.completions_of(job_id, total).await?.len() as u32,

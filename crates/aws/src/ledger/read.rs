@@ -36,6 +36,10 @@ impl<T> Read<T> {
         }
     }
 
+    pub(super) fn was_found(&self) -> bool {
+        matches!(self, Read::Found(_))
+    }
+
     pub(super) fn was_asked(&self) -> bool {
         !matches!(self, Read::Skipped)
     }

@@ -109,7 +109,7 @@ impl DynamoLedger {
             self.plan_segment(seen, row, terms, &mut writes);
         }
         self.plan_permits(seen, change, terms, &mut writes);
-        if let Some(completion) = &change.completion {
+        if let Some(completion) = change.completion.as_ref().filter(|_| self.completes) {
             let mut e = Expression::default();
             match seen.completion.get() {
                 None => e.require_absent("job_id"),
@@ -182,7 +182,8 @@ impl DynamoLedger {
         }
         let announced = seen.row().map(|old| &old.locations) != Some(&row.locations);
         if announced {
-            let places = [&row.locations.response, &row.locations.failure];
+            let failure = row.locations.failure.as_ref().filter(|_| self.completes);
+            let places = [row.locations.response.as_ref(), failure];
             let different = places[0] != places[1];
             for uri in places.into_iter().flatten().take(if different { 2 } else { 1 }) {
                 let e = Expression::default();

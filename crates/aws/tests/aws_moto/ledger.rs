@@ -90,5 +90,6 @@ async fn a_segment_costs_four_writes_and_hardly_a_read() {
     moto.forget_calls();
     let sent = ledger.trigger(&job.job_id, "n", resend, now).await.unwrap();
     assert_eq!(sent, TriggerOutcome::Send);
-    assert_eq!(moto.calls().values().sum::<u32>(), 3, "{:?}", moto.calls());
+    ledger.triggered(&job.job_id, now).await.unwrap();
+    assert_eq!(moto.calls().values().sum::<u32>(), 3, "list, claim, confirm: {:?}", moto.calls());
 }

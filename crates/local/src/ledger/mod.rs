@@ -134,6 +134,25 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)> {
+        let fence = fence.clone();
+        let next = Holder { id: next.clone(), deadline: until, work: None };
+        self.commit(Durability::Ordered, move |rows| {
+            let row = rows.segment(&fence.segment)?;
+            let existing = rows.completion(&fence.segment.job_id, fence.segment.index)?;
+            let mine = rows.holder(&next.id)?;
+            let (row, existing) = (row.as_ref(), existing.as_ref());
+            Ok(rules::complete_and_reserve(row, existing, mine.as_ref(), &fence, next, now))
+        })
+        .await
+    }
+
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         let fence = fence.clone();
         self.commit(Durability::Ordered, move |rows| {
@@ -163,6 +182,15 @@ impl Ledger for SqliteLedger {
             let row = rows.segment(&fence.segment)?;
             let job = rows.job(&fence.segment.job_id)?;
             Ok(rules::fail(row.as_ref(), job.as_ref(), &fence, &error, now))
+        })
+        .await
+    }
+
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let segment = segment.clone();
+        self.commit(Durability::Ordered, move |rows| {
+            let (row, job) = (rows.segment(&segment)?, rows.job(&segment.job_id)?);
+            Ok(rules::reopen(row.as_ref(), job.as_ref(), now))
         })
         .await
     }

@@ -67,6 +67,17 @@ pub trait Ledger: Debug + Send + Sync {
     /// permit stays held, because the backend may still be busy.
     async fn complete(&self, fence: &Fence, release: bool, now: Timestamp) -> Result<Completed>;
 
+    /// The same, and the attempt's permit becomes a reservation of `next` until `until` instead of
+    /// being given back: one write where a release and a reservation would be two. `Granted` says
+    /// that `next` holds it; `Full`, that the attempt held none to pass on.
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)>;
+
     /// Ends a held permit of a segment that is already done.
     async fn release(&self, fence: &Fence) -> Result<Ended>;
 
@@ -82,6 +93,10 @@ pub trait Ledger: Debug + Send + Sync {
 
     /// Ends the attempt and the segment, and fails the job with the reason.
     async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended>;
+
+    /// Takes back that a segment was given up: it may start again at once, with its failures
+    /// forgotten and its attempts counted on, and a job that failed goes on. For operators.
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended>;
 
     /// A segment's row.
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>>;

@@ -190,6 +190,30 @@ pub fn complete(
     (if already || written { Completed::Already } else { Completed::Recorded }, change)
 }
 
+/// [`super::Ledger::complete_and_reserve`]. `mine` is the holder named `next`, if there is one: a
+/// repeated request changes nothing and finds the permit passed on. The number of holders stays
+/// the same, so no limit is asked.
+pub fn complete_and_reserve(
+    row: Option<&SegmentRow>,
+    existing: Option<&SegmentCompletion>,
+    mine: Option<&Holder>,
+    fence: &Fence,
+    next: Holder,
+    now: Timestamp,
+) -> ((Completed, Reserve), Change) {
+    let (completed, mut change) = complete(row, existing, fence, true, now);
+    if completed == Completed::Already && change.segment.as_ref() == row {
+        let passed = mine.is_some_and(|holder| holder.work.is_none());
+        let reserved = if passed { Reserve::Granted } else { Reserve::Full };
+        return ((completed, reserved), Change::default());
+    }
+    if mine.is_some() || change.remove_holders.is_empty() {
+        return ((completed, Reserve::Full), change);
+    }
+    change.put_holder = Some(Holder { work: None, ..next });
+    ((completed, Reserve::Granted), change)
+}
+
 /// [`super::Ledger::release`].
 pub fn release(row: Option<&SegmentRow>, fence: &Fence) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence).filter(|row| row.state == SegmentState::Done) else {
@@ -242,6 +266,34 @@ pub fn fail(
     let (_, moved) = advance(job, JobStatus::Failed, None, Some(&reason), now);
     let remove_holders = Vec::from_iter(row.holder.take());
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..moved })
+}
+
+/// [`super::Ledger::reopen`]. The only way out of `Failed`, for the segment and for its job.
+pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (Ended, Change) {
+    let nothing = (Ended::Fenced, Change::default());
+    let Some(mut row) = row.cloned() else { return nothing };
+    match row.state {
+        SegmentState::Failed => {}
+        // The reply to this very request was lost.
+        SegmentState::RetryWait if row.failures == 0 && row.next_at == now => {
+            return (Ended::Yes, Change::default());
+        }
+        _ => return nothing,
+    }
+    let revived = match job {
+        // Another cut than the job's own is nobody's business any more.
+        Some(job) if job.total_segments != Some(row.segment.total) => return nothing,
+        Some(job) if job.status == JobStatus::Failed => {
+            Some(Job { status: JobStatus::ChunkingComplete, reason: None, ..job.clone() })
+        }
+        Some(job) if job.status.is_terminal() => return nothing,
+        Some(_) => None,
+        None => return nothing,
+    };
+    row.state = SegmentState::RetryWait;
+    row.failures = 0;
+    row.next_at = now;
+    (Ended::Yes, Change { segment: Some(row), job: revived, ..Change::default() })
 }
 
 /// [`super::Ledger::advance`].

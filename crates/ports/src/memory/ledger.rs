@@ -148,6 +148,22 @@ impl Ledger for MemoryLedger {
         })
     }
 
+    async fn complete_and_reserve(
+        &self,
+        fence: &Fence,
+        next: &HolderId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Completed, Reserve)> {
+        self.commit(|s| {
+            let key = (fence.segment.job_id.clone(), fence.segment.index);
+            let (row, existing) = (s.segments.get(&fence.segment), s.completions.get(&key));
+            let reservation = Holder { id: next.clone(), deadline: until, work: None };
+            let mine = s.holders.get(next);
+            rules::complete_and_reserve(row, existing, mine, fence, reservation, now)
+        })
+    }
+
     async fn release(&self, fence: &Fence) -> Result<Ended> {
         self.commit(|s| rules::release(s.segments.get(&fence.segment), fence))
     }
@@ -167,6 +183,10 @@ impl Ledger for MemoryLedger {
             let job = s.jobs.get(&fence.segment.job_id);
             rules::fail(s.segments.get(&fence.segment), job, fence, error, now)
         })
+    }
+
+    async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        self.commit(|s| rules::reopen(s.segments.get(segment), s.jobs.get(&segment.job_id), now))
     }
 
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {

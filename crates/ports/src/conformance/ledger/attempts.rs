@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parallax_job::{JobStatus, Mode, Segment};
 
 use super::{at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri};
-use crate::ledger::{AttemptError, Completed, Ended, IntentOutcome, Reserve, SegmentState, Work};
+use crate::ledger::{
+    AttemptError, Completed, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
+};
 use crate::{Custody, Ledger, Locations};
 
 fn error(message: &str) -> AttemptError {
@@ -189,6 +191,30 @@ pub(super) async fn a_completion_is_written_once(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.completions(&id("job"), 3).await.unwrap(), found);
 }
 
+pub(super) async fn a_permit_is_passed_on_with_the_completion(ledger: Arc<dyn Ledger>) {
+    let one = segment("job", 0, 2);
+    let row = start(&*ledger, &one, "n", at(0)).await;
+    let next = super::holder("next");
+    let pass = async |fence: &Fence| {
+        ledger.complete_and_reserve(fence, &next, at(60), at(1)).await.unwrap()
+    };
+    let stranger = Fence { nonce: "x".to_owned(), ..row.fence() };
+    assert_eq!(pass(&stranger).await, (Completed::Fenced, Reserve::Full), "nothing to pass on");
+    assert_eq!(pass(&row.fence()).await, (Completed::Recorded, Reserve::Granted));
+    let held = ledger.holders().await.unwrap();
+    assert_eq!(held.len(), 1, "as many as before");
+    assert_eq!((&held[0].id, held[0].deadline, &held[0].work), (&next, at(60), &None));
+    assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Granted), "a lost reply");
+    assert_eq!(ledger.completions(&id("job"), 2).await.unwrap().len(), 1);
+    let asked = super::Intent { holder: next.clone(), ..intent(&segment("job", 1, 2), "m", at(2)) };
+    let IntentOutcome::Recorded(second) = ledger.record_intent(&asked).await.unwrap() else {
+        panic!("what was passed on is a reservation")
+    };
+    assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Full), "it is used by now");
+    assert_eq!(pass(&second.fence()).await, (Completed::Recorded, Reserve::Full), "a used name");
+    assert_eq!(ledger.holders().await.unwrap(), [], "but the permit is given back");
+}
+
 pub(super) async fn another_cut_replaces_the_completion(ledger: Arc<dyn Ledger>) {
     finish(&*ledger, "job", 0, 3).await;
     finish(&*ledger, "job", 1, 3).await;
@@ -261,6 +287,38 @@ pub(super) async fn a_failed_segment_fails_its_job(ledger: Arc<dyn Ledger>) {
     let row = start(&*ledger, &segment("unknown", 0, 1), "c", at(0)).await;
     assert_eq!(ledger.fail(&row.fence(), &error("x"), at(2)).await.unwrap(), Ended::Yes);
     assert_eq!(ledger.job(&id("unknown")).await.unwrap(), None);
+}
+
+pub(super) async fn a_failed_segment_may_be_reopened(ledger: Arc<dyn Ledger>) {
+    job(&*ledger, "job", Some(3), JobStatus::ChunkingComplete).await;
+    finish(&*ledger, "job", 0, 3).await;
+    let mut failed = Vec::new();
+    for index in [1, 2] {
+        let one = segment("job", index, 3);
+        let row = start(&*ledger, &one, &format!("n{index}"), at(1)).await;
+        failed.push((one, row.fence()));
+    }
+    for (_, fence) in &failed {
+        assert_eq!(ledger.fail(fence, &error("bad"), at(2)).await.unwrap(), Ended::Yes);
+    }
+    for other in [segment("job", 0, 3), segment("job", 1, 4), segment("nobody", 0, 1)] {
+        assert_eq!(ledger.reopen(&other, at(3)).await.unwrap(), Ended::Fenced, "{other}");
+    }
+    assert_eq!(ledger.job(&id("job")).await.unwrap().unwrap().status, JobStatus::Failed);
+    assert_eq!(ledger.reopen(&failed[0].0, at(3)).await.unwrap(), Ended::Yes);
+    let revived = ledger.job(&id("job")).await.unwrap().unwrap();
+    assert_eq!((revived.status, revived.reason), (JobStatus::ChunkingComplete, None));
+    assert_eq!(ledger.reopen(&failed[1].0, at(3)).await.unwrap(), Ended::Yes);
+    assert_eq!(ledger.reopen(&failed[1].0, at(3)).await.unwrap(), Ended::Yes, "a lost reply");
+    assert_eq!(ledger.reopen(&failed[1].0, at(4)).await.unwrap(), Ended::Fenced, "once");
+    let due: Vec<u32> =
+        ledger.due(at(3), 9).await.unwrap().iter().map(|row| row.segment.index).collect();
+    assert_eq!(due.len(), 2, "{due:?}: what was complete stays so");
+    let again = start(&*ledger, &failed[0].0, "again", at(4)).await;
+    assert_eq!((again.attempt, again.failures), (2, 0), "attempts are counted on");
+    ledger.advance(&id("job"), JobStatus::Deleted, None, None, at(5)).await.unwrap();
+    ledger.fail(&again.fence(), &error("bad"), at(6)).await.unwrap();
+    assert_eq!(ledger.reopen(&failed[0].0, at(7)).await.unwrap(), Ended::Fenced, "it is gone");
 }
 
 pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Arc<dyn Ledger>) {

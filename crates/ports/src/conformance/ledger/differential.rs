@@ -105,9 +105,11 @@ enum Verb {
     Invoked(Segment, Aim, Locations, Timestamp),
     Renew(Segment, Aim, Timestamp),
     Complete(Segment, Aim, bool, Timestamp),
+    CompleteAndReserve(Segment, Aim, HolderId, Timestamp, Timestamp),
     Release(Segment, Aim),
     Retry(Segment, Aim, Timestamp, AttemptError, bool),
     Fail(Segment, Aim, AttemptError, Timestamp),
+    Reopen(Segment, Timestamp),
     CreateJob(Job),
     Advance(JobId, JobStatus, Option<u32>, Option<String>, Timestamp),
     Trigger(JobId, String, Resend, Timestamp),
@@ -177,9 +179,14 @@ impl Verb {
             }
             12 => Verb::Renew(segment(rng), aim, later(rng)),
             13..16 => Verb::Complete(segment(rng), aim, some(rng), now),
+            16 if some(rng) => {
+                let next = HolderId(name(rng));
+                Verb::CompleteAndReserve(segment(rng), aim, next, later(rng), now)
+            }
             16 => Verb::Release(segment(rng), aim),
             17..19 => Verb::Retry(segment(rng), aim, later(rng), error(rng), some(rng)),
             19 if rng.random_bool(0.3) => Verb::Fail(segment(rng), aim, error(rng), now),
+            19 if rng.random_bool(0.3) => Verb::Reopen(segment(rng), now),
             19 | 20 => {
                 let title = some(rng).then(|| name(rng));
                 Verb::CreateJob(Job { title, ..Job::new(job(rng), Mode::Sbs, now) })
@@ -212,6 +219,7 @@ impl Verb {
             Verb::Invoked(segment, aim, ..)
             | Verb::Renew(segment, aim, _)
             | Verb::Complete(segment, aim, ..)
+            | Verb::CompleteAndReserve(segment, aim, ..)
             | Verb::Release(segment, aim)
             | Verb::Retry(segment, aim, ..)
             | Verb::Fail(segment, aim, ..) => (segment, *aim),
@@ -242,11 +250,15 @@ impl Verb {
             }
             Verb::Renew(_, _, deadline) => text(ledger.renew(f(), *deadline).await),
             Verb::Complete(_, _, release, now) => text(ledger.complete(f(), *release, *now).await),
+            Verb::CompleteAndReserve(_, _, next, until, now) => {
+                text(ledger.complete_and_reserve(f(), next, *until, *now).await)
+            }
             Verb::Release(..) => text(ledger.release(f()).await),
             Verb::Retry(_, _, at, error, count) => {
                 text(ledger.retry(f(), *at, error, *count).await)
             }
             Verb::Fail(_, _, error, now) => text(ledger.fail(f(), error, *now).await),
+            Verb::Reopen(segment, now) => text(ledger.reopen(segment, *now).await),
             Verb::CreateJob(job) => text(ledger.create_job(job).await),
             Verb::Advance(job, to, total, reason, now) => {
                 text(ledger.advance(job, *to, *total, reason.as_deref(), *now).await)

@@ -40,9 +40,11 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::evidence_may_overtake_the_reply(one().await).await;
     attempts::renewing_moves_the_deadline_of_row_and_permit(one().await).await;
     attempts::a_completion_is_written_once(one().await).await;
+    attempts::a_permit_is_passed_on_with_the_completion(one().await).await;
     attempts::another_cut_replaces_the_completion(one().await).await;
     attempts::a_retry_waits_until_it_is_due(one().await).await;
     attempts::a_failed_segment_fails_its_job(one().await).await;
+    attempts::a_failed_segment_may_be_reopened(one().await).await;
     attempts::due_segments_come_in_order_and_not_for_ended_jobs(one().await).await;
     attempts::rows_are_found_by_segment_index_and_job(one().await).await;
     jobs::a_job_is_created_once(one().await).await;

@@ -1,0 +1,6 @@
+//! The daemon as a process against a moto server.
+
+#![allow(clippy::unwrap_used)]
+
+mod calls;
+mod cloud;

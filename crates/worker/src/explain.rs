@@ -1,0 +1,181 @@
+//! What a job waits for, in plain words.
+//!
+//! Everything is read from the ledger, so any process can ask about any job.
+
+use std::time::Duration;
+
+use parallax_job::{JobId, JobStatus, Segment, Timestamp};
+use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
+use parallax_ports::{Custody, Ledger, Locations, Result};
+use serde::Serialize;
+
+/// A job and each of its segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The job as it is recorded.
+    pub job: Job,
+    /// What it waits for.
+    pub waits_for: String,
+    /// Completed segments of the job's cut.
+    pub completed: u32,
+    /// The segments of the job's cut, by index; empty while their number is not known.
+    pub segments: Vec<SegmentExplanation>,
+    /// Rows of earlier cuts of the source, which no longer matter.
+    pub rows_of_other_cuts: usize,
+}
+
+/// Where one segment stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentExplanation {
+    /// Its index.
+    pub index: u32,
+    /// `completed`, a state of its row, or `unknown` when it has neither.
+    pub state: &'static str,
+    /// The latest attempt; 0 before the first.
+    pub attempt: u32,
+    /// Attempts that failed and count.
+    pub failures: u32,
+    /// The permit that the attempt holds.
+    pub holder: Option<String>,
+    /// Where the outcome will be.
+    pub locations: Locations,
+    /// When the open attempt is given up, or the next may start; milliseconds since 1970.
+    pub until: Option<Timestamp>,
+    /// Why the latest unsuccessful attempt ended.
+    pub last_error: Option<AttemptError>,
+    /// What it waits for.
+    pub waits_for: String,
+}
+
+/// Explains a job; `None` when there is none of that id.
+///
+/// # Errors
+/// The ledger's.
+pub async fn explain(
+    ledger: &dyn Ledger,
+    job_id: &JobId,
+    now: Timestamp,
+) -> Result<Option<Explanation>> {
+    let Some(job) = ledger.job(job_id).await? else { return Ok(None) };
+    let rows = ledger.segments(job_id).await?;
+    let holders = ledger.holders().await?;
+    let working = holders.iter().filter(|holder| holder.work.is_some()).count();
+    let total = job.total_segments.unwrap_or(0);
+    let completions = match total {
+        0 => Vec::new(),
+        total => ledger.completions(job_id, total).await?,
+    };
+    let mut segments = Vec::with_capacity(total as usize);
+    for index in 0..total {
+        let row = Segment::new(job_id.clone(), index, total, job.mode)
+            .ok()
+            .and_then(|segment| rows.iter().find(|row| row.segment == segment));
+        let completed = completions.iter().any(|c| c.segment_index == index);
+        segments.push(one(index, row, completed, working, now));
+    }
+    let completed = completions.len() as u32;
+    Ok(Some(Explanation {
+        waits_for: job_waits_for(&job, completed, &segments),
+        completed,
+        segments,
+        rows_of_other_cuts: rows.iter().filter(|row| row.segment.total != total).count(),
+        job,
+    }))
+}
+
+fn one(
+    index: u32,
+    row: Option<&SegmentRow>,
+    completed: bool,
+    working: usize,
+    now: Timestamp,
+) -> SegmentExplanation {
+    let waits_for = match row {
+        Some(row) => row_waits_for(row, completed, now),
+        None if completed => "nothing".to_owned(),
+        None => {
+            format!("its first attempt: its event, or a permit ({working} attempts hold one now)")
+        }
+    };
+    let state = match row {
+        _ if completed => "completed",
+        Some(row) => row.state.as_str(),
+        None => "unknown",
+    };
+    let until = row.and_then(|row| match row.state {
+        SegmentState::Intent | SegmentState::Invoked => Some(row.deadline),
+        SegmentState::RetryWait => Some(row.next_at),
+        SegmentState::Done | SegmentState::Failed => None,
+    });
+    SegmentExplanation {
+        index,
+        state,
+        attempt: row.map_or(0, |row| row.attempt),
+        failures: row.map_or(0, |row| row.failures),
+        holder: row.and_then(|row| row.holder.as_ref().map(ToString::to_string)),
+        locations: row.map(|row| row.locations.clone()).unwrap_or_default(),
+        until,
+        last_error: row.and_then(|row| row.last_error.clone()),
+        waits_for,
+    }
+}
+
+fn row_waits_for(row: &SegmentRow, completed: bool, now: Timestamp) -> String {
+    let overdue = row.deadline <= now;
+    match (row.state, row.custody) {
+        (SegmentState::Done, _) if row.holder.is_some() => {
+            "nothing; its permit is kept until the backend is known to be done".to_owned()
+        }
+        (SegmentState::Done, _) => "nothing".to_owned(),
+        _ if completed => "nothing: somebody else completed it".to_owned(),
+        (SegmentState::Intent, Custody::Caller) if overdue => {
+            "its next attempt: the worker that ran this one is gone".to_owned()
+        }
+        (SegmentState::Intent, Custody::Caller) => {
+            format!("the worker that runs it; its lease lasts {}", span(row.deadline, now))
+        }
+        (SegmentState::Intent | SegmentState::Invoked, _) if overdue => {
+            "the next sweep, which ends the attempt: there was no outcome in time".to_owned()
+        }
+        (SegmentState::Intent, Custody::Backend) => format!(
+            "evidence: the answer to its invocation was lost or is on its way; given up {}",
+            span(row.deadline, now)
+        ),
+        (SegmentState::Invoked, _) => {
+            format!("its outcome from the backend; given up {}", span(row.deadline, now))
+        }
+        (SegmentState::RetryWait, _) if row.next_at <= now => {
+            "its event or the next sweep: another attempt is due".to_owned()
+        }
+        (SegmentState::RetryWait, _) => format!("its next attempt {}", span(row.next_at, now)),
+        (SegmentState::Failed, _) => "an operator: it was given up".to_owned(),
+    }
+}
+
+fn job_waits_for(job: &Job, completed: u32, segments: &[SegmentExplanation]) -> String {
+    let total = segments.len() as u32;
+    match job.status {
+        JobStatus::Created | JobStatus::Ingesting => "its source".to_owned(),
+        JobStatus::ChunkingInProgress => "its source to be cut".to_owned(),
+        JobStatus::ChunkingComplete if completed < total => {
+            format!("{} of {total} segments", total - completed)
+        }
+        JobStatus::ChunkingComplete => "its reassembly message, which is due".to_owned(),
+        JobStatus::Reassembling => "its segments to be joined".to_owned(),
+        JobStatus::Completed | JobStatus::Deleted => "nothing".to_owned(),
+        JobStatus::Failed if segments.iter().any(|s| s.state == SegmentState::Failed.as_str()) => {
+            "an operator: `redrive --job` runs its failed segments again".to_owned()
+        }
+        JobStatus::Failed => "an operator: it failed as a whole".to_owned(),
+    }
+}
+
+/// A future time as a person says it.
+fn span(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.since(now).max(Duration::from_secs(1)).as_secs();
+    match seconds {
+        0..120 => format!("in {seconds} s"),
+        120..7200 => format!("in {} min", seconds / 60),
+        _ => format!("in {} h", seconds / 3600),
+    }
+}
