@@ -43,8 +43,9 @@ check: lint test
 
 clips: setup
 	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
-	$(CARGO) build --release --locked -p parallax
-	tools/check-clips target/release/parallax $(CLIPS)
+	$(CARGO) build --release --locked -p parallax -p parallax-tiny-weights
+	target/release/parallax-tiny-weights target/tiny-weights
+	tools/check-clips target/release/parallax $(CLIPS) target/tiny-weights
 
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene

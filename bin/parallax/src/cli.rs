@@ -22,6 +22,70 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
+    /// Download model weights, or check them.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Download the models of the `stereocrafter` engine. An interrupted download continues.
+    #[command(after_help = FETCH_HELP)]
+    Fetch(FetchArgs),
+    /// Say which model is what, every tensor that is not as it should be, and the memory needed.
+    ///
+    /// Exits with 0 when everything is usable, 1 when something is missing or wrong, 2 on wrong usage.
+    Check(CheckArgs),
+}
+
+const FETCH_HELP: &str = "\
+Environment: HF_TOKEN (read token of an account that accepted the models' licences), HF_ENDPOINT
+(another hub), HF_HUB_OFFLINE (1: ask nobody), WEIGHTS_DIR.
+Exit codes: 0 complete, 1 other failure, 2 wrong usage or setting, 3 access refused or not found,
+4 hub out of reach, damaged downloads or offline, 5 no room, 130 interrupted.";
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Where the models go, each into a folder of its own. Defaults to the folder
+    /// `parallax/weights` in the user's data folder.
+    #[arg(long, value_name = "DIR", env = "WEIGHTS_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Pin a model (svd, depthcrafter, stereocrafter) to a commit, a tag or a branch. Defaults to
+    /// the commit that is in the folder, or else to the newest.
+    #[arg(long, value_name = "MODEL=REVISION")]
+    pub(crate) revision: Vec<String>,
+
+    /// Take a model from another repository.
+    #[arg(long, value_name = "MODEL=OWNER/NAME")]
+    pub(crate) repository: Vec<String>,
+
+    /// Read every file again and download those that are damaged.
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Tries of a file in a row without progress before giving up.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) tries: u32,
+
+    /// Ask nobody: only tell whether everything is there.
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Write events as JSON lines to standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The folder of all models, or of one. Defaults to that of `weights fetch`.
+    #[arg(value_name = "DIR", env = "WEIGHTS_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -39,9 +103,28 @@ pub(crate) struct ConvertArgs {
     pub(crate) layout: Layout,
 
     /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
-    /// CPU; `copy` shows the same picture to both eyes.
+    /// CPU; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
+    /// and in practice a GPU; `copy` shows the same picture to both eyes.
     #[arg(long, default_value = "draft", value_parser = parse_engine)]
     pub(crate) engine: String,
+
+    /// The models of the engine `stereocrafter`: a folder with
+    /// stable-video-diffusion-img2vid-xt-1-1, DepthCrafter and StereoCrafter in it.
+    #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Have the engine `stereocrafter` compute what the published pipeline computes, for comparison:
+    /// less stable over time, and the right eye is cut to multiples of 128.
+    #[arg(long)]
+    pub(crate) reference: bool,
+
+    /// Denoising steps of the engine `stereocrafter`.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) steps: u32,
+
+    /// Where the engine `stereocrafter` computes.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+    pub(crate) device: DeviceChoice,
 
     /// Strength: the range of parallax from far to near, in percent of the picture's width,
     /// 0 to 10.
@@ -71,7 +154,8 @@ pub(crate) struct ConvertArgs {
     ])]
     pub(crate) preset: String,
 
-    /// Segments converted at the same time. Defaults to one for every four processors.
+    /// Segments converted at the same time. Defaults to one for every four processors, and to 1 for
+    /// the engine `stereocrafter`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) jobs: Option<u32>,
 
@@ -119,15 +203,24 @@ pub(crate) enum CodecChoice {
     Hevc,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceChoice {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
 fn parse_layout(text: &str) -> Result<Layout, String> {
     text.parse::<Layout>().map_err(|error| error.to_string())
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {
-    if ENGINE_NAMES.contains(&text) {
+    let names = || ENGINE_NAMES.iter().copied().chain([parallax_stereocrafter::NAME]);
+    if names().any(|name| name == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("allowed are {}", ENGINE_NAMES.join(", ")))
+    Err(format!("allowed are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
 fn parse_disparity(text: &str) -> Result<f32, String> {
@@ -165,6 +258,8 @@ mod tests {
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],
             vec!["--jobs", "0"],
+            vec!["--steps", "0"],
+            vec!["--device", "tpu"],
             vec!["--resume", "--restart"],
         ] {
             let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());

@@ -3,6 +3,7 @@
 mod cli;
 mod convert;
 mod doctor;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -26,5 +27,6 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Convert(args) => convert::main(&args),
         Command::Doctor(args) => doctor::main(&args),
+        Command::Weights(command) => weights::main(&command),
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parallax_job::Mode;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, ObjectStore, Result};
-use parallax_stereo::{Engine, Geometry, Layout, Run};
+use parallax_stereo::{Engine, Geometry, Layout, Run, Stage, Watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Conversion, Progress, Report, convert_segment};
@@ -14,6 +14,9 @@ use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// Called with the invocation and how far it is; must return quickly.
 type Observer = dyn Fn(&Invocation, Progress) + Send + Sync;
+
+/// Called with the invocation and the frames that a stage of the engine has done; likewise.
+type StageObserver = dyn Fn(&Invocation, Stage, u64) + Send + Sync;
 
 /// An [`InferenceBackend`] that runs an engine here.
 pub struct EngineBackend {
@@ -24,6 +27,7 @@ pub struct EngineBackend {
     side_by_side: Layout,
     encode: EncodeSettings,
     observer: Arc<Observer>,
+    stages: Arc<StageObserver>,
 }
 
 impl std::fmt::Debug for EngineBackend {
@@ -47,6 +51,7 @@ impl EngineBackend {
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings::default(),
             observer: Arc::new(|_, _| ()),
+            stages: Arc::new(|_, _, _| ()),
         }
     }
 
@@ -74,6 +79,16 @@ impl EngineBackend {
         self
     }
 
+    /// Has every step within the engine told to `observer`.
+    #[must_use]
+    pub fn with_stages(
+        mut self,
+        observer: impl Fn(&Invocation, Stage, u64) + Send + Sync + 'static,
+    ) -> Self {
+        self.stages = Arc::new(observer);
+        self
+    }
+
     fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.workplace.objects
     }
@@ -98,9 +113,12 @@ impl InferenceBackend for EngineBackend {
         let (geometry, seed) = (self.geometry, self.seed);
         let (observer, told) = (Arc::clone(&self.observer), invocation.clone());
         let result = output.clone();
+        let (stages, watched) = (Arc::clone(&self.stages), invocation.clone());
+        let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames));
+        let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
             let conversion = Conversion { input: &input, output: &output, layout, encode };
-            let run = Run { geometry, seed, cancel };
+            let run = Run { geometry, seed, scratch, watch, cancel };
             let progress = |progress| observer(&told, progress);
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);
             report.map(|report| (folder, report))

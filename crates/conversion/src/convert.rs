@@ -193,8 +193,16 @@ fn infer(
     if run.cancel.is_cancelled() {
         return Err(StereoError::Cancelled.into());
     }
-    let ready = session.finish()?;
-    forward(&mut waiting, ready)?;
+    loop {
+        let ready = session.finish()?;
+        if ready.is_empty() {
+            break;
+        }
+        forward(&mut waiting, ready)?;
+        if run.cancel.is_cancelled() {
+            return Err(StereoError::Cancelled.into());
+        }
+    }
     if !waiting.is_empty() {
         let what = format!("{} gave no pair for {} frames", engine.name(), waiting.len());
         return Err(StereoError::Failed(what).into());

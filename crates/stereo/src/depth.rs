@@ -19,7 +19,7 @@ pub trait DepthEstimator: Send + Debug {
     /// As [`Session::push`].
     fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error>;
 
-    /// Ends the clip and returns the rest.
+    /// Ends the clip and returns the rest; called again, it returns nothing.
     ///
     /// # Errors
     /// As [`Session::push`].

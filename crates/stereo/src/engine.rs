@@ -1,6 +1,7 @@
 //! What every way of making the other eye has in common: frames in, stereo pairs out.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, FrameRate, VideoFormat};
@@ -62,8 +63,60 @@ pub struct Run {
     pub geometry: Geometry,
     /// Seed of every random choice: the same seed and frames give the same pairs.
     pub seed: u64,
+    /// An existing folder for what does not fit in memory. Defaults to the system's temporary one.
+    pub scratch: Option<PathBuf>,
+    /// Told how far each stage is.
+    pub watch: Watch,
     /// Checked between frames and, in long work, between steps.
     pub cancel: CancellationToken,
+}
+
+/// A part of an engine's work that a person can make sense of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Estimating depth.
+    Depth,
+    /// Moving pixels to the other eye.
+    Warp,
+    /// Inventing what the first eye did not see.
+    Inpaint,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Depth => "depth",
+            Stage::Warp => "warp",
+            Stage::Inpaint => "inpaint",
+        })
+    }
+}
+
+/// Somebody who is told of progress within an engine, or nobody.
+#[derive(Clone, Default)]
+pub struct Watch(Option<Arc<Observer>>);
+
+type Observer = dyn Fn(Stage, u64) + Send + Sync;
+
+impl Watch {
+    /// Has `observer` told how many of the clip's frames a stage has done, whenever that changes. It
+    /// must return quickly.
+    pub fn new(observer: impl Fn(Stage, u64) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(observer)))
+    }
+
+    /// `frames` of the clip have passed `stage`.
+    pub fn tell(&self, stage: Stage, frames: u64) {
+        if let Some(observer) = &self.0 {
+            observer(stage, frames);
+        }
+    }
+}
+
+impl Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Watch(somebody)" } else { "Watch(nobody)" })
+    }
 }
 
 /// Two views of one moment. Both have the clip's format and the source frame's time.
@@ -109,7 +162,8 @@ pub trait Session: Send {
     /// After an error the session is of no further use.
     fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error>;
 
-    /// Ends the clip and returns every remaining pair.
+    /// Ends the clip and returns pairs that remain, as many as are ready together. Called again until
+    /// it returns none: an engine that can only begin at the end need not hold all pairs at once.
     ///
     /// # Errors
     /// As [`Session::push`].

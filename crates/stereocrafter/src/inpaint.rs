@@ -3,13 +3,15 @@
 //! StereoCrafter `inpainting_inference.py` and `pipelines/stereo_video_inpainting.py`. Every chunk after
 //! the first starts from results of the one before it, rounded to 8 bits.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
+use crate::colour::Fit as ColourFit;
 use crate::networks::{Check, Guided, Networks};
 use crate::noise::{Noise, Site};
 use crate::size::{Size, cropped_size};
+use crate::strip::{Strip, unit, with_known};
 use crate::tiles::Tiling;
-use crate::windows::reference_chunks;
+use crate::windows::Tail;
 
 /// Frames per second less one, motion bucket and noise augmentation that the network is told.
 const IDS: [f32; 3] = [6.0, 127.0, 0.0];
@@ -59,6 +61,13 @@ pub struct InpaintOptions {
     pub step_px: usize,
     /// How other sizes become so. Defaults to cropping.
     pub fit: Fit,
+    /// Where a chunk starts that would pass the end. Defaults to a stride before it.
+    pub tail: Tail,
+    /// Whether frames that two chunks share go from one result to the other, instead of keeping the
+    /// first. Defaults to false.
+    pub fade: bool,
+    /// Whether results take the colours of what they continue. Defaults to false.
+    pub fit_colours: bool,
 }
 
 impl Default for InpaintOptions {
@@ -75,20 +84,28 @@ impl Default for InpaintOptions {
             holes: Holes::TopLeft,
             step_px: 128,
             fit: Fit::Crop,
+            tail: Tail::Stride,
+            fade: false,
+            fit_colours: false,
         }
     }
 }
 
 impl InpaintOptions {
-    /// Where the reference loses quality, something else: every size is kept, no hole vanishes, and
-    /// decoding does not start afresh every second frame.
+    /// Where the reference loses quality, something else: every size is kept, no hole vanishes, decoding
+    /// does not start afresh every second frame, chunks fade into each other and keep the colours. The
+    /// guidance is off: at 1.01 it doubles the cost and hardly changes the result.
     pub fn preferred() -> Self {
         Self {
+            guidance: 1.0,
             decode_chunk: 8,
             decode_context: 2,
             holes: Holes::Any,
             step_px: 64,
             fit: Fit::Pad,
+            tail: Tail::Length,
+            fade: true,
+            fit_colours: true,
             ..Self::default()
         }
     }
@@ -113,27 +130,81 @@ impl InpaintStage {
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
-        let (_, _, height, width) = warped.dims4()?;
-        let (warped, mask) = self.prepare(warped, mask)?;
-        let frames = warped.dim(0)?;
+        let mut strip = Strip::new(0);
+        strip.push(warped, &mask.mean_keepdim(1)?)?;
         let mut results = Vec::new();
-        let mut before: Option<Tensor> = None;
-        for chunk in reference_chunks(frames, self.options.chunk, self.options.overlap)? {
-            let span = |t: &Tensor| stretch(t, chunk.frames.start, chunk.frames.len());
-            let mut part = span(&warped)?;
-            if let Some(before) = &before {
-                part = with_known(&part, before, chunk.known)?;
-            }
-            let latents = self.latents(&part, &span(&mask)?, chunk.frames.start, noise, check)?;
-            let out = self.decode(&latents, check)?;
-            let fresh = chunk.results();
-            let count = fresh.end.min(frames) - fresh.start;
-            results.push(out.narrow(0, chunk.known, count)?);
-            before = Some(out);
+        while let Some(frames) = self.next_chunk(&mut strip, true, noise, check)? {
+            results.push(frames);
         }
-        let out = Tensor::cat(&results, 0)?;
-        let (_, _, out_height, out_width) = out.dims4()?;
-        out.narrow(2, 0, out_height.min(height))?.narrow(3, 0, out_width.min(width))
+        if results.is_empty() {
+            bail!("no frames");
+        }
+        Tensor::cat(&results, 0)
+    }
+
+    /// The next right eyes (F, 3, h, w) of the frames on `strip` that no later frame changes, as
+    /// [`InpaintStage::run`] has them; nothing until more frames are there or they have `ended`.
+    ///
+    /// After an error the chunk can be run again, with other options too.
+    pub fn next_chunk(
+        &self,
+        strip: &mut Strip,
+        ended: bool,
+        noise: &mut dyn Noise,
+        check: &mut Check,
+    ) -> Result<Option<Tensor>> {
+        let shape = (self.options.chunk, self.options.overlap);
+        if shape.1 >= shape.0 {
+            bail!("chunks of {} that share {}", shape.0, shape.1);
+        }
+        let total = strip.total();
+        let Some(chunk) = strip.chunks.next(total, ended, shape, self.options.tail) else {
+            return Ok(if ended { strip.held.take() } else { None });
+        };
+        let inputs = unit(&strip.frames(&chunk.frames)?)?;
+        let size = Size::new(inputs.dim(3)?, inputs.dim(2)?);
+        let (warped, mask) = (inputs.narrow(1, 0, 3)?, inputs.narrow(1, 3, 1)?);
+        let (part, holes) = self.prepare(&warped, &mask)?;
+        let part = match &strip.before {
+            Some(before) if chunk.known > 0 => {
+                with_known(&part, &self.fit(&unit(before)?)?, chunk.known)?
+            }
+            _ => part,
+        };
+        let first = strip.first + chunk.frames.start;
+        let latents = self.latents(&part, &holes, first, noise, check)?;
+        let out = self.decode(&latents, check)?;
+        let (_, _, height, width) = out.dims4()?;
+        let mut out =
+            out.narrow(2, 0, height.min(size.height))?.narrow(3, 0, width.min(size.width))?;
+        if self.options.fit_colours {
+            let colours = match strip.colours {
+                Some(colours) => colours,
+                None => *strip.colours.insert(ColourFit::of(&out, &warped, &mask)?),
+            };
+            out = levels(&colours.apply(&out)?)?;
+        }
+        let results = chunk.results().len().min(total.saturating_sub(chunk.results().start));
+        let mut fresh = out.narrow(0, chunk.known, results)?;
+        if let Some(held) = strip.held.take() {
+            let shared = held.dim(0)?;
+            let Some(from) = chunk.known.checked_sub(shared) else {
+                bail!("a chunk that shares {} fades over {shared}", chunk.known);
+            };
+            let again = out.narrow(0, from, shared)?;
+            fresh = Tensor::cat(&[&levels(&faded(&held, &again)?)?, &fresh], 0)?;
+        }
+        strip.chunks.done(&chunk);
+        strip.before = Some((&out * 255.0)?.round()?.to_dtype(DType::U8)?);
+        strip.forget(chunk.frames.end);
+        // What the end of the clip holds is held no longer.
+        let held = if self.options.fade { self.options.overlap.min(results) } else { 0 };
+        if held > 0 && !(ended && chunk.frames.end >= total) {
+            let given = fresh.dim(0)? - held;
+            strip.held = Some(fresh.narrow(0, given, held)?);
+            fresh = fresh.narrow(0, 0, given)?;
+        }
+        Ok(Some(fresh))
     }
 
     /// Both fitted to the multiple that the options ask for, and the mask's channels averaged to one.
@@ -143,16 +214,20 @@ impl InpaintStage {
         if (frames, height, width) != (mask_frames, mask_height, mask_width) {
             bail!("mask {:?} for frames {:?}", mask.dims(), warped.dims());
         }
+        Ok((self.fit(warped)?, self.fit(&mask.mean_keepdim(1)?)?))
+    }
+
+    /// Pictures (N, C, H, W) at the size that the network works at.
+    fn fit(&self, pictures: &Tensor) -> Result<Tensor> {
+        let (_, _, height, width) = pictures.dims4()?;
         let step = self.options.step_px;
-        let mask = mask.mean_keepdim(1)?;
         if self.options.fit == Fit::Pad {
-            let (below, right) = (missing(height, step), missing(width, step));
-            let pad = |t: &Tensor| t.pad_with_same(2, 0, below)?.pad_with_same(3, 0, right);
-            return Ok((pad(warped)?, pad(&mask)?));
+            let size = self.options.tiling.padded(Size::new(width, height), step);
+            let (below, right) = (size.height - height, size.width - width);
+            return pictures.pad_with_same(2, 0, below)?.pad_with_same(3, 0, right);
         }
         let size = cropped_size(Size::new(width, height), step)?;
-        let cut = |t: &Tensor| t.narrow(2, 0, size.height)?.narrow(3, 0, size.width)?.contiguous();
-        Ok((cut(warped)?, cut(&mask)?))
+        pictures.narrow(2, 0, size.height)?.narrow(3, 0, size.width)?.contiguous()
     }
 
     /// One chunk (F, 3, H, W) from frame `first` on with its mask (F, 1, H, W), both in [0, 1], to latents
@@ -248,14 +323,21 @@ impl InpaintStage {
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
         let InpaintOptions { decode_chunk, decode_context, .. } = self.options;
         let images = self.networks.decode(latents, decode_chunk, decode_context, check)?;
-        let levels = (((images / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?;
-        round_ties_even(&levels)? / 255.0
+        levels(&((images / 2.0)? + 0.5)?)
     }
 }
 
-/// What `side` lacks to a multiple of `step`.
-fn missing(side: usize, step: usize) -> usize {
-    side.next_multiple_of(step.max(1)) - side
+/// Values in [0, 1] to the nearest multiples of 1/255; others are clipped.
+fn levels(images: &Tensor) -> Result<Tensor> {
+    round_ties_even(&(images.clamp(0f32, 1f32)? * 255.0)?)? / 255.0
+}
+
+/// From `before` to `after` over their frames (F, 3, H, W), neither of them alone.
+fn faded(before: &Tensor, after: &Tensor) -> Result<Tensor> {
+    let frames = before.dim(0)?;
+    let weights: Vec<f32> = (1..=frames).map(|i| i as f32 / (frames + 1) as f32).collect();
+    let weights = Tensor::from_vec(weights, (frames, 1, 1, 1), before.device())?;
+    before.broadcast_mul(&(1.0 - &weights)?)? + after.broadcast_mul(&weights)?
 }
 
 /// To the nearest integer, halves to the even one.
@@ -271,30 +353,6 @@ fn every(t: &Tensor, dim: usize, count: usize) -> Result<Tensor> {
     t.index_select(&indices, dim)
 }
 
-/// `length` frames of `t` from `start`, the last one repeated where there are no more.
-fn stretch(t: &Tensor, start: usize, length: usize) -> Result<Tensor> {
-    let frames = t.dim(0)?;
-    let there = length.min(frames - start);
-    let part = t.narrow(0, start, there)?;
-    if there == length {
-        return Ok(part);
-    }
-    let last = t.narrow(0, frames - 1, 1)?;
-    let mut parts = vec![part];
-    parts.resize(1 + length - there, last);
-    Tensor::cat(&parts, 0)
-}
-
-/// `part` with its first `known` frames replaced by the last of `before`.
-fn with_known(part: &Tensor, before: &Tensor, known: usize) -> Result<Tensor> {
-    if known == 0 {
-        return Ok(part.clone());
-    }
-    let old = before.narrow(0, before.dim(0)? - known, known)?;
-    let rest = part.narrow(0, known, part.dim(0)? - known)?;
-    Tensor::cat(&[&old, &rest], 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,13 +363,5 @@ mod tests {
         let x = Tensor::new(&[0.5f32, 1.5, 2.5, 3.5, 2.4, 2.6, 255.0], &Device::Cpu).unwrap();
         let out = round_ties_even(&x).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(out, [0.0, 2.0, 2.0, 4.0, 2.0, 3.0, 255.0]);
-    }
-
-    #[test]
-    fn short_clips_repeat_their_last_frame() {
-        let t = Tensor::arange(0f32, 3.0, &Device::Cpu).unwrap();
-        let values = |s, n| stretch(&t, s, n).unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(values(0, 5), [0., 1., 2., 2., 2.]);
-        assert_eq!(values(1, 2), [1., 2.]);
     }
 }

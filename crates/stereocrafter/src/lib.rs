@@ -4,24 +4,40 @@
 //! arXiv:2409.07447). [`DepthStage`] makes depth, [`reference_splat`] the warped view with its holes, and
 //! [`InpaintStage`] the right eye. By default they compute what the published pipelines compute, quirks
 //! included, and are compared with them number for number in `tests/parity.rs`; they run in f32.
-//! [`InpaintOptions::preferred`] and [`Field`] depart where those lose quality.
+//! [`DepthOptions::preferred`], [`InpaintOptions::preferred`] and [`Field`] depart where those lose
+//! quality.
 //!
-//! Files, formats and frames of video are not known here.
+//! [`StereoCrafter`] is both stages as an engine: frames of video in, stereo pairs out.
+//!
+//! Codecs are not known here.
 
+mod colour;
 mod depth;
+mod device;
+mod engine;
 mod inpaint;
+mod memory;
 mod networks;
 mod noise;
+mod plan;
+mod range;
 mod size;
 mod splat;
+mod strip;
 mod tiles;
 mod windows;
 
-pub use depth::{DepthOptions, DepthStage, normalise};
+pub use candle_core::Device;
+pub use depth::{DepthOptions, DepthStage, Stitch, enlarge, normalise, range, spread};
+pub use device::device;
+pub use engine::{Folders, NAME, Options, StereoCrafter};
 pub use inpaint::{Fit, Holes, InpaintOptions, InpaintStage};
-pub use networks::{Check, Networks};
+pub use memory::{Memory, free_bytes};
+pub use networks::{Check, Networks, Undecoded};
 pub use noise::{Field, Noise, Recorded, Site};
-pub use size::{Size, cropped_size, working_size};
+pub use plan::{Footprint, Job, Plan, Residency, Short};
+pub use size::{Size, cropped_size, nearest_size, working_size};
 pub use splat::{Source, reference_disparity, reference_splat};
+pub use strip::Strip;
 pub use tiles::{Grid, Tiling};
-pub use windows::{Chunk, depth_windows, reference_chunks};
+pub use windows::{Chunk, Chunks, Tail, depth_windows, reference_chunks};

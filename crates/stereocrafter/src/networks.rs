@@ -8,7 +8,7 @@ use parallax_svd::preprocess::{self, clip_pixels};
 use parallax_svd::scheduler::{self, Schedule};
 use parallax_svd::unet::{self, Conditioning, Unet};
 use parallax_svd::vae::{self, TemporalVae};
-use parallax_weights::{Error, Part, config, part_dir};
+use parallax_weights::{Checkpoint, Error, Inventory, Part, config, part_dir};
 
 use crate::windows::runs;
 
@@ -39,6 +39,77 @@ pub struct Networks {
     pub scheduler: scheduler::Config,
 }
 
+/// What both stages share: everything but the denoiser.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    clip: VisionModel,
+    clip_side: usize,
+    preprocess: preprocess::Config,
+    vae: TemporalVae,
+    vae_config: vae::Config,
+    scheduler: scheduler::Config,
+}
+
+impl Shared {
+    /// Read image encoder, VAE and schedule from the Stable Video Diffusion folder `svd`.
+    pub(crate) fn open(svd: &Path, device: &Device) -> std::result::Result<Self, Error> {
+        let weights = |part| Checkpoint::open(&part_dir(svd, part)?);
+        let clip_config: clip::Config = config(svd, Part::ImageEncoder)?;
+        let vae_config: vae::Config = config(svd, Part::Vae)?;
+        let dtype = DType::F32;
+        Ok(Self {
+            clip: weights(Part::ImageEncoder)?.build("the image encoder", dtype, device, |vb| {
+                VisionModel::new(&clip_config, vb)
+            })?,
+            clip_side: clip_config.image_size,
+            preprocess: config(svd, Part::FeatureExtractor)?,
+            vae: weights(Part::Vae)?
+                .build("the VAE", dtype, device, |vb| TemporalVae::new(&vae_config, vb))?,
+            vae_config,
+            scheduler: config(svd, Part::Scheduler)?,
+        })
+    }
+
+    /// The networks of the stage whose denoiser this is.
+    pub(crate) fn with(&self, unet: Unet) -> Networks {
+        let Self { clip, clip_side, preprocess, vae, vae_config, scheduler } = self.clone();
+        Networks { clip, clip_side, preprocess, vae, vae_config, unet, scheduler }
+    }
+}
+
+/// A denoiser on disk, not read yet.
+#[derive(Debug)]
+pub(crate) struct Denoiser {
+    name: &'static str,
+    pub(crate) config: unet::Config,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Denoiser {
+    /// Find the denoiser of a stage and check its tensors.
+    ///
+    /// # Errors
+    /// A denoiser with other channels than `part` is named as such.
+    pub(crate) fn find(root: &Path, part: Part) -> std::result::Result<Self, Error> {
+        let config: unet::Config = config(root, part)?;
+        let (name, in_channels) = match part {
+            Part::InpaintingUnet => ("the StereoCrafter UNet", INPAINTING_CHANNELS),
+            _ => ("the DepthCrafter UNet", VIDEO_CHANNELS),
+        };
+        let config = unet::Config { in_channels, ..config };
+        let checkpoint = Checkpoint::open(&part_dir(root, part)?)?;
+        let failed = |source| Error::Build { what: name.to_owned(), source };
+        let inventory = Inventory::of(|vb| Unet::new(&config, vb)).map_err(failed)?;
+        checkpoint.check(name, &inventory)?;
+        Ok(Self { name, config, checkpoint })
+    }
+
+    pub(crate) fn load(&self, device: &Device) -> std::result::Result<Unet, Error> {
+        let build = |vb: candle_nn::VarBuilder| Unet::new(&self.config, vb);
+        self.checkpoint.build(self.name, DType::F32, device, build)
+    }
+}
+
 impl Networks {
     /// Read the networks of a stage: image encoder, VAE and schedule from the Stable Video Diffusion
     /// folder `svd`, the denoiser from the folder `denoiser` of DepthCrafter ([`Part::DepthUnet`]) or
@@ -52,32 +123,8 @@ impl Networks {
         part: Part,
         device: &Device,
     ) -> std::result::Result<Self, Error> {
-        let weights = |root, part| parallax_weights::Checkpoint::open(&part_dir(root, part)?);
-        let clip_config: clip::Config = config(svd, Part::ImageEncoder)?;
-        let vae_config: vae::Config = config(svd, Part::Vae)?;
-        let unet_config: unet::Config = config(denoiser, part)?;
-        let (name, in_channels) = match part {
-            Part::InpaintingUnet => ("the StereoCrafter UNet", INPAINTING_CHANNELS),
-            _ => ("the DepthCrafter UNet", VIDEO_CHANNELS),
-        };
-        let unet_config = unet::Config { in_channels, ..unet_config };
-        let dtype = DType::F32;
-        Ok(Self {
-            clip: weights(svd, Part::ImageEncoder)?.build(
-                "the image encoder",
-                dtype,
-                device,
-                |vb| VisionModel::new(&clip_config, vb),
-            )?,
-            clip_side: clip_config.image_size,
-            preprocess: config(svd, Part::FeatureExtractor)?,
-            vae: weights(svd, Part::Vae)?
-                .build("the VAE", dtype, device, |vb| TemporalVae::new(&vae_config, vb))?,
-            unet: weights(denoiser, part)?
-                .build(name, dtype, device, |vb| Unet::new(&unet_config, vb))?,
-            vae_config,
-            scheduler: config(svd, Part::Scheduler)?,
-        })
+        let shared = Shared::open(svd, device)?;
+        Ok(shared.with(Denoiser::find(denoiser, part)?.load(device)?))
     }
 
     /// Frames (N, 3, H, W) in [-1, 1] to one context token each, (N, D).
@@ -100,21 +147,77 @@ impl Networks {
         context: usize,
         check: &mut Check,
     ) -> Result<Tensor> {
-        let latents = (latents / self.vae_config.scaling_factor)?;
-        let frames = latents.dim(0)?;
+        let mut waiting = Undecoded::default();
+        waiting.push(latents)?;
         let mut parts = Vec::new();
-        for run in runs(frames, chunk) {
-            check()?;
-            let start = run.start.saturating_sub(context);
-            let length = frames.min(run.end + context) - start;
-            let images = self.vae.decode(&latents.narrow(0, start, length)?, length)?;
-            parts.push(images.narrow(0, run.start - start, run.len())?);
+        while let Some(images) = self.decode_next(&mut waiting, true, (chunk, context), check)? {
+            parts.push(images);
+        }
+        if parts.is_empty() {
+            bail!("no frames");
         }
         Tensor::cat(&parts, 0)
     }
 
+    /// The next `chunk` images of those whose latents wait, with `context` frames on either side, or
+    /// nothing until more latents are there or they have `ended`.
+    ///
+    /// After an error the latents still wait.
+    pub fn decode_next(
+        &self,
+        waiting: &mut Undecoded,
+        ended: bool,
+        (chunk, context): (usize, usize),
+        check: &mut Check,
+    ) -> Result<Option<Tensor>> {
+        let Some(latents) = &waiting.latents else { return Ok(None) };
+        let total = waiting.first + latents.dim(0)?;
+        let whole = waiting.next + chunk.max(1) + context <= total;
+        if !whole && (!ended || waiting.next >= total) {
+            return Ok(None);
+        }
+        check()?;
+        let end = total.min(waiting.next + chunk.max(1));
+        let start = waiting.first.max(waiting.next.saturating_sub(context));
+        let length = total.min(end + context) - start;
+        let part = latents.narrow(0, start - waiting.first, length)?;
+        let part = (part / self.vae_config.scaling_factor)?;
+        let images = self.vae.decode(&part, length)?;
+        let images = images.narrow(0, waiting.next - start, end - waiting.next)?;
+        let keep = end.saturating_sub(context).max(waiting.first);
+        let rest = total - keep;
+        waiting.latents = if rest == 0 {
+            None
+        } else {
+            // A copy, so that what is done with does not stay in memory.
+            Some(latents.narrow(0, keep - waiting.first, rest)?.copy()?)
+        };
+        (waiting.first, waiting.next) = (keep, end);
+        Ok(Some(images))
+    }
+
     pub(crate) fn schedule(&self, steps: usize) -> Result<Schedule> {
         Schedule::new(&self.scheduler, steps)
+    }
+}
+
+/// Latents on their way to images, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Undecoded {
+    /// From frame `first` on; what was decoded already is context.
+    latents: Option<Tensor>,
+    first: usize,
+    next: usize,
+}
+
+impl Undecoded {
+    /// Adds latents (N, 4, h, w).
+    pub fn push(&mut self, latents: &Tensor) -> Result<()> {
+        self.latents = Some(match &self.latents {
+            None => latents.clone(),
+            Some(before) => Tensor::cat(&[before, latents], 0)?,
+        });
+        Ok(())
     }
 }
 

@@ -16,6 +16,13 @@ pub struct Site {
     pub column: usize,
 }
 
+impl Site {
+    /// The top left of a frame.
+    pub fn frame(frame: usize) -> Self {
+        Self { frame, ..Self::default() }
+    }
+}
+
 /// A source of standard normal noise, asked in the reference's order.
 ///
 /// Depth draws its noise augmentation (N, 3, H, W), then the noise of its windows (window, 4, h, w).
@@ -24,6 +31,11 @@ pub struct Site {
 pub trait Noise {
     /// The noise at `site`, f32; sources that are streams give their next, wherever it goes.
     fn draw(&mut self, site: Site, shape: &[usize], device: &Device) -> Result<Tensor>;
+
+    /// Whether noise belongs to its place, so that it can be drawn again.
+    fn placed(&self) -> bool {
+        false
+    }
 
     /// Passes over the next tensor.
     fn skip(&mut self, shape: &[usize]) -> Result<()> {
@@ -71,6 +83,11 @@ impl Field {
         Self { seed }
     }
 
+    /// Another field of the same seed.
+    pub(crate) fn apart(self, which: u64) -> Self {
+        Self { seed: mix(self.seed ^ mix(which)) }
+    }
+
     /// The first `columns` values of a row, or more.
     fn row(&self, frame: usize, shape: (usize, usize), row: usize, columns: usize) -> Vec<f32> {
         let (channels, channel) = shape;
@@ -104,6 +121,10 @@ impl Noise for Field {
             }
         }
         Tensor::from_vec(out, shape, &Device::Cpu)?.to_device(device)
+    }
+
+    fn placed(&self) -> bool {
+        true
     }
 
     fn skip(&mut self, _shape: &[usize]) -> Result<()> {

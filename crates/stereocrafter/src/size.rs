@@ -44,6 +44,17 @@ pub fn working_size(source: Size, longest_px: usize) -> Result<Size> {
     Ok(size)
 }
 
+/// As [`working_size`], where no side is too short: the least is 64.
+pub fn nearest_size(source: Size, longest_px: usize) -> Size {
+    let scale = (longest_px as f64 / source.width.max(source.height) as f64).min(1.0);
+    let fit = |side: usize| {
+        let steps = (side as f64 * scale / STEP).round_ties_even().max(1.0);
+        (steps * STEP) as usize
+    };
+    working_size(source, longest_px)
+        .unwrap_or_else(|_| Size::new(fit(source.width), fit(source.height)))
+}
+
 /// The largest size within `source` whose sides are multiples of `step`; what exceeds it is cut off on
 /// the right and below.
 ///
@@ -78,6 +89,9 @@ mod tests {
         }
         assert!(working_size(Size::new(640, 32), 1024).is_err());
         assert!(working_size(Size::new(4000, 60), 1024).is_err());
+        assert_eq!(nearest_size(Size::new(4000, 60), 1024), Size::new(1024, 64));
+        assert_eq!(nearest_size(Size::new(64, 18), 1024), Size::new(64, 64));
+        assert_eq!(nearest_size(Size::new(1920, 800), 1024), Size::new(1024, 448));
     }
 
     #[test]

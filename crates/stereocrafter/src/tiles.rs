@@ -38,6 +38,20 @@ impl Tiling {
         })
     }
 
+    /// The least size, not under `size`, whose sides divide into tiles with sides that are multiples of
+    /// `step`.
+    pub fn padded(&self, size: Size, step: usize) -> Size {
+        let step = step.max(1);
+        let side = |side: usize| {
+            let shared = self.overlap_px * self.count.saturating_sub(1);
+            let count = self.count.max(1);
+            let tile = (side + shared).div_ceil(count).max(self.overlap_px + 1);
+            let tile = if count > 1 { tile } else { side };
+            tile.next_multiple_of(step) * count - shared
+        };
+        Size::new(side(size.width), side(size.height))
+    }
+
     fn spans(&self, side: usize, downsampling: usize) -> Result<Vec<Range<usize>>> {
         let Self { count, overlap_px } = *self;
         if count == 0 {
@@ -183,6 +197,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn padded_sizes_divide(
+            count in 1usize..6, width in 1usize..3000, height in 1usize..3000,
+            step in prop::sample::select(vec![8usize, 64]),
+        ) {
+            let tiling = Tiling { count, overlap_px: 128 };
+            let padded = tiling.padded(Size::new(width, height), step);
+            prop_assert!(padded.width >= width && padded.height >= height);
+            let grid = tiling.grid(padded, 8).unwrap();
+            for span in grid.rows.iter().chain(&grid.columns) {
+                prop_assert_eq!(span.len() % step, 0);
+            }
+            if count == 1 {
+                prop_assert!(padded.width < width + step && padded.height < height + step);
+            }
+        }
+
         #[test]
         fn tiles_of_one_picture_merge_to_it(
             count in 1usize..5, overlap in 0usize..6, stride in 1usize..6,

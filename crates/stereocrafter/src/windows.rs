@@ -42,11 +42,67 @@ impl Chunk {
     }
 }
 
-/// The reference's chunks: `length` frames every `length - overlap`; where the last would pass the end,
-/// it is the last `length - overlap` frames, however many of them are known already.
-///
-/// Clips of `overlap` frames and fewer have no chunk there; here they are padded by repeating their last
-/// frame, and the one chunk ends past the clip, at `overlap + 1`.
+/// Where a chunk starts that would pass the end of the clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// `length - overlap` frames before the end, as in the reference: the last chunk is a short one.
+    Stride,
+    /// `length` frames before the end.
+    Length,
+}
+
+/// Which chunk comes next, while the end of the clip is not known yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chunks {
+    /// Where the last chunk ended.
+    end: usize,
+}
+
+impl Chunks {
+    /// The next chunk of `length` frames that share `overlap`, if the frames before `available` suffice
+    /// for it; nothing comes after those once the clip has `ended`.
+    ///
+    /// Where a chunk would pass the end, it begins earlier as `tail` says, however many of its frames are
+    /// known already. Clips of `overlap` frames and fewer have no chunk in the reference; here they are
+    /// padded by repeating their last frame, and the one chunk ends past the clip, at `overlap + 1`.
+    pub fn next(
+        self,
+        available: usize,
+        ended: bool,
+        (length, overlap): (usize, usize),
+        tail: Tail,
+    ) -> Option<Chunk> {
+        if self.end == 0 {
+            let whole = available >= length;
+            return match (whole, ended && available > 0) {
+                (true, _) => Some(Chunk { frames: 0..length, known: 0 }),
+                (_, true) => {
+                    Some(Chunk { frames: 0..available.max(overlap + 1).min(length), known: 0 })
+                }
+                _ => None,
+            };
+        }
+        let start = self.end - overlap.min(self.end);
+        if start + length <= available {
+            return Some(Chunk { frames: start..start + length, known: self.end - start });
+        }
+        if !ended || available <= self.end {
+            return None;
+        }
+        let first = match tail {
+            Tail::Stride => available.saturating_sub(length - overlap),
+            Tail::Length => available.saturating_sub(length),
+        };
+        Some(Chunk { frames: first..available, known: self.end - first })
+    }
+
+    /// Goes on after `chunk`.
+    pub fn done(&mut self, chunk: &Chunk) {
+        self.end = chunk.frames.end;
+    }
+}
+
+/// The reference's chunks of a whole clip.
 ///
 /// # Errors
 /// When chunks would not advance.
@@ -54,17 +110,10 @@ pub fn reference_chunks(frames: usize, length: usize, overlap: usize) -> Result<
     if frames == 0 || overlap >= length {
         bail!("{frames} frames in chunks of {length} that share {overlap}");
     }
-    let stride = length - overlap;
+    let mut state = Chunks::default();
     let mut chunks = Vec::new();
-    for start in (0..frames.saturating_sub(overlap).max(1)).step_by(stride) {
-        let chunk = if start == 0 {
-            Chunk { frames: 0..frames.max(overlap + 1).min(length), known: 0 }
-        } else if start + length <= frames {
-            Chunk { frames: start..start + length, known: overlap }
-        } else {
-            let first = frames.saturating_sub(stride);
-            Chunk { frames: first..frames, known: start + overlap - first }
-        };
+    while let Some(chunk) = state.next(frames, true, (length, overlap), Tail::Stride) {
+        state.done(&chunk);
         chunks.push(chunk);
     }
     Ok(chunks)
@@ -144,6 +193,34 @@ mod tests {
                 next = w.end;
             }
             prop_assert_eq!(next, frames);
+        }
+
+        #[test]
+        fn chunks_do_not_depend_on_when_frames_arrive(
+            frames in 1usize..120, length in 1usize..30, overlap in 0usize..29,
+            steps in prop::collection::vec(1usize..40, 120),
+        ) {
+            prop_assume!(overlap < length);
+            for tail in [Tail::Stride, Tail::Length] {
+                let (mut state, mut available, mut told) = (Chunks::default(), 0, Vec::new());
+                for step in steps.iter().copied() {
+                    available = frames.min(available + step);
+                    let ended = available == frames;
+                    while let Some(c) = state.next(available, ended, (length, overlap), tail) {
+                        prop_assert!(c.known < c.frames.len() && c.frames.len() <= length);
+                        // The reference's last chunk is short, and may share less.
+                        let full = tail == Tail::Length && !told.is_empty();
+                        prop_assert!(!full || c.known >= overlap);
+                        state.done(&c);
+                        told.push(c);
+                    }
+                }
+                let results: usize = told.iter().map(|c| c.results().len()).sum();
+                prop_assert_eq!(results, frames.max(overlap + 1));
+                if tail == Tail::Stride {
+                    prop_assert_eq!(told, reference_chunks(frames, length, overlap).unwrap());
+                }
+            }
         }
 
         #[test]

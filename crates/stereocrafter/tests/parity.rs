@@ -110,7 +110,7 @@ fn check_depth(name: &str, stage: &DepthStage, size: Size) {
     let tokens = stage.embed(&frames, &mut go).unwrap();
     assert_close("embeddings", &tokens, &want["embeddings"], 1e-4);
     let mut noise = recorded(&[&want["augmentation"]]);
-    let images = stage.encode(&frames, &mut noise, &mut go).unwrap();
+    let images = stage.encode(&frames, 0, &mut noise, &mut go).unwrap();
     assert_close("image latents", &images, &want["image_latents"], 1e-4);
     let noise = want["noise"].squeeze(0).unwrap();
     let latents = stage

@@ -7,6 +7,7 @@
 //! `tests/parity.rs`. Files, windows, tiles and guidance belong to the pipelines, not here.
 
 pub mod clip;
+pub mod device;
 pub mod embedding;
 pub mod noise;
 pub mod ops;

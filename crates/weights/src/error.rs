@@ -10,13 +10,13 @@ const LISTED: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No folder of the layout holds this part.
-    #[error("no {part} in {root}: looked for config.json in {tried:?}")]
+    #[error("no {part} in {root}: looked for {tried:?}")]
     NoPart {
         /// What was sought.
         part: &'static str,
         /// The model folder.
         root: PathBuf,
-        /// Sub-folders tried.
+        /// Files tried.
         tried: Vec<PathBuf>,
     },
     /// No weights in a folder.

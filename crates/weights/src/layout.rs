@@ -62,7 +62,8 @@ impl Part {
                 return Ok((dir, marker));
             }
         }
-        let tried = self.places().iter().map(|(folder, _)| root.join(folder)).collect();
+        let tried =
+            self.places().iter().map(|(folder, file)| root.join(folder).join(file)).collect();
         Err(Error::NoPart { part: self.name(), root: root.to_owned(), tried })
     }
 }

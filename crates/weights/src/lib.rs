@@ -5,17 +5,20 @@
 //! then is data read, each tensor exactly once. So a wrong file is named by what it is, and a key that
 //! nobody reads cannot hide. Only safetensors are opened; pickles run code and are refused.
 //!
-//! Downloading is not done here, nor are there networks here.
+//! There are no networks here. Downloading is a module of its own, behind the feature `fetch`.
 
 mod checkpoint;
 mod describe;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod files;
 mod header;
 mod inventory;
 mod layout;
 mod load;
 
+pub use candle_core::DType;
 pub use checkpoint::{Checkpoint, MemoryPlan};
 pub use error::{Error, Mismatch};
 pub use header::Entry;

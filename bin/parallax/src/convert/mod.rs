@@ -5,6 +5,7 @@
 //! from which an interrupted conversion continues.
 
 mod alarm;
+mod model;
 mod pipeline;
 mod progress;
 mod request;

@@ -50,12 +50,15 @@ impl Embedded {
             Layout::Anaglyph => Layout::FullSbs,
             layout => layout,
         };
-        let told = reporter.clone();
+        let (told, watching) = (reporter.clone(), reporter.clone());
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(side_by_side, request.encode.clone())
             .with_observer(move |invocation, progress| {
                 told.frames(invocation.segment.index, progress.frames);
+            })
+            .with_stages(move |invocation, stage, frames| {
+                watching.stage(invocation.segment.index, stage, frames);
             });
         let settings = ChunkSettings {
             target: Duration::from_secs(request.segment_seconds.into()),

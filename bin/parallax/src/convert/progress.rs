@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parallax_stereo::Stage;
 use serde_json::json;
 
 use super::request::Request;
@@ -41,6 +42,8 @@ struct State {
     before: u64,
     /// Frames by segment since then.
     since: BTreeMap<u32, u64>,
+    /// Frames of the segments that each stage of the engine has done, and when that was told.
+    stages: BTreeMap<(u32, Stage), (u64, Instant)>,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -61,6 +64,7 @@ impl Reporter {
             total: 0,
             before: 0,
             since: BTreeMap::new(),
+            stages: BTreeMap::new(),
             segments: (0, None),
             started: now,
             told: now,
@@ -110,6 +114,24 @@ impl Reporter {
         self.tell(&mut state);
     }
 
+    /// A stage of the engine has done `frames` of a segment.
+    pub(crate) fn stage(&self, segment: u32, stage: Stage, frames: u64) {
+        let mut state = self.state();
+        let told = state.stages.get(&(segment, stage)).map(|&(_, told)| told);
+        let due = told.is_none_or(|told| told.elapsed() >= EVERY);
+        let when = if due { Instant::now() } else { told.unwrap_or_else(Instant::now) };
+        state.stages.insert((segment, stage), (frames, when));
+        match self.voice {
+            Voice::Json if due => event(&json!({
+                "event": "stage",
+                "segment": segment,
+                "stage": stage.to_string(),
+                "frames": frames,
+            })),
+            _ => self.tell(&mut state),
+        }
+    }
+
     /// `done` segments of `total` are complete.
     pub(crate) fn segments(&self, done: u32, total: Option<u32>) {
         let mut state = self.state();
@@ -131,16 +153,18 @@ impl Reporter {
         let new: u64 = state.since.values().sum();
         let done = (state.before + new).min(state.total);
         let fps = new as f64 / state.started.elapsed().as_secs_f64().max(1e-3);
+        let stages = stages(&state.stages);
         let eta = if fps > 0.0 { (state.total - done) as f64 / fps } else { f64::INFINITY };
         match self.voice {
             Voice::Bar => {
                 if let Some(bar) = &state.bar {
                     bar.set_position(done);
-                    bar.set_message(format!("{fps:.1} fps  ETA {}", clock(eta)));
+                    bar.set_message(format!("{fps:.1} fps  ETA {}{stages}", clock(eta)));
                 }
             }
             Voice::Lines => {
-                eprintln!("{done}/{} frames, {fps:.1} fps, ETA {}", state.total, clock(eta));
+                let total = state.total;
+                eprintln!("{done}/{total} frames, {fps:.1} fps, ETA {}{stages}", clock(eta));
             }
             Voice::Json => event(&json!({
                 "event": "progress",
@@ -205,6 +229,15 @@ fn event(value: &serde_json::Value) {
     let _ = writeln!(std::io::stdout().lock(), "{value}");
 }
 
+/// How far the stages are, over all segments; nothing for engines without stages.
+fn stages(told: &BTreeMap<(u32, Stage), (u64, Instant)>) -> String {
+    let mut sums = BTreeMap::new();
+    for ((_, stage), (frames, _)) in told {
+        *sums.entry(stage).or_insert(0) += frames;
+    }
+    sums.iter().map(|(stage, frames)| format!("  {stage} {frames}")).collect()
+}
+
 fn clock(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown".to_owned();
@@ -215,7 +248,17 @@ fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::clock;
+    use super::*;
+
+    #[test]
+    fn stages_are_told_over_all_segments() {
+        let now = Instant::now();
+        let told = [((0, Stage::Depth), (70, now)), ((1, Stage::Depth), (5, now))];
+        let inpaint = [((0, Stage::Inpaint), (23, now))];
+        let told = told.into_iter().chain(inpaint).collect();
+        assert_eq!(stages(&told), "  depth 75  inpaint 23");
+        assert_eq!(stages(&BTreeMap::new()), "");
+    }
 
     #[test]
     fn times_read_like_a_clock() {

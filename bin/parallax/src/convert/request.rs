@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use parallax_job::Mode;
 use parallax_media::{Codec, EncodeSettings, Tools, probe, scan};
-use parallax_stereo::{Engine, Geometry, Layout, engine, output_format};
+use parallax_stereo::{Engine, Geometry, Layout, output_format};
 use tokio_util::sync::CancellationToken;
 
+use super::model::{self, Model};
 use crate::cli::{CodecChoice, ConvertArgs};
 
 /// A conversion that can be started.
@@ -22,6 +23,8 @@ pub(crate) struct Request {
     pub(crate) overwrite: bool,
     pub(crate) layout: Layout,
     pub(crate) engine: Arc<dyn Engine>,
+    /// What besides the engine's name decides its results.
+    pub(crate) model: Option<String>,
     pub(crate) geometry: Geometry,
     pub(crate) seed: u64,
     pub(crate) encode: EncodeSettings,
@@ -58,8 +61,7 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
-        let engine = engine(&args.engine)
-            .with_context(|| format!("engine {:?} is not built in", args.engine))?;
+        let Model { engine, identity } = model::open(args)?;
         let codec = match args.codec {
             CodecChoice::H264 => Codec::X264,
             CodecChoice::Hevc => Codec::X265,
@@ -79,6 +81,12 @@ impl Request {
             overwrite: args.overwrite,
             layout: args.layout,
             engine,
+            // Engines with a model share one device.
+            jobs: args.jobs.unwrap_or(match identity {
+                Some(_) => 1,
+                None => (processors / 4).clamp(1, 8),
+            }),
+            model: identity,
             geometry: Geometry { disparity_percent: args.disparity, convergence: args.convergence },
             seed: args.seed,
             encode: EncodeSettings {
@@ -87,7 +95,6 @@ impl Request {
                 preset: args.preset.clone(),
                 ..EncodeSettings::default()
             },
-            jobs: args.jobs.unwrap_or((processors / 4).clamp(1, 8)),
             segment_seconds: args.segment_seconds,
             tools,
             frames,

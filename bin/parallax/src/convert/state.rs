@@ -31,6 +31,8 @@ struct Manifest {
     output: PathBuf,
     layout: String,
     engine: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     disparity_percent: f32,
     convergence: f32,
     seed: u64,
@@ -238,6 +240,7 @@ impl Manifest {
             output: request.output.clone(),
             layout: request.layout.to_string(),
             engine: request.engine.name().to_owned(),
+            model: request.model.clone(),
             disparity_percent: request.geometry.disparity_percent,
             convergence: request.geometry.convergence,
             seed: request.seed,

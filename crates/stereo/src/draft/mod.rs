@@ -12,6 +12,7 @@ mod cut;
 mod evidence;
 mod flow;
 mod guided;
+mod shots;
 mod small;
 mod track;
 
@@ -20,6 +21,7 @@ use std::collections::VecDeque;
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
 
+pub use self::shots::Shots;
 use self::track::{Look, Track};
 use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Run, Session};
 

@@ -1,0 +1,382 @@
+//! What the server may be told. Flags mirror the variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use parallax_serving::front::{Limits, Tokens};
+use parallax_serving::net::Origin;
+use parallax_serving::{Access, EngineSettings, Prefix, Secret};
+use parallax_telemetry::logs::Format;
+
+/// The GPU service behind SageMaker, RunPod and plain HTTP.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Shape of the log on standard error: `json` or `text`.
+    #[arg(long, env = "LOG_FORMAT", default_value = "json")]
+    pub(crate) log_format: Format,
+
+    /// What is logged, in the syntax of tracing's `EnvFilter`.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    pub(crate) log_filter: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve, as without a command: what SageMaker starts a container with.
+    Serve,
+    /// Ask the server at `HEALTH_ADDRESS` whether it lives: the container's health check.
+    Healthy,
+}
+
+/// Whose way of asking is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// `/ping` and `/invocations`, as a SageMaker container.
+    Sagemaker,
+    /// REST, and `/ping` and `/invocations` for the worker's backend.
+    Http,
+}
+
+/// Stereo engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    /// A preview from classical depth cues, on any CPU.
+    Draft,
+    /// Both eyes see the source: for tests.
+    Copy,
+    /// The published quality; needs weights.
+    Stereocrafter,
+}
+
+/// Where models run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// An NVIDIA GPU; the start fails when there is none.
+    Cuda,
+    /// The processor.
+    Cpu,
+}
+
+impl Device {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// What mode `sbs` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideBySide {
+    /// Both views at full width.
+    Full,
+    /// Both views at half width.
+    Half,
+}
+
+/// Where conversion metrics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricsProvider {
+    /// To `/metrics` only.
+    None,
+    /// The same.
+    Prometheus,
+    /// To CloudWatch too.
+    #[value(alias = "aws")]
+    Cloudwatch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Whose way of asking is answered.
+    #[arg(long, env = "SERVER_PROFILE", value_enum, default_value = "sagemaker")]
+    pub(crate) profile: Profile,
+
+    /// The stereo engine.
+    #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
+    pub(crate) engine: EngineName,
+
+    /// Where models run. Defaults to `cuda` for engines that need it, and to `cpu` for others.
+    #[arg(long, env = "SERVER_DEVICE", value_enum)]
+    pub(crate) device: Option<Device>,
+
+    /// Where requests are answered; port 0 picks one. Defaults to every address on port 8080,
+    /// and for the profile `http` to the loopback.
+    #[arg(long, env = "SERVER_ADDRESS")]
+    pub(crate) address: Option<SocketAddr>,
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 picks one.
+    #[arg(long, env = "HEALTH_ADDRESS", global = true, default_value = "127.0.0.1:9090")]
+    pub(crate) health_address: SocketAddr,
+
+    /// Requests that are held at once, the one that runs included; 1 to 1000.
+    #[arg(long, env = "SERVER_PLACES", default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) places: u16,
+
+    /// Places that one client address may have, 1 to 1000. Defaults to all.
+    #[arg(long, env = "SERVER_PLACES_PER_CLIENT",
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) places_per_client: Option<u16>,
+
+    /// Seconds that one request may take in all, 1 to 43200.
+    #[arg(long, env = "SERVER_RUN_LIMIT_SECONDS", default_value_t = 3600,
+        value_parser = clap::value_parser!(u64).range(1..=43_200))]
+    pub(crate) run_limit_seconds: u64,
+
+    /// Seconds that running work may finish after SIGTERM, 0 to 3600. Defaults to 25 for the
+    /// profile `sagemaker`, which kills after 30, and to 100 for others.
+    #[arg(long, env = "DRAIN_SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) drain_seconds: Option<u64>,
+
+    /// Largest input in bytes.
+    #[arg(long, env = "SERVER_INPUT_BYTES", default_value_t = 8 << 30)]
+    pub(crate) input_bytes: u64,
+
+    /// Largest body of a request in bytes, 1024 to 16777216.
+    #[arg(long, env = "SERVER_BODY_BYTES", default_value_t = 65_536,
+        value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    pub(crate) body_bytes: u32,
+
+    /// Seconds for a request's body to arrive, 1 to 600.
+    #[arg(long, env = "SERVER_BODY_SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) body_seconds: u64,
+
+    /// Bearer tokens that are let in, separated by commas. Needed by the profile `http` unless it
+    /// listens on a loopback address.
+    #[arg(long, env = "SERVER_TOKENS", value_delimiter = ',', hide_env_values = true)]
+    pub(crate) tokens: Vec<Secret>,
+
+    /// Where inputs may be, separated by commas: `s3://bucket`, `s3://bucket/prefix`, `gs://...`.
+    /// Defaults to `INPUT_BUCKET_NAME`; without that the profile `sagemaker` allows whatever its
+    /// role may read, and others nothing.
+    #[arg(long, env = "SERVER_INPUTS", value_delimiter = ',')]
+    pub(crate) inputs: Vec<Prefix>,
+
+    /// Where outputs may go, alike. Defaults to `OUTPUT_BUCKET_NAME`.
+    #[arg(long, env = "SERVER_OUTPUTS", value_delimiter = ',')]
+    pub(crate) outputs: Vec<Prefix>,
+
+    /// Bucket of segments: the default of `SERVER_INPUTS`.
+    #[arg(long, env = "INPUT_BUCKET_NAME")]
+    pub(crate) input_bucket_name: Option<String>,
+
+    /// Bucket of results: the default of `SERVER_OUTPUTS`.
+    #[arg(long, env = "OUTPUT_BUCKET_NAME")]
+    pub(crate) output_bucket_name: Option<String>,
+
+    /// Folders whose files `file://` may name, separated by commas. A file lies at least one
+    /// folder below; symbolic links are refused.
+    #[arg(long, env = "SERVER_FILE_ROOTS", value_delimiter = ',')]
+    pub(crate) file_roots: Vec<PathBuf>,
+
+    /// Origins that a request's own URLs and stores may have, separated by commas:
+    /// `https://host`, `https://*.host`, with `:port` when it is not the scheme's own. Defaults to
+    /// none.
+    #[arg(long, env = "SERVER_ORIGINS", value_delimiter = ',')]
+    pub(crate) origins: Vec<Origin>,
+
+    /// Networks that those may lie in although they are not public, separated by commas, such as
+    /// `10.0.0.0/8`. Link-local and metadata addresses stay out. Defaults to none.
+    #[arg(long, env = "SERVER_NETWORKS", value_delimiter = ',')]
+    pub(crate) networks: Vec<IpNet>,
+
+    /// HMAC access id for `gs://`, which is reached through its S3-compatible interface.
+    #[arg(long, env = "GCS_ACCESS_KEY_ID", requires = "gcs_secret_access_key")]
+    pub(crate) gcs_access_key_id: Option<Secret>,
+
+    /// HMAC secret for `gs://`.
+    #[arg(
+        long,
+        env = "GCS_SECRET_ACCESS_KEY",
+        hide_env_values = true,
+        requires = "gcs_access_key_id"
+    )]
+    pub(crate) gcs_secret_access_key: Option<Secret>,
+
+    /// Address of Google Cloud Storage's S3-compatible interface.
+    #[arg(long, env = "GCS_ENDPOINT_URL", default_value = "https://storage.googleapis.com")]
+    pub(crate) gcs_endpoint_url: String,
+
+    /// Where the durations of conversions go besides `/metrics`.
+    #[arg(long, env = "METRICS_PROVIDER", value_enum, default_value = "none")]
+    pub(crate) metrics_provider: MetricsProvider,
+
+    /// Namespace of conversion metrics in CloudWatch.
+    #[arg(long, env = "METRICS_NAMESPACE", default_value = "StereoSpot/Conversion")]
+    pub(crate) metrics_namespace: String,
+
+    /// Folder for temporary files, with room for the inputs and results of all places. Defaults to
+    /// the system's.
+    #[arg(long, env = "SERVER_SCRATCH")]
+    pub(crate) scratch: Option<PathBuf>,
+
+    /// What mode `sbs` means.
+    #[arg(long, env = "SERVER_SIDE_BY_SIDE", value_enum, default_value = "full")]
+    pub(crate) side_by_side: SideBySide,
+
+    /// Check configuration and surroundings, then exit.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+}
+
+impl Settings {
+    /// Checks what goes together.
+    ///
+    /// # Errors
+    /// Names the variable, what was found and what is allowed.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let open = self.address().ip().is_loopback() || !self.tokens.is_empty();
+        if self.profile == Profile::Http && !open {
+            bail!(
+                "SERVER_TOKENS is not set and SERVER_ADDRESS is {}: the profile http needs tokens \
+                 unless it listens on a loopback address",
+                self.address()
+            );
+        }
+        if self.tokens.iter().any(|token| token.expose().len() < 16) {
+            bail!("SERVER_TOKENS: a token has fewer than 16 characters");
+        }
+        for (variable, bucket) in [
+            ("INPUT_BUCKET_NAME", &self.input_bucket_name),
+            ("OUTPUT_BUCKET_NAME", &self.output_bucket_name),
+        ] {
+            if let Some(bucket) = bucket.as_deref().filter(|bucket| !bucket.is_empty())
+                && format!("s3://{bucket}").parse::<Prefix>().is_err()
+            {
+                bail!("{variable} {bucket:?}: expected the name of a bucket");
+            }
+        }
+        if self.device == Some(Device::Cuda) && self.engine != EngineName::Stereocrafter {
+            bail!("SERVER_DEVICE=cuda: the engine {:?} runs on the cpu only", self.engine);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let all = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let own = SocketAddr::from(([127, 0, 0, 1], 8080));
+        self.address.unwrap_or(if self.profile == Profile::Http { own } else { all })
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        let default = match self.engine {
+            EngineName::Stereocrafter => Device::Cuda,
+            EngineName::Draft | EngineName::Copy => Device::Cpu,
+        };
+        self.device.unwrap_or(default)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        let default = if self.profile == Profile::Sagemaker { 25 } else { 100 };
+        Duration::from_secs(self.drain_seconds.unwrap_or(default))
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            body: Duration::from_secs(self.body_seconds),
+            body_bytes: self.body_bytes as usize,
+            ..Limits::default()
+        }
+    }
+
+    pub(crate) fn places(&self) -> EngineSettings {
+        let places = usize::from(self.places);
+        let own = self.places_per_client.map_or(places, usize::from);
+        EngineSettings { places, places_per_client: own.min(places) }
+    }
+
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.tokens.clone())
+    }
+
+    /// What requests may read and write.
+    pub(crate) fn access(&self) -> Access {
+        let places = |given: &[Prefix], bucket: &Option<String>| {
+            if !given.is_empty() {
+                return given.to_vec();
+            }
+            let own = match bucket.as_deref().filter(|bucket| !bucket.is_empty()) {
+                Some(bucket) => format!("s3://{bucket}"),
+                // Only the platform reaches the container, and its role is the limit.
+                None if self.profile == Profile::Sagemaker => "s3://*".to_owned(),
+                None => return Vec::new(),
+            };
+            own.parse().into_iter().collect()
+        };
+        Access {
+            read: places(&self.inputs, &self.input_bucket_name),
+            write: places(&self.outputs, &self.output_bucket_name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, String> {
+        let arguments = ["inference-server"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        cli.settings.validate().map_err(|error| error.to_string())?;
+        Ok(cli.settings)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        for (arguments, named) in [
+            (&["--places", "0"][..], "1..=1000"),
+            (&["--profile", "gcp"], "sagemaker, http"),
+            (&["--profile", "http", "--address", "0.0.0.0:80"], "SERVER_TOKENS"),
+            (&["--tokens", "short"], "SERVER_TOKENS"),
+            (&["--inputs", "s3://B"], "s3://B"),
+            (&["--engine", "draft", "--device", "cuda"], "SERVER_DEVICE"),
+            (&["--input-bucket-name", "B"], "INPUT_BUCKET_NAME"),
+            (&["--drain-seconds", "3601"], "0..=3600"),
+            (&["--origins", "cdn.example"], "cdn.example"),
+            (&["--networks", "10.0.0.0/33"], "10.0.0.0/33"),
+            (&["--gcs-access-key-id", "x"], "--gcs-secret-access-key"),
+        ] {
+            let error = settings(arguments).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_sagemaker_leaves_the_limit_to_its_role() {
+        let access = |arguments: &[&str]| settings(arguments).unwrap().access();
+        assert_eq!(access(&[]).read, ["s3://*".parse().unwrap()]);
+        assert_eq!(access(&["--profile", "http"]), Access::default());
+        let named = ["--input-bucket-name", "in-x", "--outputs", "s3://out/jobs,gs://out"];
+        let access = access(&named);
+        assert_eq!(access.read, ["s3://in-x".parse().unwrap()]);
+        assert_eq!(access.write.len(), 2);
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let secrets = ["--tokens", "canary-canary-canary", "--gcs-access-key-id", "canary"];
+        let more = ["--gcs-secret-access-key", "canary"];
+        let settings = settings(&[&secrets[..], &more].concat()).unwrap();
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+}

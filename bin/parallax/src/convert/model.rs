@@ -1,0 +1,78 @@
+//! The engine that a request names, with its weights.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, Result, ensure};
+use parallax_stereo::{Engine, engine};
+use parallax_stereocrafter::{NAME, Options, StereoCrafter, device};
+use sha2::{Digest, Sha256};
+
+use crate::cli::{ConvertArgs, DeviceChoice};
+
+/// An engine and what besides its name decides its results.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Weights and choices, in words; `None` for engines without any.
+    pub(crate) identity: Option<String>,
+}
+
+/// # Errors
+/// Names the option or the file that stands in the way.
+pub(crate) fn open(args: &ConvertArgs) -> Result<Model> {
+    if args.engine != NAME {
+        ensure!(!args.reference, "--reference is for the engine {NAME}, not {}", args.engine);
+        let engine = engine(&args.engine)
+            .with_context(|| format!("engine {:?} is not built in", args.engine))?;
+        return Ok(Model { engine, identity: None });
+    }
+    let weights = args.weights.as_deref().with_context(|| {
+        format!(
+            "the engine {NAME} needs --weights DIR (or WEIGHTS_DIR) with its three models in it"
+        )
+    })?;
+    let shown = weights.display();
+    ensure!(weights.is_dir(), "--weights {shown}: not a folder");
+    let device = device(args.device == DeviceChoice::Cuda).context("--device cuda")?;
+    let options =
+        Options { reference: args.reference, steps: args.steps as usize, ..Options::default() };
+    let engine = StereoCrafter::within(weights, &device, options)
+        .with_context(|| format!("--weights {shown}"))?;
+    let mode = if args.reference { "reference" } else { "default" };
+    let identity = format!(
+        "{shown} ({}), {mode}, {} steps, {:?}",
+        fingerprint(weights)?,
+        args.steps,
+        args.device
+    );
+    Ok(Model { engine: Arc::new(engine), identity: Some(identity) })
+}
+
+/// Names, sizes and times of the files below `folder`: enough to notice that they were replaced.
+fn fingerprint(folder: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let context = || format!("{}: cannot be listed", folder.display());
+        let mut entries: Vec<_> =
+            fs::read_dir(&folder).with_context(context)?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            // Follows links, as caches of models are made of them.
+            let meta = fs::metadata(&path).with_context(|| path.display().to_string())?;
+            if meta.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "safetensors" || e == "json") {
+                let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+                hash.update(path.as_os_str().as_encoded_bytes());
+                hash.update(meta.len().to_le_bytes());
+                hash.update(modified.as_nanos().to_le_bytes());
+            }
+        }
+    }
+    Ok(hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,78 @@
+//! `parallax weights fetch`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use parallax_weights::fetch::{Error, Kind, Model, Settings, fetch, models};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::progress::Teller;
+use crate::cli::FetchArgs;
+
+/// Exit code of a download that was interrupted, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+pub(super) fn main(args: &FetchArgs) -> ExitCode {
+    let mut teller = Teller::new(args.json);
+    match run(args, &mut teller) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            teller.interrupted();
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            teller.error(&format!("{error:#}"));
+            ExitCode::from(match error.downcast_ref::<Error>().map(Error::kind) {
+                Some(Kind::Settings) => 2,
+                Some(Kind::Access) => 3,
+                Some(Kind::Network) => 4,
+                Some(Kind::Room) => 5,
+                Some(Kind::Other) | None => 1,
+            })
+        }
+    }
+}
+
+fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
+    let mut settings = Settings::from_env(super::folder(args.dir.as_ref())?)?;
+    settings.offline |= args.offline;
+    settings.verify = args.verify;
+    settings.tries = args.tries;
+    let models = selected(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        teller.begin(&settings.dir);
+        let mut tell = |event| teller.tell(&event);
+        let complete = tokio::select! {
+            biased;
+            _ = interrupt.recv() => false,
+            _ = terminate.recv() => false,
+            result = fetch(&settings, &models, &mut tell) => result.map(|()| true)?,
+        };
+        if complete {
+            teller.completed(&settings.dir);
+        }
+        Ok(complete)
+    })
+}
+
+/// The models, with what the options change of them.
+fn selected(args: &FetchArgs) -> Result<Vec<Model>> {
+    let mut models = models();
+    let mut change = |options: &[String], set: fn(&mut Model, String)| -> Result<()> {
+        for option in options {
+            let (name, value) = option.split_once('=').unwrap_or((option.as_str(), ""));
+            let known: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+            let Some(model) = models.iter_mut().find(|model| model.name == name) else {
+                bail!("{option:?}: allowed is MODEL=.. with a model of {}", known.join(", "));
+            };
+            set(model, value.to_owned());
+        }
+        Ok(())
+    };
+    change(&args.revision, |model, value| model.revision = Some(value))?;
+    change(&args.repository, |model, value| model.repository = value)?;
+    Ok(models)
+}

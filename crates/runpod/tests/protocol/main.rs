@@ -1,0 +1,11 @@
+//! The worker against a platform on loopback, and the development API.
+
+// Helpers fail like the tests that call them.
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+mod development;
+mod mock;
+mod platform;
+mod secrets;
+mod transcripts;

@@ -1,0 +1,228 @@
+//! Models by name: loaded at the start or on first use, evicted when another needs their room.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parallax_ports::{MetricsSink, NoMetrics};
+use tracing::info;
+
+use crate::metrics;
+use crate::{Failure, FailureKind};
+
+type Loaded = Arc<dyn Any + Send + Sync>;
+type Listener = Box<dyn Fn(Vec<(&'static str, u64)>) + Send>;
+type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send>;
+
+/// A model that can be loaded.
+pub struct Model {
+    name: &'static str,
+    bytes: u64,
+    load: Load,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("name", &self.name)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// A model that `load` makes and that takes `bytes` of the device's memory.
+    pub fn new<T: Send + Sync + 'static>(
+        name: &'static str,
+        bytes: u64,
+        load: impl Fn() -> Result<T, Failure> + Send + 'static,
+    ) -> Self {
+        let load = move || load().map(|model| Arc::new(model) as Loaded);
+        Self { name, bytes, load: Box::new(load) }
+    }
+}
+
+struct Slot {
+    model: Model,
+    loaded: Option<Loaded>,
+    used: u64,
+}
+
+/// The models of one device. Lives on the engine thread.
+pub struct Models {
+    slots: Vec<Slot>,
+    budget: u64,
+    clock: u64,
+    metrics: Arc<dyn MetricsSink>,
+    listener: Listener,
+}
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.slots.iter().map(|slot| &slot.model)).finish()
+    }
+}
+
+impl Models {
+    /// No models, within `budget` bytes of the device's memory.
+    pub fn new(budget: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            budget,
+            clock: 0,
+            metrics: Arc::new(NoMetrics),
+            listener: Box::new(|_| ()),
+        }
+    }
+
+    /// Counts evictions and bytes there.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<dyn MetricsSink>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Tells `listener` which models are loaded, and their bytes, whenever that changes.
+    #[must_use]
+    pub fn with_listener(
+        mut self,
+        listener: impl Fn(Vec<(&'static str, u64)>) + Send + 'static,
+    ) -> Self {
+        self.listener = Box::new(listener);
+        self
+    }
+
+    /// Adds a model; nothing is loaded yet.
+    #[must_use]
+    pub fn with(mut self, model: Model) -> Self {
+        self.slots.push(Slot { model, loaded: None, used: 0 });
+        self
+    }
+
+    /// The model called `name`, loaded if need be. What has not been used for the longest time
+    /// makes room, unless somebody holds it.
+    ///
+    /// # Errors
+    /// `Internal` when there is no such model of this type; `Unavailable` when it does not fit
+    /// beside those in use; otherwise as its loader says.
+    pub fn get<T: Send + Sync + 'static>(&mut self, name: &str) -> Result<Arc<T>, Failure> {
+        let Some(index) = self.slots.iter().position(|slot| slot.model.name == name) else {
+            return Err(Failure::internal(format!("no model is called {name:?}")));
+        };
+        self.clock += 1;
+        self.slots[index].used = self.clock;
+        let loaded = match &self.slots[index].loaded {
+            Some(loaded) => loaded.clone(),
+            None => {
+                self.make_room(self.slots[index].model.bytes, index)?;
+                info!(model = name, "loading");
+                let loaded = (self.slots[index].model.load)()?;
+                self.slots[index].loaded = Some(loaded.clone());
+                self.tell();
+                loaded
+            }
+        };
+        loaded
+            .downcast()
+            .map_err(|_| Failure::internal(format!("model {name:?} is of another type")))
+    }
+
+    /// Unloads every model but `name` that nobody holds; whether there was one.
+    pub fn evict_others(&mut self, name: &str) -> bool {
+        let mut evicted = false;
+        for slot in &mut self.slots {
+            evicted |= slot.model.name != name && slot.evict();
+        }
+        self.tell();
+        evicted
+    }
+
+    /// Unloads everything.
+    pub(super) fn forget(&mut self) {
+        for slot in &mut self.slots {
+            slot.loaded = None;
+        }
+        self.tell();
+    }
+
+    fn bytes(&self) -> u64 {
+        let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
+        loaded.fold(0, |sum, slot| sum.saturating_add(slot.model.bytes))
+    }
+
+    fn make_room(&mut self, bytes: u64, keep: usize) -> Result<(), Failure> {
+        while self.bytes().saturating_add(bytes) > self.budget {
+            let mut order: Vec<usize> = (0..self.slots.len()).filter(|n| *n != keep).collect();
+            order.sort_by_key(|n| self.slots[*n].used);
+            let Some(gone) = order.into_iter().find(|n| self.slots[*n].evict()) else {
+                let (name, budget) = (self.slots[keep].model.name, self.budget);
+                let message = format!("model {name:?} takes {bytes} bytes; {budget} are allowed");
+                return Err(Failure::new(FailureKind::Unavailable, message));
+            };
+            info!(model = self.slots[gone].model.name, "evicted");
+            self.metrics.count(metrics::EVICTIONS, &[], 1);
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.metrics.gauge(metrics::MODEL_BYTES, &[], self.bytes() as f64);
+        let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
+        (self.listener)(loaded.map(|slot| (slot.model.name, slot.model.bytes)).collect());
+    }
+}
+
+impl Slot {
+    fn evict(&mut self) -> bool {
+        let idle = self.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1);
+        if idle {
+            self.loaded = None;
+        }
+        idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn models_load_on_first_use_and_the_idlest_makes_room() {
+        let loads = Arc::new(AtomicU32::new(0));
+        let model = |name, bytes| {
+            let loads = loads.clone();
+            Model::new(name, bytes, move || Ok(loads.fetch_add(1, Ordering::Relaxed)))
+        };
+        let mut models = Models::new(10)
+            .with(model("a", 4))
+            .with(model("b", 4))
+            .with(model("c", 6))
+            .with(model("huge", 11));
+        assert_eq!(loads.load(Ordering::Relaxed), 0);
+        assert_eq!(*models.get::<u32>("a").unwrap(), 0);
+        assert_eq!(*models.get::<u32>("b").unwrap(), 1);
+        assert_eq!(*models.get::<u32>("a").unwrap(), 0, "kept");
+        let held = models.get::<u32>("a").unwrap();
+        assert_eq!(*models.get::<u32>("c").unwrap(), 2, "b was idle longer and is not held");
+        assert_eq!(models.bytes(), 10);
+        let refused = models.get::<u32>("b").map(|_| ());
+        assert_eq!(refused, Ok(()), "c makes room for b");
+        assert_eq!(models.get::<u32>("huge").unwrap_err().kind, FailureKind::Unavailable);
+        drop(held);
+        assert_eq!(models.get::<String>("a").unwrap_err().kind, FailureKind::Internal);
+        assert_eq!(models.get::<u32>("none").unwrap_err().kind, FailureKind::Internal);
+    }
+
+    #[test]
+    fn a_failed_load_is_tried_again() {
+        let tries = AtomicU32::new(0);
+        let load = move || match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Failure::new(FailureKind::Unavailable, "not there yet")),
+            n => Ok(n),
+        };
+        let mut models = Models::new(1).with(Model::new("a", 1, load));
+        assert!(models.get::<u32>("a").is_err());
+        assert_eq!(*models.get::<u32>("a").unwrap(), 1);
+    }
+}

@@ -1,0 +1,36 @@
+//! Outcomes as HTTP answers.
+
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::{Failure, FailureKind};
+
+/// `{"error", "kind", "field"?, "id"?}` with the status of the kind.
+pub(super) fn refusal(failure: &Failure, id: Option<&str>) -> Response {
+    let status = StatusCode::from_u16(failure.kind.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut body = json!({ "error": failure.message, "kind": failure.kind.as_str() });
+    if let Some(field) = &failure.field {
+        body["field"] = field.as_str().into();
+    }
+    if let Some(id) = id {
+        body["id"] = id.into();
+    }
+    let mut response = (status, axum::Json(body)).into_response();
+    let wait = failure.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0) as u64);
+    let wait = match failure.kind {
+        FailureKind::Overloaded | FailureKind::Unavailable | FailureKind::Cancelled => {
+            Some(wait.unwrap_or(5))
+        }
+        _ => wait,
+    };
+    if let Some(wait) = wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+    }
+    if failure.kind == FailureKind::Unauthenticated {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}

@@ -1,0 +1,65 @@
+//! Who may ask: bearer tokens, compared in constant time.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+
+use crate::{Failure, FailureKind, Secret};
+
+/// Tokens that are let in. Empty, everybody is.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens(Vec<Secret>);
+
+impl Tokens {
+    /// Lets in whoever has one of `tokens`; everybody when there are none.
+    pub fn new(tokens: Vec<Secret>) -> Self {
+        Self(tokens)
+    }
+
+    /// Whether everybody is let in.
+    pub fn is_open(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// # Errors
+    /// `Unauthenticated`.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let given = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
+        let given = given.and_then(|value| {
+            let (scheme, token) = value.split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+        });
+        // Every token is compared, so that the time does not tell which one was close.
+        let given = given.unwrap_or_default();
+        let known = self.0.iter().fold(false, |known, token| known | token.is(given));
+        if known {
+            return Ok(());
+        }
+        Err(Failure::new(FailureKind::Unauthenticated, "a valid bearer token is needed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_tokens_open() {
+        let tokens = Tokens::new(vec![Secret::new("first"), Secret::new("second")]);
+        let check = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            tokens.check(&headers)
+        };
+        assert!(check("Bearer first").is_ok() && check("bearer second").is_ok());
+        for wrong in
+            ["Bearer firs", "Bearer first ", "Bearer", "Bearer ", "Basic first", "first", "é"]
+        {
+            assert_eq!(check(wrong).unwrap_err().kind, FailureKind::Unauthenticated, "{wrong}");
+        }
+        assert!(tokens.check(&HeaderMap::new()).is_err());
+        assert!(Tokens::default().check(&HeaderMap::new()).is_ok());
+    }
+}

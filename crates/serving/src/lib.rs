@@ -1,0 +1,34 @@
+//! Typed operations behind one engine thread, and the fronts that offer them.
+//!
+//! An [`Operation`] says what it takes and gives, what it costs and how it is run; the
+//! [`Registry`] holds them by name. A [`Service`] admits requests within one bound, lets identical
+//! ones share a run, and gives each its turn on the thread that owns the device. Fronts are thin:
+//! they turn a platform's way of asking into a [`Request`] and an outcome into its way of
+//! answering. Nothing here knows a cloud's SDK: stores come in as ports.
+
+mod access;
+mod engine;
+mod failure;
+pub mod front;
+mod metrics;
+pub mod net;
+mod operation;
+pub mod operations;
+mod progress;
+mod readiness;
+mod registry;
+mod secret;
+mod service;
+mod storage;
+
+pub use access::{Access, Prefix, PrefixError};
+pub use engine::{Engine, EngineSettings, Model, Models, Overloaded, Place};
+pub use failure::{Failure, FailureKind};
+pub use metrics::{ConversionSink, NoConversions};
+pub use operation::{Call, Cost, Operation};
+pub use progress::Progress;
+pub use readiness::Readiness;
+pub use registry::{Description, Registry};
+pub use secret::Secret;
+pub use service::{Handle, Request, Service, ServiceSettings};
+pub use storage::{Address, Connect, Credentials, Storage, Stores};

@@ -1,0 +1,136 @@
+//! What an operation is.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use parallax_ports::MetricsSink;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Models, Place};
+use crate::metrics;
+use crate::{Failure, Progress};
+
+/// What a request is expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cost {
+    /// Whether it takes a place in the queue. What does not must answer at once.
+    pub queued: bool,
+    /// Time from its turn to its end.
+    pub expected: Duration,
+}
+
+impl Cost {
+    /// Answered at once, without a place.
+    pub const LIGHT: Self = Self { queued: false, expected: Duration::ZERO };
+
+    /// Takes a place for about this long.
+    pub fn queued(expected: Duration) -> Self {
+        Self { queued: true, expected }
+    }
+}
+
+/// One thing that the server does.
+///
+/// A run is cancelled through its [`Call`]: everything that waits must give up when the token is
+/// cancelled, and work on the engine thread must look at it at least once in every step.
+#[async_trait]
+pub trait Operation: Send + Sync + 'static {
+    /// What is asked. Unknown fields are ignored unless the type says otherwise.
+    type Request: DeserializeOwned + JsonSchema + Send + Sync + 'static;
+    /// What is answered; an object.
+    type Response: Serialize + JsonSchema + Send + 'static;
+
+    /// The name by which it is asked for: `[a-z_]+`.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for the list of operations.
+    fn summary(&self) -> &'static str;
+
+    /// Checks what the type does not say.
+    ///
+    /// # Errors
+    /// Names the field, what was found and what is allowed.
+    fn validate(&self, _request: &Self::Request) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What it is expected to take.
+    fn cost(&self, request: &Self::Request) -> Cost;
+
+    /// What makes two requests the same, so that they may share a run and its outcome; `None` when
+    /// each request is its own. Must not hold secrets as they are.
+    fn identity(&self, _request: &Self::Request) -> Option<Value> {
+        None
+    }
+
+    /// Whether what an earlier run of the same request made is still there, so that its response
+    /// may be given again.
+    async fn still_holds(&self, _request: &Self::Request, _response: &Value) -> bool {
+        false
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Classified by what the caller does next.
+    async fn run(&self, request: Self::Request, call: &Call) -> Result<Self::Response, Failure>;
+}
+
+/// What a run is given besides its request.
+#[derive(Debug)]
+pub struct Call {
+    /// Names the request in logs.
+    pub id: String,
+    /// Cancelled when nobody waits for the outcome any more.
+    pub cancel: CancellationToken,
+    /// Where numbers go.
+    pub metrics: Arc<dyn MetricsSink>,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) place: Option<Place>,
+}
+
+impl Call {
+    /// Tells whoever waits how far the run is. Cheap; may be called for every frame.
+    pub fn report(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// A reporter for other threads.
+    pub fn reporter(&self) -> impl Fn(Progress) + Send + Sync + 'static {
+        let progress = self.progress.clone();
+        move |now| {
+            progress.send_replace(now);
+        }
+    }
+
+    /// Runs one stage: reports its beginning and counts its time.
+    pub async fn stage<T>(&self, name: &'static str, work: impl Future<Output = T>) -> T {
+        self.report(Progress::stage(name));
+        let started = Instant::now();
+        let outcome = work.await;
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics.observe(metrics::STAGE, &[("stage", name)], seconds);
+        outcome
+    }
+
+    /// Waits for the engine and runs `work` on its thread. The token that `work` is given ends
+    /// with the call's, and when this future is dropped.
+    ///
+    /// # Errors
+    /// `Cancelled` or `Unavailable` when the turn never came; `Internal` when `work` panicked.
+    pub async fn on_engine<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Models, &CancellationToken) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        match &self.place {
+            Some(place) => place.run(&self.cancel, work).await,
+            None => Err(Failure::internal("an operation without a place asked for the engine")),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! `stereo`: a segment in, its stereo result out, by address.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use parallax_conversion::{Conversion, Error as ConversionError, Report, convert_segment};
+use parallax_job::{Mode, Uri};
+use parallax_media::{EncodeSettings, Tools};
+use parallax_ports as ports;
+use parallax_stereo::{Engine, Geometry, Layout, Run};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::engine::Models;
+use crate::metrics::{self, ConversionSink};
+use crate::storage::{Address, Credentials, Storage};
+use crate::{Call, Cost, Failure, FailureKind, Operation, Progress};
+
+/// The model that `stereo` asks the pool for.
+pub const STEREO_MODEL: &str = "stereo";
+
+/// A stereo engine as a model of the pool.
+#[derive(Debug, Clone)]
+pub struct StereoModel(pub Arc<dyn Engine>);
+
+/// How `stereo` works.
+#[derive(Debug, Clone)]
+pub struct StereoSettings {
+    /// The ffmpeg programs and the limits on inputs.
+    pub tools: Tools,
+    /// An existing folder for temporary files, with room for every place's input and result.
+    pub scratch: PathBuf,
+    /// What mode `sbs` means: full or half.
+    pub side_by_side: Layout,
+    /// How results are encoded.
+    pub encode: EncodeSettings,
+    /// Counts conversions for others.
+    pub conversions: Arc<dyn ConversionSink>,
+}
+
+/// The operation.
+#[derive(Debug)]
+pub struct Stereo {
+    storage: Storage,
+    settings: StereoSettings,
+    pace: Pace,
+}
+
+/// A segment and where its result goes. Both spellings of an address may be given when they agree.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct StereoRequest {
+    /// Address of the segment: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
+    #[serde(default)]
+    input_uri: Option<String>,
+    /// The same under its older name.
+    #[serde(default)]
+    s3_input_uri: Option<String>,
+    /// Address of the result: `s3://`, `gs://` or `file://`.
+    #[serde(default)]
+    output_uri: Option<String>,
+    /// The same under its older name.
+    #[serde(default)]
+    s3_output_uri: Option<String>,
+    /// `anaglyph` (red and cyan) or `sbs` (side by side).
+    #[serde(default)]
+    #[schemars(with = "Option<ModeName>")]
+    mode: Mode,
+    /// Seed of every random choice: the same seed and segment give the same result.
+    #[serde(default)]
+    seed: u64,
+    /// Parallax from the farthest to the nearest depth, in percent of the width, 0 to 10.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    disparity_percent: Option<f32>,
+    /// The depth that appears at the screen's distance: 0 (farthest) to 1 (nearest).
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    convergence: Option<f32>,
+    /// An S3-compatible store of the caller's own for `s3://` addresses.
+    #[serde(default)]
+    storage: Option<Credentials>,
+}
+
+/// The names of modes, for the schema.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[allow(dead_code, reason = "the schema is all that is wanted of it")]
+enum ModeName {
+    Anaglyph,
+    Sbs,
+}
+
+/// What was made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StereoResponse {
+    /// Always `ok`.
+    status: &'static str,
+    /// Where the result is.
+    output_uri: String,
+    /// Bytes of the result.
+    bytes: u64,
+    /// Time of the result's last change, in milliseconds since 1970.
+    modified_ms: i64,
+    /// Time of the segment's last change when it was read, alike; absent when it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_modified_ms: Option<i64>,
+    /// Frames of the result.
+    frames: u64,
+    /// Width of the result in pixels.
+    width: u32,
+    /// Height of the result in pixels.
+    height: u32,
+    /// Seconds that the conversion took.
+    seconds: f64,
+    /// The engine that made it.
+    engine: &'static str,
+}
+
+impl StereoRequest {
+    fn input(&self) -> Result<(&str, &'static str), Failure> {
+        one("input_uri", &self.input_uri, "s3_input_uri", &self.s3_input_uri)
+    }
+
+    fn output(&self) -> Result<(&str, &'static str), Failure> {
+        one("output_uri", &self.output_uri, "s3_output_uri", &self.s3_output_uri)
+    }
+
+    fn geometry(&self) -> Geometry {
+        let default = Geometry::default();
+        Geometry {
+            disparity_percent: self.disparity_percent.unwrap_or(default.disparity_percent),
+            convergence: self.convergence.unwrap_or(default.convergence),
+        }
+    }
+}
+
+/// A value that may be given under two names, and the name it was given under.
+fn one<'a>(
+    name: &'static str,
+    value: &'a Option<String>,
+    older: &'static str,
+    of_older: &'a Option<String>,
+) -> Result<(&'a str, &'static str), Failure> {
+    match (value, of_older) {
+        (Some(a), Some(b)) if a != b => {
+            Err(Failure::field(name, format!("it differs from {older}; give one of them")))
+        }
+        (Some(value), _) => Ok((value, name)),
+        (None, Some(value)) => Ok((value, older)),
+        (None, None) => Err(Failure::field(name, "it is missing")),
+    }
+}
+
+impl Stereo {
+    /// The operation over `storage`.
+    pub fn new(storage: Storage, settings: StereoSettings) -> Self {
+        Self { storage, settings, pace: Pace::default() }
+    }
+
+    fn addresses(&self, request: &StereoRequest) -> Result<(Address, Uri), Failure> {
+        let own = request.storage.as_ref();
+        let (input, input_field) = request.input()?;
+        let input = self.storage.input(input, input_field, own)?;
+        let (output, output_field) = request.output()?;
+        let output = self.storage.output(output, output_field, own)?;
+        if input == Address::Object(output.clone()) {
+            return Err(Failure::field(output_field, "it is the input's address"));
+        }
+        Ok((input, output))
+    }
+
+    async fn modified(&self, input: &Address, own: Option<&Credentials>) -> Option<i64> {
+        let Address::Object(uri) = input else { return None };
+        let meta = self.storage.head(uri, "input_uri", own).await.ok()??;
+        Some(meta.modified.0)
+    }
+}
+
+#[async_trait]
+impl Operation for Stereo {
+    type Request = StereoRequest;
+    type Response = StereoResponse;
+
+    fn name(&self) -> &'static str {
+        "stereo"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Converts a video segment to stereoscopic 3D and writes the result to its address."
+    }
+
+    fn validate(&self, request: &StereoRequest) -> Result<(), Failure> {
+        self.addresses(request)?;
+        request.geometry().validate().map_err(|error| {
+            // It names the field first.
+            let text = error.to_string();
+            let field = text.split(' ').next().unwrap_or_default().to_owned();
+            let message = text[field.len()..].trim_start().to_owned();
+            Failure::field(field, message)
+        })
+    }
+
+    fn cost(&self, _request: &StereoRequest) -> Cost {
+        Cost::queued(self.pace.expected())
+    }
+
+    fn identity(&self, request: &StereoRequest) -> Option<Value> {
+        let geometry = request.geometry();
+        Some(json!({
+            "input": request.input().ok()?.0,
+            "output": request.output().ok()?.0,
+            "mode": request.mode.as_str(),
+            "seed": request.seed,
+            "disparity_percent": geometry.disparity_percent,
+            "convergence": geometry.convergence,
+            "storage": request.storage.as_ref().map(Credentials::identity),
+        }))
+    }
+
+    /// The result is as it was written, and the segment as it was read.
+    async fn still_holds(&self, request: &StereoRequest, response: &Value) -> bool {
+        let own = request.storage.as_ref();
+        let Ok((input, output)) = self.addresses(request) else { return false };
+        let Ok(Some(meta)) = self.storage.head(&output, "output_uri", own).await else {
+            return false;
+        };
+        let same = response["bytes"] == meta.size && response["modified_ms"] == meta.modified.0;
+        let read = response["input_modified_ms"].as_i64();
+        same && read.is_some() && self.modified(&input, own).await == read
+    }
+
+    async fn run(&self, request: StereoRequest, call: &Call) -> Result<StereoResponse, Failure> {
+        let (input, output) = self.addresses(&request)?;
+        let (input_field, output_field) = (request.input()?.1, request.output()?.1);
+        let own = request.storage.as_ref();
+        let folder = tempfile::Builder::new().prefix("stereo-").tempdir_in(&self.settings.scratch);
+        let folder = folder.map_err(|error| {
+            let message = "there is no room for temporary files";
+            Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
+        })?;
+        let (source, result) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
+        let input_modified_ms = self.modified(&input, own).await;
+        let fetch = self.storage.fetch(&input, &source, input_field, own, &call.cancel);
+        let input_bytes = call.stage("reading", fetch).await?;
+
+        let job = Job {
+            tools: self.settings.tools.clone(),
+            layout: match request.mode {
+                Mode::Anaglyph => Layout::Anaglyph,
+                Mode::Sbs => self.settings.side_by_side,
+            },
+            encode: self.settings.encode.clone(),
+            geometry: request.geometry(),
+            seed: request.seed,
+            source,
+            result: result.clone(),
+        };
+        let (report, metrics) = (call.reporter(), call.metrics.clone());
+        let started = Instant::now();
+        let work = call.on_engine(move |models, cancel| {
+            let outcome = job.run(models, cancel, &report, &*metrics);
+            // The folder outlives the work even when nobody waits for it any more.
+            outcome.map(|(made, engine)| (folder, made, engine))
+        });
+        call.report(Progress::stage("waiting"));
+        let (folder, made, engine) = work.await??;
+        let seconds = made.elapsed.as_secs_f64();
+        call.metrics.observe(metrics::STAGE, &[("stage", "converting")], seconds);
+        self.pace.took(started.elapsed());
+        call.metrics.count(metrics::FRAMES, &[("engine", engine)], made.frames);
+        call.metrics.gauge(
+            metrics::RATE,
+            &[("engine", engine)],
+            made.frames as f64 / seconds.max(1e-6),
+        );
+
+        let put = self.storage.put(&result, &output, output_field, own, &call.cancel);
+        let meta = call.stage("writing", put).await?;
+        drop(folder);
+        self.settings.conversions.converted(made.elapsed, input_bytes).await;
+        info!(frames = made.frames, seconds, bytes = meta.size, output = %output, "converted");
+        Ok(StereoResponse {
+            status: "ok",
+            output_uri: output.to_string(),
+            bytes: meta.size,
+            modified_ms: meta.modified.0,
+            input_modified_ms,
+            frames: made.frames,
+            width: made.format.width,
+            height: made.format.height,
+            seconds,
+            engine,
+        })
+    }
+}
+
+/// The part of a request that runs on the engine's thread.
+struct Job {
+    tools: Tools,
+    layout: Layout,
+    encode: EncodeSettings,
+    geometry: Geometry,
+    seed: u64,
+    source: PathBuf,
+    result: PathBuf,
+}
+
+impl Job {
+    fn run(
+        &self,
+        models: &mut Models,
+        cancel: &CancellationToken,
+        report: &dyn Fn(Progress),
+        metrics: &dyn ports::MetricsSink,
+    ) -> Result<(Report, &'static str), Failure> {
+        report(Progress::stage("converting"));
+        let model = models.get::<StereoModel>(STEREO_MODEL)?;
+        let once = || self.convert(&*model.0, cancel, report);
+        let outcome = match once() {
+            Err(error) if is_out_of_memory(&error) && models.evict_others(STEREO_MODEL) => {
+                warn!(%error, "memory ran out; trying again without the other models");
+                metrics.count(metrics::OUT_OF_MEMORY, &[], 1);
+                once()
+            }
+            outcome => outcome,
+        };
+        let report = outcome.map_err(|error| failure(error, &self.source))?;
+        Ok((report, model.0.name()))
+    }
+
+    fn convert(
+        &self,
+        engine: &dyn Engine,
+        cancel: &CancellationToken,
+        report: &dyn Fn(Progress),
+    ) -> Result<Report, ConversionError> {
+        let encode = self.encode.clone();
+        let conversion =
+            Conversion { input: &self.source, output: &self.result, layout: self.layout, encode };
+        let run = Run {
+            geometry: self.geometry,
+            seed: self.seed,
+            scratch: self.source.parent().map(Path::to_owned),
+            cancel: cancel.clone(),
+            ..Run::default()
+        };
+        convert_segment(&self.tools, &conversion, engine, &run, &|now| {
+            report(Progress {
+                stage: "converting",
+                done: now.frames,
+                total: now.total,
+                per_second: now.fps,
+            });
+        })
+    }
+}
+
+fn is_out_of_memory(error: &ConversionError) -> bool {
+    let text = error.to_string().to_ascii_lowercase();
+    text.contains("out of memory") || text.contains("out_of_memory")
+}
+
+/// What a caller is told: of a bad input why it is bad, without the server's own paths.
+fn failure(error: ConversionError, source: &Path) -> Failure {
+    let error = ports::Error::from(error);
+    let folder = source.parent().unwrap_or(source).display().to_string();
+    let text = error.chain().replace(&format!("{folder}/in.mp4"), "the segment");
+    let text = text.replace(&folder, "");
+    match error.kind() {
+        ports::Kind::Cancelled => Failure::cancelled(),
+        ports::Kind::Rejected => Failure::field("input_uri", text),
+        ports::Kind::Unavailable => {
+            let message = "there is no room for the result, or ffmpeg is missing";
+            Failure::new(FailureKind::Unavailable, message).with_detail(text)
+        }
+        _ => Failure::internal(text),
+    }
+}
+
+/// How long runs took lately, from their turn's beginning of waiting to their end.
+#[derive(Debug, Default)]
+struct Pace(Mutex<Option<Duration>>);
+
+impl Pace {
+    /// Until something is known.
+    const GUESS: Duration = Duration::from_secs(30);
+
+    fn took(&self, time: Duration) {
+        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = Some(match *pace {
+            Some(before) => (before * 3 + time) / 4,
+            None => time,
+        });
+    }
+
+    fn expected(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Self::GUESS)
+    }
+}

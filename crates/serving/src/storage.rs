@@ -1,0 +1,319 @@
+//! Inputs in and outputs out, for whatever store a request names and may use.
+//!
+//! Addresses are checked when the request is read, before anything is admitted; bytes stream
+//! through files. Every write appears whole or not at all: that is the object store port's promise.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parallax_job::{Scheme, Uri};
+use parallax_ports::{ObjectMeta, ObjectStore};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::access::{Access, plain_key};
+use crate::net::Fetcher;
+use crate::{Failure, FailureKind, Secret};
+
+/// The stores that the server itself has access to.
+#[derive(Debug, Clone, Default)]
+pub struct Stores {
+    /// `s3://`.
+    pub s3: Option<Arc<dyn ObjectStore>>,
+    /// `gs://`.
+    pub gs: Option<Arc<dyn ObjectStore>>,
+    /// `https://` and `http://`, for inputs only.
+    pub web: Option<Fetcher>,
+    /// `file://`, each store below its folder (absolute, without links).
+    pub files: Vec<(PathBuf, Arc<dyn ObjectStore>)>,
+    /// Opens stores with a request's own credentials.
+    pub connect: Option<Arc<dyn Connect>>,
+}
+
+/// Credentials that a request brings for an S3-compatible store of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Address of the store, https and one of the allowed origins.
+    pub endpoint_url: String,
+    /// Access key.
+    pub access_key_id: Secret,
+    /// Secret key.
+    pub secret_access_key: Secret,
+    /// Token of temporary credentials.
+    #[serde(default)]
+    pub session_token: Option<Secret>,
+    /// Region; `auto` where the store has none.
+    #[serde(default = "auto")]
+    pub region: String,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+impl Credentials {
+    /// What tells them from others, without the secrets.
+    pub(crate) fn identity(&self) -> Value {
+        json!({
+            "endpoint_url": self.endpoint_url,
+            "key": self.access_key_id.fingerprint(),
+            "secret": self.secret_access_key.fingerprint(),
+            "region": self.region,
+        })
+    }
+}
+
+/// Opens stores with a request's own credentials.
+#[async_trait]
+pub trait Connect: Debug + Send + Sync {
+    /// Whether the address of a store may be used at all. Contacts nobody.
+    ///
+    /// # Errors
+    /// `Forbidden` or `Invalid`, without a field.
+    fn check(&self, endpoint_url: &str) -> Result<(), Failure>;
+
+    /// The store. It must reach no address that a request may not reach.
+    ///
+    /// # Errors
+    /// `Forbidden` or `Invalid`, without a field.
+    async fn connect(&self, credentials: &Credentials) -> Result<Arc<dyn ObjectStore>, Failure>;
+}
+
+/// An address that a request may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// An object.
+    Object(Uri),
+    /// A file of somebody else's, for reading.
+    Web(Url),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Object(uri) => write!(f, "{uri}"),
+            // The rest may hold a signature.
+            Address::Web(url) => write!(f, "{}", url.origin().ascii_serialization()),
+        }
+    }
+}
+
+/// The stores, and what requests may do with them.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    stores: Stores,
+    access: Access,
+    /// Most bytes of one input.
+    limit: u64,
+}
+
+impl Storage {
+    /// Storage over `stores`; inputs larger than `limit` bytes are refused.
+    pub fn new(stores: Stores, access: Access, limit: u64) -> Self {
+        Self { stores, access, limit }
+    }
+
+    /// Reads and checks the address of an input.
+    ///
+    /// # Errors
+    /// `Invalid` or `Forbidden`, naming `field`.
+    pub fn input(
+        &self,
+        text: &str,
+        field: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Address, Failure> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            let Some(web) = self.stores.web.as_ref() else {
+                let message = "URLs are not allowed here";
+                return Err(Failure::new(FailureKind::Forbidden, message).of(field));
+            };
+            let url = web.outside().check(text).map_err(|failure| failure.of(field))?;
+            return Ok(Address::Web(url));
+        }
+        self.object(text, field, own, false).map(Address::Object)
+    }
+
+    /// Reads and checks the address of an output.
+    ///
+    /// # Errors
+    /// `Invalid` or `Forbidden`, naming `field`.
+    pub fn output(
+        &self,
+        text: &str,
+        field: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Uri, Failure> {
+        self.object(text, field, own, true)
+    }
+
+    fn object(
+        &self,
+        text: &str,
+        field: &str,
+        own: Option<&Credentials>,
+        write: bool,
+    ) -> Result<Uri, Failure> {
+        let uri: Uri = text.parse().map_err(|error| {
+            let known = ["s3://", "gs://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+            if known && !text.contains(['@', '?']) {
+                return Failure::field(field, error);
+            }
+            // A URL may hold a password or a signature.
+            Failure::field(field, "not an address; allowed are s3://, gs:// and file:///")
+        })?;
+        plain_key(&uri, field)?;
+        match (&uri, own) {
+            (Uri::Object { scheme: Scheme::S3, .. }, Some(own)) => {
+                // The bucket is the caller's own: only the address of its store is ours to judge.
+                let Some(connect) = &self.stores.connect else {
+                    return Err(no_own_stores());
+                };
+                let checked = connect.check(&own.endpoint_url);
+                checked.map_err(|failure| failure.of("storage.endpoint_url"))?;
+            }
+            (Uri::Object { .. }, _) => self.access.check(&uri, field, write)?,
+            (Uri::File(_), _) => {}
+        }
+        self.shared(&uri, own.is_some()).ok_or_else(|| {
+            let why = match &uri {
+                Uri::File(_) => "the path is below none of the folders that may be used",
+                Uri::Object { .. } => "there is no store of this scheme here",
+            };
+            Failure::new(FailureKind::Forbidden, why).of(field)
+        })?;
+        Ok(uri)
+    }
+
+    /// The server's own store for an address; `Some(None)` when the request's credentials open
+    /// one.
+    #[allow(clippy::option_option, reason = "no store and not yet a store are different answers")]
+    fn shared(&self, uri: &Uri, own: bool) -> Option<Option<&Arc<dyn ObjectStore>>> {
+        match uri {
+            Uri::Object { scheme: Scheme::S3, .. } if own => Some(None),
+            Uri::Object { scheme: Scheme::S3, .. } => self.stores.s3.as_ref().map(Some),
+            Uri::Object { scheme: Scheme::Gs, .. } => self.stores.gs.as_ref().map(Some),
+            Uri::File(path) => {
+                let files = self.stores.files.iter();
+                let holds = |root: &Path| path.starts_with(root) && path != root;
+                files.filter(|(root, _)| holds(root)).map(|(_, store)| Some(store)).next_back()
+            }
+        }
+    }
+
+    async fn store(
+        &self,
+        uri: &Uri,
+        field: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Arc<dyn ObjectStore>, Failure> {
+        match (self.shared(uri, own.is_some()), own, &self.stores.connect) {
+            (Some(Some(store)), _, _) => Ok(store.clone()),
+            (Some(None), Some(own), Some(connect)) => {
+                connect.connect(own).await.map_err(|failure| failure.of("storage"))
+            }
+            _ => Err(no_store().of(field)),
+        }
+    }
+
+    /// Looks at an object.
+    ///
+    /// # Errors
+    /// As the store says, naming `field`.
+    pub async fn head(
+        &self,
+        uri: &Uri,
+        field: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Option<ObjectMeta>, Failure> {
+        let store = self.store(uri, field, own).await?;
+        store.head(uri).await.map_err(|error| Failure::of_store(&error, field))
+    }
+
+    /// Streams an input into a new file and returns its size in bytes.
+    ///
+    /// # Errors
+    /// `NotFound`, `TooLarge`, `Cancelled` or as the store says, naming `field`.
+    pub async fn fetch(
+        &self,
+        from: &Address,
+        to: &Path,
+        field: &str,
+        own: Option<&Credentials>,
+        cancel: &CancellationToken,
+    ) -> Result<u64, Failure> {
+        let uri = match from {
+            Address::Object(uri) => uri,
+            Address::Web(url) => {
+                let Some(web) = &self.stores.web else { return Err(no_store().of(field)) };
+                let fetch = web.fetch(url, to, self.limit);
+                let fetched = cancel.run_until_cancelled(fetch).await;
+                let fetched = fetched.unwrap_or_else(|| Err(Failure::cancelled()));
+                return fetched.map_err(|failure| failure.of(field));
+            }
+        };
+        let store = self.store(uri, field, own).await?;
+        let fetch = async {
+            let found = store.head(uri).await.map_err(|error| Failure::of_store(&error, field))?;
+            let Some(meta) = found else {
+                let message = format!("{uri}: there is no such object");
+                return Err(Failure::new(FailureKind::NotFound, message).of(field));
+            };
+            if meta.size > self.limit {
+                let message = format!("{} bytes; at most {} are allowed", meta.size, self.limit);
+                return Err(Failure::new(FailureKind::TooLarge, message).of(field));
+            }
+            store.download(uri, to).await.map_err(|error| Failure::of_store(&error, field))?;
+            Ok(meta.size)
+        };
+        cancel.run_until_cancelled(fetch).await.unwrap_or_else(|| Err(Failure::cancelled()))
+    }
+
+    /// Streams a file to where an output belongs, and checks that it is there, whole.
+    ///
+    /// # Errors
+    /// `Cancelled` or as the store says, naming `field`.
+    pub async fn put(
+        &self,
+        from: &Path,
+        to: &Uri,
+        field: &str,
+        own: Option<&Credentials>,
+        cancel: &CancellationToken,
+    ) -> Result<ObjectMeta, Failure> {
+        let store = self.store(to, field, own).await?;
+        let put = async {
+            let told = |error: &parallax_ports::Error| Failure::of_store(error, field);
+            let size = tokio::fs::metadata(from).await.map(|meta| meta.len());
+            let size =
+                size.map_err(|error| Failure::internal(format!("look at a result: {error}")))?;
+            store.upload(from, to).await.map_err(|error| told(&error))?;
+            let written = store.head(to).await.map_err(|error| told(&error))?;
+            match written {
+                Some(meta) if meta.size == size => Ok(meta),
+                other => {
+                    let found =
+                        other.map_or("nothing".to_owned(), |meta| format!("{} bytes", meta.size));
+                    let detail = format!("{to}: wrote {size} bytes and found {found}");
+                    Err(Failure::internal(detail))
+                }
+            }
+        };
+        cancel.run_until_cancelled(put).await.unwrap_or_else(|| Err(Failure::cancelled()))
+    }
+}
+
+fn no_store() -> Failure {
+    Failure::new(FailureKind::Forbidden, "there is no store for it")
+}
+
+fn no_own_stores() -> Failure {
+    let message = "stores of a request's own are not allowed here";
+    Failure::new(FailureKind::Forbidden, message).of("storage")
+}

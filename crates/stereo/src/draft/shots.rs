@@ -1,0 +1,58 @@
+//! Where shots begin, for engines that must not look across a cut.
+
+use parallax_frame::Frame;
+
+use super::track::Look;
+
+/// Tells the first frame of each shot.
+#[derive(Debug, Default)]
+pub struct Shots {
+    last: Option<Look>,
+}
+
+impl Shots {
+    /// Takes the next frame of a clip; true when it begins another shot than the frame before.
+    pub fn begins(&mut self, frame: &Frame) -> bool {
+        let look = Look::of(frame);
+        let cut = self.last.as_ref().is_some_and(|last| last.is_cut_before(&look));
+        self.last = Some(look);
+        cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parallax_frame::{Colour, PixelFormat, VideoFormat};
+
+    use super::*;
+
+    /// Blobs that move by `shift`; `scene` decides where and how bright they are.
+    fn frame(scene: usize, shift: usize) -> Frame {
+        let format = VideoFormat {
+            width: 160,
+            height: 96,
+            pixels: PixelFormat::YUV420P,
+            colour: Colour::default(),
+        };
+        let mut frame = Frame::zeroed(Arc::new(format), 0);
+        let bright = |x: usize, y: usize| {
+            let (x, y) = ((x + shift) / 16, y / 16);
+            30.0 + ((x * 7 + y * 11 + scene * 31) % (5 + 3 * scene)) as f32 * 20.0
+        };
+        let values: Vec<f32> = (0..160 * 96).map(|i| bright(i % 160, i / 160)).collect();
+        frame.set_plane_f32(0, &values);
+        frame
+    }
+
+    #[test]
+    fn a_shot_begins_where_the_picture_changes_and_not_where_it_moves() {
+        let mut shots = Shots::default();
+        let told: Vec<bool> = [(0, 0), (0, 2), (0, 4), (2, 4), (2, 6)]
+            .iter()
+            .map(|&(scene, shift)| shots.begins(&frame(scene, shift)))
+            .collect();
+        assert_eq!(told, [false, false, false, true, false]);
+    }
+}

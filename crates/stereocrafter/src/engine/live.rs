@@ -1,0 +1,286 @@
+//! Pairs while frames still come: shot by shot, window by window, chunk by chunk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use parallax_frame::{Frame, VideoFormat};
+use parallax_stereo::{
+    Clip, Error, Plane, Rgb, Run, Session, Shots, Stage, StereoPair, View, ViewSynthesis, blend,
+};
+
+use super::Desk;
+use super::failure::{out_of_memory, told, unless_cancelled};
+use super::flow::{Flow, Next};
+use super::picture;
+use crate::noise::Field;
+use crate::plan::{Job, Plan};
+use crate::range::Range;
+use crate::strip::Strip;
+
+/// Fields of noise, so that the stages do not share theirs.
+const DEPTH_NOISE: u64 = 0;
+const AUGMENTATION_NOISE: u64 = 1;
+const INPAINT_NOISE: u64 = 2;
+
+/// A clip in progress.
+pub(super) struct Live {
+    desk: Arc<Desk>,
+    format: Arc<VideoFormat>,
+    run: Run,
+    rgb: Rgb,
+    job: Job,
+    plan: Plan,
+    synthesis: ViewSynthesis,
+    shots: Shots,
+    shot: Shot,
+    done: Done,
+}
+
+/// Frames of the clip that have passed each stage, and those that came in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Done {
+    taken: u64,
+    warp: u64,
+    inpaint: u64,
+}
+
+/// The shot in progress.
+struct Shot {
+    /// Frames whose depth is not known yet, the first of them frame `gone` of the shot.
+    frames: VecDeque<Frame>,
+    gone: usize,
+    flow: Flow,
+    range: Option<Range>,
+    strip: Strip,
+    /// Warped, not inpainted.
+    views: VecDeque<(Frame, View)>,
+}
+
+impl Shot {
+    fn new(first: usize) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            gone: 0,
+            flow: Flow::new(first),
+            range: None,
+            strip: Strip::new(first),
+            views: VecDeque::new(),
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        clip: &Clip,
+        run: &Run,
+        rgb: Rgb,
+        (job, plan): (Job, Plan),
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            desk,
+            format: Arc::clone(&clip.format),
+            synthesis: ViewSynthesis::new(&clip.format, run.geometry)?,
+            run: run.clone(),
+            rgb,
+            job,
+            plan,
+            shots: Shots::default(),
+            shot: Shot::new(0),
+            done: Done::default(),
+        })
+    }
+
+    /// Does what can be done with the frames of the shot, all of them once it has `ended`.
+    fn work(&mut self, ended: bool) -> Result<Vec<StereoPair>, Error> {
+        let mut pairs = Vec::new();
+        loop {
+            let last = match self.window(ended) {
+                Ok(None) => return Ok(pairs),
+                Ok(Some(next)) => !matches!(next, Next::Window { last: false, .. }),
+                Err(error) => {
+                    self.relent(Stage::Depth, &error)?;
+                    continue;
+                }
+            };
+            let depth = self.decode(last)?;
+            self.warp(depth)?;
+            self.inpaint(last, &mut pairs)?;
+        }
+    }
+
+    /// Makes the work of `stage` smaller when it did not fit, for another try.
+    fn relent(&mut self, stage: Stage, error: &candle_core::Error) -> Result<(), Error> {
+        let full = out_of_memory(error) && !self.run.cancel.is_cancelled();
+        let smaller = self.job.smaller(&self.plan, stage).filter(|_| full);
+        let Some(plan) = smaller else { return Err(told(error, &self.run.cancel)) };
+        tracing::warn!(%stage, %plan, "out of memory; doing it again in smaller pieces");
+        self.plan = plan;
+        Ok(())
+    }
+
+    /// The next window of depth that can be denoised, if any.
+    fn window(&mut self, ended: bool) -> candle_core::Result<Option<Next>> {
+        let Self { shot, desk, rgb, job, plan, run, .. } = self;
+        let _turn = desk.turn();
+        let mut check = || unless_cancelled(&run.cancel);
+        let total = shot.gone + shot.frames.len();
+        let Some(next) = shot.flow.next(total, ended, plan.window) else { return Ok(None) };
+        let stage = desk.depth(plan)?;
+        let field = |which: u64| Field::new(run.seed).apart(which);
+        if let Next::Window { length, .. } = next {
+            let (frames, gone) = (&shot.frames, shot.gone);
+            let mut frame = |i: usize| {
+                picture::working(&rgb.planes(&frames[i - gone]), job.depth, &desk.device)
+            };
+            let end = shot.flow.start() + length;
+            let mut noise = field(AUGMENTATION_NOISE);
+            shot.flow.encode(&stage, end, &mut frame, &mut noise, &mut check)?;
+        }
+        shot.flow.step(&stage, next, &mut field(DEPTH_NOISE), &mut check)?;
+        Ok(Some(next))
+    }
+
+    /// All depth that can be decoded, at working size.
+    fn decode(&mut self, ended: bool) -> Result<Vec<Plane>, Error> {
+        let mut out = Vec::new();
+        loop {
+            match self.decode_next(ended) {
+                Ok(None) => return Ok(out),
+                Ok(Some(planes)) => out.extend(planes),
+                Err(error) => self.relent(Stage::Depth, &error)?,
+            }
+            let before = self.done.taken - self.shot.frames.len() as u64;
+            self.run.watch.tell(Stage::Depth, before + out.len() as u64);
+        }
+    }
+
+    fn decode_next(&mut self, ended: bool) -> candle_core::Result<Option<Vec<Plane>>> {
+        let _turn = self.desk.turn();
+        let mut check = || unless_cancelled(&self.run.cancel);
+        let stage = self.desk.depth(&self.plan)?;
+        let Some(depth) = self.shot.flow.decode(&stage, ended, &mut check)? else {
+            return Ok(None);
+        };
+        let mut out = Vec::new();
+        for frame in 0..depth.dim(0)? {
+            out.extend(picture::planes(&depth.get(frame)?)?);
+        }
+        Ok(Some(out))
+    }
+
+    /// Takes the frames whose depth this is to the other eye.
+    fn warp(&mut self, depth: Vec<Plane>) -> Result<(), Error> {
+        if depth.is_empty() {
+            return Ok(());
+        }
+        let range = Range::widened(self.shot.range, &depth);
+        let size = (self.format.width as usize, self.format.height as usize);
+        let count = depth.len();
+        for (i, mut depth) in depth.into_iter().enumerate() {
+            if self.run.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let Some(left) = self.shot.frames.pop_front() else {
+                return Err(Error::Failed("more depth than frames".into()));
+            };
+            self.shot.gone += 1;
+            range.at((i + 1) as f32 / count as f32).apply(&mut depth);
+            let view = self.synthesis.render(&left, &depth)?;
+            let mut planes: Vec<Vec<u8>> =
+                self.rgb.planes(&view.frame).iter().map(|p| picture::bytes(p, 0.5)).collect();
+            for (i, &mask) in view.mask.data().iter().enumerate() {
+                if mask >= 1.0 {
+                    planes.iter_mut().for_each(|plane| plane[i] = 0);
+                }
+            }
+            let mask = [picture::bytes(&view.mask, 0.5)];
+            let mut push = || {
+                let warped = picture::stacked_bytes(&planes, size, &self.desk.device)?;
+                let mask = picture::stacked_bytes(&mask, size, &self.desk.device)?;
+                self.shot.strip.push(&warped, &mask)
+            };
+            push().map_err(|error| told(&error, &self.run.cancel))?;
+            self.shot.views.push_back((left, view));
+            self.done.warp += 1;
+            self.run.watch.tell(Stage::Warp, self.done.warp);
+        }
+        self.shot.range = Some(range.end());
+        Ok(())
+    }
+
+    /// The next right eyes that can be finished, if any, (F, 3, H, W).
+    fn chunk(&mut self, ended: bool) -> candle_core::Result<Option<Tensor>> {
+        let _turn = self.desk.turn();
+        let mut check = || unless_cancelled(&self.run.cancel);
+        let stage = self.desk.inpainting(&self.plan)?;
+        let mut noise = Field::new(self.run.seed).apart(INPAINT_NOISE);
+        stage.next_chunk(&mut self.shot.strip, ended, &mut noise, &mut check)
+    }
+
+    /// Fills what can be filled and makes pairs of it.
+    fn inpaint(&mut self, ended: bool, pairs: &mut Vec<StereoPair>) -> Result<(), Error> {
+        let cancel = self.run.cancel.clone();
+        let failed = |error: candle_core::Error| told(&error, &cancel);
+        loop {
+            let results = match self.chunk(ended) {
+                Ok(None) => return Ok(()),
+                Ok(Some(results)) => results,
+                Err(error) => {
+                    self.relent(Stage::Inpaint, &error)?;
+                    continue;
+                }
+            };
+            for frame in 0..results.dims()[0] {
+                let Some((left, view)) = self.shot.views.pop_front() else {
+                    return Err(Error::Failed("more right eyes than frames".into()));
+                };
+                let planes =
+                    results.get(frame).and_then(|r| picture::planes(&r)).map_err(failed)?;
+                let Ok(planes) = <[Plane; 3]>::try_from(planes) else {
+                    return Err(Error::Failed("right eyes without three colours".into()));
+                };
+                let filled = self.rgb.frame(&planes, left.pts);
+                let right = blend(&view.frame, &filled, &view.mask, self.feather_px())?;
+                pairs.push(StereoPair { left, right });
+                self.done.inpaint += 1;
+            }
+            self.run.watch.tell(Stage::Inpaint, self.done.inpaint);
+        }
+    }
+
+    /// How far from a hole the invented picture has faded out.
+    fn feather_px(&self) -> f32 {
+        (self.format.width as f32 / 240.0).max(2.0)
+    }
+}
+
+impl Session for Live {
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        if self.run.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if *frame.format() != self.format {
+            return Err(Error::Unsupported("a frame of another format than the clip".into()));
+        }
+        let mut pairs = Vec::new();
+        if self.shots.begins(&frame) {
+            pairs = self.work(true)?;
+            self.shot = Shot::new(self.done.taken as usize);
+        }
+        self.shot.frames.push_back(frame);
+        self.done.taken += 1;
+        pairs.extend(self.work(false)?);
+        Ok(pairs)
+    }
+
+    fn finish(&mut self) -> Result<Vec<StereoPair>, Error> {
+        if self.run.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let pairs = self.work(true)?;
+        self.shot = Shot::new(self.done.taken as usize);
+        Ok(pairs)
+    }
+}

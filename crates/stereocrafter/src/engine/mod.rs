@@ -1,0 +1,220 @@
+//! The engine: frames in, stereo pairs out, by both stages.
+//!
+//! By default pairs come out while frames still go in: depth is worked in windows, each shot's range of
+//! depth is settled by its first window, and inpainting follows chunk by chunk (`live`). The reference
+//! normalises depth over the whole clip, so its pairs can only begin at the end; what waits for it lies
+//! on disk (`replay`). Either way memory does not grow with the clip.
+
+mod failure;
+mod flow;
+mod live;
+mod models;
+mod picture;
+mod replay;
+mod spill;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device};
+use parallax_stereo::{Clip, Engine, Error, Rgb, Run, Session, Stage};
+
+use crate::depth::{DepthOptions, DepthStage};
+use crate::inpaint::{InpaintOptions, InpaintStage};
+use crate::memory::{footprint, free_bytes};
+use crate::networks::Networks;
+use crate::plan::{Footprint, Job, Plan, Residency, STEP_PX};
+use crate::size::{Size, cropped_size, nearest_size, working_size};
+use crate::tiles::Tiling;
+pub use models::Folders;
+use models::{Models, Wanted};
+
+/// The engine's name.
+pub const NAME: &str = "stereocrafter";
+
+/// Depth is estimated at no more than this on the longer side, as in the reference.
+pub(crate) const LONGEST_PX: usize = 1024;
+
+/// Choices of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Whether to compute what the published pipeline computes, quirks included. Defaults to false.
+    pub reference: bool,
+    /// Denoising steps of either stage, 1 to 100. Defaults to 8.
+    pub steps: usize,
+    /// Bytes of the device that may be taken. Defaults to what is free when a clip is begun.
+    pub memory: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { reference: false, steps: 8, memory: None }
+    }
+}
+
+/// `stereocrafter`: depth, warp and inpainting by diffusion.
+#[derive(Debug)]
+pub struct StereoCrafter {
+    desk: Arc<Desk>,
+}
+
+/// What all sessions of an engine share.
+#[derive(Debug)]
+struct Desk {
+    models: Mutex<Models>,
+    /// Held while a session computes: they share the device's memory, so one does at a time.
+    turn: Mutex<()>,
+    footprint: Footprint,
+    downsampling: usize,
+    device: Device,
+    options: Options,
+    #[cfg(test)]
+    fault: Mutex<Option<Fault>>,
+}
+
+/// Whether a piece of work is told that the device is full.
+#[cfg(test)]
+type Fault = fn(Stage, &Plan) -> bool;
+
+impl Desk {
+    /// Waits until no other session computes.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn models(&self) -> MutexGuard<'_, Models> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn depth(&self, plan: &Plan) -> candle_core::Result<DepthStage> {
+        let networks = self.networks(Stage::Depth, plan)?;
+        Ok(DepthStage { networks, options: self.depth_options(plan) })
+    }
+
+    fn inpainting(&self, plan: &Plan) -> candle_core::Result<InpaintStage> {
+        let networks = self.networks(Stage::Inpaint, plan)?;
+        Ok(InpaintStage { networks, options: self.inpaint_options(plan) })
+    }
+
+    fn networks(&self, stage: Stage, plan: &Plan) -> candle_core::Result<Networks> {
+        #[cfg(test)]
+        if self.fault.lock().unwrap().is_some_and(|fault| fault(stage, plan)) {
+            candle_core::bail!("out of memory");
+        }
+        let wanted = if stage == Stage::Depth { Wanted::Depth } else { Wanted::Inpainting };
+        let mut models = self.models();
+        if plan.residency == Residency::ByStage {
+            models.residency = Residency::ByStage;
+        }
+        models.get(wanted).map_err(candle_core::Error::wrap)
+    }
+
+    /// The largest plan for what is free now.
+    fn plan(&self, job: &Job) -> Result<Plan, Error> {
+        let loaded = self.models().loaded_bytes(&self.footprint);
+        let free = free_bytes(&self.device).map(|free| free + loaded);
+        let Some(free) = self.options.memory.or(free) else { return Ok(Plan::default()) };
+        let plan = job.plan(free, &self.footprint).map_err(|e| Error::Failed(e.to_string()))?;
+        tracing::info!(%plan, free_mib = free >> 20, "planned");
+        Ok(plan)
+    }
+
+    fn depth_options(&self, plan: &Plan) -> DepthOptions {
+        let steps = self.options.steps;
+        if self.options.reference {
+            return DepthOptions { steps, ..DepthOptions::default() };
+        }
+        DepthOptions {
+            steps,
+            window: plan.window,
+            overlap: plan.window_overlap,
+            codec_chunk: plan.decode,
+            decode_context: plan.context,
+            ..DepthOptions::preferred()
+        }
+    }
+
+    fn inpaint_options(&self, plan: &Plan) -> InpaintOptions {
+        let steps = self.options.steps;
+        if self.options.reference {
+            return InpaintOptions { steps, ..InpaintOptions::default() };
+        }
+        InpaintOptions {
+            steps,
+            chunk: plan.chunk,
+            decode_chunk: plan.decode,
+            decode_context: plan.context,
+            step_px: STEP_PX,
+            tiling: Tiling { count: plan.tiles, ..Tiling::default() },
+            ..InpaintOptions::preferred()
+        }
+    }
+}
+
+impl StereoCrafter {
+    /// Reads what both stages share from `folders` and checks everything else in them.
+    ///
+    /// # Errors
+    /// As `parallax_weights` has them, naming the file and what was expected in it.
+    pub fn open(
+        folders: &Folders,
+        device: &Device,
+        options: Options,
+    ) -> Result<Self, parallax_weights::Error> {
+        let models = Models::open(folders, device)?;
+        let (footprint, downsampling) = footprint(folders, DType::F32)?;
+        let desk = Desk {
+            models: Mutex::new(models),
+            turn: Mutex::default(),
+            footprint,
+            downsampling,
+            device: device.clone(),
+            options,
+            #[cfg(test)]
+            fault: Mutex::default(),
+        };
+        Ok(Self { desk: Arc::new(desk) })
+    }
+
+    /// As [`StereoCrafter::open`] for the three folders within `root`.
+    ///
+    /// # Errors
+    /// As [`StereoCrafter::open`].
+    pub fn within(
+        root: &Path,
+        device: &Device,
+        options: Options,
+    ) -> Result<Self, parallax_weights::Error> {
+        Self::open(&Folders::within(root), device, options)
+    }
+}
+
+impl Engine for StereoCrafter {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
+        run.geometry.validate()?;
+        let rgb = Rgb::of(&clip.format)?;
+        let size = Size::new(clip.format.width as usize, clip.format.height as usize);
+        let desk = Arc::clone(&self.desk);
+        let unsupported = |error: candle_core::Error| Error::Unsupported(error.to_string());
+        if desk.options.reference {
+            let depth = working_size(size, LONGEST_PX).map_err(unsupported)?;
+            let step = InpaintOptions::default().step_px;
+            cropped_size(size, step).map_err(unsupported)?;
+            let job = Job { depth, picture: size, downsampling: desk.downsampling };
+            // The reference's pieces have their sizes; only who is in memory can change.
+            let plan = Plan { residency: desk.plan(&job)?.residency, ..Plan::default() };
+            return Ok(Box::new(replay::Replay::new(desk, clip, run, rgb, (depth, plan))?));
+        }
+        let depth = nearest_size(size, LONGEST_PX);
+        let job = Job { depth, picture: size, downsampling: desk.downsampling };
+        let plan = desk.plan(&job)?;
+        Ok(Box::new(live::Live::new(desk, clip, run, rgb, (job, plan))?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! The networks of both stages, as many of them in memory as there is room for.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use parallax_svd::unet::Unet;
+use parallax_weights::{Error, Part};
+
+use crate::networks::{Denoiser, Networks, Shared};
+use crate::plan::{Footprint, Residency};
+
+/// Where the three models lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folders {
+    /// Stable Video Diffusion, for its image encoder, VAE and schedule.
+    pub svd: PathBuf,
+    /// DepthCrafter.
+    pub depth: PathBuf,
+    /// StereoCrafter.
+    pub inpainting: PathBuf,
+}
+
+impl Folders {
+    /// The three folders in `root`, by the names of their repositories.
+    pub fn within(root: &Path) -> Self {
+        Self {
+            svd: root.join("stable-video-diffusion-img2vid-xt-1-1"),
+            depth: root.join("DepthCrafter"),
+            inpainting: root.join("StereoCrafter"),
+        }
+    }
+}
+
+/// What is loaded.
+#[derive(Debug)]
+pub(crate) struct Models {
+    device: Device,
+    shared: Shared,
+    depth: Slot,
+    inpainting: Slot,
+    pub(crate) residency: Residency,
+}
+
+#[derive(Debug)]
+struct Slot {
+    denoiser: Denoiser,
+    loaded: Option<Unet>,
+}
+
+/// The two stages that have a denoiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Depth,
+    Inpainting,
+}
+
+impl Models {
+    /// Read what both stages share and check the denoisers, which are read when they are wanted.
+    pub(crate) fn open(folders: &Folders, device: &Device) -> Result<Self, Error> {
+        let find = |root: &Path, part| {
+            Ok::<_, Error>(Slot { denoiser: Denoiser::find(root, part)?, loaded: None })
+        };
+        Ok(Self {
+            depth: find(&folders.depth, Part::DepthUnet)?,
+            inpainting: find(&folders.inpainting, Part::InpaintingUnet)?,
+            shared: Shared::open(&folders.svd, device)?,
+            device: device.clone(),
+            residency: Residency::Both,
+        })
+    }
+
+    /// Bytes of what is loaded.
+    pub(crate) fn loaded_bytes(&self, footprint: &Footprint) -> u64 {
+        let own = |slot: &Slot, bytes| if slot.loaded.is_some() { bytes } else { 0 };
+        footprint.shared
+            + own(&self.depth, footprint.depth)
+            + own(&self.inpainting, footprint.inpainting)
+    }
+
+    /// The networks of a stage. Where only one stage fits, the other's denoiser goes first.
+    pub(crate) fn get(&mut self, wanted: Wanted) -> Result<Networks, Error> {
+        let (slot, other) = match wanted {
+            Wanted::Depth => (&mut self.depth, &mut self.inpainting),
+            Wanted::Inpainting => (&mut self.inpainting, &mut self.depth),
+        };
+        if self.residency == Residency::ByStage {
+            other.loaded = None;
+        }
+        let unet = match &slot.loaded {
+            Some(unet) => unet.clone(),
+            None => slot.loaded.insert(slot.denoiser.load(&self.device)?).clone(),
+        };
+        Ok(self.shared.with(unet))
+    }
+}

@@ -1,0 +1,394 @@
+//! How much is worked on at once, from the memory that is free.
+//!
+//! The most that a run takes is the networks in memory and the largest single piece of work:
+//!
+//! ```text
+//! weights = shared + depth + inpainting          (both stages' networks resident)
+//!         | shared + max(depth, inpainting)      (by stage)
+//! depth   = window  * latents(depth size) * bytes per latent of a denoising step
+//! inpaint = chunk   * latents(tile)       * bytes per latent of a denoising step
+//! decode  = (decode + 2 * context) * pixels * bytes per pixel of decoding
+//! encode  = encode  * pixels(tile)        * bytes per pixel of encoding
+//! peak    = weights + max(depth, inpaint, decode, encode)
+//! ```
+//!
+//! Bytes per latent and pixel follow from the networks' widths by factors that were measured; see
+//! [`Footprint::of`]. What is wrong with them is found out when a device says that it is full: then the
+//! piece of work is made one notch smaller and done again.
+
+use std::fmt;
+
+use parallax_stereo::Stage;
+use parallax_svd::{unet, vae};
+
+use crate::size::Size;
+use crate::tiles::Tiling;
+
+/// Share of the free memory that a plan may take; the rest is fragmentation and other processes.
+const SHARE: f64 = 0.9;
+
+/// Frames of a depth window and how many windows share, from most to least.
+const WINDOWS: [(usize, usize); 6] = [(70, 25), (50, 20), (35, 14), (24, 9), (16, 6), (8, 3)];
+/// Frames inpainted together.
+const CHUNKS: [usize; 4] = [23, 16, 12, 8];
+/// Frames decoded together and on either side besides.
+const DECODES: [(usize, usize); 5] = [(8, 2), (4, 2), (2, 2), (1, 1), (1, 0)];
+/// Most tiles along a side.
+const MOST_TILES: usize = 8;
+
+/// Which networks are in memory together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residency {
+    /// Those of both stages.
+    Both,
+    /// Those of the stage at work; the other's denoiser is read again when its turn comes.
+    ByStage,
+}
+
+/// How much is worked on at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Frames of a depth window.
+    pub window: usize,
+    /// Frames that depth windows share.
+    pub window_overlap: usize,
+    /// Tiles along each side of an inpainted picture.
+    pub tiles: usize,
+    /// Frames inpainted together.
+    pub chunk: usize,
+    /// Frames decoded together.
+    pub decode: usize,
+    /// Frames that decoding sees on either side besides.
+    pub context: usize,
+    /// Which networks are in memory together.
+    pub residency: Residency,
+}
+
+impl Default for Plan {
+    /// All that the networks were trained for.
+    fn default() -> Self {
+        Self {
+            window: WINDOWS[0].0,
+            window_overlap: WINDOWS[0].1,
+            tiles: 1,
+            chunk: CHUNKS[0],
+            decode: DECODES[0].0,
+            context: DECODES[0].1,
+            residency: Residency::Both,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let residency = match self.residency {
+            Residency::Both => "both stages in memory",
+            Residency::ByStage => "one stage in memory at a time",
+        };
+        write!(
+            f,
+            "depth in windows of {} sharing {}, inpainting in {n}x{n} tiles and chunks of {}, decoding \
+             {} frames with {} around them, {residency}",
+            self.window,
+            self.window_overlap,
+            self.chunk,
+            self.decode,
+            self.context,
+            n = self.tiles,
+        )
+    }
+}
+
+/// Bytes that networks take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights that both stages share.
+    pub shared: u64,
+    /// Weights of the depth denoiser.
+    pub depth: u64,
+    /// Weights of the inpainting denoiser.
+    pub inpainting: u64,
+    /// Working memory of a denoising step, per latent and frame.
+    pub latent: u64,
+    /// Working memory of encoding, per pixel and frame.
+    pub encode_pixel: u64,
+    /// Working memory of decoding, per pixel and frame.
+    pub decode_pixel: u64,
+}
+
+/// Elements alive at the peak of a denoising step, per latent, in multiples of the first level's width.
+const STEP_WIDTHS: u64 = 24;
+/// Likewise per pixel of encoding and decoding, of the VAE's first width.
+const ENCODE_WIDTHS: u64 = 6;
+const DECODE_WIDTHS: u64 = 12;
+
+impl Footprint {
+    /// The footprint of networks of these widths with `[shared, depth, inpainting]` bytes of weights and
+    /// `element` bytes in an activation.
+    ///
+    /// The factors are the peaks that `cargo run -p parallax-stereocrafter --example memory networks`
+    /// measured on the CPU (see `docs/performance.md`), rounded up.
+    pub fn of(weights: [u64; 3], unet: &unet::Config, vae: &vae::Config, element: u64) -> Self {
+        let first = |widths: &[usize]| widths.first().copied().unwrap_or(1) as u64;
+        let (wide, pixel) = (first(&unet.block_out_channels), first(&vae.block_out_channels));
+        let [shared, depth, inpainting] = weights;
+        Self {
+            shared,
+            depth,
+            inpainting,
+            latent: STEP_WIDTHS * wide * element,
+            encode_pixel: ENCODE_WIDTHS * pixel * element,
+            decode_pixel: DECODE_WIDTHS * pixel * element,
+        }
+    }
+}
+
+/// What is to be worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// Size at which depth is estimated.
+    pub depth: Size,
+    /// Size of the pictures.
+    pub picture: Size,
+    /// Pixels along a side of a latent.
+    pub downsampling: usize,
+}
+
+/// Not even the least plan fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "too little memory: {found} MiB are free and a picture of {width}x{height} needs {needed} MiB at \
+     the least"
+)]
+pub struct Short {
+    /// MiB of the least plan.
+    pub needed: u64,
+    /// MiB that are free.
+    pub found: u64,
+    /// Columns of the picture.
+    pub width: usize,
+    /// Rows of the picture.
+    pub height: usize,
+}
+
+impl Job {
+    fn tiling(count: usize) -> Tiling {
+        Tiling { count, ..Tiling::default() }
+    }
+
+    /// Tiles along a side at most: narrower than two overlaps they would blend into their neighbours'
+    /// neighbours.
+    fn most_tiles(&self) -> usize {
+        let shared = Tiling::default().overlap_px;
+        let fits = |count: usize| {
+            let side = self.picture.width.min(self.picture.height) + shared * (count - 1);
+            side / count >= 2 * shared
+        };
+        (2..=MOST_TILES).take_while(|&count| fits(count)).last().unwrap_or(1)
+    }
+
+    /// Latents of the largest piece that is denoised in `tiles` by `tiles`.
+    fn tile(&self, tiles: usize) -> Size {
+        let tiling = Self::tiling(tiles);
+        let padded = tiling.padded(self.picture, STEP_PX);
+        let side = |side: usize| {
+            let shared = tiling.overlap_px * (tiles - 1);
+            (side + shared) / tiles
+        };
+        Size::new(side(padded.width), side(padded.height))
+    }
+
+    /// Bytes of the work of `stage` under `plan`, without weights.
+    pub fn work(&self, stage: Stage, plan: &Plan, footprint: &Footprint) -> u64 {
+        let pixels = |size: Size| (size.width * size.height) as u64;
+        let latents = |size: Size| pixels(size) / (self.downsampling * self.downsampling) as u64;
+        let decoded = (plan.decode + 2 * plan.context) as u64;
+        let most = |a: u64, b: u64, c: u64| a.max(b).max(c);
+        match stage {
+            Stage::Warp => 0,
+            Stage::Depth => most(
+                plan.window as u64 * latents(self.depth) * footprint.latent,
+                decoded * pixels(self.depth) * footprint.decode_pixel,
+                plan.decode as u64 * pixels(self.depth) * footprint.encode_pixel,
+            ),
+            Stage::Inpaint => {
+                let tile = self.tile(plan.tiles);
+                let whole = Self::tiling(plan.tiles).padded(self.picture, STEP_PX);
+                most(
+                    plan.chunk as u64 * latents(tile) * footprint.latent,
+                    decoded * pixels(whole) * footprint.decode_pixel,
+                    ENCODED * pixels(tile) * footprint.encode_pixel,
+                )
+            }
+        }
+    }
+
+    /// The most that a run under `plan` takes, in bytes.
+    pub fn peak(&self, plan: &Plan, footprint: &Footprint) -> u64 {
+        let Footprint { shared, depth, inpainting, .. } = *footprint;
+        let weights = match plan.residency {
+            Residency::Both => shared + depth + inpainting,
+            Residency::ByStage => shared + depth.max(inpainting),
+        };
+        let work = |stage| self.work(stage, plan, footprint);
+        weights + work(Stage::Depth).max(work(Stage::Inpaint))
+    }
+
+    /// The largest plan that fits into `free` bytes: first one stage's networks go, then each stage's
+    /// work is made smaller by itself.
+    ///
+    /// # Errors
+    /// When none fits.
+    pub fn plan(&self, free: u64, footprint: &Footprint) -> Result<Plan, Short> {
+        let room = (free as f64 * SHARE) as u64;
+        let mut plan = Plan::default();
+        if self.peak(&plan, footprint) <= room {
+            return Ok(plan);
+        }
+        plan.residency = Residency::ByStage;
+        let weights = footprint.shared + footprint.depth.max(footprint.inpainting);
+        for stage in [Stage::Depth, Stage::Inpaint] {
+            while weights + self.work(stage, &plan, footprint) > room {
+                plan = self.smaller(&plan, stage).ok_or_else(|| Short {
+                    needed: (self.peak(&plan, footprint) as f64 / SHARE) as u64 >> 20,
+                    found: free >> 20,
+                    width: self.picture.width,
+                    height: self.picture.height,
+                })?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// `plan` with the work of `stage` one notch smaller, or `None` at the end of the scale.
+    pub fn smaller(&self, plan: &Plan, stage: Stage) -> Option<Plan> {
+        let mut next = plan.clone();
+        if plan.residency == Residency::Both {
+            next.residency = Residency::ByStage;
+            return Some(next);
+        }
+        if let Some(&(decode, context)) =
+            DECODES.iter().find(|(d, c)| d + 2 * c < plan.decode + 2 * plan.context)
+        {
+            (next.decode, next.context) = (decode, context);
+        }
+        match stage {
+            Stage::Warp => return None,
+            Stage::Depth => {
+                if let Some(&(window, overlap)) = WINDOWS.iter().find(|(w, _)| *w < plan.window) {
+                    (next.window, next.window_overlap) = (window, overlap);
+                }
+            }
+            Stage::Inpaint => {
+                // Some counts pad more than they divide.
+                let area = |size: Size| size.width * size.height;
+                let whole = |count| area(Self::tiling(count).padded(self.picture, STEP_PX));
+                let divides = |&count: &usize| {
+                    area(self.tile(count)) < area(self.tile(plan.tiles))
+                        && whole(count) * 8 <= whole(plan.tiles) * 9
+                };
+                if let Some(tiles) = (plan.tiles + 1..=self.most_tiles()).find(divides) {
+                    next.tiles = tiles;
+                } else if let Some(&chunk) = CHUNKS.iter().find(|c| **c < plan.chunk) {
+                    next.chunk = chunk;
+                }
+            }
+        }
+        (next != *plan).then_some(next)
+    }
+}
+
+/// Sides of inpainted tiles are multiples of this.
+pub(crate) const STEP_PX: usize = 64;
+/// Frames that inpainting encodes together.
+const ENCODED: u64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// Full-size networks in half precision.
+    fn footprint() -> Footprint {
+        let weights = [1_459_639_294, 3_049_246_164, 3_049_251_924];
+        Footprint::of(weights, &unet::Config::svd(), &vae::Config::svd(), 2)
+    }
+
+    fn job(width: usize, height: usize) -> Job {
+        let picture = Size::new(width, height);
+        Job { depth: crate::size::nearest_size(picture, 1024), picture, downsampling: 8 }
+    }
+
+    #[test]
+    fn the_peak_is_the_weights_and_the_largest_piece_of_work() {
+        let footprint = Footprint {
+            shared: 10,
+            depth: 100,
+            inpainting: 200,
+            latent: 7,
+            encode_pixel: 0,
+            decode_pixel: 1,
+        };
+        let job = Job { depth: Size::new(64, 128), picture: Size::new(100, 60), downsampling: 8 };
+        let plan = Plan { window: 3, chunk: 50, decode: 1, context: 0, ..Plan::default() };
+        // Depth: 3 windows of 8 by 16 latents, or 64 by 128 pixels; inpainting: 50 frames of 16 by 8.
+        assert_eq!(job.work(Stage::Depth, &plan, &footprint), 64 * 128);
+        assert_eq!(job.work(Stage::Inpaint, &plan, &footprint), 50 * 16 * 8 * 7);
+        assert_eq!(job.peak(&plan, &footprint), 310 + 50 * 16 * 8 * 7);
+        let by_stage = Plan { residency: Residency::ByStage, ..plan };
+        assert_eq!(job.peak(&by_stage, &footprint), 210 + 50 * 16 * 8 * 7);
+    }
+
+    #[test]
+    fn a_large_device_does_what_the_networks_were_trained_for() {
+        assert_eq!(job(1024, 576).plan(140 * GIB, &footprint()).unwrap(), Plan::default());
+    }
+
+    #[test]
+    fn less_room_gives_smaller_plans_and_none_names_what_is_missing() {
+        let job = job(1920, 1080);
+        let mut last = u64::MAX;
+        for free in [320, 80, 48, 24, 16, 12] {
+            let plan = job.plan(free * GIB, &footprint()).unwrap();
+            let peak = job.peak(&plan, &footprint());
+            assert!(peak <= free * GIB * 9 / 10 && peak <= last, "{free}: {plan}");
+            last = peak;
+        }
+        let small = job.plan(12 * GIB, &footprint()).unwrap();
+        assert_eq!(small.residency, Residency::ByStage);
+        assert!(small.tiles > 1 && small.window < 70, "{small}");
+        let error = job.plan(3 * GIB, &footprint()).unwrap_err().to_string();
+        assert!(error.contains("3072 MiB") && error.contains("1920x1080"), "{error}");
+    }
+
+    #[test]
+    fn the_scale_ends() {
+        for stage in [Stage::Depth, Stage::Inpaint] {
+            let (job, mut plan, mut notches) = (job(1920, 1080), Plan::default(), 0);
+            let mut work = job.work(stage, &plan, &footprint());
+            while let Some(next) = job.smaller(&plan, stage) {
+                assert_ne!(next, plan);
+                let now = job.work(stage, &next, &footprint());
+                // More tiles may pad the whole a little more, which decoding sees.
+                assert!(now <= work / 8 * 9, "{plan} to {next}");
+                (plan, notches, work) = (next, notches + 1, now);
+            }
+            assert!((5..20).contains(&notches), "{notches}");
+        }
+        assert_eq!(job(200, 100).most_tiles(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn plans_fit(width in 64usize..4096, height in 64usize..4096, free in 8u64..200) {
+            let job = job(width, height);
+            if let Ok(plan) = job.plan(free * GIB, &footprint()) {
+                prop_assert!(job.peak(&plan, &footprint()) <= free * GIB);
+                prop_assert!(plan.window_overlap < plan.window);
+                prop_assert!(plan.chunk > 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Download model folders from a Hugging Face hub, so that an interruption costs nothing and a wrong
+//! byte is never kept.
+//!
+//! A file arrives under a temporary name that carries its digest, is compared with the digest that the
+//! hub announced, and only then takes its name. Each folder has a record of what was verified at which
+//! commit; a complete folder is recognised from it without a word to the hub. The access token goes to
+//! the hub itself and to no host that the hub redirects to.
+//!
+//! Which network is in which file is not known here: `crate::Checkpoint` says that afterwards.
+
+mod error;
+mod event;
+mod hub;
+mod lock;
+mod models;
+mod partial;
+mod record;
+mod redirect;
+mod retry;
+mod room;
+mod settings;
+mod transfer;
+
+pub use error::{Error, Kind};
+pub use event::Event;
+pub use models::{Model, models};
+pub use settings::{Settings, Token};
+pub use transfer::fetch;

@@ -1,0 +1,113 @@
+//! Which files of which repository the product reads.
+
+/// A repository, and what is wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Short name for command lines.
+    pub name: String,
+    /// `owner/name` on the hub.
+    pub repository: String,
+    /// Sub-folder of the target folder.
+    pub folder: String,
+    /// Branch, tag or commit. `None` is the commit that the folder's record names, or else `main`.
+    pub revision: Option<String>,
+    /// For each file the paths under which it may be found, best first.
+    pub files: Vec<Vec<String>>,
+}
+
+/// The three models, as their authors publish them.
+///
+/// Not asked for: the 8-channel UNet of Stable Video Diffusion (3 GB), which neither stage uses.
+pub fn models() -> Vec<Model> {
+    let model = |name: &str, repository: &str, files: &[&[&str]]| Model {
+        name: name.to_owned(),
+        repository: repository.to_owned(),
+        folder: repository.split_once('/').map_or(repository, |(_, name)| name).to_owned(),
+        revision: None,
+        files: files.iter().map(|paths| paths.iter().map(|&p| p.to_owned()).collect()).collect(),
+    };
+    vec![
+        model(
+            "svd",
+            "stabilityai/stable-video-diffusion-img2vid-xt-1-1",
+            &[
+                &["scheduler/scheduler_config.json"],
+                &["feature_extractor/preprocessor_config.json"],
+                &["image_encoder/config.json"],
+                &["image_encoder/model.fp16.safetensors", "image_encoder/model.safetensors"],
+                &["vae/config.json"],
+                &[
+                    "vae/diffusion_pytorch_model.fp16.safetensors",
+                    "vae/diffusion_pytorch_model.safetensors",
+                ],
+            ],
+        ),
+        model(
+            "depthcrafter",
+            "tencent/DepthCrafter",
+            &[&["config.json"], &["diffusion_pytorch_model.safetensors"]],
+        ),
+        model(
+            "stereocrafter",
+            "TencentARC/StereoCrafter",
+            &[
+                &["unet_diffusers/config.json"],
+                &["unet_diffusers/diffusion_pytorch_model.safetensors"],
+            ],
+        ),
+    ]
+}
+
+impl Model {
+    /// Names that could leave the target folder, or the hub's address, are refused.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (owner, name) = self.repository.split_once('/').unwrap_or_default();
+        let word = |text: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !text.is_empty() && text.chars().all(allowed) && !text.starts_with('.')
+        };
+        if !word(owner) || !word(name) {
+            return Err(format!("repository {:?}: allowed is owner/name", self.repository));
+        }
+        if !word(&self.folder) {
+            return Err(format!("folder {:?}: allowed is one plain name", self.folder));
+        }
+        for path in self.files.iter().flatten() {
+            if !path.split('/').all(word) {
+                return Err(format!("{}: file name {path:?} is not allowed", self.repository));
+            }
+        }
+        match &self.revision {
+            Some(r) if r.is_empty() || r.contains("..") || r.chars().any(char::is_control) => {
+                Err(format!("revision {r:?}: allowed are a branch, a tag and a commit"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        assert!(models().iter().all(|model| model.check().is_ok()));
+        let model = || models().remove(0);
+        for bad in ["../x", "a/../../x", "/etc/x", "a//b", "", ".hidden", "a\\b", "a/\0"] {
+            let wrong = Model { files: vec![vec![bad.to_owned()]], ..model() };
+            assert!(wrong.check().is_err(), "{bad:?}");
+        }
+        for bad in ["../x", "a", "a/b/c", "", "..", "/"] {
+            assert!(Model { repository: bad.into(), ..model() }.check().is_err(), "{bad:?}");
+        }
+        for bad in ["..", "a/b", "", "/"] {
+            assert!(Model { folder: bad.into(), ..model() }.check().is_err(), "{bad:?}");
+        }
+        for bad in ["", "a/../b", "x\n"] {
+            assert!(Model { revision: Some(bad.into()), ..model() }.check().is_err(), "{bad:?}");
+        }
+        let branch = Some("refs/pr/1".to_owned());
+        assert!(Model { revision: branch, ..model() }.check().is_ok());
+    }
+}

@@ -1,0 +1,197 @@
+//! Where the hub is, and how patient to be with it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+use serde::{Serialize, Serializer};
+
+use super::error::Error;
+
+/// Where models are published.
+const HUB: &str = "https://huggingface.co";
+
+/// An access token that is shown to nobody by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Wraps it, without the blanks around it; `None` when nothing is left.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    pub(super) fn header(&self) -> Result<HeaderValue, Error> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
+            .map_err(|_| Error::Settings("HF_TOKEN: only printable ASCII is allowed".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// `text` without the token in it.
+    pub(super) fn redact(&self, text: &str) -> String {
+        text.replace(&self.0, "[redacted]")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[redacted]")
+    }
+}
+
+/// How to download.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// Target folder; every model has a sub-folder of it.
+    pub dir: PathBuf,
+    /// Address of the hub: https, or http to a loopback address. Defaults to the public hub.
+    pub endpoint: String,
+    /// Sent to the hub, as gated repositories want it. Defaults to none.
+    pub token: Option<Token>,
+    /// Ask nobody: succeed only if everything is there already. Defaults to false.
+    pub offline: bool,
+    /// Read every file again and compare its digest, rather than trust the record. Defaults to false.
+    pub verify: bool,
+    /// Tries in a row without progress before giving up. Defaults to 6.
+    pub tries: u32,
+    /// Pause after the first failure; doubles with each one, with jitter. Defaults to 0.5 s.
+    pub first_pause: Duration,
+    /// Longest pause, also of those that the hub asks for. Defaults to 60 s.
+    pub longest_pause: Duration,
+    /// Longest time to connect, to get an answer, and between two pieces of it. Defaults to 30 s.
+    pub silence: Duration,
+}
+
+impl Settings {
+    /// The defaults, into `dir`.
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            endpoint: HUB.to_owned(),
+            token: None,
+            offline: false,
+            verify: false,
+            tries: 6,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(60),
+            silence: Duration::from_secs(30),
+        }
+    }
+
+    /// [`Settings::new`] with what the hub's own tools read from the environment: `HF_ENDPOINT`,
+    /// `HF_TOKEN` and `HF_HUB_OFFLINE`.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a value that is not allowed.
+    pub fn from_env(dir: PathBuf) -> Result<Self, Error> {
+        let read = |name: &str| match std::env::var(name) {
+            Ok(text) if !text.trim().is_empty() => Ok(Some(text)),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(Error::Settings(format!("{name}: not text")))
+            }
+        };
+        let mut settings = Self::new(dir);
+        if let Some(endpoint) = read("HF_ENDPOINT")? {
+            settings.endpoint = endpoint.trim().to_owned();
+        }
+        settings.token = read("HF_TOKEN")?.and_then(|text| Token::new(&text));
+        if let Some(text) = read("HF_HUB_OFFLINE")? {
+            settings.offline = match text.trim().to_ascii_lowercase().as_str() {
+                "1" | "true" | "yes" | "on" => true,
+                "0" | "false" | "no" | "off" => false,
+                _ => {
+                    return Err(Error::Settings(format!(
+                        "HF_HUB_OFFLINE: {text:?}; allowed are 1, true, yes, on, 0, false, no, off"
+                    )));
+                }
+            };
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn endpoint(&self) -> Result<Url, Error> {
+        let fail = |why: &str| {
+            // A password in the text must not reach a log.
+            let shown = self.endpoint.split_once('@').map_or(&*self.endpoint, |_| "[credentials]");
+            Err(Error::Settings(format!("HF_ENDPOINT: {shown:?}: {why}")))
+        };
+        let Ok(mut url) = self.endpoint.parse::<Url>() else { return fail("not a URL") };
+        if !url.username().is_empty() || url.password().is_some() {
+            return fail("credentials in a URL are not allowed; use HF_TOKEN");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return fail("a query or a fragment is not allowed");
+        }
+        if !safe(&url) {
+            return fail("allowed are https and, for loopback addresses, http");
+        }
+        let path = format!("{}/", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Ok(url)
+    }
+}
+
+/// Whether nobody on the way can read or change what is said.
+pub(super) fn safe(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && loopback(url))
+}
+
+/// Whether the host is this machine.
+pub(super) fn loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_shows_in_no_dump() {
+        let mut settings = Settings::new("weights".into());
+        settings.token = Token::new(" hf_canary\n");
+        let dump = format!("{settings:?} {}", serde_json::to_string(&settings).unwrap());
+        assert!(!dump.contains("canary") && dump.contains("[redacted]"), "{dump}");
+        let header = settings.token.unwrap().header().unwrap();
+        assert!(header.is_sensitive() && header == "Bearer hf_canary");
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine() {
+        let check = |endpoint: &str| {
+            Settings { endpoint: endpoint.into(), ..Settings::new("weights".into()) }.endpoint()
+        };
+        for good in [
+            "https://hub.example",
+            "http://127.0.0.1:80/base",
+            "http://[::1]:1",
+            "http://localhost",
+        ] {
+            assert!(check(good).unwrap().path().ends_with('/'), "{good}");
+        }
+        for bad in [
+            "http://hub.example",
+            "ftp://hub.example",
+            "hub.example",
+            "https://h?x=1",
+            "file:///etc",
+        ] {
+            assert!(matches!(check(bad), Err(Error::Settings(_))), "{bad}");
+        }
+        let error = check("https://me:secret@hub.example").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
