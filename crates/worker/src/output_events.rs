@@ -152,7 +152,7 @@ impl Pipeline {
     }
 
     /// A final file written by somebody else's reassembler completes the job.
-    async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
+    pub(crate) async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
         let uri = match self.config.buckets.output.uri(key) {
             Ok(uri) => uri,
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),

@@ -207,6 +207,14 @@ impl Pipeline {
         }
         if self.config.completes && !self.config.is(Mutant::TriggerOnEdge) {
             self.trigger(&job.job_id).await?;
+            // Somebody else's reassembler tells by an event alone that it is done.
+            if job.status == JobStatus::Reassembling {
+                let now = self.now();
+                if memory.overdue(format!("final {}", job.job_id), self.config.unattended, now) {
+                    let key = ObjectKey::Final(job.job_id.clone());
+                    self.final_written(&job.job_id, &key).await?;
+                }
+            }
         }
         if self.config.is(Mutant::NoMissingScan) {
             return Ok(());

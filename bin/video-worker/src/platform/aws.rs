@@ -203,6 +203,22 @@ pub(super) async fn ports(
     Ok(Opened { ports, config, roles, _state: None })
 }
 
+/// Waits for services that are emulated on this machine: they lose and delay, but in seconds.
+fn quick(config: Config, run_limit: Duration) -> Config {
+    let Config { retry_after, refused_after, sweep, resend, .. } =
+        Config::embedded(config.buckets.clone());
+    Config {
+        reservation: config.poll_wait + Duration::from_secs(3),
+        deadline: run_limit + Duration::from_secs(15),
+        unattended: Duration::from_secs(10),
+        retry_after,
+        refused_after,
+        sweep,
+        resend,
+        ..config
+    }
+}
+
 fn endpoint(
     names: &AwsSettings,
     aws: &Aws,
@@ -223,17 +239,6 @@ fn endpoint(
     };
     endpoint.validate().map_err(|why| anyhow::anyhow!("SAGEMAKER_ENDPOINT_NAME: {why}"))?;
     Ok(SageMakerAsync::new(aws.sagemaker(), endpoint))
-}
-
-/// Waits for services that are emulated on this machine: they lose and delay, but in seconds.
-fn quick(config: Config, run_limit: Duration) -> Config {
-    Config {
-        poll_wait: config.poll_wait,
-        reservation: config.poll_wait + Duration::from_secs(3),
-        deadline: run_limit + Duration::from_secs(15),
-        unattended: Duration::from_secs(10),
-        ..Config::embedded(config.buckets)
-    }
 }
 
 fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
