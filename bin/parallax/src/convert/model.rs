@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, ensure};
-use parallax_stereo::{Engine, Rendering, engine};
+use parallax_stereo::{Engine, engine};
 use parallax_stereocrafter::device::{self, Choice};
 use parallax_stereocrafter::{NAME, Options, StereoCrafter};
 use sha2::{Digest, Sha256};
@@ -30,11 +30,6 @@ pub(crate) fn open(args: &ConvertArgs) -> Result<Model> {
             .with_context(|| format!("engine {:?} is not built in", args.engine))?;
         return Ok(Model { engine, identity: None });
     }
-    ensure!(
-        args.drawing.rendering() == Rendering::default(),
-        "--eyes and --fill are for engines that draw from depth, not {NAME}: it draws the right eye \
-         and invents what was hidden"
-    );
     let weights = args.weights.as_deref().with_context(|| {
         format!(
             "the engine {NAME} needs --weights DIR (or WEIGHTS_DIR) with its three models in it"

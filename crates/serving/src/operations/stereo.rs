@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parallax_conversion::{Conversion, Error as ConversionError, Report, convert_segment};
 use parallax_job::{Mode, Uri};
-use parallax_media::{EncodeSettings, Tools};
+use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
 use parallax_stereo::{Engine, Geometry, Layout, Run};
 use schemars::JsonSchema;
@@ -340,8 +340,14 @@ impl Job {
         report: &dyn Fn(Progress),
     ) -> Result<Report, ConversionError> {
         let encode = self.encode.clone();
-        let conversion =
-            Conversion { input: &self.source, output: &self.result, layout: self.layout, encode };
+        let conversion = Conversion {
+            input: &self.source,
+            output: &self.result,
+            layout: self.layout,
+            encode,
+            decode: DecodeOptions::default(),
+            full_chroma: false,
+        };
         let run = Run {
             geometry: self.geometry,
             seed: self.seed,

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
-use parallax_stereo::{Clip, Engine, Error, Rgb, Run, Session, Stage};
+use parallax_stereo::{Clip, Engine, Error, Rendering, Rgb, Run, Session, Stage};
 
 use crate::depth::{DepthOptions, DepthStage};
 use crate::inpaint::{InpaintOptions, InpaintStage};
@@ -196,6 +196,12 @@ impl Engine for StereoCrafter {
 
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         run.geometry.validate()?;
+        if run.rendering != Rendering::default() {
+            return Err(Error::Unsupported(format!(
+                "the engine {NAME} draws the right eye and invents what was hidden: other eyes, hole \
+                 fills and the layout rgbd are for engines that draw from depth"
+            )));
+        }
         let rgb = Rgb::of(&clip.format)?;
         let size = Size::new(clip.format.width as usize, clip.format.height as usize);
         let desk = Arc::clone(&self.desk);
