@@ -7,7 +7,7 @@ use futures::future::join;
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::{Ended, Fence};
 use parallax_ports::{Message, Queue, Result};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 
 use crate::Pipeline;
@@ -46,7 +46,10 @@ impl Pipeline {
     ) {
         let mut kept_at = Instant::now();
         loop {
-            sleep(self.jittered(lease / 3)).await;
+            // Stop while it is still certain that nobody else has begun: the lease was counted
+            // from before the call that recorded it, and the work needs a moment to end.
+            let last = kept_at + lease.mul_f64(0.6);
+            sleep_until((Instant::now() + self.jittered(lease / 3)).min(last)).await;
             if let Some(beat) = beat {
                 beat.tick();
             }
@@ -62,11 +65,10 @@ impl Pipeline {
                 };
                 join(hide, renew()).await.1
             };
-            // Stop while it is still certain that nobody else has begun: the lease was counted
-            // from before the call that recorded it, and the work needs a moment to end.
-            match timeout_at(kept_at + lease.mul_f64(0.6), round).await {
+            match timeout_at(last, round).await {
                 Ok(Ok(true)) => kept_at = asked_at,
-                Ok(Err(error)) if error.is_retryable() => {
+                // Also refusals that come at once end the lease when they go on for too long.
+                Ok(Err(error)) if error.is_retryable() && Instant::now() < last => {
                     warn!(error = %error.chain(), "could not renew the lease");
                 }
                 Ok(Ok(false) | Err(_)) | Err(_) => return,
