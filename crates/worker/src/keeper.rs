@@ -7,10 +7,10 @@ use futures::future::join;
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::{Ended, Fence};
 use parallax_ports::{Message, Queue, Result};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
 
-use crate::Pipeline;
+use crate::{Mutant, Pipeline};
 
 /// Work is not started when more time than this has passed since its lease was asked for: a process
 /// that was paused, or was answered late, must not act on an old decision.
@@ -46,7 +46,13 @@ impl Pipeline {
     ) {
         let mut kept_at = Instant::now();
         loop {
-            sleep(self.jittered(lease / 3)).await;
+            // Stop while it is still certain that nobody else has begun: the lease was counted
+            // from before the call that recorded it, and the work needs a moment to end.
+            let last = match self.config.is(Mutant::DeafKeeper) {
+                true => Instant::now() + lease,
+                false => kept_at + lease.mul_f64(0.6),
+            };
+            sleep_until((Instant::now() + self.jittered(lease / 3)).min(last)).await;
             if let Some(beat) = beat {
                 beat.tick();
             }
@@ -62,11 +68,10 @@ impl Pipeline {
                 };
                 join(hide, renew()).await.1
             };
-            // Stop while it is still certain that nobody else has begun: the lease was counted
-            // from before the call that recorded it, and the work needs a moment to end.
-            match timeout_at(kept_at + lease.mul_f64(0.6), round).await {
+            match timeout_at(last, round).await {
                 Ok(Ok(true)) => kept_at = asked_at,
-                Ok(Err(error)) if error.is_retryable() => {
+                // Also refusals that come at once end the lease when they go on for too long.
+                Ok(Err(error)) if error.is_retryable() && Instant::now() < last => {
                     warn!(error = %error.chain(), "could not renew the lease");
                 }
                 Ok(Ok(false) | Err(_)) | Err(_) => return,

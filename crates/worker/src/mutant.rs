@@ -36,6 +36,8 @@ pub enum Mutant {
     StaleStart,
     /// A lease is not renewed while the work runs.
     NoHeartbeat,
+    /// Renewals that are refused at once, time after time, do not end the work.
+    DeafKeeper,
     /// A backend that is busy fails the segment.
     FailOnRefusal,
     /// A refusal uses up an attempt.
@@ -78,7 +80,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 29] = [
+    pub const ALL: [Mutant; 30] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -89,6 +91,7 @@ impl Mutant {
         Self::ReuseAttempt,
         Self::StaleStart,
         Self::NoHeartbeat,
+        Self::DeafKeeper,
         Self::FailOnRefusal,
         Self::CountRefusals,
         Self::TrustEvent,

@@ -137,6 +137,9 @@ fn two_crashes_at_any_two_calls_are_survived() {
 fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
     match mutant {
         Mutant::DropOnDrain => ("drained", Scenario { halts: 3, ..Scenario::calm(seed) }),
+        Mutant::DeafKeeper => {
+            ("ledger out now and then", Scenario { ledger_outages: 12, ..Scenario::troubled(seed) })
+        }
         Mutant::TriggerUnclaimed => ("without faults", Scenario::calm(seed)),
         Mutant::ConfirmBeforeSend => {
             let crash = Crash { replica: 0, life: 0, at: seed, after: false };

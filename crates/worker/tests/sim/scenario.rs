@@ -24,6 +24,8 @@ pub struct Scenario {
     pub crashes: Vec<Crash>,
     /// The longest that the model takes for a segment.
     pub longest_run: Duration,
+    /// Short outages of the ledger, beside those that are drawn.
+    pub ledger_outages: u32,
     /// How often all replicas are drained at once, at random times.
     pub halts: u32,
     /// Whether to keep a line for everything that happens.
@@ -64,6 +66,7 @@ impl Scenario {
             shape: None,
             crashes: Vec::new(),
             longest_run: Duration::from_secs(600),
+            ledger_outages: 0,
             halts: 0,
             traced: false,
         }

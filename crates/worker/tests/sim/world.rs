@@ -13,7 +13,7 @@ use parallax_ports::fault::{Faults, Outage};
 use parallax_ports::ledger::Job;
 use parallax_ports::memory::{MemoryLedger, MemoryObjects};
 use parallax_ports::weak::{WeakEvents, WeakQueue};
-use parallax_ports::{Clock, Custody, Ledger, ObjectStore, Queue, TokioClock};
+use parallax_ports::{Clock, Custody, Kind, Ledger, ObjectStore, Queue, TokioClock};
 use parallax_worker::Config;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -78,7 +78,7 @@ impl World {
         let changed = if changes { rng.random_range(1..=3) } else { limit };
         let limits = (limit, changed, now + Duration::from_secs(rng.random_range(0..7200)));
         let most = limit.max(changed) as usize;
-        let outages = outages(&climate, now, rng);
+        let outages = outages(scenario, &climate, now, rng);
 
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp(1_750_000_000_000)));
         let watch = Arc::new(Watch::new(most, scenario.traced));
@@ -239,8 +239,18 @@ pub fn now<T>(call: impl Future<Output = parallax_ports::Result<T>>) -> T {
     call.now_or_never().expect("memory ports answer at once").expect("memory ports do not fail")
 }
 
-fn outages(climate: &Climate, start: Instant, rng: &mut StdRng) -> Arc<[Outage]> {
+fn outages(
+    scenario: &Scenario,
+    climate: &Climate,
+    start: Instant,
+    rng: &mut StdRng,
+) -> Arc<[Outage]> {
     let mut all = Vec::new();
+    for n in 0..scenario.ledger_outages {
+        let from = start + Duration::from_secs(600 * u64::from(n) + rng.random_range(0..300));
+        let until = from + Duration::from_secs(rng.random_range(100..250));
+        all.push(Outage { calls: "ledger.", from, until, kind: Kind::Unavailable });
+    }
     while rng.random_bool(climate.outage.min(0.5)) {
         let (calls, kind) = OUTAGES[rng.random_range(0..OUTAGES.len())];
         let from = start + Duration::from_secs(rng.random_range(0..5400));
