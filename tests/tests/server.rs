@@ -13,7 +13,7 @@ use parallax_backends::Http;
 use parallax_backends::http::Settings;
 use parallax_job::{Bucket, Mode, Scheme, Segment, Uri};
 use parallax_ports::{InferenceBackend, Invocation, Invoked, Kind, ObjectStore};
-use parallax_tests::{Clip, Moto, Server, bin, clip, finish, frame_md5s};
+use parallax_tests::{Clip, Fault, Hub, Moto, Server, TOKEN, bin, clip, finish, frame_md5s};
 use sagemaker_emulator::{Endpoint, Faults, router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -271,4 +271,97 @@ fn the_health_check_of_the_image_asks_the_server() {
     let dead = ask();
     assert_eq!(dead.code, Some(1));
     assert!(dead.error().contains(&server.health), "{}", dead.stderr);
+}
+
+/// Models of a few hundred kilobytes in `dir`, and as a hub names their files.
+fn tiny_models(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let made = finish(Command::new(bin("parallax-tiny-weights")).arg(dir));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let mut files = Vec::new();
+    for (folder, repository) in [
+        ("stable-video-diffusion-img2vid-xt-1-1", "stabilityai"),
+        ("DepthCrafter", "tencent"),
+        ("StereoCrafter", "TencentARC"),
+    ] {
+        let mut folders = vec![dir.join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in folder.read_dir().unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.strip_prefix(dir).unwrap().display();
+                files.push((format!("{repository}/{name}"), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (made, weights) = (folder.path().join("made"), folder.path().join("weights"));
+    let hub = Hub::start(tiny_models(&made));
+    hub.fail(
+        "tencent/DepthCrafter/diffusion_pytorch_model.safetensors",
+        [Fault::CutAfter(1000), Fault::Flip],
+    );
+    let variables = [
+        ("SERVER_ENGINE", "stereocrafter"),
+        ("SERVER_DEVICE", "cpu"),
+        ("SERVER_STEPS", "2"),
+        ("WEIGHTS_DIR", weights.to_str().unwrap()),
+        ("HF_ENDPOINT", hub.address()),
+        ("HF_TOKEN", TOKEN),
+    ];
+    std::fs::create_dir_all(folder.path().join("in")).unwrap();
+    let size = Clip { size: (128, 64), frames: 6, encoder: &["-preset", "ultrafast"] };
+    let source = clip(&folder.path().join("in/a.mp4"), size);
+    let server = Server::start(folder.path(), &variables);
+    let result = folder.path().join("out/a.mp4");
+    let body = json!({
+        "input_uri": Uri::file(&source).unwrap().to_string(),
+        "output_uri": Uri::file(&result).unwrap().to_string(),
+        "mode": "sbs", "seed": 7,
+    });
+    let answer = server.post("/invocations", &[], &body.to_string());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["engine"], "stereocrafter");
+    let expected = folder.path().join("expected.mp4");
+    let mut command = Command::new(bin("parallax"));
+    command.arg("convert").arg(&source).args(["--engine", "stereocrafter", "--steps", "2"]);
+    command.args(["--seed", "7", "--weights"]).arg(&weights).arg("--output").arg(&expected);
+    let done = finish(&mut command);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(frame_md5s(&result), frame_md5s(&expected));
+    let (_, log) = server.process.said();
+    assert!(log.contains("downloaded and verified"), "{log}");
+    let shown = format!("{log}{}{}", server.metrics(), answer.body);
+    assert!(!shown.contains(TOKEN));
+    drop(server);
+
+    // What is there needs neither a hub nor a token.
+    let asked = hub.asked().len();
+    let offline = [("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "")];
+    drop(Server::start(folder.path(), &[&variables[..4], &offline[..]].concat()));
+    assert_eq!(hub.asked().len(), asked);
+
+    // What cannot be had ends the start with one reason.
+    let nowhere = folder.path().join("nowhere");
+    for (variables, named) in [
+        ([("HF_ENDPOINT", hub.address()), ("HF_TOKEN", "hf_canary_wrong")], "answered 403"),
+        ([("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "hf_canary_wrong")], "HF_HUB_OFFLINE"),
+    ] {
+        let mut command = Command::new(bin("inference-server"));
+        command.env("SERVER_ENGINE", "stereocrafter").env("SERVER_DEVICE", "cpu");
+        command.env("WEIGHTS_DIR", &nowhere).env("SERVER_SCRATCH", folder.path());
+        command.env("SERVER_ADDRESS", "127.0.0.1:0").env("HEALTH_ADDRESS", "127.0.0.1:0");
+        let finished = finish(command.envs(variables));
+        assert_ne!(finished.code, Some(0));
+        let last = finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("WEIGHTS_DIR") && last.contains(named), "{named}: {last}");
+        assert!(!finished.stderr.contains("canary"), "{}", finished.stderr);
+    }
 }
