@@ -3,6 +3,7 @@
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder and checks the results
+# make soak    kills and stops daemons on emulated AWS, 200 and 100 times
 # make bench   measures against peers in the same run
 # make bench-worker   measures the daemon on AWS against a moto server on this machine
 
@@ -13,7 +14,7 @@ CLIPS ?=
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips bench bench-worker setup setup-lint fmt
+.PHONY: demo test lint check clips bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -42,16 +43,24 @@ check: lint test
 
 clips: setup
 	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
-	$(CARGO) build --release --locked -p parallax
-	tools/check-clips target/release/parallax $(CLIPS)
+	$(CARGO) build --release --locked -p parallax -p parallax-tiny-weights
+	target/release/parallax-tiny-weights target/tiny-weights
+	tools/check-clips target/release/parallax $(CLIPS) target/tiny-weights
 
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
 	tools/bench
 
+soak: setup
+	$(CARGO) build --locked -p video-worker -p sagemaker-emulator
+	SOAK_KILLS=200 SOAK_JOBS=40 SOAK_SEGMENTS=8 SOAK_DRAINS=100 \
+		$(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(cloud)' --no-capture
+
 bench-worker: setup
-	$(CARGO) build --release --locked -p video-worker -p sagemaker-emulator
-	$(CARGO) bench --locked -p parallax-tests --bench worker
+	$(CARGO) build --release --locked -p video-worker
+	$(CARGO) build --locked -p sagemaker-emulator
+	VIDEO_WORKER=$(abspath target/release/video-worker) \
+		$(CARGO) test --locked -p parallax-tests --bench worker
 
 setup:
 	@tools/setup

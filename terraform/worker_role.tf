@@ -70,6 +70,24 @@ data "aws_iam_policy_document" "worker" {
       [for queue in aws_sqs_queue.dead_letters : queue.arn],
     )
   }
+  statement {
+    sid       = "Conversions"
+    actions   = ["cloudwatch:PutMetricData"]
+    resources = ["*"] # The action knows no resources; the namespace bounds it.
+    condition {
+      test     = "StringEquals"
+      variable = "cloudwatch:namespace"
+      values   = ["StereoSpot/Conversion"]
+    }
+  }
+  dynamic "statement" {
+    for_each = var.sagemaker_endpoint_name == "" ? [] : [var.sagemaker_endpoint_name]
+    content {
+      sid       = "Invoke"
+      actions   = ["sagemaker:InvokeEndpointAsync"]
+      resources = ["arn:aws:sagemaker:${var.region}:${var.account_id}:endpoint/${lower(statement.value)}"]
+    }
+  }
 }
 
 resource "aws_iam_policy" "worker" {

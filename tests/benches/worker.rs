@@ -1,5 +1,6 @@
 //! What `video-worker` costs on AWS, measured against moto on this machine, as tables for
-//! docs/performance.md. `make bench-worker` builds what it needs and runs it.
+//! docs/performance.md. `make bench-worker` builds what it needs and runs it: the daemon as released,
+//! everything around it as in tests.
 //!
 //! The daemon is one process with the default roles, so it does what an inference worker and a
 //! completion worker would do together. Processor time is the daemon's own, from `/proc`; moto,

@@ -58,3 +58,15 @@ impl Daemon {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 }
+
+/// What a daemon's log says it completed: job and segment index.
+pub fn completions_told(log: &str) -> Vec<(String, u64)> {
+    let lines = log.lines().filter(|line| line.contains("\"segment completed\""));
+    lines
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .map(|line| {
+            let job_id = line["job_id"].as_str().unwrap().to_owned();
+            (job_id, line["segment_index"].as_u64().unwrap())
+        })
+        .collect()
+}

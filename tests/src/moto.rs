@@ -31,8 +31,19 @@ impl Moto {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.strip_prefix("port ").expect("moto starts").trim();
         let url = format!("http://127.0.0.1:{port}");
-        let aws = aws(&url).await;
+        let aws = Self::aws(&url).await;
         Self { process, url, aws }
+    }
+
+    /// Clients of whatever answers at `url`.
+    pub async fn aws(url: &str) -> Aws {
+        let settings = Settings {
+            region: Some(REGION.to_owned()),
+            endpoint_url: Some(url.to_owned()),
+            ..Settings::default()
+        };
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        Aws::load(&settings).await.with_credentials(credentials)
     }
 
     /// Its objects, with these buckets made.
@@ -53,17 +64,6 @@ impl Moto {
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]
     }
-}
-
-/// Clients of whatever answers at `url`.
-async fn aws(url: &str) -> Aws {
-    let settings = Settings {
-        region: Some(REGION.to_owned()),
-        endpoint_url: Some(url.to_owned()),
-        ..Settings::default()
-    };
-    let credentials = Credentials::new("test", "test", None, None, "tests");
-    Aws::load(&settings).await.with_credentials(credentials)
 }
 
 impl Drop for Moto {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -122,6 +122,16 @@ impl Running {
         let read = |file: &NamedTempFile| std::fs::read(file.path()).unwrap();
         let text = |file| String::from_utf8_lossy(&read(file)).into_owned();
         (text(&self.stdout), text(&self.stderr))
+    }
+
+    /// Waits for its end, at most `limit`; panics when it runs longer.
+    pub fn wait_at_most(mut self, limit: Duration) -> Finished {
+        let began = Instant::now();
+        while !self.has_ended() {
+            assert!(began.elapsed() < limit, "runs after {limit:?}: {}", self.said().1);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.wait()
     }
 
     /// Waits for its end.

@@ -17,7 +17,8 @@ pub struct Server {
     pub process: Running,
     /// Where requests are answered, as `address:port`.
     pub address: String,
-    health: String,
+    /// Where its health is told, likewise.
+    pub health: String,
 }
 
 /// What it answered.
@@ -49,6 +50,8 @@ impl Server {
     /// Files below `root` may be named.
     pub fn start(root: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(bin("inference-server"));
+        // As SageMaker starts it.
+        command.arg("serve");
         command.env_remove("AWS_REGION").env("SERVER_ENGINE", "draft");
         command.env("SERVER_FILE_ROOTS", root).env("SERVER_SCRATCH", root.join(".scratch"));
         command.env("SERVER_ADDRESS", "127.0.0.1:0").env("HEALTH_ADDRESS", "127.0.0.1:0");

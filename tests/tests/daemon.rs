@@ -14,10 +14,11 @@ use parallax_local::{Deployment, Depth, StateDir};
 use parallax_ports::ledger::{Advance, Job};
 use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
 use parallax_tests::{
-    Clip, Daemon, audio_md5, bin, clip, finish, frame_md5s, left_eye_psnr, probe,
+    Clip, Daemon, audio_md5, bin, clip, completions_told, finish, frame_md5s, left_eye_psnr, probe,
+    seed,
 };
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 const JOBS: usize = 8;
 const SEGMENTS: u32 = 125;
@@ -123,15 +124,6 @@ impl World {
     }
 }
 
-fn seed() -> u64 {
-    let seed = match std::env::var("PARALLAX_TEST_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => rand::make_rng::<StdRng>().next_u64() >> 1,
-    };
-    println!("PARALLAX_TEST_SEED={seed}");
-    seed
-}
-
 fn limit() -> String {
     LIMIT.to_string()
 }
@@ -168,18 +160,6 @@ async fn a_thousand_segments_complete_once_each_within_the_limit() {
     let once: BTreeMap<_, _> = world.jobs.iter().cloned().map(|job_id| (job_id, 1)).collect();
     assert_eq!(world.reassembly_messages().await, once);
     world.check_all_complete().await;
-}
-
-/// What a daemon's log says it completed.
-fn completions_told(log: &str) -> Vec<(String, u64)> {
-    let lines = log.lines().filter(|line| line.contains("\"segment completed\""));
-    lines
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .map(|line| {
-            let job_id = line["job_id"].as_str().unwrap().to_owned();
-            (job_id, line["segment_index"].as_u64().unwrap())
-        })
-        .collect()
 }
 
 #[tokio::test]

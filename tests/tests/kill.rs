@@ -11,9 +11,9 @@ use nix::sys::signal::Signal;
 use parallax_local::{Database, SqliteLedger, StateDir};
 use parallax_ports::Ledger;
 use parallax_ports::ledger::SegmentState;
-use parallax_tests::{Clip, Running, audio_md5, clip, convert, finish, frame_md5s};
+use parallax_tests::{Clip, Running, audio_md5, clip, convert, finish, frame_md5s, seed};
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 const MOMENTS: usize = 50;
 /// Conversions at a time.
@@ -145,11 +145,7 @@ fn killed(film: &Film, folder: &Path, moments: &[Duration]) {
 
 #[test]
 fn fifty_kills_each_followed_by_resume_change_nothing() {
-    let seed = match std::env::var("PARALLAX_TEST_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => rand::make_rng::<StdRng>().next_u64() >> 1,
-    };
-    println!("PARALLAX_TEST_SEED={seed}");
+    let seed = seed();
     let folder = tempfile::tempdir().unwrap();
     let film = film(folder.path());
     let mut dice = StdRng::seed_from_u64(seed);

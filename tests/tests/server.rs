@@ -4,12 +4,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use parallax_aws::{RequestBy, SageMakerAsync, SageMakerSettings};
 use parallax_backends::Http;
 use parallax_backends::http::Settings;
-use parallax_job::{Mode, Segment, Uri};
+use parallax_job::{Bucket, Mode, Scheme, Segment, Uri};
 use parallax_ports::{InferenceBackend, Invocation, Invoked, Kind, ObjectStore};
 use parallax_tests::{Clip, Moto, Server, bin, clip, finish, frame_md5s};
+use sagemaker_emulator::{Endpoint, Faults, router};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const CLIP: Clip = Clip { size: (128, 72), frames: 24, encoder: &["-preset", "ultrafast"] };
@@ -69,4 +75,200 @@ async fn the_workers_backend_gets_what_convert_makes_from_files_and_s3() {
     let error = invoke(&server, &invocation(Mode::Sbs, missing, output.clone())).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
     assert!(objects.head(&output).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sagemaker_backend_completes_jobs_through_the_emulator() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = clip(&folder.path().join("a.mp4"), CLIP);
+    let moto = Moto::start().await;
+    let objects = Arc::new(moto.objects(&["input", "output"]).await);
+    let server = Server::start(folder.path(), &moto.variables());
+    let settings = sagemaker_emulator::Settings {
+        name: "stereo".to_owned(),
+        containers: vec![format!("http://{}", server.address)],
+        per_instance: 1,
+        responses: "s3://output/sagemaker-async-responses/".to_owned(),
+        failures: "s3://output/sagemaker-async-failures/".to_owned(),
+        faults: Faults { duplicate: 1.0, ..Faults::default() },
+    };
+    let endpoint = Arc::new(Endpoint::new(settings, objects.clone()).unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = router(endpoint.clone());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let bucket = Bucket::Cloud { scheme: Scheme::S3, name: "output".to_owned() };
+    let by = RequestBy::Object { objects: objects.clone(), bucket };
+    let backend = SageMakerAsync::new(
+        Moto::aws(&url).await.sagemaker(),
+        SageMakerSettings::new("stereo", by),
+    );
+
+    let expected = converted(&source, "anaglyph");
+    let mut places = Vec::new();
+    for index in 0..3u32 {
+        let input: Uri = format!("s3://input/segments/job-1/{index}.mp4").parse().unwrap();
+        // The last one is no video.
+        let bytes = if index < 2 { std::fs::read(&source).unwrap() } else { b"text".to_vec() };
+        objects.write(&input, &bytes).await.unwrap();
+        let output = format!("s3://output/jobs/job-1/segments/{index}.mp4").parse().unwrap();
+        let segment = Segment::new("job-1".parse().unwrap(), index, 3, Mode::Anaglyph).unwrap();
+        let invocation = Invocation { segment, attempt: 1, input, output };
+        let accepted = backend.invoke(&invocation, &CancellationToken::new()).await.unwrap();
+        let Invoked::Accepted(locations) = accepted else { panic!("an endpoint accepts") };
+        places.push((invocation.output, locations));
+    }
+    while endpoint.stats().in_flight > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let stats = endpoint.stats();
+    assert_eq!((stats.succeeded, stats.failed), (2, 1), "{stats:?}");
+    for (output, locations) in &places[..2] {
+        let fetched = folder.path().join("fetched.mp4");
+        objects.download(output, &fetched).await.unwrap();
+        assert_eq!(frame_md5s(&fetched), expected);
+        std::fs::remove_file(fetched).unwrap();
+        let response = objects.read(locations.response.as_ref().unwrap(), 1 << 16).await.unwrap();
+        let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
+        assert_eq!((&response["status"], &response["frames"]), (&"ok".into(), &24.into()));
+    }
+    let (output, locations) = &places[2];
+    assert!(objects.head(output).await.unwrap().is_none());
+    let failure = objects.read(locations.failure.as_ref().unwrap(), 1 << 16).await.unwrap();
+    let failure = String::from_utf8(failure).unwrap();
+    assert!(failure.contains("400") && failure.contains("not a readable video"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = clip(&folder.path().join("a.mp4"), CLIP);
+    let moto = Moto::start().await;
+    let objects = moto.objects(&["input", "output", "own"]).await;
+    let input: Uri = "s3://own/a.mp4".parse().unwrap();
+    objects.upload(&source, &input).await.unwrap();
+    let variables = [
+        ("SERVER_PROFILE", "http"),
+        ("SERVER_TOKENS", "canary-of-the-server"),
+        ("SERVER_ORIGINS", moto.url.as_str()),
+        ("SERVER_NETWORKS", "127.0.0.0/8"),
+        ("GCS_ACCESS_KEY_ID", "canary-of-gcs"),
+        ("GCS_SECRET_ACCESS_KEY", "canary-of-gcs"),
+        ("GCS_ENDPOINT_URL", moto.url.as_str()),
+        ("SERVER_INPUTS", "gs://own,s3://input"),
+        ("AWS_ACCESS_KEY_ID", "canary-of-aws"),
+        ("AWS_SECRET_ACCESS_KEY", "canary-of-aws"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", moto.url.as_str()),
+        ("LOG_FILTER", "debug"),
+    ];
+    let server = Server::start(folder.path(), &variables);
+    let token = "authorization: Bearer canary-of-the-server";
+    let own = |endpoint: &str| {
+        json!({ "endpoint_url": endpoint, "access_key_id": "canary-of-the-request",
+            "secret_access_key": "canary-of-the-request", "session_token": "canary-of-the-request" })
+    };
+    let request = |input: &str, storage: serde_json::Value| {
+        json!({ "input_uri": input, "output_uri": "s3://own/b.mp4", "mode": "sbs",
+            "storage": storage })
+        .to_string()
+    };
+    let mut answers = String::new();
+    let mut ask = |headers: &[&str], body: &str, expected: u16| {
+        let answer = server.post("/invocations", headers, body);
+        assert_eq!(answer.status, expected, "{answer:?}");
+        answers.push_str(&format!("{} {}", answer.head, answer.body));
+    };
+    let good = request("s3://own/a.mp4", own(&moto.url));
+    ask(&[token], &good, 200);
+    assert!(objects.head(&"s3://own/b.mp4".parse().unwrap()).await.unwrap().is_some());
+    // The same object through the other interface, written to the request's own store.
+    ask(&[token], &request("gs://own/a.mp4", own(&moto.url)), 200);
+    ask(&[], &good, 401);
+    ask(&["authorization: Bearer canary-of-a-guess"], &good, 401);
+    ask(&[token], &request("s3://own/none.mp4", own(&moto.url)), 404);
+    ask(&[token], &request("s3://own/a.mp4", own("http://127.0.0.1:1")), 403);
+    ask(&[token], &request("s3://own/a.mp4", own("http://user:canary@127.0.0.1:1")), 400);
+    ask(&[token], &request("s3://own/a.mp4", json!("canary")), 400);
+    ask(&[token], &request("s3://own/a.mp4", json!({ "endpoint_url": "canary" })), 400);
+    let mut odd = own(&moto.url);
+    odd["access_key_id"] = json!(["canary"]);
+    ask(&[token], &request("s3://own/a.mp4", odd), 400);
+    ask(&[token], &request("https://a.example/?token=canary", json!(null)), 403);
+    ask(&[token], &request("s3://elsewhere/a.mp4", json!(null)), 403);
+    ask(&[token], "{\"input_uri\": \"canary", 400);
+    answers.push_str(&server.get("/openapi.json").body);
+    answers.push_str(&server.metrics());
+    let (stdout, log) = server.process.said();
+    assert!(log.contains("effective configuration") && log.contains("converted"), "{log}");
+    for (what, text) in [("answers", &answers), ("output", &stdout), ("log", &log)] {
+        let line = text.lines().find(|line| line.contains("canary"));
+        assert_eq!(line, None, "{what}");
+    }
+}
+
+#[test]
+fn sigterm_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in")).unwrap();
+    let source = clip(&folder.path().join("in/a.mp4"), Clip { frames: 75, ..CLIP });
+    let server = Server::start(folder.path(), &[]);
+    let body = json!({
+        "input_uri": Uri::file(&source).unwrap().to_string(),
+        "output_uri": Uri::file(folder.path().join("out/a.mp4")).unwrap().to_string(),
+    });
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| server.post("/invocations", &[], &body.to_string()));
+        let health = || server.post("/invocations", &[], "{\"operation\": \"health\"}").json();
+        while health()["running"] != true {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server.process.signal(Signal::SIGTERM);
+        let answer = asking.join().unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    });
+    assert!(folder.path().join("out/a.mp4").is_file());
+    let finished = server.process.wait();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("\"drained\""), "{}", finished.stderr);
+    let left: Vec<_> = folder.path().join(".scratch").read_dir().unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_cannot_work_ends_the_start_with_one_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variables, named) in [
+        (&[("SERVER_FILE_ROOTS", "/nowhere/at/all")][..], "SERVER_FILE_ROOTS"),
+        (&[("SERVER_PROFILE", "http"), ("SERVER_ADDRESS", "0.0.0.0:0")], "SERVER_TOKENS"),
+        (&[("SERVER_ENGINE", "draft"), ("SERVER_DEVICE", "cuda")], "SERVER_DEVICE"),
+        (&[("SERVER_ADDRESS", "192.0.2.1:1")], "SERVER_ADDRESS 192.0.2.1:1"),
+    ] {
+        let mut command = Command::new(bin("inference-server"));
+        command.env_remove("AWS_REGION").env("SERVER_ENGINE", "copy");
+        command.env("SERVER_SCRATCH", folder.path()).env("HEALTH_ADDRESS", "127.0.0.1:0");
+        command.env("SERVER_ADDRESS", "127.0.0.1:0").envs(variables.iter().copied());
+        let finished = finish(&mut command);
+        assert_ne!(finished.code, Some(0), "{named}");
+        let last = finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(named), "{named}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn the_health_check_of_the_image_asks_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[("SERVER_ENGINE", "copy")]);
+    let ask = || {
+        let mut command = Command::new(bin("inference-server"));
+        finish(command.env("HEALTH_ADDRESS", &server.health).arg("healthy"))
+    };
+    assert_eq!(ask().code, Some(0));
+    server.process.signal(Signal::SIGKILL);
+    while std::net::TcpStream::connect(&server.health).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let dead = ask();
+    assert_eq!(dead.code, Some(1));
+    assert!(dead.error().contains(&server.health), "{}", dead.stderr);
 }

@@ -57,7 +57,8 @@ UNETS = {
             "UpBlockSpatioTemporal",
             "CrossAttnUpBlockSpatioTemporal",
         ),
-        block_out_channels=(32, 32, 32),
+        # Where a group of a norm is one channel, the norm takes what the ids add to it away again.
+        block_out_channels=(32, 64, 32),
         num_attention_heads=(1, 4, 8),
         layers_per_block=[1, 1, 1],  # the library also takes lists
         cross_attention_dim=[20, 20, 20],

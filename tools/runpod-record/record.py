@@ -263,6 +263,22 @@ def worker():
     runpod.serverless.start(config)
 
 
+def lines(value, indent=""):
+    """JSON with one line for each thing that fits in one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) <= 140 or not isinstance(value, (dict, list)):
+        return line
+    more = indent + " "
+    if isinstance(value, list):
+        inner = [lines(item, more) for item in value]
+        ends = "[]"
+    else:
+        inner = [f"{json.dumps(key)}: {lines(item, more)}" for key, item in value.items()]
+        ends = "{}"
+    inner = ",\n".join(more + item for item in inner)
+    return f"{ends[0]}\n{inner}\n{indent}{ends[1]}"
+
+
 async def record(path, turns):
     async with turns:
         held = json.loads(path.read_text())
@@ -272,7 +288,7 @@ async def record(path, turns):
             print(f"{path.name}: the end did not come", file=sys.stderr)
             return False
     held["recorded_from"] = f"runpod {version('runpod')}"
-    path.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(lines(held) + "\n")
     print(f"{path.name}: recorded")
     return True
 

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use parallax_serving::front::{Limits, Tokens};
+use parallax_serving::net::Origin;
 use parallax_serving::{Access, EngineSettings, Prefix, Secret};
 use parallax_telemetry::logs::Format;
 
@@ -24,6 +26,17 @@ pub(crate) struct Cli {
     /// What is logged, in the syntax of tracing's `EnvFilter`.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub(crate) log_filter: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve, as without a command: what SageMaker starts a container with.
+    Serve,
+    /// Ask the server at `HEALTH_ADDRESS` whether it lives: the container's health check.
+    Healthy,
 }
 
 /// Whose way of asking is answered.
@@ -31,8 +44,6 @@ pub(crate) struct Cli {
 pub(crate) enum Profile {
     /// `/ping` and `/invocations`, as a SageMaker container.
     Sagemaker,
-    /// A RunPod serverless worker.
-    Runpod,
     /// REST, and `/ping` and `/invocations` for the worker's backend.
     Http,
 }
@@ -75,6 +86,18 @@ pub(crate) enum SideBySide {
     Half,
 }
 
+/// Where conversion metrics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricsProvider {
+    /// To `/metrics` only.
+    None,
+    /// The same.
+    Prometheus,
+    /// To CloudWatch too.
+    #[value(alias = "aws")]
+    Cloudwatch,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     /// Whose way of asking is answered.
@@ -95,7 +118,7 @@ pub(crate) struct Settings {
     pub(crate) address: Option<SocketAddr>,
 
     /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 picks one.
-    #[arg(long, env = "HEALTH_ADDRESS", default_value = "127.0.0.1:9090")]
+    #[arg(long, env = "HEALTH_ADDRESS", global = true, default_value = "127.0.0.1:9090")]
     pub(crate) health_address: SocketAddr,
 
     /// Requests that are held at once, the one that runs included; 1 to 1000.
@@ -159,6 +182,42 @@ pub(crate) struct Settings {
     /// folder below; symbolic links are refused.
     #[arg(long, env = "SERVER_FILE_ROOTS", value_delimiter = ',')]
     pub(crate) file_roots: Vec<PathBuf>,
+
+    /// Origins that a request's own URLs and stores may have, separated by commas:
+    /// `https://host`, `https://*.host`, with `:port` when it is not the scheme's own. Defaults to
+    /// none.
+    #[arg(long, env = "SERVER_ORIGINS", value_delimiter = ',')]
+    pub(crate) origins: Vec<Origin>,
+
+    /// Networks that those may lie in although they are not public, separated by commas, such as
+    /// `10.0.0.0/8`. Link-local and metadata addresses stay out. Defaults to none.
+    #[arg(long, env = "SERVER_NETWORKS", value_delimiter = ',')]
+    pub(crate) networks: Vec<IpNet>,
+
+    /// HMAC access id for `gs://`, which is reached through its S3-compatible interface.
+    #[arg(long, env = "GCS_ACCESS_KEY_ID", requires = "gcs_secret_access_key")]
+    pub(crate) gcs_access_key_id: Option<Secret>,
+
+    /// HMAC secret for `gs://`.
+    #[arg(
+        long,
+        env = "GCS_SECRET_ACCESS_KEY",
+        hide_env_values = true,
+        requires = "gcs_access_key_id"
+    )]
+    pub(crate) gcs_secret_access_key: Option<Secret>,
+
+    /// Address of Google Cloud Storage's S3-compatible interface.
+    #[arg(long, env = "GCS_ENDPOINT_URL", default_value = "https://storage.googleapis.com")]
+    pub(crate) gcs_endpoint_url: String,
+
+    /// Where the durations of conversions go besides `/metrics`.
+    #[arg(long, env = "METRICS_PROVIDER", value_enum, default_value = "none")]
+    pub(crate) metrics_provider: MetricsProvider,
+
+    /// Namespace of conversion metrics in CloudWatch.
+    #[arg(long, env = "METRICS_NAMESPACE", default_value = "StereoSpot/Conversion")]
+    pub(crate) metrics_namespace: String,
 
     /// Folder for temporary files, with room for the inputs and results of all places. Defaults to
     /// the system's.
@@ -286,13 +345,16 @@ mod tests {
     fn what_cannot_work_is_refused_by_name() {
         for (arguments, named) in [
             (&["--places", "0"][..], "1..=1000"),
-            (&["--profile", "gcp"], "sagemaker, runpod, http"),
+            (&["--profile", "gcp"], "sagemaker, http"),
             (&["--profile", "http", "--address", "0.0.0.0:80"], "SERVER_TOKENS"),
             (&["--tokens", "short"], "SERVER_TOKENS"),
             (&["--inputs", "s3://B"], "s3://B"),
             (&["--engine", "draft", "--device", "cuda"], "SERVER_DEVICE"),
             (&["--input-bucket-name", "B"], "INPUT_BUCKET_NAME"),
             (&["--drain-seconds", "3601"], "0..=3600"),
+            (&["--origins", "cdn.example"], "cdn.example"),
+            (&["--networks", "10.0.0.0/33"], "10.0.0.0/33"),
+            (&["--gcs-access-key-id", "x"], "--gcs-secret-access-key"),
         ] {
             let error = settings(arguments).unwrap_err();
             assert!(error.contains(named), "{error}");
@@ -312,7 +374,9 @@ mod tests {
 
     #[test]
     fn tokens_are_not_shown() {
-        let settings = settings(&["--tokens", "canary-canary-canary"]).unwrap();
+        let secrets = ["--tokens", "canary-canary-canary", "--gcs-access-key-id", "canary"];
+        let more = ["--gcs-secret-access-key", "canary"];
+        let settings = settings(&[&secrets[..], &more].concat()).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
     }
 }

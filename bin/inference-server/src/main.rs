@@ -1,6 +1,8 @@
 //! `inference-server`: the GPU service behind SageMaker, RunPod and plain HTTP.
 
 mod config;
+mod conversions;
+mod healthy;
 mod run;
 mod stores;
 
@@ -9,9 +11,26 @@ use std::time::Duration;
 
 use clap::Parser;
 
+/// Libraries whose words below this level hold what they send: keys, tokens, signatures.
+const QUIET: &str = "aws_config=info,aws_credential_types=info,aws_runtime=info,aws_sdk_s3=info,\
+                     aws_sdk_cloudwatch=info,aws_sdk_secretsmanager=info,aws_sigv4=info,\
+                     aws_smithy_http_client=info,aws_smithy_runtime=info,\
+                     aws_smithy_runtime_api=info,h2=info,hyper=info,hyper_util=info,reqwest=info,\
+                     rustls=info";
+
 fn main() -> ExitCode {
     let cli = config::Cli::parse();
-    if let Err(error) = parallax_telemetry::logs::init(cli.log_format, &cli.log_filter) {
+    if let Some(config::Command::Healthy) = cli.command {
+        return match healthy::ask(cli.settings.health_address) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let filter = format!("{},{QUIET}", cli.log_filter);
+    if let Err(error) = parallax_telemetry::logs::init(cli.log_format, &filter) {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }

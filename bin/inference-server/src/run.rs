@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
+use parallax_aws::Aws;
 use parallax_media::{EncodeSettings, Tools};
-use parallax_ports::MetricsSink;
 use parallax_ports::health::{Beats, Flag, Flags};
-use parallax_serving::front::{Listener, sagemaker};
+use parallax_ports::{MetricsSink, SystemClock};
+use parallax_serving::front::{Listener, http, sagemaker};
 use parallax_serving::operations::{
-    Health, LoadedModels, MemoryStats, STEREO_MODEL, Stereo, StereoModel, StereoSettings,
+    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, STEREO_MODEL, Stereo,
+    StereoModel, StereoSettings,
 };
-use parallax_serving::{
-    Engine, Model, Models, NoConversions, Readiness, Registry, Service, ServiceSettings,
-};
+use parallax_serving::{Engine, Model, Models, Readiness, Registry, Service, ServiceSettings};
 use parallax_stereo::Layout;
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,10 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{EngineName, Profile, Settings, SideBySide};
+use crate::conversions::Conversions;
 use crate::stores;
 
 /// Time for answers to reach their callers once everything has ended.
 const ANSWERS: Duration = Duration::from_secs(2);
+
+/// How much longer than its limit a task may take to end before the thread counts as stuck.
+const TASK_SLACK: Duration = Duration::from_secs(300);
 
 /// Runs until a signal has drained the server.
 ///
@@ -34,18 +38,18 @@ const ANSWERS: Duration = Duration::from_secs(2);
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     settings.validate()?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
-    let flags = Flags::default();
+    let (beats, flags) = (Beats::default(), Flags::default());
     let readiness = Readiness::new(flags.clone());
     let models_loaded = readiness.condition("models", "loading");
     let scratch = scratch(settings)?;
-    let service = service(settings, &scratch, readiness, metrics.clone()).await?;
+    let service = service(settings, &scratch, readiness, metrics.clone(), &beats).await?;
     info!(?settings, access = ?settings.access(), "effective configuration");
     if settings.check_config {
         println!("configuration is good");
         return Ok(());
     }
 
-    let health = HealthServer::bind(settings.health_address, Beats::default(), flags, metrics);
+    let health = HealthServer::bind(settings.health_address, beats, flags, metrics);
     let health = health
         .await
         .with_context(|| format!("HEALTH_ADDRESS {}: cannot listen", settings.health_address))?;
@@ -86,8 +90,10 @@ async fn service(
     scratch: &tempfile::TempDir,
     readiness: Readiness,
     metrics: Arc<dyn MetricsSink>,
+    beats: &Beats,
 ) -> Result<Arc<Service>> {
-    let storage = stores::open(settings).await?;
+    let aws = Aws::load(&parallax_aws::Settings::default()).await;
+    let storage = stores::open(settings, &aws).await?;
     let stereo = StereoSettings {
         tools: Tools::find().context("segments are read and written by it")?,
         scratch: scratch.path().to_owned(),
@@ -96,7 +102,13 @@ async fn service(
             SideBySide::Half => Layout::HalfSbs,
         },
         encode: EncodeSettings::default(),
-        conversions: Arc::new(NoConversions),
+        conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
+    };
+    let (tools, encode) = (stereo.tools.clone(), stereo.encode.clone());
+    let effects = Effects::new(storage.clone(), tools, stereo.scratch.clone(), encode);
+    let limits = ServiceSettings {
+        run_limit: Duration::from_secs(settings.run_limit_seconds),
+        ..ServiceSettings::default()
     };
     let (name, model) = model(settings)?;
     let loaded = LoadedModels::default();
@@ -104,17 +116,16 @@ async fn service(
         .with_metrics(metrics.clone())
         .with_listener(loaded.listener())
         .with(model);
-    let engine = Engine::start(settings.places(), models, metrics.clone());
+    let beat = beats.register("engine", limits.run_limit + TASK_SLACK);
+    let engine = Engine::start(settings.places(), models, metrics.clone(), beat);
     let engine = engine.context("start the engine thread")?;
     let health = Health::new(name, settings.device().as_str());
     let registry = Registry::default()
         .with(Stereo::new(storage, stereo))
         .with(health.clone())
-        .with(MemoryStats::new(loaded));
-    let limits = ServiceSettings {
-        run_limit: Duration::from_secs(settings.run_limit_seconds),
-        ..ServiceSettings::default()
-    };
+        .with(MemoryStats::new(loaded))
+        .with(Interpolate(effects.clone()))
+        .with(Loop(effects));
     let service = Service::new(registry, engine, readiness, metrics, limits);
     health.tell_of(&service);
     Ok(service)
@@ -137,9 +148,13 @@ fn model(settings: &Settings) -> Result<(&'static str, Model)> {
 
 fn routes(settings: &Settings, service: &Arc<Service>) -> Router {
     let (tokens, limits) = (settings.tokens(), settings.limits());
+    let contract = sagemaker::routes(service.clone(), tokens.clone(), limits);
     match settings.profile {
-        Profile::Sagemaker | Profile::Http | Profile::Runpod => {
-            sagemaker::routes(service.clone(), tokens, limits)
+        Profile::Sagemaker => contract,
+        Profile::Http => {
+            let retention = http::Retention::default();
+            let clock = Arc::new(SystemClock);
+            contract.merge(http::routes(service.clone(), tokens, limits, retention, clock))
         }
     }
 }

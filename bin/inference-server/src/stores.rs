@@ -1,11 +1,15 @@
 //! The stores that requests may name.
 
+mod gcs;
+mod own;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use parallax_aws::{Aws, S3Objects};
 use parallax_local::LocalObjects;
 use parallax_ports::{ObjectStore, SystemClock};
+use parallax_serving::net::{Fetcher, Networks, Outside};
 use parallax_serving::{Storage, Stores};
 
 use crate::config::Settings;
@@ -14,7 +18,7 @@ use crate::config::Settings;
 ///
 /// # Errors
 /// Names the variable.
-pub(crate) async fn open(settings: &Settings) -> Result<Storage> {
+pub(crate) async fn open(settings: &Settings, aws: &Aws) -> Result<Storage> {
     let mut stores = Stores::default();
     for root in &settings.file_roots {
         let named = || format!("SERVER_FILE_ROOTS: {}", root.display());
@@ -26,9 +30,18 @@ pub(crate) async fn open(settings: &Settings) -> Result<Storage> {
         stores.files.push((given, objects.clone()));
         stores.files.push((real, objects));
     }
-    let aws = Aws::load(&parallax_aws::Settings::default()).await;
     if aws.region().is_some() {
         stores.s3 = Some(Arc::new(S3Objects::new(aws.s3())));
+    }
+    stores.gs = gcs::open(settings);
+    let outside = Outside::new(settings.origins.clone(), Networks::new(settings.networks.clone()));
+    if !outside.is_closed() {
+        let fetcher = Fetcher::new(outside.clone());
+        stores.web = Some(fetcher.map_err(|error| {
+            let detail = error.detail.unwrap_or_default();
+            anyhow::anyhow!("SERVER_ORIGINS: {detail}")
+        })?);
+        stores.connect = Some(Arc::new(own::Own::new(outside)));
     }
     Ok(Storage::new(stores, settings.access(), settings.input_bytes))
 }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_backends::http::Token;
 use parallax_job::Mode;
 use parallax_telemetry::logs::Format;
-use parallax_worker::Roles;
+use parallax_worker::{Roles, Target};
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
@@ -32,6 +32,46 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Hand a video to a daemon that runs over the same local state folder.
     Submit(SubmitArgs),
+    /// Say what state a job and each of its segments is in, and what it waits for.
+    Explain(ExplainArgs),
+    /// Send dead letters back to where they came from, and let failed jobs go on.
+    Redrive(RedriveArgs),
+    /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.
+    Healthy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The job.
+    pub(crate) job_id: parallax_job::JobId,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    /// Only what belongs to this job. If it failed, its failed segments, and no others, run again.
+    #[arg(long)]
+    pub(crate) job: Option<parallax_job::JobId>,
+    /// Only dead letters for this role: segments, output-events, chunking or reassembly.
+    #[arg(long, value_parser = target)]
+    pub(crate) queue: Option<Target>,
+    /// The most dead letters to move.
+    #[arg(long, default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// Say what would be done and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    let found = Target::ALL.into_iter().find(|target| target.as_str() == text);
+    found.ok_or_else(|| "allowed are segments, output-events, chunking, reassembly".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +95,15 @@ pub(crate) enum Platform {
     Aws,
 }
 
+/// How long the daemon waits for what may be lost or late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pace {
+    /// As long as the services of a cloud may take: minutes to an hour.
+    Cloud,
+    /// Seconds: only where everything is emulated on one machine.
+    Quick,
+}
+
 /// What turns segments into results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
@@ -68,6 +117,36 @@ pub(crate) enum Backend {
     Draft,
     /// The copy engine, in this process.
     Copy,
+}
+
+/// Where numbers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricsProvider {
+    /// `/metrics` alone.
+    Prometheus,
+    /// `/metrics`, and conversions to CloudWatch under the deployed names.
+    #[value(alias = "aws")]
+    Cloudwatch,
+    /// Nowhere.
+    None,
+}
+
+/// Who records completions and asks for reassembly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompletionOwner {
+    /// This daemon.
+    VideoWorker,
+    /// A deployed job-worker that learns of results from a queue of its own.
+    JobWorker,
+}
+
+/// How an endpoint is given its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SagemakerRequest {
+    /// As objects in the output bucket.
+    Object,
+    /// In the call itself, which the API takes since 2026: one call and one object fewer.
+    Inline,
 }
 
 #[derive(Debug, Args)]
@@ -87,12 +166,14 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
 
     /// Bucket of sources and segments.
-    #[arg(long, env = "INPUT_BUCKET_NAME", default_value = "input", global = true)]
-    pub(crate) input_bucket_name: String,
+    /// `input` on the platform `local`.
+    #[arg(long, env = "INPUT_BUCKET_NAME", global = true)]
+    pub(crate) input_bucket_name: Option<String>,
 
     /// Bucket of results.
-    #[arg(long, env = "OUTPUT_BUCKET_NAME", default_value = "output", global = true)]
-    pub(crate) output_bucket_name: String,
+    /// `output` on the platform `local`.
+    #[arg(long, env = "OUTPUT_BUCKET_NAME", global = true)]
+    pub(crate) output_bucket_name: Option<String>,
 
     /// What turns segments into results.
     #[arg(long, env = "INFERENCE_BACKEND", value_enum, default_value = "stub")]
@@ -102,6 +183,18 @@ pub(crate) struct Settings {
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) inference_max_in_flight: u32,
+
+    /// Where numbers go: `/metrics`, that and CloudWatch, or nowhere.
+    #[arg(long, env = "METRICS_PROVIDER", value_enum, default_value = "prometheus")]
+    pub(crate) metrics_provider: MetricsProvider,
+
+    /// Namespace of the conversion metrics in CloudWatch.
+    #[arg(long, env = "METRICS_NAMESPACE", default_value = "StereoSpot/Conversion")]
+    pub(crate) metrics_namespace: String,
+
+    /// Who records completions and asks for reassembly.
+    #[arg(long, env = "COMPLETION_OWNER", value_enum, default_value = "video-worker")]
+    pub(crate) completion_owner: CompletionOwner,
 
     /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 picks one.
     #[arg(long, env = "HEALTH_ADDRESS", default_value = "127.0.0.1:9090")]
@@ -117,6 +210,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 120,
         value_parser = clap::value_parser!(u64).range(3..=43_200))]
     pub(crate) lease_seconds: u64,
+
+    /// How long to wait for what may be lost or late on the platform `aws`. `quick` is only for
+    /// emulated services.
+    #[arg(long, env = "PACE", value_enum, default_value = "cloud")]
+    pub(crate) pace: Pace,
 
     #[command(flatten)]
     pub(crate) aws: AwsSettings,
@@ -171,6 +269,9 @@ pub(crate) struct AwsSettings {
     /// Region of the endpoint. Defaults to the region of everything else.
     #[arg(long, env = "SAGEMAKER_REGION")]
     pub(crate) sagemaker_region: Option<String>,
+    /// How the endpoint is given its requests.
+    #[arg(long, env = "SAGEMAKER_REQUEST", value_enum, default_value = "object")]
+    pub(crate) sagemaker_request: SagemakerRequest,
     /// Longest run of one attempt on the endpoint, 1 to 3600 s.
     #[arg(long, env = "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", default_value_t = 1200,
         value_parser = clap::value_parser!(u64).range(1..=3600))]

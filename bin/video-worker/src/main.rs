@@ -1,21 +1,38 @@
 //! `video-worker`: the queue daemon. Any subset of the pipeline's roles in one process.
 
 mod config;
+mod metrics;
+mod operate;
 mod platform;
 mod run;
+mod settings_report;
 mod submit;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use config::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            if let Some(variable) = settings_report::variable(&command, &error) {
+                eprintln!("{variable}:");
+            }
+            error.exit();
+        }
+    };
     if let Err(error) = parallax_telemetry::logs::init(cli.log_format, &cli.log_filter) {
-        eprintln!("error: {error:#}");
+        eprintln!("error: LOG_FILTER: {error:#}");
         return ExitCode::FAILURE;
+    }
+    if cli.command.is_none() {
+        settings_report::log(&command, &matches);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -28,6 +45,9 @@ fn main() -> ExitCode {
         match &cli.command {
             None => run::run(&cli.settings).await,
             Some(Command::Submit(args)) => submit::submit(&cli.settings, args).await,
+            Some(Command::Explain(args)) => operate::explain(&cli.settings, args).await,
+            Some(Command::Redrive(args)) => operate::redrive(&cli.settings, args).await,
+            Some(Command::Healthy) => operate::healthy(&cli.settings),
         }
     });
     // Work that was told to stop has had its time.

@@ -13,6 +13,9 @@ use tracing::{info, warn};
 use crate::config::Settings;
 use crate::platform;
 
+/// How long the last report may take.
+const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// Runs until a signal has drained the loops.
 ///
 /// # Errors
@@ -20,15 +23,19 @@ use crate::platform;
 /// Afterwards: a loop that ended unasked.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
+    let (sink, carrier) = crate::metrics::sink(settings, metrics.clone()).await;
     let (beats, flags) = (Beats::default(), Flags::default());
     let starting = flags.register("start", "starting");
     let scratch = settings.state_dir.join("scratch").join(std::process::id().to_string());
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
-    let opened = platform::open(settings, &scratch, metrics.clone(), beats.clone()).await?;
+    let opened = platform::open(settings, &scratch, sink, beats.clone()).await;
+    if opened.is_err() {
+        remove(&scratch)?;
+    }
+    let opened = opened?;
     let roles = opened.roles;
     let pipeline = Arc::new(Pipeline::new(opened.ports, opened.config)?);
-    info!(?settings, "effective configuration");
     if settings.check_config {
         println!("configuration is good");
         return remove(&scratch);
@@ -47,6 +54,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let listening = tokio::spawn(drain_on_signal(signals, stop.clone()));
     starting.raise();
     let ended = parallax_worker::run(pipeline, &roles, stop).await;
+    if let Some(carrier) = carrier {
+        // The loops have dropped the sink, so that the last conversions are on their way.
+        if tokio::time::timeout(REPORTING, carrier).await.is_err() {
+            warn!("the last conversions were not reported in time");
+        }
+    }
     listening.abort();
     starting.lower("stopped");
     closed.cancel();

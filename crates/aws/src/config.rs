@@ -90,7 +90,7 @@ impl Aws {
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .force_path_style(self.path_style)
-            .timeout_config(timeouts(TRANSFER, TRANSFER, TRANSFER * 2))
+            .timeout_config(store_timeouts())
             .build();
         aws_sdk_s3::Client::from_conf(config)
     }
@@ -115,6 +115,11 @@ impl Aws {
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
         aws_sdk_cloudwatch::Client::new(&self.config)
     }
+}
+
+/// For stores: calls that carry something take as long as that does.
+pub(crate) fn store_timeouts() -> TimeoutConfig {
+    timeouts(TRANSFER, TRANSFER, TRANSFER * 2)
 }
 
 /// For S3 calls that carry nothing: the answer to an upload waits for its bytes, theirs does not.

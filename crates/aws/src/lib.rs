@@ -3,6 +3,7 @@
 //! Every adapter translates errors with one table, sets every
 //! timeout that the SDK leaves open, and holds no state that another replica would have to know.
 
+mod compatible;
 mod config;
 mod conversion;
 mod error;
@@ -12,6 +13,7 @@ mod queue;
 mod sagemaker;
 mod secret;
 
+pub use compatible::{Compatible, Resolver};
 pub use config::{Aws, Settings};
 pub use conversion::ConversionMetrics;
 pub use ledger::{DynamoLedger, Tables};

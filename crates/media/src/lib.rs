@@ -11,6 +11,7 @@
 mod assemble;
 mod child;
 mod decode;
+mod effects;
 mod encode;
 mod error;
 mod limits;
@@ -25,6 +26,7 @@ mod split;
 
 pub use assemble::{AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble};
 pub use decode::Decoder;
+pub use effects::{Effect, LoopStyle};
 pub use encode::{Codec, EncodeSettings, Encoder, Timing};
 pub use error::{Error, Kind, Result};
 pub use limits::{DEMUXERS, Limits};

@@ -130,8 +130,8 @@ impl fmt::Display for JobError {
 
 impl std::error::Error for JobError {}
 
-/// What a job may say and hear while it runs.
-#[derive(Debug, Clone)]
+/// What a job may say and hear while it runs. The default one is never cancelled and tells nobody.
+#[derive(Debug, Clone, Default)]
 pub struct JobContext {
     pub(crate) stopped: CancellationToken,
     pub(crate) progress: Progress,

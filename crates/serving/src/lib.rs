@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 pub mod front;
 mod metrics;
+pub mod net;
 mod operation;
 pub mod operations;
 mod progress;

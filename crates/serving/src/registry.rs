@@ -110,7 +110,7 @@ impl<O: Operation> Erased for Typed<O> {
         }
         let request: O::Request = serde_path_to_error::deserialize(input).map_err(|error| {
             let path = error.path().to_string();
-            let what = printable(&error.inner().to_string());
+            let what = printable(&unquoted(&error.inner().to_string()));
             match path.as_str() {
                 "." => Failure::new(FailureKind::Invalid, what),
                 _ => Failure::field(printable(&path), what),
@@ -118,6 +118,14 @@ impl<O: Operation> Erased for Typed<O> {
         })?;
         self.0.validate(&request)?;
         Ok(Box::new(Read { operation: self.0.clone(), request }))
+    }
+}
+
+/// A parser's words without the text that it found, which may be a secret in the wrong place.
+fn unquoted(words: &str) -> String {
+    match (words.split_once(" string \""), words.rsplit_once("\", expected ")) {
+        (Some((before, _)), Some((_, after))) => format!("{before} string, expected {after}"),
+        _ => words.to_owned(),
     }
 }
 
@@ -147,5 +155,18 @@ impl<O: Operation> Ready for Read<O> {
     async fn run(self: Box<Self>, call: &Call) -> Result<Value, Failure> {
         let response = self.operation.run(self.request, call).await?;
         serde_json::to_value(response).map_err(|error| Failure::internal(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parsers_words_do_not_repeat_what_it_found() {
+        let words = "invalid type: string \"a \\\"canary\\\", expected b\", expected u64";
+        assert_eq!(unquoted(words), "invalid type: string, expected u64");
+        let words = "unknown variant `x`, expected `anaglyph` or `sbs`";
+        assert_eq!(unquoted(words), words);
     }
 }

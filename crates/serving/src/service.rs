@@ -20,7 +20,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::engine::{Engine, Overloaded, Place};
 use crate::metrics;
-use crate::operation::Call;
+use crate::operation::{Call, Cost};
 use crate::registry::{Ready, Registry};
 use crate::{Failure, FailureKind, Progress, Readiness};
 
@@ -30,7 +30,7 @@ const LONGEST_ID: usize = 128;
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
 /// A request, as a front hands it over.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     /// Name of the operation.
     pub operation: String,
@@ -40,6 +40,15 @@ pub struct Request {
     pub id: Option<String>,
     /// Who asks, for fairness: an address or a platform.
     pub client: String,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The input may hold credentials.
+        let mut shown = f.debug_struct("Request");
+        shown.field("operation", &self.operation).field("id", &self.id);
+        shown.field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 /// Limits of a service.
@@ -99,7 +108,7 @@ struct Run {
 pub struct Handle {
     service: Arc<Service>,
     run: Arc<Run>,
-    expected: Duration,
+    cost: Cost,
 }
 
 impl Table {
@@ -200,7 +209,7 @@ impl Service {
             Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()
         });
         if let Some(identity) = &identity {
-            if let Some(handle) = self.join(identity, cost.expected) {
+            if let Some(handle) = self.join(identity, cost) {
                 self.metrics.count(metrics::SHARED, &[("operation", ready.name())], 1);
                 return Ok(handle);
             }
@@ -209,7 +218,7 @@ impl Service {
                 if ready.still_holds(&response).await {
                     self.metrics.count(metrics::SHARED, &[("operation", ready.name())], 1);
                     self.count(ready.name(), "ok");
-                    return Ok(self.finished(response));
+                    return Ok(self.finished(response, cost));
                 }
                 self.lock().forget(identity);
             }
@@ -226,17 +235,17 @@ impl Service {
             Some(id) => id.chars().filter(|c| !c.is_control()).take(LONGEST_ID).collect(),
             None => self.ids.next(),
         };
-        Ok(self.start(ready, id, identity, place, cost.expected))
+        Ok(self.start(ready, id, identity, place, cost))
     }
 
     /// Joins the run of an identical request, unless it is about to end for want of callers.
-    fn join(self: &Arc<Self>, identity: &str, expected: Duration) -> Option<Handle> {
+    fn join(self: &Arc<Self>, identity: &str, cost: Cost) -> Option<Handle> {
         let run = self.lock().join(identity)?;
         info!(request_id = run.id, "an identical request joins the run");
-        Some(Handle { service: self.clone(), run, expected })
+        Some(Handle { service: self.clone(), run, cost })
     }
 
-    fn finished(self: &Arc<Self>, response: Value) -> Handle {
+    fn finished(self: &Arc<Self>, response: Value, cost: Cost) -> Handle {
         let (_, outcome) = watch::channel(Some(Ok(response)));
         let (_, progress) = watch::channel(Progress::stage("done"));
         let run = Run {
@@ -246,7 +255,7 @@ impl Service {
             outcome,
             waiting: Mutex::new(1),
         };
-        Handle { service: self.clone(), run: Arc::new(run), expected: Duration::ZERO }
+        Handle { service: self.clone(), run: Arc::new(run), cost }
     }
 
     fn start(
@@ -255,7 +264,7 @@ impl Service {
         id: String,
         identity: Option<String>,
         place: Option<Place>,
-        expected: Duration,
+        cost: Cost,
     ) -> Handle {
         let name = ready.name();
         let cancel = self.stop.child_token();
@@ -272,7 +281,7 @@ impl Service {
             let mut table = self.lock();
             // An identical request may have been quicker.
             if let Some(run) = table.join(identity) {
-                return Handle { service: self.clone(), run, expected };
+                return Handle { service: self.clone(), run, cost };
             }
             table.running.insert(identity.clone(), run.clone());
         }
@@ -303,7 +312,7 @@ impl Service {
             tell.send_replace(Some(outcome));
         };
         self.runs.spawn(work.instrument(span));
-        Handle { service: self.clone(), run, expected }
+        Handle { service: self.clone(), run, cost }
     }
 
     /// Takes a run out of the table, and remembers a good outcome.
@@ -406,7 +415,12 @@ impl Handle {
 
     /// What the run was expected to take.
     pub fn expected(&self) -> Duration {
-        self.expected
+        self.cost.expected
+    }
+
+    /// Whether the request took a place, or would have; otherwise its outcome is at hand at once.
+    pub fn is_queued(&self) -> bool {
+        self.cost.queued
     }
 
     /// Ends the run for everybody who waits for it.

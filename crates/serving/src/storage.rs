@@ -14,8 +14,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::access::{Access, plain_key};
+use crate::net::Fetcher;
 use crate::{Failure, FailureKind, Secret};
 
 /// The stores that the server itself has access to.
@@ -25,6 +27,8 @@ pub struct Stores {
     pub s3: Option<Arc<dyn ObjectStore>>,
     /// `gs://`.
     pub gs: Option<Arc<dyn ObjectStore>>,
+    /// `https://` and `http://`, for inputs only.
+    pub web: Option<Fetcher>,
     /// `file://`, each store below its folder (absolute, without links).
     pub files: Vec<(PathBuf, Arc<dyn ObjectStore>)>,
     /// Opens stores with a request's own credentials.
@@ -86,12 +90,16 @@ pub trait Connect: Debug + Send + Sync {
 pub enum Address {
     /// An object.
     Object(Uri),
+    /// A file of somebody else's, for reading.
+    Web(Url),
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Address::Object(uri) => write!(f, "{uri}"),
+            // The rest may hold a signature.
+            Address::Web(url) => write!(f, "{}", url.origin().ascii_serialization()),
         }
     }
 }
@@ -121,6 +129,14 @@ impl Storage {
         field: &str,
         own: Option<&Credentials>,
     ) -> Result<Address, Failure> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            let Some(web) = self.stores.web.as_ref() else {
+                let message = "URLs are not allowed here";
+                return Err(Failure::new(FailureKind::Forbidden, message).of(field));
+            };
+            let url = web.outside().check(text).map_err(|failure| failure.of(field))?;
+            return Ok(Address::Web(url));
+        }
         self.object(text, field, own, false).map(Address::Object)
     }
 
@@ -144,7 +160,14 @@ impl Storage {
         own: Option<&Credentials>,
         write: bool,
     ) -> Result<Uri, Failure> {
-        let uri: Uri = text.parse().map_err(|error| Failure::field(field, error))?;
+        let uri: Uri = text.parse().map_err(|error| {
+            let known = ["s3://", "gs://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+            if known && !text.contains(['@', '?']) {
+                return Failure::field(field, error);
+            }
+            // A URL may hold a password or a signature.
+            Failure::field(field, "not an address; allowed are s3://, gs:// and file:///")
+        })?;
         plain_key(&uri, field)?;
         match (&uri, own) {
             (Uri::Object { scheme: Scheme::S3, .. }, Some(own)) => {
@@ -195,7 +218,7 @@ impl Storage {
             (Some(None), Some(own), Some(connect)) => {
                 connect.connect(own).await.map_err(|failure| failure.of("storage"))
             }
-            _ => Err(Failure::new(FailureKind::Forbidden, "there is no store for it").of(field)),
+            _ => Err(no_store().of(field)),
         }
     }
 
@@ -225,7 +248,16 @@ impl Storage {
         own: Option<&Credentials>,
         cancel: &CancellationToken,
     ) -> Result<u64, Failure> {
-        let Address::Object(uri) = from;
+        let uri = match from {
+            Address::Object(uri) => uri,
+            Address::Web(url) => {
+                let Some(web) = &self.stores.web else { return Err(no_store().of(field)) };
+                let fetch = web.fetch(url, to, self.limit);
+                let fetched = cancel.run_until_cancelled(fetch).await;
+                let fetched = fetched.unwrap_or_else(|| Err(Failure::cancelled()));
+                return fetched.map_err(|failure| failure.of(field));
+            }
+        };
         let store = self.store(uri, field, own).await?;
         let fetch = async {
             let found = store.head(uri).await.map_err(|error| Failure::of_store(&error, field))?;
@@ -275,6 +307,10 @@ impl Storage {
         };
         cancel.run_until_cancelled(put).await.unwrap_or_else(|| Err(Failure::cancelled()))
     }
+}
+
+fn no_store() -> Failure {
+    Failure::new(FailureKind::Forbidden, "there is no store for it")
 }
 
 fn no_own_stores() -> Failure {

@@ -126,8 +126,8 @@ impl Footprint {
     /// The footprint of networks of these widths with `[shared, depth, inpainting]` bytes of weights and
     /// `element` bytes in an activation.
     ///
-    /// The factors are the peaks measured by `cargo run --release --example footprint -p
-    /// parallax-stereocrafter` (see `docs/performance.md`), rounded up.
+    /// The factors are the peaks that `cargo run -p parallax-stereocrafter --example memory networks`
+    /// measured on the CPU (see `docs/performance.md`), rounded up.
     pub fn of(weights: [u64; 3], unet: &unet::Config, vae: &vae::Config, element: u64) -> Self {
         let first = |widths: &[usize]| widths.first().copied().unwrap_or(1) as u64;
         let (wide, pixel) = (first(&unet.block_out_channels), first(&vae.block_out_channels));
@@ -280,8 +280,15 @@ impl Job {
                 }
             }
             Stage::Inpaint => {
-                if plan.tiles < self.most_tiles() {
-                    next.tiles += 1;
+                // Some counts pad more than they divide.
+                let area = |size: Size| size.width * size.height;
+                let whole = |count| area(Self::tiling(count).padded(self.picture, STEP_PX));
+                let divides = |&count: &usize| {
+                    area(self.tile(count)) < area(self.tile(plan.tiles))
+                        && whole(count) * 8 <= whole(plan.tiles) * 9
+                };
+                if let Some(tiles) = (plan.tiles + 1..=self.most_tiles()).find(divides) {
+                    next.tiles = tiles;
                 } else if let Some(&chunk) = CHUNKS.iter().find(|c| **c < plan.chunk) {
                     next.chunk = chunk;
                 }

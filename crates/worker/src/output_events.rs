@@ -23,14 +23,20 @@ pub(crate) const EARLY_DELIVERIES: u32 = 3;
 const FULL: usize = 10;
 /// The most messages that are handled at once.
 const AT_ONCE: usize = 50;
-/// How long events may gather after a receive that brought few.
-const GATHER: Duration = Duration::from_millis(200);
+/// How long events may gather after a receive that brought few: a permit may wait for them where
+/// the backend has custody; elsewhere they mostly repeat what is known.
+const GATHER: Duration = Duration::from_millis(500);
+const GATHER_AT_LEISURE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
     let beat = pipeline.beat(Role::OutputEvents);
+    let gather = match pipeline.ports.backend.custody() {
+        Custody::Backend => GATHER,
+        Custody::Caller => GATHER_AT_LEISURE,
+    };
     while !stop.soft.is_cancelled() {
         beat.tick();
         reap(&mut tasks);
@@ -49,7 +55,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
                     tasks.spawn(async move { pipeline.output_message(&inbox, &message).await });
                 }
                 if !more {
-                    stop.pause(GATHER).await;
+                    stop.pause(gather).await;
                 }
             }
             Err(error) => {

@@ -4,33 +4,148 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use async_trait::async_trait;
 use parallax_aws::{
-    Aws, DynamoLedger, RequestBy, S3Objects, SageMakerAsync, SageMakerSettings, SqsQueue, Tables,
+    Aws, ConversionMetrics, DynamoLedger, RequestBy, S3Objects, SageMakerAsync, SageMakerSettings,
+    SqsQueue, Tables,
 };
 use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker, Workplace};
-use parallax_job::{Bucket, Buckets, JobId, Mode, Scheme};
+use parallax_job::{Bucket, Buckets, JobId, Mode, ObjectKey, Scheme};
 use parallax_ports::health::Beats;
 use parallax_ports::{
     Assembler, Chunker, Cut, Error, Ids, InferenceBackend, Kind, MediaError, MetricsSink,
     ObjectStore, Queue, SystemClock,
 };
-use parallax_worker::{Config, Inbox, Ports, Role, Roles};
-use tokio::time::timeout;
+use parallax_worker::{Config, Desk, Inbox, Ports, Role, Roles};
 use tokio_util::sync::CancellationToken;
 
 use super::Opened;
-use crate::config::{AwsSettings, Backend, Settings};
+use super::report::Checks;
+use crate::config::{AwsSettings, Backend, CompletionOwner, Pace, SagemakerRequest, Settings};
 
 /// The longest single receive. A stop waits for the one that runs, since dropping it could leave a
 /// message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
 const LONGEST_POLL: Duration = Duration::from_secs(8);
-/// Time for all checks of the surroundings together.
-const CHECKS: Duration = Duration::from_secs(9);
 /// How long an endpoint may keep a request in its own queue, plus slack for clocks and uploads.
 const QUEUEING: Duration = Duration::from_secs(1800);
 const SLACK: Duration = Duration::from_secs(1200);
+
+/// A queue with the variable that names it.
+struct Named {
+    variable: &'static str,
+    url: String,
+    queue: SqsQueue,
+}
+
+/// Clients for everything that the settings name; nothing has been asked yet.
+struct Connected {
+    aws: Aws,
+    segments: Named,
+    output_events: Named,
+    reassembly: Named,
+    chunking: Option<Named>,
+    dead: Option<Named>,
+    objects: S3Objects,
+    tables: Tables,
+    ledger: DynamoLedger,
+    buckets: Buckets,
+}
+
+async fn connect(settings: &Settings) -> Result<Connected> {
+    let names = &settings.aws;
+    let aws = Aws::load(&parallax_aws::Settings {
+        sagemaker_region: names.sagemaker_region.clone(),
+        ..parallax_aws::Settings::default()
+    })
+    .await;
+    if aws.region().is_none() {
+        bail!("AWS_REGION is not set: PLATFORM=aws needs it");
+    }
+    let named = |variable: &'static str, url: &Option<String>| -> Result<Named> {
+        let url = queue_url(variable, required(variable, url)?)?;
+        Ok(Named { variable, url: url.to_owned(), queue: SqsQueue::new(aws.sqs(), url) })
+    };
+    let optional = |variable: &'static str, url: &Option<String>| match url.as_deref() {
+        None | Some("") => Ok(None),
+        Some(_) => named(variable, url).map(Some),
+    };
+    let tables = tables(names)?;
+    let mut ledger = DynamoLedger::new(aws.dynamodb(), tables.clone(), pool(settings)?);
+    if settings.completion_owner == CompletionOwner::JobWorker {
+        ledger = ledger.beside_a_completion_owner();
+    }
+    Ok(Connected {
+        segments: named("VIDEO_WORKER_QUEUE_URL", &names.video_worker_queue_url)?,
+        output_events: named("OUTPUT_EVENTS_QUEUE_URL", &names.output_events_queue_url)?,
+        reassembly: named("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?,
+        chunking: optional("CHUNKING_QUEUE_URL", &names.chunking_queue_url)?,
+        dead: optional("DEAD_LETTER_QUEUE_URL", &names.dead_letter_queue_url)?,
+        buckets: Buckets {
+            input: bucket("INPUT_BUCKET_NAME", &settings.input_bucket_name)?,
+            output: bucket("OUTPUT_BUCKET_NAME", &settings.output_bucket_name)?,
+        },
+        objects: S3Objects::new(aws.s3()),
+        tables,
+        ledger,
+        aws,
+    })
+}
+
+impl Connected {
+    /// Asks whether everything is there and may be seen.
+    async fn check(&self) -> Result<()> {
+        let mut checks = Checks::default();
+        let queues = [&self.segments, &self.output_events, &self.reassembly];
+        for named in queues.into_iter().chain(&self.chunking).chain(&self.dead) {
+            let queue = named.queue.clone();
+            checks.add(named.variable, &named.url, "sqs:GetQueueAttributes", async move {
+                queue.check().await
+            });
+        }
+        let Buckets { input, output } = &self.buckets;
+        for (variable, bucket) in [("INPUT_BUCKET_NAME", input), ("OUTPUT_BUCKET_NAME", output)] {
+            let (objects, name) = (self.objects.clone(), bucket.name().to_owned());
+            checks.add(variable, bucket.name(), "s3:ListBucket", async move {
+                objects.check_bucket(&name).await
+            });
+        }
+        for (variable, table) in [
+            ("JOBS_TABLE_NAME", &self.tables.jobs),
+            ("SEGMENT_COMPLETIONS_TABLE_NAME", &self.tables.completions),
+            ("REASSEMBLY_TRIGGERED_TABLE_NAME", &self.tables.triggers),
+            ("INFERENCE_INVOCATIONS_TABLE_NAME", &self.tables.invocations),
+        ] {
+            let (ledger, name) = (self.ledger.clone(), table.clone());
+            checks.add(variable, table, "dynamodb:DescribeTable", async move {
+                ledger.check_table(&name).await
+            });
+        }
+        checks.run().await
+    }
+}
+
+/// The ledger and the queues alone.
+pub(super) async fn desk(settings: &Settings) -> Result<Desk> {
+    let it = connect(settings).await?;
+    let shared = |named: Named| Arc::new(named.queue) as Arc<dyn Queue>;
+    Ok(Desk {
+        ledger: Arc::new(it.ledger),
+        objects: Arc::new(it.objects),
+        buckets: it.buckets,
+        segments: shared(it.segments),
+        output_events: shared(it.output_events),
+        chunking: it.chunking.map(shared),
+        reassembly: shared(it.reassembly),
+        dead_letters: it.dead.map(shared),
+    })
+}
+
+/// Conversion metrics under the deployed names.
+pub(crate) async fn conversions(namespace: &str) -> ConversionMetrics {
+    let aws = Aws::load(&parallax_aws::Settings::default()).await;
+    ConversionMetrics::new(aws.cloudwatch(), namespace)
+}
 
 pub(super) async fn ports(
     settings: &Settings,
@@ -43,73 +158,21 @@ pub(super) async fn ports(
         .roles
         .clone()
         .unwrap_or_else(|| Roles::from_iter([Role::Segments, Role::OutputEvents, Role::Reconcile]));
-    let aws = Aws::load(&parallax_aws::Settings {
-        sagemaker_region: names.sagemaker_region.clone(),
-        ..parallax_aws::Settings::default()
-    })
-    .await;
-    if aws.region().is_none() {
-        bail!("AWS_REGION is not set");
-    }
-    let queue = |variable: &str, url: &Option<String>| -> Result<SqsQueue> {
-        Ok(SqsQueue::new(aws.sqs(), required(variable, url)?))
-    };
-    let segments = queue("VIDEO_WORKER_QUEUE_URL", &names.video_worker_queue_url)?;
-    let output_events = queue("OUTPUT_EVENTS_QUEUE_URL", &names.output_events_queue_url)?;
-    let reassembly = queue("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?;
-    let optional = |url: &Option<String>| {
-        url.as_ref().filter(|url| !url.is_empty()).map(|url| SqsQueue::new(aws.sqs(), url))
-    };
-    let chunking = optional(&names.chunking_queue_url);
-    let dead = optional(&names.dead_letter_queue_url);
-    let s3 = S3Objects::new(aws.s3());
-    let ledger = DynamoLedger::new(aws.dynamodb(), tables(names)?, pool(settings)?);
-    let buckets = Buckets {
-        input: bucket(&settings.input_bucket_name),
-        output: bucket(&settings.output_bucket_name),
-    };
-    let checks = async {
-        for (variable, queue) in [
-            ("VIDEO_WORKER_QUEUE_URL", Some(&segments)),
-            ("OUTPUT_EVENTS_QUEUE_URL", Some(&output_events)),
-            ("REASSEMBLY_QUEUE_URL", Some(&reassembly)),
-            ("CHUNKING_QUEUE_URL", chunking.as_ref()),
-            ("DEAD_LETTER_QUEUE_URL", dead.as_ref()),
-        ] {
-            if let Some(queue) = queue {
-                queue.check().await.map_err(|error| named(variable, &error))?;
-            }
-        }
-        for (variable, bucket) in
-            [("INPUT_BUCKET_NAME", &buckets.input), ("OUTPUT_BUCKET_NAME", &buckets.output)]
-        {
-            s3.check_bucket(bucket.name()).await.map_err(|error| named(variable, &error))?;
-        }
-        ledger.check().await.map_err(|error| named("*_TABLE_NAME", &error))
-    };
-    timeout(CHECKS, checks).await.context("AWS did not answer within 9 s: is it reachable?")??;
-
-    let objects: Arc<dyn ObjectStore> = Arc::new(s3);
+    let it = connect(settings).await?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(it.objects.clone());
+    let buckets = it.buckets.clone();
+    // What can be told without asking anybody is told first.
     let workplace = super::workplace(settings, &roles, objects.clone(), &buckets, scratch)?;
     let backend: Arc<dyn InferenceBackend> = match settings.inference_backend {
-        Backend::Sagemaker => {
-            let by = RequestBy::Object { objects: objects.clone(), bucket: buckets.output.clone() };
-            let endpoint = required("SAGEMAKER_ENDPOINT_NAME", &names.sagemaker_endpoint_name)?;
-            let endpoint = SageMakerSettings {
-                run_limit: Duration::from_secs(names.sagemaker_invoke_timeout_seconds),
-                queue_limit: QUEUEING,
-                ..SageMakerSettings::new(endpoint, by)
-            };
-            endpoint.validate().map_err(|why| anyhow::anyhow!("SAGEMAKER_ENDPOINT_NAME: {why}"))?;
-            Arc::new(SageMakerAsync::new(aws.sagemaker(), endpoint))
-        }
+        Backend::Sagemaker => Arc::new(endpoint(names, &it.aws, &objects, &buckets)?),
         _ => super::backend(settings, &objects, workplace.as_ref())?,
     };
+    it.check().await?;
     let (chunker, assembler) = media_steps(workplace);
-    let dead_letters = dead.map(|queue| Arc::new(queue) as Arc<dyn Queue>);
-    let inbox = |name, queue: SqsQueue| Inbox {
+    let dead_letters = it.dead.map(|named| Arc::new(named.queue) as Arc<dyn Queue>);
+    let inbox = |name, named: Named| Inbox {
         name,
-        queue: Arc::new(queue),
+        queue: Arc::new(named.queue),
         dead_letters: dead_letters.clone(),
     };
     let run_limit = Duration::from_secs(names.sagemaker_invoke_timeout_seconds);
@@ -118,13 +181,17 @@ pub(super) async fn ports(
         deadline: QUEUEING + run_limit + SLACK,
         ..Config::new(buckets)
     };
+    let config = match settings.pace {
+        Pace::Cloud => config,
+        Pace::Quick => quick(config, run_limit),
+    };
     let ports = Ports {
-        ledger: Arc::new(ledger),
+        ledger: Arc::new(it.ledger),
         objects,
-        segments: inbox("segments", segments),
-        output_events: inbox("output-events", output_events),
-        chunking: chunking.map(|queue| inbox("chunking", queue)),
-        reassembly: inbox("reassembly", reassembly),
+        segments: inbox("segments", it.segments),
+        output_events: inbox("output-events", it.output_events),
+        chunking: it.chunking.map(|named| inbox("chunking", named)),
+        reassembly: inbox("reassembly", it.reassembly),
         backend,
         chunker,
         assembler,
@@ -136,6 +203,39 @@ pub(super) async fn ports(
     Ok(Opened { ports, config, roles, _state: None })
 }
 
+fn endpoint(
+    names: &AwsSettings,
+    aws: &Aws,
+    objects: &Arc<dyn ObjectStore>,
+    buckets: &Buckets,
+) -> Result<SageMakerAsync> {
+    let request_by = match names.sagemaker_request {
+        SagemakerRequest::Object => {
+            RequestBy::Object { objects: objects.clone(), bucket: buckets.output.clone() }
+        }
+        SagemakerRequest::Inline => RequestBy::Inline,
+    };
+    let name = required("SAGEMAKER_ENDPOINT_NAME", &names.sagemaker_endpoint_name)?;
+    let endpoint = SageMakerSettings {
+        run_limit: Duration::from_secs(names.sagemaker_invoke_timeout_seconds),
+        queue_limit: QUEUEING,
+        ..SageMakerSettings::new(name, request_by)
+    };
+    endpoint.validate().map_err(|why| anyhow::anyhow!("SAGEMAKER_ENDPOINT_NAME: {why}"))?;
+    Ok(SageMakerAsync::new(aws.sagemaker(), endpoint))
+}
+
+/// Waits for services that are emulated on this machine: they lose and delay, but in seconds.
+fn quick(config: Config, run_limit: Duration) -> Config {
+    Config {
+        poll_wait: config.poll_wait,
+        reservation: config.poll_wait + Duration::from_secs(3),
+        deadline: run_limit + Duration::from_secs(15),
+        unattended: Duration::from_secs(10),
+        ..Config::embedded(config.buckets)
+    }
+}
+
 fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
     match value.as_deref() {
         Some(value) if !value.is_empty() => Ok(value),
@@ -143,12 +243,28 @@ fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
     }
 }
 
-fn named(variable: &str, error: &Error) -> anyhow::Error {
-    anyhow::anyhow!("{variable}: {}", error.chain())
+fn queue_url<'a>(variable: &str, url: &'a str) -> Result<&'a str> {
+    let rest = url.strip_prefix("https://").or(url.strip_prefix("http://")).unwrap_or_default();
+    match rest.split_once('/') {
+        Some((host, path)) if !host.is_empty() && !path.is_empty() && !url.contains(' ') => Ok(url),
+        _ => bail!(
+            "{variable} {url:?}: expected a queue's address, \
+             such as https://sqs.eu-west-1.amazonaws.com/123456789012/name"
+        ),
+    }
 }
 
 fn tables(names: &AwsSettings) -> Result<Tables> {
-    let name = |variable, value| required(variable, value).map(str::to_owned);
+    let name = |variable: &str, value: &Option<String>| -> Result<String> {
+        let name = required(variable, value)?;
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        if !(3..=255).contains(&name.len()) || !name.bytes().all(fits) {
+            bail!(
+                "{variable} {name:?}: a table's name is 3 to 255 of a-z, A-Z, 0-9, '_', '.', '-'"
+            );
+        }
+        Ok(name.to_owned())
+    };
     Ok(Tables {
         jobs: name("JOBS_TABLE_NAME", &names.jobs_table_name)?,
         completions: name("SEGMENT_COMPLETIONS_TABLE_NAME", &names.segment_completions_table_name)?,
@@ -173,8 +289,14 @@ fn pool(settings: &Settings) -> Result<String> {
     }
 }
 
-fn bucket(name: &str) -> Bucket {
-    Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() }
+fn bucket(variable: &str, name: &Option<String>) -> Result<Bucket> {
+    let bucket = Bucket::Cloud { scheme: Scheme::S3, name: required(variable, name)?.to_owned() };
+    // An address in it shows whether the name can be one.
+    let probe: JobId = "probe".parse()?;
+    match bucket.uri(&ObjectKey::Source(probe)) {
+        Ok(_) => Ok(bucket),
+        Err(error) => bail!("{variable} {:?}: {error}", bucket.name()),
+    }
 }
 
 fn media_steps(workplace: Option<Workplace>) -> (Arc<dyn Chunker>, Arc<dyn Assembler>) {

@@ -8,7 +8,7 @@ use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker};
 use parallax_local::{Deployment, SqliteQueue, StateDir};
 use parallax_ports::health::Beats;
 use parallax_ports::{Ids, MetricsSink, ObjectStore, SystemClock};
-use parallax_worker::{Config, Inbox, Ports, Roles};
+use parallax_worker::{Config, Desk, Inbox, Ports, Roles};
 
 use super::Opened;
 use crate::config::Settings;
@@ -19,9 +19,26 @@ use crate::config::Settings;
 /// Names the folder.
 pub(crate) async fn open(settings: &Settings) -> Result<(StateDir, Deployment)> {
     let state = StateDir::open_shared(&settings.state_dir)?;
-    let (input, output) = (&settings.input_bucket_name, &settings.output_bucket_name);
+    let input = settings.input_bucket_name.as_deref().unwrap_or("input");
+    let output = settings.output_bucket_name.as_deref().unwrap_or("output");
     let local = Deployment::open(&state, input, output, Arc::new(SystemClock)).await?;
     Ok((state, local))
+}
+
+/// The ledger and the queues alone.
+pub(super) async fn desk(settings: &Settings) -> Result<(Desk, StateDir)> {
+    let (state, local) = open(settings).await?;
+    let desk = Desk {
+        ledger: local.ledger.clone(),
+        objects: local.objects.clone(),
+        buckets: local.buckets.clone(),
+        segments: local.segments.clone(),
+        output_events: local.output_events.clone(),
+        chunking: Some(local.chunking.clone()),
+        reassembly: local.reassembly.clone(),
+        dead_letters: Some(local.dead_letters.clone()),
+    };
+    Ok((desk, state))
 }
 
 pub(super) async fn ports(

@@ -2,6 +2,7 @@
 
 mod aws;
 mod local;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use parallax_local::StateDir;
 use parallax_media::Tools;
 use parallax_ports::health::Beats;
 use parallax_ports::{InferenceBackend, MetricsSink, ObjectStore};
-use parallax_worker::{Config, Ports, Role, Roles};
+use parallax_worker::{Config, Desk, Ports, Role, Roles};
 
-use crate::config::{Backend, Platform, Settings};
+use crate::config::{Backend, CompletionOwner, MetricsProvider, Platform, Settings};
 
+pub(crate) use aws::conversions;
 pub(crate) use local::open as open_local;
 
 /// A platform, open and checked.
@@ -31,6 +33,17 @@ pub(crate) struct Opened {
     pub(crate) _state: Option<StateDir>,
 }
 
+/// The ledger and the queues, for commands of operators, and what is held while they are used.
+///
+/// # Errors
+/// Names the variable, what was found and what is allowed.
+pub(crate) async fn desk(settings: &Settings) -> Result<(Desk, Option<StateDir>)> {
+    match settings.platform {
+        Platform::Local => local::desk(settings).await.map(|(desk, state)| (desk, Some(state))),
+        Platform::Aws => aws::desk(settings).await.map(|desk| (desk, None)),
+    }
+}
+
 /// Opens what the settings name and checks that it can be reached.
 ///
 /// # Errors
@@ -41,6 +54,14 @@ pub(crate) async fn open(
     metrics: Arc<dyn MetricsSink>,
     beats: Beats,
 ) -> Result<Opened> {
+    if settings.platform != Platform::Aws {
+        if settings.completion_owner == CompletionOwner::JobWorker {
+            bail!("COMPLETION_OWNER=job-worker needs PLATFORM=aws");
+        }
+        if settings.metrics_provider == MetricsProvider::Cloudwatch {
+            bail!("METRICS_PROVIDER=cloudwatch needs PLATFORM=aws");
+        }
+    }
     let mut opened = match settings.platform {
         Platform::Local => local::ports(settings, scratch, metrics, beats).await?,
         Platform::Aws => aws::ports(settings, scratch, metrics, beats).await?,
@@ -50,6 +71,7 @@ pub(crate) async fn open(
     opened.config.lease = lease;
     opened.config.reassembly_lease = lease;
     opened.config.max_in_flight = settings.inference_max_in_flight;
+    opened.config.completes = settings.completion_owner == CompletionOwner::VideoWorker;
     opened.config.drain = Duration::from_secs(settings.drain_seconds);
     if opened.roles.has(Role::Chunking) && opened.ports.chunking.is_none() {
         bail!("CHUNKING_QUEUE_URL is not set: the chunking role needs it");

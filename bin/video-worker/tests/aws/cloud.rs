@@ -9,7 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-const QUEUES: [&str; 5] = ["chunking", "video-worker", "output-events", "reassembly", "dead"];
+const QUEUES: [(&str, &str); 5] = [
+    ("CHUNKING_QUEUE_URL", "chunking"),
+    ("VIDEO_WORKER_QUEUE_URL", "video-worker"),
+    ("OUTPUT_EVENTS_QUEUE_URL", "output-events"),
+    ("REASSEMBLY_QUEUE_URL", "reassembly"),
+    ("DEAD_LETTER_QUEUE_URL", "dead"),
+];
 
 /// A server that ends with the test.
 pub(crate) struct Cloud {
@@ -29,6 +35,15 @@ impl Cloud {
     /// A server with the tables, queues and buckets of a deployment, whose buckets tell their
     /// queues what arrives.
     pub(crate) fn start() -> Self {
+        Self::start_as(&BTreeMap::new())
+    }
+
+    /// The same, with the names that `environment` gives to things.
+    pub(crate) fn start_as(environment: &BTreeMap<String, String>) -> Self {
+        let called = |variable: &str, otherwise: &str| {
+            let value = environment.get(variable).map_or(otherwise, String::as_str);
+            value.rsplit('/').next().unwrap().to_owned()
+        };
         let script =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/aws/tests/aws_moto/moto_server.py");
         let mut process = Command::new("python3")
@@ -42,8 +57,8 @@ impl Cloud {
         let port = line.strip_prefix("port ").expect("moto starts").trim();
         let address = format!("127.0.0.1:{port}");
         let cloud = Self { process, address, scratch: tempfile::tempdir().unwrap() };
-        for name in QUEUES {
-            cloud.sqs("CreateQueue", &json!({"QueueName": name}));
+        for (variable, name) in QUEUES {
+            cloud.sqs("CreateQueue", &json!({"QueueName": called(variable, name)}));
         }
         let keys = |hash: &str, range: Option<&str>| {
             let key = |name: &str, role: &str| json!({"AttributeName": name, "KeyType": role});
@@ -71,15 +86,33 @@ impl Cloud {
         let of_jobs =
             [("job_id", "S"), ("status", "S"), ("created_at", "N"), ("completed_at", "N")];
         let indexes = json!([index("created_at"), index("completed_at")]);
-        table("jobs", keys("job_id", None), &of_jobs, indexes);
+        table(&called("JOBS_TABLE_NAME", "jobs"), keys("job_id", None), &of_jobs, indexes);
         let of_completions = [("job_id", "S"), ("segment_index", "N")];
-        table("completions", keys("job_id", Some("segment_index")), &of_completions, Value::Null);
-        table("triggers", keys("job_id", None), &[("job_id", "S")], Value::Null);
+        table(
+            &called("SEGMENT_COMPLETIONS_TABLE_NAME", "completions"),
+            keys("job_id", Some("segment_index")),
+            &of_completions,
+            Value::Null,
+        );
+        table(
+            &called("REASSEMBLY_TRIGGERED_TABLE_NAME", "triggers"),
+            keys("job_id", None),
+            &[("job_id", "S")],
+            Value::Null,
+        );
         let of_invocations = [("output_location", "S")];
-        table("invocations", keys("output_location", None), &of_invocations, Value::Null);
-        for (bucket, prefix, queue) in
-            [("in-bucket", "segments/", "video-worker"), ("out-bucket", "jobs/", "output-events")]
-        {
+        table(
+            &called("INFERENCE_INVOCATIONS_TABLE_NAME", "invocations"),
+            keys("output_location", None),
+            &of_invocations,
+            Value::Null,
+        );
+        let input = called("INPUT_BUCKET_NAME", "in-bucket");
+        let output = called("OUTPUT_BUCKET_NAME", "out-bucket");
+        for (bucket, prefix, queue) in [
+            (input, "segments/", called("VIDEO_WORKER_QUEUE_URL", "video-worker")),
+            (output, "jobs/", called("OUTPUT_EVENTS_QUEUE_URL", "output-events")),
+        ] {
             cloud.s3("PUT", &format!("/{bucket}"), CREATE);
             let xml = format!(
                 "<NotificationConfiguration><QueueConfiguration><Id>n</Id>\

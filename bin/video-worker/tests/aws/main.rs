@@ -4,3 +4,6 @@
 
 mod calls;
 mod cloud;
+mod deployed;
+mod operate;
+mod start;

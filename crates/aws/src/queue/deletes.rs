@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{SqsQueue, names_a_stale_receipt};
 
 /// How long a delete waits for others.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);
 /// The most that one request may name.
 const AT_ONCE: usize = 10;
 

@@ -5,6 +5,7 @@
 mod assembling;
 mod clips;
 mod decoding;
+mod effects;
 mod encoding;
 mod probing;
 mod splitting;

@@ -59,7 +59,7 @@ impl Heartbeat {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let ended = end.clone();
         let thread = std::thread::Builder::new().name("runpod-heartbeat".to_owned());
-        let thread = thread.spawn(move || keep_beating(&runtime, &beat, &ended))?;
+        let thread = thread.spawn(move || keep_beating(runtime, &beat, &ended))?;
         Ok(Self { end, thread: Some(thread) })
     }
 }
@@ -74,7 +74,7 @@ impl Drop for Heartbeat {
     }
 }
 
-fn keep_beating(runtime: &Runtime, beat: &Beat, end: &CancellationToken) {
+fn keep_beating(runtime: Runtime, beat: &Beat, end: &CancellationToken) {
     let beats = async {
         loop {
             beat.once().await;
@@ -82,6 +82,8 @@ fn keep_beating(runtime: &Runtime, beat: &Beat, end: &CancellationToken) {
         }
     };
     runtime.block_on(end.run_until_cancelled(beats));
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
 }
 
 impl Beat {

@@ -137,8 +137,8 @@ pub enum Reason {
 pub struct Ended {
     /// Why.
     pub reason: Reason,
-    /// Jobs that did not finish in time. The platform was told nothing about them, so it gives
-    /// them to another worker.
+    /// Jobs that did not finish in time. The platform was told nothing about them, as when a
+    /// worker dies.
     pub left: Vec<String>,
 }
 

@@ -1,6 +1,7 @@
 //! The platform's addresses and what their answers mean.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use super::{Options, Timing};
 use crate::{Job, Settings, SettingsError, Template};
@@ -62,8 +63,8 @@ impl Platform {
         if !take.path().contains("/job-take/") {
             warn!("RUNPOD_WEBHOOK_GET_JOB has no /job-take/: jobs cannot be stopped one by one");
         }
-        if take.scheme() == "http" {
-            debug!("the platform is spoken to without TLS");
+        if take.scheme() == "http" && !is_loopback(&take) {
+            warn!("RUNPOD_WEBHOOK_GET_JOB is http: the key is sent in the clear");
         }
         Ok(Self {
             http: client()?,
@@ -247,6 +248,11 @@ pub(super) fn client() -> Result<Client, SettingsError> {
         .user_agent(concat!("parallax-runpod/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| failed(&error))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The address beside the one for jobs, with the same query.

@@ -228,3 +228,69 @@ async fn parts_that_have_no_address_are_in_the_result() {
     assert_eq!(platform.posted("job-1"), [json!({"output": [1, 2]})]);
     assert_eq!(platform.count("stream"), 0);
 }
+
+#[tokio::test]
+async fn a_heartbeat_that_fails_is_repeated_before_its_time() {
+    let platform = Platform::start(json!({"ping": [500]}));
+    let mut settings = platform.settings();
+    settings.ping_interval = Duration::from_secs(3600);
+    let worker = Worker::new(settings, quick(), Mock::new(&platform)).unwrap();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(worker.run(shutdown.clone()));
+    platform.reached("ping", 2).await;
+    assert_eq!(Working { shutdown, task }.end().await, DONE);
+}
+
+#[tokio::test]
+async fn the_key_follows_no_redirect() {
+    let elsewhere = Platform::start(json!({}));
+    let away = elsewhere.settings().take.url("pod").unwrap();
+    let platform = Platform::start(json!({"take": [{"status": 307, "location": away.as_str()}]}));
+    let working = Working::start(&platform, quick());
+    platform.reached("take", 2).await;
+    assert_eq!(working.end().await, DONE);
+    assert_eq!(elsewhere.calls(), []);
+}
+
+#[tokio::test]
+async fn a_job_can_be_stopped_while_the_worker_drains() {
+    let jobs = [job("job-1", json!([{"forever": true}, {"return": 1}]))];
+    let stop = json!([{
+        "status": 200, "json": {"jobsToStop": ["job-1"]}, "after": {"event": "sigterm", "count": 1},
+    }]);
+    let platform = Platform::start(json!({"take": take(&jobs), "stop": stop}));
+    let working = Working::start(&platform, quick());
+    platform.reached("started", 1).await;
+    working.shutdown.cancel();
+    platform.happened("sigterm");
+    assert_eq!(working.end().await, DONE, "nothing is left");
+    assert_eq!(platform.posted("job-1"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_place_can_be_stopped() {
+    let first = job("job-1", json!([{"wait": {"event": "stop", "count": 2}}, {"return": 1}]));
+    let second = job("job-2", json!([{"return": 2}]));
+    let stop = json!([{
+        "status": 200, "json": {"jobsToStop": ["job-2"]}, "after": {"event": "started", "count": 1},
+    }]);
+    let batch = json!([first, second]);
+    let platform = Platform::start(json!({"take": take(&[batch]), "stop": stop}));
+    let working = Working::start(&platform, quick());
+    platform.reached("take", 2).await;
+    assert_eq!(working.end().await, DONE);
+    assert_eq!(platform.posted("job-1"), [json!({"output": 1})]);
+    assert_eq!(platform.count("started"), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_dropped_stops_its_jobs() {
+    let jobs = [job("job-1", json!([{"forever": true}, {"return": 1}]))];
+    let platform = Platform::start(json!({"take": take(&jobs)}));
+    let working = Working::start(&platform, quick());
+    platform.reached("started", 1).await;
+    working.task.abort();
+    platform.reached("cancelled", 1).await;
+    assert!(working.task.await.unwrap_err().is_cancelled());
+    assert_eq!(platform.posted("job-1"), Vec::<Value>::new());
+}

@@ -84,7 +84,9 @@ async fn act(platform: &Platform, context: &JobContext, step: &Value) -> Result<
     } else if step.get("busy").is_some() {
         // Keeps its thread as a handler does that computes where it should not.
         let until = platform.count("ping") + 3;
+        let began = std::time::Instant::now();
         while platform.count("ping") < until {
+            assert!(began.elapsed().as_secs() < 30, "no heartbeat came");
             std::thread::yield_now();
         }
     }

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parallax_runpod::{Options, Settings, Timing};
@@ -198,7 +198,8 @@ impl Platform {
             None => answer["text"].as_str().unwrap_or("").to_owned(),
         };
         let kind = answer["type"].as_str().unwrap_or("application/json").to_owned();
-        (status, [(CONTENT_TYPE, kind)], text).into_response()
+        let elsewhere = answer["location"].as_str().unwrap_or("").to_owned();
+        (status, [(CONTENT_TYPE, kind), (LOCATION, elsewhere)], text).into_response()
     }
 
     async fn post(&self, request: Request, channel: &'static str) -> Response {
@@ -240,12 +241,14 @@ async fn stream(State(platform): State<Platform>, request: Request) -> Response 
 
 async fn ping(State(platform): State<Platform>, request: Request) -> Response {
     let call = platform.record(request, "ping").await;
+    let turn = platform.count("ping") as usize;
     platform.happened("ping");
     let last = std::mem::replace(&mut *platform.0.last_ping.lock().unwrap(), call.clone());
     if last != call {
         platform.happened("ping-change");
     }
-    StatusCode::OK.into_response()
+    let status = platform.0.scenario["ping"].get(turn).and_then(Value::as_u64).unwrap_or(200);
+    StatusCode::from_u16(status as u16).unwrap().into_response()
 }
 
 /// Options whose waits are short.

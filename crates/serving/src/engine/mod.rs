@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parallax_ports::MetricsSink;
+use parallax_ports::health::Beat;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -108,7 +109,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Starts the thread. `models` lives on it.
+    /// Starts the thread. `models` lives on it; `beat` is given before every task and while there
+    /// is none, so its greatest age is to be more than the longest task.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -116,6 +118,7 @@ impl Engine {
         settings: EngineSettings,
         models: Models,
         metrics: Arc<dyn MetricsSink>,
+        beat: Beat,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             settings,
@@ -127,7 +130,7 @@ impl Engine {
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || serve(&of_thread, models))?;
+            .spawn(move || serve(&of_thread, models, beat))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -243,13 +246,20 @@ struct InLine<'a> {
     id: u64,
 }
 
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
+impl InLine<'_> {
+    /// Whether the task was still waiting.
+    fn leave(&self) -> bool {
         let mut state = self.shared.lock();
         let left = state.line.remove(|task| task.id == self.id);
         self.shared.show(&state);
         drop(state);
-        drop(left);
+        left.is_some()
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -283,8 +293,18 @@ async fn run<T: Send + 'static>(
     }
     shared.changed.notify_all();
     let in_line = InLine { shared, id };
-    let answer = answer.await;
-    drop(in_line);
+    let mut answer = answer;
+    let answer = tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        () = cancel.cancelled() => {
+            // What has begun ends by itself, and its place is taken until then.
+            if in_line.leave() {
+                return Err(Failure::cancelled());
+            }
+            answer.await
+        }
+    };
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panic)) => {
@@ -309,11 +329,14 @@ fn said(panic: &(dyn Any + Send)) -> String {
 /// Between two looks at whether the first in line has left.
 const LOOK: Duration = Duration::from_millis(200);
 
-fn serve(shared: &Shared, mut models: Models) {
+fn serve(shared: &Shared, mut models: Models, beat: Beat) {
     loop {
         let mut state = shared.lock();
         let task = loop {
+            beat.tick();
             if state.ended {
+                drop(state);
+                beat.finish();
                 return;
             }
             let gone = state.line.remove_all(|task| task.cancel.is_cancelled());
@@ -342,11 +365,14 @@ fn serve(shared: &Shared, mut models: Models) {
 mod tests {
     use super::*;
     use parallax_ports::NoMetrics;
+    use parallax_ports::health::Beats;
     use std::sync::mpsc;
 
     fn engine(places: usize, places_per_client: usize) -> Arc<Engine> {
         let settings = EngineSettings { places, places_per_client };
-        Arc::new(Engine::start(settings, Models::new(u64::MAX), Arc::new(NoMetrics)).unwrap())
+        let beat = Beats::default().register("engine", Duration::from_secs(60));
+        let models = Models::new(u64::MAX);
+        Arc::new(Engine::start(settings, models, Arc::new(NoMetrics), beat).unwrap())
     }
 
     #[test]
@@ -430,10 +456,10 @@ mod tests {
         dropped.abort();
         leaves.cancel();
         let _ = dropped.await;
-        assert_eq!(engine.depth(), (2, true));
+        assert_eq!(waiting.await.unwrap().unwrap_err().kind, FailureKind::Cancelled);
+        assert_eq!(engine.depth(), (1, true));
         engine.close();
         assert_eq!(stays.await.unwrap().unwrap_err().kind, FailureKind::Unavailable);
-        assert_eq!(waiting.await.unwrap().unwrap_err().kind, FailureKind::Cancelled);
         go.send(()).unwrap();
         held.await.unwrap();
     }

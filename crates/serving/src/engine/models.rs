@@ -10,6 +10,7 @@ use crate::metrics;
 use crate::{Failure, FailureKind};
 
 type Loaded = Arc<dyn Any + Send + Sync>;
+type Listener = Box<dyn Fn(Vec<(&'static str, u64)>) + Send>;
 type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send>;
 
 /// A model that can be loaded.
@@ -52,7 +53,7 @@ pub struct Models {
     budget: u64,
     clock: u64,
     metrics: Arc<dyn MetricsSink>,
-    listener: Box<dyn Fn(Vec<(&'static str, u64)>) + Send>,
+    listener: Listener,
 }
 
 impl std::fmt::Debug for Models {

@@ -73,7 +73,7 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let graceful = GracefulShutdown::new();
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(64 << 10);
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(16 << 10);
         loop {
             let accepted = tokio::select! {
                 biased;

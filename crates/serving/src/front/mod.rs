@@ -3,6 +3,7 @@
 mod answer;
 mod auth;
 mod body;
+pub mod http;
 mod listener;
 pub mod sagemaker;
 

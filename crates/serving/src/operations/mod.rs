@@ -1,9 +1,11 @@
 //! The operations that every server has.
 
+mod effects;
 mod health;
 mod memory;
 mod stereo;
 
+pub use effects::{Effects, Interpolate, Loop};
 pub use health::Health;
 pub use memory::{LoadedModels, MemoryStats};
 pub use stereo::{STEREO_MODEL, Stereo, StereoModel, StereoSettings};

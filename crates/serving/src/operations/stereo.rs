@@ -54,7 +54,7 @@ pub struct Stereo {
 /// A segment and where its result goes. Both spellings of an address may be given when they agree.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct StereoRequest {
-    /// Address of the segment: `s3://`, `gs://` or `file://`.
+    /// Address of the segment: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
     #[serde(default)]
     input_uri: Option<String>,
     /// The same under its older name.
@@ -175,7 +175,7 @@ impl Stereo {
     }
 
     async fn modified(&self, input: &Address, own: Option<&Credentials>) -> Option<i64> {
-        let Address::Object(uri) = input;
+        let Address::Object(uri) = input else { return None };
         let meta = self.storage.head(uri, "input_uri", own).await.ok()??;
         Some(meta.modified.0)
     }
@@ -318,6 +318,7 @@ impl Job {
         report: &dyn Fn(Progress),
         metrics: &dyn ports::MetricsSink,
     ) -> Result<(Report, &'static str), Failure> {
+        report(Progress::stage("converting"));
         let model = models.get::<StereoModel>(STEREO_MODEL)?;
         let once = || self.convert(&*model.0, cancel, report);
         let outcome = match once() {

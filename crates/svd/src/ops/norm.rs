@@ -135,31 +135,62 @@ impl CustomOp3 for Grouped {
                 (centre, (1.0 / (variance + self.eps).sqrt()) as f32)
             })
             .collect();
-        let mut y = vec![0f32; x.len()];
-        y.par_chunks_mut(pixels).zip(x.par_chunks(pixels)).with_min_len(4).enumerate().for_each(
-            |(row, (y, x))| {
+        let then = self.then;
+        let parameters: Vec<[f32; 3]> = (0..images * channels)
+            .map(|row| {
                 let (image, channel) = (row / channels, row % channels);
                 let group = channel / (channels / self.groups);
                 let (mean, inverse) = statistics[image / self.frames * self.groups + group];
-                let scale = inverse * weight[channel];
-                let shift = bias[channel];
-                simd::over(
-                    #[inline(always)]
-                    || match self.then {
-                        Activation::None => {
-                            y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * scale + shift)
-                        }
-                        Activation::Silu => {
-                            y.iter_mut()
-                                .zip(x)
-                                .for_each(|(y, &x)| *y = simd::silu((x - mean) * scale + shift));
-                        }
-                    },
-                );
-            },
-        );
+                [mean, inverse * weight[channel], bias[channel]]
+            })
+            .collect();
+        let y = by_rows(x, pixels, |row, _, x, y| {
+            let [mean, scale, shift] = parameters[row];
+            simd::over(
+                #[inline(always)]
+                || match then {
+                    Activation::None => {
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * scale + shift)
+                    }
+                    Activation::Silu => {
+                        y.iter_mut()
+                            .zip(x)
+                            .for_each(|(y, &x)| *y = simd::silu((x - mean) * scale + shift));
+                    }
+                },
+            );
+        });
         Ok((CpuStorage::F32(y), l1.shape().clone()))
     }
+}
+
+/// Elements of a block of [`by_rows`].
+const BLOCK: usize = 64;
+
+/// What `work` makes of `x`, whose rows are `length` long. It is given a row's number, a column, the
+/// elements from there on, and where the results go.
+///
+/// Results are collected block by block rather than written into zeroes: one thread alone writes those,
+/// and that took as long as the work.
+fn by_rows(
+    x: &[f32],
+    length: usize,
+    work: impl Fn(usize, usize, &[f32], &mut [f32]) + Sync,
+) -> Vec<f32> {
+    if !length.is_multiple_of(BLOCK) {
+        let mut y = vec![0f32; x.len()];
+        let rows = y.par_chunks_mut(length).zip(x.par_chunks(length)).with_min_len(4).enumerate();
+        rows.for_each(|(row, (y, x))| work(row, 0, x, y));
+        return y;
+    }
+    let across = length / BLOCK;
+    let (blocks, _) = x.as_chunks::<BLOCK>();
+    let blocks = blocks.par_iter().with_min_len(64).enumerate().map(|(i, x)| {
+        let mut y = [0f32; BLOCK];
+        work(i / across, i % across * BLOCK, x, &mut y);
+        y
+    });
+    blocks.collect::<Vec<_>>().into_flattened()
 }
 
 /// Layer normalisation over the last axis.
@@ -216,22 +247,33 @@ impl CustomOp3 for Layered {
         if l1.dims().last() != Some(&channels) {
             candle_core::bail!("layer norm of {channels} channels on {:?}", l1.dims());
         }
-        let mut y = vec![0f32; x.len()];
-        y.par_chunks_mut(channels).zip(x.par_chunks(channels)).with_min_len(16).for_each(
-            |(y, x)| {
+        let eps = self.eps;
+        let statistics: Vec<(f32, f32)> = x
+            .par_chunks(channels)
+            .with_min_len(16)
+            .map(|x| {
                 simd::over(
                     #[inline(always)]
                     || {
                         let mean = (simd::sum(x, |v| v) / channels as f64) as f32;
                         let variance = simd::sum(x, |v| (v - mean) * (v - mean)) / channels as f64;
-                        let inverse = (1.0 / (variance + self.eps).sqrt()) as f32;
-                        for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-                            *y = (x - mean) * inverse * w + b;
-                        }
+                        (mean, (1.0 / (variance + eps).sqrt()) as f32)
                     },
-                );
-            },
-        );
+                )
+            })
+            .collect();
+        let y = by_rows(x, channels, |row, start, x, y| {
+            let (mean, inverse) = statistics[row];
+            let (weight, bias) = (&weight[start..][..x.len()], &bias[start..][..x.len()]);
+            simd::over(
+                #[inline(always)]
+                || {
+                    for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                        *y = (x - mean) * inverse * w + b;
+                    }
+                },
+            );
+        });
         Ok((CpuStorage::F32(y), l1.shape().clone()))
     }
 }

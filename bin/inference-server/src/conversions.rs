@@ -1,0 +1,42 @@
+//! Durations of conversions, for whoever watches them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parallax_aws::{Aws, ConversionMetrics};
+use parallax_ports::MetricsSink;
+use parallax_serving::ConversionSink;
+
+use crate::config::{MetricsProvider, Settings};
+
+/// Counts in `/metrics`, and in CloudWatch where that is asked for.
+#[derive(Debug)]
+pub(crate) struct Conversions {
+    metrics: Arc<dyn MetricsSink>,
+    cloudwatch: Option<ConversionMetrics>,
+}
+
+impl Conversions {
+    pub(crate) fn new(settings: &Settings, aws: &Aws, metrics: Arc<dyn MetricsSink>) -> Self {
+        let cloudwatch = match settings.metrics_provider {
+            MetricsProvider::Cloudwatch => {
+                Some(ConversionMetrics::new(aws.cloudwatch(), &settings.metrics_namespace))
+            }
+            MetricsProvider::None | MetricsProvider::Prometheus => None,
+        };
+        Self { metrics, cloudwatch }
+    }
+}
+
+#[async_trait]
+impl ConversionSink for Conversions {
+    async fn converted(&self, duration: Duration, bytes: u64) {
+        let seconds = duration.as_secs_f64();
+        self.metrics.observe("parallax_serving_conversion_seconds", &[], seconds);
+        self.metrics.observe("parallax_serving_segment_bytes", &[], bytes as f64);
+        if let Some(cloudwatch) = &self.cloudwatch {
+            cloudwatch.converted(duration, bytes).await;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `gs://` through the S3-compatible interface of Google Cloud Storage.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parallax_aws::{Compatible, S3Objects, Secret};
+use parallax_job::{Scheme, Uri};
+use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
+
+use crate::config::Settings;
+
+/// The store, when there are credentials for it.
+pub(super) fn open(settings: &Settings) -> Option<Arc<dyn ObjectStore>> {
+    let secret = |secret: &parallax_serving::Secret| Secret::new(secret.expose());
+    let store = Compatible {
+        endpoint_url: settings.gcs_endpoint_url.clone(),
+        region: "auto".to_owned(),
+        access_key_id: settings.gcs_access_key_id.as_ref().map(secret)?,
+        secret_access_key: settings.gcs_secret_access_key.as_ref().map(secret)?,
+        session_token: None,
+    };
+    Some(Arc::new(Gcs(S3Objects::compatible(&store, None))))
+}
+
+/// The same objects under the other scheme.
+#[derive(Debug)]
+struct Gcs(S3Objects);
+
+fn renamed(uri: &Uri) -> Result<Uri> {
+    match uri {
+        Uri::Object { scheme: Scheme::Gs, bucket, key } => {
+            Ok(Uri::Object { scheme: Scheme::S3, bucket: bucket.clone(), key: key.clone() })
+        }
+        _ => Err(Error::new(Kind::Rejected, format!("{uri}: not an object in Google's store"))),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Gcs {
+    async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
+        self.0.head(&renamed(uri)?).await
+    }
+
+    async fn read(&self, uri: &Uri, limit: u64) -> Result<Vec<u8>> {
+        self.0.read(&renamed(uri)?, limit).await
+    }
+
+    async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()> {
+        self.0.write(&renamed(uri)?, bytes).await
+    }
+
+    async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
+        self.0.download(&renamed(uri)?, to).await
+    }
+
+    async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
+        self.0.upload(from, &renamed(uri)?).await
+    }
+
+    async fn delete(&self, uri: &Uri) -> Result<()> {
+        self.0.delete(&renamed(uri)?).await
+    }
+}

@@ -1,0 +1,147 @@
+//! Commands of operators: `explain`, `redrive` and `healthy`.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use parallax_job::Timestamp;
+use parallax_worker::{Done, Explanation, Redrive, SegmentExplanation};
+use serde_json::json;
+
+use crate::config::{ExplainArgs, RedriveArgs, Settings};
+use crate::platform;
+
+/// Longest time for a health check's answer.
+const HEALTH: Duration = Duration::from_secs(3);
+
+/// Prints what a job and its segments wait for.
+///
+/// # Errors
+/// When there is no such job or the ledger cannot be read.
+pub(crate) async fn explain(settings: &Settings, args: &ExplainArgs) -> Result<()> {
+    let (desk, _state) = platform::desk(settings).await?;
+    let now = Timestamp::from_system_clock();
+    let Some(found) = parallax_worker::explain(&*desk.ledger, &args.job_id, now).await? else {
+        bail!("job {}: there is none of this id", args.job_id);
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&found)?);
+    } else {
+        print!("{}", text(&found));
+    }
+    Ok(())
+}
+
+fn text(found: &Explanation) -> String {
+    let job = &found.job;
+    let mut out = format!("job {} is {}", job.job_id, job.status);
+    if let Some(total) = job.total_segments {
+        out += &format!(", {} of {total} segments completed", found.completed);
+    }
+    out += &format!("\n  waits for {}\n", found.waits_for);
+    if let Some(reason) = &job.reason {
+        out += &format!("  failed because {reason}\n");
+    }
+    for segment in &found.segments {
+        out += &line(segment);
+    }
+    if found.rows_of_other_cuts > 0 {
+        out += &format!("  {} rows of earlier cuts do not matter\n", found.rows_of_other_cuts);
+    }
+    out
+}
+
+fn line(segment: &SegmentExplanation) -> String {
+    let mut out = format!("  segment {}: {}", segment.index, segment.state);
+    if segment.attempt > 0 {
+        out += &format!(", attempt {}", segment.attempt);
+    }
+    if segment.failures > 0 {
+        out += &format!(", {} failed", segment.failures);
+    }
+    if let Some(holder) = &segment.holder {
+        out += &format!(", holds permit {holder}");
+    }
+    if segment.waits_for != "nothing" {
+        out += &format!("; waits for {}", segment.waits_for);
+    }
+    out.push('\n');
+    for (what, place) in
+        [("response", &segment.locations.response), ("failure", &segment.locations.failure)]
+    {
+        if let Some(place) = place {
+            out += &format!("    {what} expected at {place}\n");
+        }
+    }
+    if let Some(error) = &segment.last_error {
+        out += &format!("    last error, {}: {}\n", error.class, error.message);
+    }
+    out
+}
+
+/// Sets dead letters and failed segments going again and prints what was done.
+///
+/// # Errors
+/// When the ledger or a queue cannot be used; what was printed before was done.
+pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<()> {
+    let (desk, _state) = platform::desk(settings).await?;
+    if desk.dead_letters.is_none() && args.job.is_none() {
+        bail!("DEAD_LETTER_QUEUE_URL is not set: there are no dead letters to redrive");
+    }
+    let asked = Redrive {
+        job: args.job.clone(),
+        queue: args.queue,
+        limit: args.limit as usize,
+        dry_run: args.dry_run,
+    };
+    let steps = parallax_worker::redrive(&desk, &asked, Timestamp::from_system_clock()).await?;
+    let would = if args.dry_run { "would be " } else { "" };
+    let mut counts = [0usize; 3];
+    for step in &steps {
+        let (which, done) = match step.done {
+            Done::Moved => (0, format!("{would}moved")),
+            Done::Reopened => (1, format!("{would}reopened")),
+            Done::Refused => (2, "refused".to_owned()),
+        };
+        counts[which] += 1;
+        if args.json {
+            println!("{}", json!({"step": step, "dry_run": args.dry_run}));
+        } else {
+            println!("{done}: {} ({})", step.what, step.why);
+        }
+    }
+    if !args.json {
+        let [moved, reopened, refused] = counts;
+        println!("{would}moved {moved}, {would}reopened {reopened}, refused {refused}");
+    }
+    Ok(())
+}
+
+/// Asks the daemon beside this process whether it lives.
+///
+/// # Errors
+/// When it does not answer, or answers that a loop is stuck.
+pub(crate) fn healthy(settings: &Settings) -> Result<()> {
+    let mut address = settings.health_address;
+    match address {
+        SocketAddr::V4(ref mut v4) if v4.ip().is_unspecified() => v4.set_ip(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(ref mut v6) if v6.ip().is_unspecified() => v6.set_ip(Ipv6Addr::LOCALHOST),
+        _ => {}
+    }
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, HEALTH)?;
+        stream.set_read_timeout(Some(HEALTH))?;
+        stream.set_write_timeout(Some(HEALTH))?;
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(64 << 10).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = asked().with_context(|| format!("HEALTH_ADDRESS {address}: no answer"))?;
+    let status = answer.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        bail!("not alive: {}", answer.lines().last().unwrap_or_default());
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The effective configuration, a line for each variable, and errors that name the variable.
+
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use tracing::info;
+
+/// Logs every variable's value and where it came from. A secret's value is not shown.
+pub(crate) fn log(command: &Command, matches: &ArgMatches) {
+    for arg in command.get_arguments() {
+        let Some(variable) = arg.get_env() else { continue };
+        let id = arg.get_id().as_str();
+        let Some(values) = matches.get_raw(id) else { continue };
+        let value = if arg.is_hide_env_values_set() {
+            "[redacted]".to_owned()
+        } else {
+            values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
+        };
+        let source = match matches.value_source(id) {
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(ValueSource::CommandLine) => "flag",
+            _ => "default",
+        };
+        info!(variable = %variable.to_string_lossy(), value, source, "configuration");
+    }
+}
+
+/// The variable of the flag that an error is about.
+pub(crate) fn variable(command: &Command, error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = flag.split([' ', '=', '[']).next()?.strip_prefix("--")?;
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
+    Some(arg.get_env()?.to_string_lossy().into_owned())
+}

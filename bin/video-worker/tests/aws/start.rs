@@ -1,0 +1,175 @@
+//! A start that cannot succeed says which variable is to blame, within ten seconds.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cloud::Cloud;
+
+const SECRET: &str = "canary-7d1f";
+
+/// Everything that a start may use, so that each variable can be spoilt.
+fn environment(cloud: &Cloud, backend: &str) -> BTreeMap<String, String> {
+    let mut all = cloud.environment();
+    let more = [
+        ("INFERENCE_BACKEND", backend),
+        ("INFERENCE_HTTP_URL", "http://127.0.0.1:9"),
+        ("INFERENCE_HTTP_TOKEN", SECRET),
+        ("SAGEMAKER_ENDPOINT_NAME", "stereo"),
+    ];
+    all.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    all.insert("CHUNKING_QUEUE_URL".to_owned(), cloud.queue_url("chunking"));
+    all
+}
+
+fn check(cloud: &Cloud, environment: &BTreeMap<String, String>) -> (bool, String, Duration) {
+    let asked = Instant::now();
+    let done = cloud.command(environment, &["--check-config"]).output().unwrap();
+    (done.status.success(), String::from_utf8(done.stderr).unwrap(), asked.elapsed())
+}
+
+/// The daemon's last words: one line of its log, or what the command line's parser prints.
+fn last_words(log: &str) -> String {
+    let ends = |line: &&str| line.contains("\"video-worker ends\"");
+    match log.lines().rev().find(ends) {
+        Some(line) => {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["error"].as_str().unwrap().to_owned()
+        }
+        None => log.to_owned(),
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let cloud = Cloud::start();
+    let (good, log, _) = check(&cloud, &environment(&cloud, "stub"));
+    assert!(good, "{log}");
+    let missing = "is not set";
+    let nowhere = cloud.queue_url("nowhere");
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("stub", "PLATFORM", "gcp", "local, aws"),
+        ("stub", "ROLES", "segments,oops", "oops"),
+        ("stub", "STATE_DIR", "/proc/nowhere", "/proc/nowhere"),
+        ("stub", "AWS_REGION", "", missing),
+        ("stub", "INPUT_BUCKET_NAME", "", missing),
+        ("stub", "INPUT_BUCKET_NAME", "No Bucket", "No Bucket"),
+        ("stub", "INPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
+        ("stub", "OUTPUT_BUCKET_NAME", "", missing),
+        ("stub", "OUTPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
+        ("stub", "JOBS_TABLE_NAME", "", missing),
+        ("stub", "JOBS_TABLE_NAME", "no table", "3 to 255"),
+        ("stub", "JOBS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+        ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "", missing),
+        ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+        ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "", missing),
+        ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+        ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "", missing),
+        ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+        ("stub", "VIDEO_WORKER_QUEUE_URL", "", missing),
+        ("stub", "VIDEO_WORKER_QUEUE_URL", "video-worker", "a queue's address"),
+        ("stub", "VIDEO_WORKER_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
+        ("stub", "OUTPUT_EVENTS_QUEUE_URL", "", missing),
+        ("stub", "OUTPUT_EVENTS_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
+        ("stub", "REASSEMBLY_QUEUE_URL", "", missing),
+        ("stub", "REASSEMBLY_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
+        ("stub", "CHUNKING_QUEUE_URL", "https://", "a queue's address"),
+        ("stub", "CHUNKING_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
+        ("stub", "DEAD_LETTER_QUEUE_URL", "ftp://x/y", "a queue's address"),
+        ("stub", "DEAD_LETTER_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
+        ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "21", "0..=20"),
+        ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "soon", "soon"),
+        ("stub", "INFERENCE_BACKEND", "magic", "sagemaker"),
+        ("stub", "INFERENCE_MAX_IN_FLIGHT", "0", "1..=20"),
+        ("stub", "INFERENCE_MAX_IN_FLIGHT", "21", "1..=20"),
+        ("stub", "METRICS_PROVIDER", "paper", "prometheus"),
+        ("stub", "COMPLETION_OWNER", "nobody", "job-worker"),
+        ("stub", "HEALTH_ADDRESS", "nowhere", "nowhere"),
+        ("stub", "DRAIN_SECONDS", "3601", "0..=3600"),
+        ("stub", "LEASE_SECONDS", "2", "3..=43200"),
+        ("stub", "LOG_FORMAT", "verse", "verse"),
+        ("stub", "LOG_FILTER", "a=b=c", "a=b=c"),
+        ("http", "INFERENCE_HTTP_URL", "", missing),
+        ("http", "INFERENCE_HTTP_URL", "nonsense", "nonsense"),
+        ("http", "INFERENCE_HTTP_URL", "http://example.org", "http"),
+        ("http", "INFERENCE_HTTP_ALLOW_PLAIN", "perhaps", "perhaps"),
+        ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", "", missing),
+        ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", &"x".repeat(64), "1 to 63"),
+        ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "3601", "1..=3600"),
+        ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "0", "1..=3600"),
+        ("sagemaker", "SAGEMAKER_REQUEST", "pigeon", "inline"),
+    ];
+    for (backend, variable, value, expected) in cases {
+        let mut spoilt = environment(&cloud, backend);
+        if value.is_empty() {
+            spoilt.remove(*variable);
+        } else {
+            spoilt.insert((*variable).to_owned(), (*value).to_owned());
+        }
+        let (good, log, took) = check(&cloud, &spoilt);
+        let words = last_words(&log);
+        assert!(!good, "{variable}={value:?} was taken");
+        assert!(words.contains(variable), "{variable}={value:?}: {words}");
+        assert!(words.contains(expected), "{variable}={value:?}: {words}");
+        assert!(!log.contains(SECRET), "{log}");
+        assert!(took < Duration::from_secs(10), "{variable}={value:?}: {took:?}");
+    }
+}
+
+#[test]
+fn every_setting_and_every_check_has_a_line() {
+    let cloud = Cloud::start();
+    let (good, log, _) = check(&cloud, &environment(&cloud, "http"));
+    assert!(good, "{log}");
+    assert!(!log.contains(SECRET));
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |message: &str, variable: &str| {
+        let fits = |line: &&Value| line["message"] == message && line["variable"] == variable;
+        lines.iter().find(fits).unwrap_or_else(|| panic!("{message} {variable}: {log}")).clone()
+    };
+    assert_eq!(find("configuration", "INFERENCE_HTTP_TOKEN")["value"], "[redacted]");
+    assert_eq!(find("configuration", "INPUT_BUCKET_NAME")["source"], "environment");
+    let wait = find("configuration", "SQS_LONG_POLL_WAIT_SECONDS");
+    assert_eq!((&wait["value"], &wait["source"]), (&"20".into(), &"default".into()));
+    assert_eq!(find("checked", "OUTPUT_BUCKET_NAME")["permission"], "s3:ListBucket");
+    let checked = lines.iter().filter(|line| line["message"] == "checked").count();
+    assert_eq!(checked, 11, "five queues, two buckets, four tables");
+}
+
+#[test]
+fn a_denied_bucket_and_a_silent_service_are_named_in_time() {
+    let cloud = Cloud::start();
+    let denied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = denied.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in denied.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut some = [0; 4096];
+                while stream.read(&mut some).is_ok_and(|n| n > 0) {
+                    let _ =
+                        stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+                }
+            });
+        }
+    });
+    let mut spoilt = environment(&cloud, "stub");
+    spoilt.insert("AWS_ENDPOINT_URL_S3".to_owned(), format!("http://{address}"));
+    let (good, log, took) = check(&cloud, &spoilt);
+    let words = last_words(&log);
+    assert!(!good && took < Duration::from_secs(10), "{took:?}");
+    assert!(words.contains("INPUT_BUCKET_NAME") && words.contains("s3:ListBucket"), "{words}");
+
+    // A listener that never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut spoilt = environment(&cloud, "stub");
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    spoilt.insert("AWS_ENDPOINT_URL_SQS".to_owned(), address);
+    let (good, log, took) = check(&cloud, &spoilt);
+    let words = last_words(&log);
+    assert!(!good && took < Duration::from_secs(10), "{took:?}");
+    assert!(words.contains("VIDEO_WORKER_QUEUE_URL"), "{words}");
+    assert!(!words.contains("BUCKET"), "{words}");
+}

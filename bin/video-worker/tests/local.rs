@@ -1,0 +1,51 @@
+//! Commands of operators over a state folder.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(state: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_video-worker"));
+    command.env_clear().env("PLATFORM", "local").env("STATE_DIR", state);
+    command.args(args).output().unwrap()
+}
+
+fn said(done: &Output) -> &str {
+    assert!(done.status.success(), "{done:?}");
+    std::str::from_utf8(&done.stdout).unwrap()
+}
+
+#[test]
+fn a_submitted_job_is_explained_and_has_nothing_to_redrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("video.mp4");
+    std::fs::write(&video, "not really a video").unwrap();
+    let state = folder.path().join("state");
+    let submitted = run(&state, &["submit", video.to_str().unwrap(), "--job-id", "job-1"]);
+    assert_eq!(said(&submitted), "job-1\n");
+    let explained = run(&state, &["explain", "job-1"]);
+    assert_eq!(said(&explained), "job job-1 is created\n  waits for its source\n");
+    let object = run(&state, &["explain", "job-1", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(said(&object)).unwrap();
+    assert_eq!(object["segments"], serde_json::json!([]));
+    let nothing = run(&state, &["redrive", "--job", "job-1"]);
+    assert_eq!(said(&nothing), "moved 0, reopened 0, refused 0\n");
+    let nobody = run(&state, &["redrive", "--job", "job-2"]);
+    assert!(said(&nobody).starts_with("refused: job job-2 (there is no such job)"));
+    let bad = run(&state, &["redrive", "--limit", "0"]);
+    assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("--limit"));
+}
+
+#[test]
+fn nobody_is_healthy_where_nobody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = run(folder.path(), &["healthy", "--help"]);
+    assert!(done.status.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_video-worker"));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    command.env_clear().env("HEALTH_ADDRESS", closed.to_string()).arg("healthy");
+    let done = command.output().unwrap();
+    let words = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && words.contains(&closed.to_string()), "{words}");
+}

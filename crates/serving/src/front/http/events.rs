@@ -1,0 +1,60 @@
+//! A job's progress as server-sent events.
+//!
+//! Each event tells how things are and not what changed, so that a reader who comes late, or
+//! again, misses nothing that matters.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use tokio::time::sleep;
+
+use super::PACE;
+use super::jobs::Job;
+
+/// Between two signs of life.
+const ALIVE: Duration = Duration::from_secs(15);
+
+enum Next {
+    Now,
+    Later,
+    Nothing,
+}
+
+/// `progress` events at a bounded pace, then one `end` event with the whole job.
+pub(super) fn stream(job: Arc<Job>) -> Response {
+    let progress = job.progress();
+    let events =
+        stream::unfold((job, progress, Next::Now), |(job, mut progress, next)| async move {
+            match next {
+                Next::Nothing => return None,
+                Next::Now => {}
+                Next::Later => {
+                    tokio::select! {
+                        biased;
+                        () = job.over() => {}
+                        // A run that has ended tells no more: then only the end is waited for.
+                        () = async {
+                            sleep(PACE).await;
+                            if progress.changed().await.is_err() {
+                                std::future::pending::<()>().await;
+                            }
+                        } => {}
+                    }
+                }
+            }
+            let shown = job.show();
+            let (event, next) = if shown.get("ended_ms").is_some() {
+                (Event::default().event("end").data(shown.to_string()), Next::Nothing)
+            } else {
+                let told = shown["progress"].to_string();
+                progress.mark_unchanged();
+                (Event::default().event("progress").data(told), Next::Later)
+            };
+            Some((Ok::<_, Infallible>(event), (job, progress, next)))
+        });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}

@@ -1,0 +1,11 @@
+//! The fronts over a real engine thread, spoken to over TCP.
+
+// Helpers fail like the tests that call them.
+#![allow(clippy::unwrap_used)]
+
+mod fuzz;
+mod hostile;
+mod jobs;
+mod load;
+mod sharing;
+mod stage;

@@ -1,0 +1,76 @@
+//! The same request twice.
+
+use std::time::Duration;
+
+use parallax_ports::ObjectStore;
+
+use crate::stage::{Options, Stage, clip, output, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_segment_asked_twice_is_converted_once() {
+    let stage = Stage::start(Options { places: 1, ..Options::default() }).await;
+    stage.gate.shut();
+    let request = stage.request("a", 5).await;
+    let mut older = request.clone();
+    // The older spelling names the same.
+    let fields = older.as_object_mut().unwrap();
+    for (name, old) in [("input_uri", "s3_input_uri"), ("output_uri", "s3_output_uri")] {
+        let value = fields.remove(name).unwrap();
+        fields.insert(old.to_owned(), value);
+    }
+    let send = |request: &serde_json::Value| {
+        let call = stage.client.post(format!("{}/invocations", stage.url));
+        tokio::spawn(call.body(request.to_string()).send())
+    };
+    let first = send(&request);
+    until(|| stage.gate.starts() == 1).await;
+    let second = send(&older);
+    // One place is all there is: the second could not be here otherwise.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!second.is_finished());
+    // Who leaves does not take the run along.
+    first.abort();
+    let _ = first.await;
+    stage.gate.open();
+    let answer = second.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(stage.gate.starts(), 1);
+
+    let (status, again) = stage.invoke(&request).await;
+    assert_eq!((status, again["status"].as_str()), (200, Some("ok")));
+    assert_eq!(stage.gate.starts(), 1, "what is there is not made again");
+
+    let mut other = request.clone();
+    other["seed"] = 1.into();
+    assert_eq!(stage.invoke(&other).await.0, 200);
+    assert_eq!(stage.gate.starts(), 2, "another request is another run");
+    assert_eq!(stage.invoke(&request).await.0, 200);
+    assert_eq!(stage.gate.starts(), 3, "the result is no longer this request's");
+
+    stage.objects.delete(&output("a").parse().unwrap()).await.unwrap();
+    assert_eq!(stage.invoke(&request).await.0, 200);
+    assert_eq!(stage.gate.starts(), 4, "what is gone is made again");
+    assert!(stage.has("a").await);
+
+    let input = "s3://input/segments/a.mp4".parse().unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    stage.objects.write(&input, &clip(7)).await.unwrap();
+    let (_, answer) = stage.invoke(&request).await;
+    assert_eq!(answer["frames"], 7, "another segment is another run");
+    assert_eq!(stage.gate.starts(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_not_remembered() {
+    let stage = Stage::start(Options::default()).await;
+    let request = stage.request("a", 3).await;
+    let input = "s3://input/segments/a.mp4".parse().unwrap();
+    let good = stage.objects.read(&input, 1 << 20).await.unwrap();
+    stage.objects.write(&input, b"no video").await.unwrap();
+    let (status, body) = stage.invoke(&request).await;
+    assert_eq!(status, 400);
+    let text = body["error"].as_str().unwrap();
+    assert!(text.contains("the segment") && !text.contains('/'), "{text}");
+    stage.objects.write(&input, &good).await.unwrap();
+    assert_eq!(stage.invoke(&request).await.0, 200);
+}

@@ -1,0 +1,374 @@
+//! `video-worker` on AWS as far as one machine can play it: real daemons, a moto server whose
+//! buckets tell its queues, the SageMaker emulator and containers that copy.
+//!
+//! The short form runs with all tests; `make soak` asks for the long one by `SOAK_KILLS`,
+//! `SOAK_JOBS`, `SOAK_SEGMENTS` and `SOAK_DRAINS`.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use parallax_job::{JobId, JobStatus, Mode, ObjectKey};
+use parallax_local::Depth;
+use parallax_ports::ledger::{Job, SegmentState};
+use parallax_ports::{Clock, Ledger, ObjectStore, Queue, SystemClock};
+use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order, content};
+use parallax_tests::{
+    Clip, Daemon, Running, audio_md5, clip, completions_told, frame_md5s, number, seed,
+};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+const REPLICAS: usize = 3;
+const LIMIT: usize = 6;
+const EMPTY: Depth = Depth { visible: 0, hidden: 0 };
+/// What the platform allows between the signal and the end of a daemon before SageMaker.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Ends a test that does not get on, saying where it stands.
+struct Guard {
+    began: Instant,
+    limit: Duration,
+}
+
+impl Guard {
+    fn new(limit: Duration) -> Self {
+        Self { began: Instant::now(), limit }
+    }
+
+    fn check(&self, stands: impl FnOnce() -> String) {
+        assert!(self.began.elapsed() < self.limit, "no end after {:?}: {}", self.limit, stands());
+    }
+}
+
+fn cut(name: String, number: usize, total: u32) -> Cut {
+    let mode = if number.is_multiple_of(2) { Mode::Sbs } else { Mode::Anaglyph };
+    Cut { job_id: name.parse().unwrap(), mode, total, unreadable: false }
+}
+
+/// Replicas that are killed and started again.
+struct Fleet<'a> {
+    cloud: &'a Cloud,
+    endpoint: &'a Endpoint,
+    running: Vec<Running>,
+    /// What the dead said they completed.
+    told: Vec<(String, u64)>,
+    kills: u32,
+}
+
+impl<'a> Fleet<'a> {
+    fn start(cloud: &'a Cloud, endpoint: &'a Endpoint) -> Self {
+        let mut fleet = Self { cloud, endpoint, running: Vec::new(), told: Vec::new(), kills: 0 };
+        fleet.running = (0..REPLICAS).map(|_| fleet.replica()).collect();
+        fleet
+    }
+
+    fn replica(&self) -> Running {
+        let mut command = self.cloud.worker_of(self.endpoint);
+        command.env("INFERENCE_MAX_IN_FLIGHT", LIMIT.to_string());
+        command.env("PACE", "quick").env("SQS_LONG_POLL_WAIT_SECONDS", "1");
+        command.env("LEASE_SECONDS", "5").env("SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "5");
+        Running::start(&mut command)
+    }
+
+    fn kill(&mut self, victim: usize) {
+        let fresh = self.replica();
+        let mut dead = std::mem::replace(&mut self.running[victim], fresh);
+        assert!(!dead.has_ended(), "a daemon ended by itself: {}", dead.said().1);
+        dead.signal(Signal::SIGKILL);
+        self.told.extend(completions_told(&dead.wait().stderr));
+        self.kills += 1;
+    }
+
+    /// Stops every replica, and answers what all of them said they completed.
+    fn stop(mut self) -> Vec<(String, u64)> {
+        for replica in &self.running {
+            replica.signal(Signal::SIGTERM);
+        }
+        for replica in self.running {
+            let ended = replica.wait_at_most(DRAIN);
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            self.told.extend(completions_told(&ended.stderr));
+        }
+        self.told
+    }
+}
+
+/// Whether nothing is going to happen any more.
+async fn over(cloud: &Cloud, endpoint: &Endpoint, cuts: &[Cut]) -> bool {
+    for cut in cuts {
+        if !cloud.job(&cut.job_id).await.status.is_terminal() {
+            return false;
+        }
+    }
+    let holders = cloud.ledger.holders().await.unwrap();
+    holders.iter().all(|holder| holder.work.is_none())
+        && endpoint.stats().in_flight == 0
+        && cloud.working_queues_are_empty().await
+        && cloud.depth(&cloud.queues.reassembly.queue).await == EMPTY
+}
+
+/// Where jobs that are not over stand, for a person.
+async fn standing(cloud: &Cloud, endpoint: &Endpoint, cuts: &[Cut]) -> String {
+    let mut text = String::new();
+    for cut in cuts {
+        let job = cloud.job(&cut.job_id).await;
+        if !job.status.is_terminal() {
+            let rows = cloud.ledger.segments(&cut.job_id).await.unwrap();
+            text += &format!("{job:?}\n");
+            for row in rows.iter().filter(|row| row.state != SegmentState::Done) {
+                text += &format!("  {row:?}\n");
+            }
+        }
+    }
+    for (name, urls) in cloud.queues.all() {
+        text += &format!("{name}: {:?}\n", cloud.depth(&urls.queue).await);
+    }
+    text += &format!("{:?}\n{:?}", cloud.ledger.holders().await.unwrap(), endpoint.stats());
+    text
+}
+
+/// Every segment of a completed job has one completion and its own result; a failed job says why.
+async fn check_job(cloud: &Cloud, cut: &Cut) -> Job {
+    let job = cloud.job(&cut.job_id).await;
+    if job.status == JobStatus::Failed {
+        assert!(job.reason.as_deref().is_some_and(|why| !why.is_empty()), "{job:?}");
+        let rows = cloud.ledger.segments(&cut.job_id).await.unwrap();
+        assert!(rows.iter().any(|row| row.state == SegmentState::Failed), "{job:?}: {rows:?}");
+        return job;
+    }
+    assert_eq!(job.status, JobStatus::Completed, "{job:?}");
+    let indices: Vec<_> = cloud.completions(cut).await.iter().map(|c| c.segment_index).collect();
+    assert_eq!(indices, (0..cut.total).collect::<Vec<_>>(), "{}: each once", cut.job_id);
+    for index in 0..cut.total {
+        let key = ObjectKey::Result { job_id: cut.job_id.clone(), index };
+        let uri = cloud.buckets.output.uri(&key).unwrap();
+        assert_eq!(cloud.objects.read(&uri, 1 << 20).await.unwrap(), content(cut, index), "{uri}");
+    }
+    job
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
+    let (kills, jobs) = (number("SOAK_KILLS", 20), number("SOAK_JOBS", 6));
+    let segments = number("SOAK_SEGMENTS", 4);
+    let seed = seed();
+    let mut dice = StdRng::seed_from_u64(seed);
+    let events = EventFaults { seed, lose: 0.05, repeat: 0.1, late: 0.1 };
+    let cloud = Cloud::start(events, Cloud::endpoint_pool()).await;
+    let emulated = seed.to_string();
+    let endpoint = cloud.endpoint(
+        LIMIT,
+        Duration::ZERO,
+        &[
+            ("--seed", emulated.as_str()),
+            ("--throttle", "0.1"),
+            ("--unavailable", "0.03"),
+            ("--broken-reply", "0.02"),
+            ("--lost-reply", "0.02"),
+            ("--drop", "0.01"),
+            ("--fail", "0.04"),
+            ("--hollow", "0.01"),
+            ("--silent", "0.02"),
+            ("--duplicate", "0.1"),
+            ("--delay-ms", "2000"),
+        ],
+    );
+    let mut cuts: Vec<Cut> =
+        (0..jobs as usize).map(|n| cut(format!("job-{n}"), n, segments)).collect();
+    // One job that no attempt can save.
+    let doomed = dice.random_range(0..cuts.len());
+    cuts[doomed].unreadable = true;
+    let segments_queue = cloud.queue(&cloud.queues.video_worker.queue);
+    for nonsense in ["[1, 2", "{\"Records\": [{\"s3\": 7}]}"] {
+        segments_queue.send(nonsense, &[]).await.unwrap();
+    }
+    let mut fleet = Fleet::start(&cloud, &endpoint);
+    let guard = Guard::new(Duration::from_secs(300 + 10 * u64::from(kills)));
+    let (mut submitted, mut told, mut effective) = (0, Vec::new(), Vec::new());
+    loop {
+        // Jobs arrive all through the kills.
+        while submitted < cuts.len()
+            && fleet.kills as usize * cuts.len() >= submitted * kills as usize
+        {
+            let first = dice.random_bool(0.5);
+            let order = if first { Order::TotalFirst } else { Order::SegmentsFirst };
+            cloud.submit(&cuts[submitted], order).await;
+            submitted += 1;
+        }
+        if fleet.kills < kills {
+            let wait = Duration::from_millis(dice.random_range(0..2000));
+            tokio::time::sleep(wait).await;
+            fleet.kill(dice.random_range(0..REPLICAS));
+        } else {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let (messages, done) = cloud.reassemble().await;
+        told.extend(messages);
+        effective.extend(done);
+        if submitted == cuts.len() && fleet.kills == kills && over(&cloud, &endpoint, &cuts).await {
+            break;
+        }
+        if guard.began.elapsed() > guard.limit {
+            let stands = standing(&cloud, &endpoint, &cuts).await;
+            guard.check(|| stands);
+        }
+    }
+    let took = guard.began.elapsed();
+    let said = fleet.stop();
+
+    let mut failed = BTreeMap::new();
+    for cut in &cuts {
+        let job = check_job(&cloud, cut).await;
+        if let Some(reason) = job.reason {
+            failed.insert(cut.job_id.clone(), reason);
+        }
+    }
+    assert!(failed.contains_key(&cuts[doomed].job_id), "{failed:?}");
+    let once: BTreeSet<&(String, u64)> = said.iter().collect();
+    assert_eq!(said.len(), once.len(), "a completion was recorded twice");
+    // Effective once for each completed job, whatever was sent.
+    effective.sort();
+    let completed = cuts.iter().map(|cut| &cut.job_id).filter(|id| !failed.contains_key(*id));
+    let mut completed: Vec<JobId> = completed.cloned().collect();
+    completed.sort();
+    assert_eq!(effective, completed, "one effective reassembly message for each completed job");
+    assert!(told.iter().all(|id| completed.contains(id)), "none for a failed job: {told:?}");
+
+    let stats = endpoint.stats();
+    assert!(stats.max_in_flight <= LIMIT as u64, "over the limit of {LIMIT}: {stats:?}");
+    assert!(stats.repeated.is_empty(), "an attempt was invoked twice: {stats:?}");
+    assert_eq!(cloud.ledger.holders().await.unwrap(), [], "no permit is left");
+    let mut buried = Vec::new();
+    for (name, urls) in cloud.queues.all() {
+        if name != "chunking" {
+            assert_eq!(cloud.depth(&urls.queue).await, EMPTY, "{name}: nothing left or hidden");
+        }
+        for dead in cloud.take_all(&urls.dead_letters).await {
+            assert!(dead.reason.is_some(), "{name}: a dead letter without a reason: {dead:?}");
+            buried.push(dead.body);
+        }
+    }
+    let nonsense: BTreeSet<&str> = buried.iter().map(String::as_str).collect();
+    assert_eq!(nonsense.len(), 2, "only what made no sense is put aside: {buried:?}");
+
+    println!(
+        "soak: {kills} kills of {REPLICAS} replicas in {:.0} s; {jobs} jobs x {segments} segments: \
+         {} completed, {} failed with a reason; {} reassembly messages, {} effective; {} dead \
+         letters, each with a reason; 0 permits, 0 messages left or hidden",
+        took.as_secs_f64(),
+        completed.len(),
+        failed.len(),
+        told.len(),
+        effective.len(),
+        buried.len(),
+    );
+    println!("endpoint, limit {LIMIT}: {stats:?}");
+    println!("bucket events: {:?}", cloud.moto.events());
+    println!("failed: {failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_replica_leaves_no_message_hidden() {
+    let drains = number("SOAK_DRAINS", 5);
+    let mut dice = StdRng::seed_from_u64(seed());
+    let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
+    let endpoint = cloud.endpoint(5, Duration::from_millis(200), &[]);
+    let (mut cuts, mut longest, mut hidden_at_once) = (Vec::new(), Duration::ZERO, 0);
+    for drain in 0..drains as usize {
+        // Every third time there is little to do, and receives wait.
+        if drain % 3 != 2 {
+            cuts.push(cut(format!("job-{drain}"), drain, 8));
+            cloud.submit(cuts.last().unwrap(), Order::TotalFirst).await;
+        }
+        // Messages of a daemon that does not hand them back stay hidden for the default 120 s.
+        let daemon = Daemon::run(&mut cloud.worker_of(&endpoint));
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..1500))).await;
+        let asked = Instant::now();
+        daemon.process.signal(Signal::SIGTERM);
+        let ended = daemon.process.wait_at_most(DRAIN);
+        longest = longest.max(asked.elapsed());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let holders = cloud.ledger.holders().await.unwrap();
+        assert!(holders.iter().all(|holder| holder.work.is_some()), "reserved: {holders:?}");
+        // An outcome that came before its announcement was recorded is put off for five seconds;
+        // nothing else may be hidden, and nothing for longer.
+        let queues = [&cloud.queues.video_worker, &cloud.queues.output_events];
+        let mut first = true;
+        let guard = Guard::new(Duration::from_secs(7));
+        loop {
+            let mut hidden = 0;
+            for urls in queues {
+                hidden += cloud.depth(&urls.queue).await.hidden;
+            }
+            if hidden == 0 {
+                break;
+            }
+            hidden_at_once += u32::from(std::mem::take(&mut first));
+            guard
+                .check(|| format!("drain {drain}: {hidden} messages are hidden: {}", ended.stderr));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    // Whatever was interrupted comes to its end.
+    let last = Daemon::run(&mut cloud.worker_of(&endpoint));
+    let guard = Guard::new(Duration::from_secs(300));
+    let mut effective = 0;
+    while effective < cuts.len() || !over(&cloud, &endpoint, &cuts).await {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        effective += cloud.reassemble().await.1.len();
+        if guard.began.elapsed() > guard.limit {
+            let stands = standing(&cloud, &endpoint, &cuts).await;
+            guard.check(|| stands);
+        }
+    }
+    last.process.signal(Signal::SIGTERM);
+    assert_eq!(last.process.wait_at_most(DRAIN).code, Some(0));
+    for cut in &cuts {
+        assert_eq!(check_job(&cloud, cut).await.status, JobStatus::Completed);
+    }
+    let stats = endpoint.stats();
+    let attempts: u64 = cuts.iter().map(|cut| u64::from(cut.total)).sum();
+    assert_eq!(stats.accepted, attempts, "a stop costs no attempt: {stats:?}");
+    println!(
+        "drains: {drains} daemons stopped, the slowest within {:.1} s; {} jobs completed in \
+         {attempts} attempts; early outcomes were put off at {hidden_at_once} of the stops, \
+         and nothing else was hidden",
+        longest.as_secs_f64(),
+        cuts.len(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_put_into_the_bucket_becomes_a_final_object() {
+    let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
+    let endpoint = cloud.endpoint(2, Duration::ZERO, &[]);
+    let daemon = Daemon::run(cloud.worker_of(&endpoint).env("ROLES", "all"));
+    let film = clip(&cloud.folder().join("film.mp4"), Clip { frames: 50, ..Clip::default() });
+    let job_id: JobId = "film".parse().unwrap();
+    let job = Job::new(job_id.clone(), Mode::Sbs, SystemClock.now());
+    assert!(cloud.ledger.create_job(&job).await.unwrap());
+    let source = cloud.buckets.input.uri(&ObjectKey::Source(job_id.clone())).unwrap();
+    cloud.objects.upload(&film, &source).await.unwrap();
+    let guard = Guard::new(Duration::from_secs(120));
+    loop {
+        let job = cloud.job(&job_id).await;
+        assert_ne!(job.status, JobStatus::Failed, "{job:?}");
+        if job.status == JobStatus::Completed {
+            break;
+        }
+        guard.check(|| daemon.process.said().1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let made = cloud.folder().join("final.mp4");
+    let uri = cloud.buckets.output.uri(&ObjectKey::Final(job_id)).unwrap();
+    cloud.objects.download(&uri, &made).await.unwrap();
+    // The container copies, so nothing of the film may have changed.
+    assert_eq!(frame_md5s(&made), frame_md5s(&film));
+    assert_eq!(audio_md5(&made), audio_md5(&film));
+    assert!(endpoint.stats().succeeded > 0, "the endpoint did it");
+    daemon.process.signal(Signal::SIGTERM);
+    assert_eq!(daemon.process.wait_at_most(DRAIN).code, Some(0));
+}
