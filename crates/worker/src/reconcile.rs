@@ -20,6 +20,10 @@ use crate::{Mutant, Pipeline, Role, metrics};
 /// Retries looked at in one sweep.
 const DUE_AT_ONCE: usize = 100;
 
+/// Segments without a row whose events one sweep sends again. A backlog looks like lost events when
+/// everything is slow; sending it all again would make it slower, and the sweep late for its permits.
+const SENT_AT_ONCE: usize = 20;
+
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::default();
     let beat = pipeline.beat(Role::Reconcile);
@@ -50,6 +54,8 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 #[derive(Debug, Default)]
 struct Memory {
     standing: BTreeMap<String, Standing>,
+    /// Events that this sweep has sent again.
+    sent: usize,
 }
 
 #[derive(Debug)]
@@ -62,9 +68,7 @@ struct Standing {
 impl Memory {
     /// Whether `what` has stood for `unattended`, doubled for each time this answered yes.
     fn overdue(&mut self, what: String, unattended: Duration, now: Timestamp) -> bool {
-        let entry =
-            self.standing.entry(what).or_insert(Standing { since: now, resent: 0, seen: true });
-        entry.seen = true;
+        let entry = self.see(what, now);
         let patience = unattended * 2u32.saturating_pow(entry.resent.min(6));
         if now.since(entry.since) < patience {
             return false;
@@ -72,6 +76,24 @@ impl Memory {
         entry.since = now;
         entry.resent += 1;
         true
+    }
+
+    /// The same for what a sweep does a bounded number of times; the rest stays overdue.
+    fn overdue_in_turn(&mut self, what: String, unattended: Duration, now: Timestamp) -> bool {
+        if self.sent >= SENT_AT_ONCE {
+            self.see(what, now);
+            return false;
+        }
+        let overdue = self.overdue(what, unattended, now);
+        self.sent += usize::from(overdue);
+        overdue
+    }
+
+    fn see(&mut self, what: String, now: Timestamp) -> &mut Standing {
+        let entry =
+            self.standing.entry(what).or_insert(Standing { since: now, resent: 0, seen: true });
+        entry.seen = true;
+        entry
     }
 
     /// Forgets what did not stand in the sweep that ends here.
@@ -82,6 +104,7 @@ impl Memory {
 
 impl Pipeline {
     async fn sweep(&self, memory: &mut Memory) -> Result<()> {
+        memory.sent = 0;
         let mut first_error = None;
         let mut note = |result: Result<()>| {
             if let Err(error) = result {
@@ -240,7 +263,7 @@ impl Pipeline {
             let Ok(segment) = Segment::new(job.job_id.clone(), index, total, job.mode) else {
                 continue;
             };
-            if memory.overdue(segment.to_string(), self.config.unattended, now) {
+            if memory.overdue_in_turn(segment.to_string(), self.config.unattended, now) {
                 self.send_again(&segment).await?;
             }
         }
@@ -275,5 +298,28 @@ impl Pipeline {
         warn!(%key, "unattended; its event is sent again");
         self.count(metrics::RESENT, &[("kind", kind)]);
         queue.send(&s3_notification(&[event]), &[]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_is_announced_a_few_at_a_time_until_all_of_it_was() {
+        let mut memory = Memory::default();
+        let (unattended, begin) = (Duration::from_secs(300), Timestamp(1_000_000));
+        let mut sweep = |now: Timestamp| {
+            memory.sent = 0;
+            let sent = (0..50)
+                .filter(|index| memory.overdue_in_turn(format!("segment {index}"), unattended, now))
+                .count();
+            memory.forget_moved();
+            sent
+        };
+        let later = begin + unattended;
+        assert_eq!(sweep(begin), 0, "nothing has stood for long");
+        let sent: Vec<usize> = (0..4).map(|_| sweep(later)).collect();
+        assert_eq!(sent, [SENT_AT_ONCE, SENT_AT_ONCE, 10, 0]);
     }
 }

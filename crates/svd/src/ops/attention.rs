@@ -312,14 +312,17 @@ mod tests {
     #[test]
     fn streaming_equals_the_whole_score_matrix() {
         let dev = Device::Cpu;
-        for (n, s, t, heads, width, size) in
-            [(1, 1, 1, 1, 3, 1.0), (2, 300, 700, 3, 5, 1.0), (1, 130, 257, 2, 64, 6.0)]
-        {
+        // Scores of the last reach a thousand, where f32 has steps of 6e-5.
+        for (n, s, t, heads, width, size, limit) in [
+            (1, 1, 1, 1, 3, 1.0, 2e-5),
+            (2, 300, 700, 3, 5, 1.0, 2e-5),
+            (1, 130, 257, 2, 64, 6.0, 5e-4),
+        ] {
             let q = Tensor::randn(0f32, size, (n, s, heads * width), &dev).unwrap();
             let k = Tensor::randn(0f32, size, (n, t, heads * width), &dev).unwrap();
             let v = Tensor::randn(0f32, 1.0, (n, t, heads * width), &dev).unwrap();
             let got = attention(&q, &k, &v, heads).unwrap();
-            assert!(worst(&got, &plain(&q, &k, &v, heads)) < 2e-5);
+            assert!(worst(&got, &plain(&q, &k, &v, heads)) < limit);
         }
     }
 
