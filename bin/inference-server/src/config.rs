@@ -46,6 +46,8 @@ pub(crate) enum Profile {
     Sagemaker,
     /// REST, and `/ping` and `/invocations` for the worker's backend.
     Http,
+    /// A serverless worker of RunPod; elsewhere its client API for development.
+    Runpod,
 }
 
 /// Stereo engines.
@@ -132,7 +134,7 @@ pub(crate) struct Settings {
     pub(crate) reference: bool,
 
     /// Where requests are answered; port 0 picks one. Defaults to every address on port 8080,
-    /// and for the profile `http` to the loopback.
+    /// and for the profiles `http` and `runpod` to the loopback.
     #[arg(long, env = "SERVER_ADDRESS")]
     pub(crate) address: Option<SocketAddr>,
 
@@ -266,6 +268,13 @@ impl Settings {
                 self.address()
             );
         }
+        if self.profile == Profile::Runpod && !self.address().ip().is_loopback() {
+            bail!(
+                "SERVER_ADDRESS {}: the profile runpod takes its jobs from the platform, and for \
+                 development from this machine: allowed is a loopback address",
+                self.address()
+            );
+        }
         if self.tokens.iter().any(|token| token.expose().len() < 16) {
             bail!("SERVER_TOKENS: a token has fewer than 16 characters");
         }
@@ -291,7 +300,7 @@ impl Settings {
     pub(crate) fn address(&self) -> SocketAddr {
         let all = SocketAddr::from(([0, 0, 0, 0], 8080));
         let own = SocketAddr::from(([127, 0, 0, 1], 8080));
-        self.address.unwrap_or(if self.profile == Profile::Http { own } else { all })
+        self.address.unwrap_or(if self.profile == Profile::Sagemaker { all } else { own })
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -367,7 +376,8 @@ mod tests {
     fn what_cannot_work_is_refused_by_name() {
         for (arguments, named) in [
             (&["--places", "0"][..], "1..=1000"),
-            (&["--profile", "gcp"], "sagemaker, http"),
+            (&["--profile", "gcp"], "sagemaker, http, runpod"),
+            (&["--profile", "runpod", "--address", "0.0.0.0:80"], "SERVER_ADDRESS"),
             (&["--profile", "http", "--address", "0.0.0.0:80"], "SERVER_TOKENS"),
             (&["--tokens", "short"], "SERVER_TOKENS"),
             (&["--inputs", "s3://B"], "s3://B"),

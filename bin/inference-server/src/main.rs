@@ -5,6 +5,7 @@ mod conversions;
 mod healthy;
 mod model;
 mod run;
+mod runpod;
 mod stores;
 mod weights;
 

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::config::{Profile, Settings, SideBySide};
 use crate::conversions::Conversions;
 use crate::model;
+use crate::runpod::{self, Platform};
 use crate::stores;
 use crate::weights::Weights;
 
@@ -45,6 +46,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let models_loaded = readiness.condition("models", "loading");
     let scratch = scratch(settings)?;
     let service = service(settings, &scratch, readiness, metrics.clone(), &beats).await?;
+    let platform = Platform::of(settings, &service)?;
+    let routes = routes(settings, &service, platform.is_some());
     info!(?settings, access = ?settings.access(), "effective configuration");
     if settings.check_config {
         println!("configuration is good");
@@ -63,12 +66,16 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 
     let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
     let health = tokio::spawn(health.serve(closed.clone()));
-    let answering =
-        tokio::spawn(listener.serve(routes(settings, &service), closing.clone(), ANSWERS));
-    let loading = tokio::spawn(load(service.clone(), Weights::of(settings), models_loaded));
+    let answering = tokio::spawn(listener.serve(routes, closing.clone(), ANSWERS));
+    let (rest, rested) = (CancellationToken::new(), CancellationToken::new());
+    let load = load(service.clone(), Weights::of(settings), models_loaded);
+    let loading = tokio::spawn(runpod::work(platform, load, rest.clone(), rested.clone()));
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let failed = stopped(signals, loading).await;
     info!("draining");
+    // The platform's jobs end before their operations stop.
+    rest.cancel();
+    rested.cancelled().await;
     // The listener stays: whoever asks is told to ask elsewhere.
     service.drain(settings.drain()).await;
     closing.cancel();
@@ -133,11 +140,13 @@ async fn service(
     Ok(service)
 }
 
-fn routes(settings: &Settings, service: &Arc<Service>) -> Router {
+fn routes(settings: &Settings, service: &Arc<Service>, on_platform: bool) -> Router {
     let (tokens, limits) = (settings.tokens(), settings.limits());
     let contract = sagemaker::routes(service.clone(), tokens.clone(), limits);
     match settings.profile {
         Profile::Sagemaker => contract,
+        Profile::Runpod if on_platform => contract,
+        Profile::Runpod => contract.merge(runpod::development(settings, service)),
         Profile::Http => {
             let retention = http::Retention::default();
             let clock = Arc::new(SystemClock);

@@ -1,0 +1,157 @@
+//! The operations as RunPod's jobs: taken from the platform, or asked for on this machine.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use axum::Router;
+use parallax_runpod::{
+    Handler, Job, JobContext, JobError, Options, Output, Reply, Worker, dev, report_unhealthy,
+};
+use parallax_serving::{Failure, Request, Service};
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{Profile, Settings};
+
+/// What a job asks for that names no operation.
+const DEFAULT_OPERATION: &str = "stereo";
+/// Time between two words about how far a job is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Jobs, each of which is one request.
+#[derive(Debug)]
+struct Jobs(Arc<Service>);
+
+#[async_trait]
+impl Handler for Jobs {
+    async fn run(&self, job: Job, context: JobContext) -> Result<Reply, JobError> {
+        let (operation, input) = asked(job.input)?;
+        let client = "runpod".to_owned();
+        let request = Request { operation, input, id: Some(job.id), client };
+        let handle = self.0.submit(request).await.map_err(failed)?;
+        let mut progress = handle.progress();
+        let mut ticks = interval(PROGRESS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                outcome = handle.outcome() => {
+                    return outcome.map(|value| Output::new(value).into()).map_err(failed);
+                }
+                // Dropping the handle leaves the run, which ends unless somebody else waits for it.
+                () = context.cancelled().cancelled() => return Err(failed(Failure::cancelled())),
+                _ = ticks.tick() => {
+                    if progress.has_changed().unwrap_or(false) {
+                        context.progress(json!(*progress.borrow_and_update()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The operation that a job names, and its input without that name.
+fn asked(input: Value) -> Result<(String, Value), JobError> {
+    let Value::Object(mut fields) = input else {
+        return Err(JobError::new("invalid", "input: expected an object"));
+    };
+    let operation = match fields.remove("operation") {
+        None => DEFAULT_OPERATION.to_owned(),
+        Some(Value::String(name)) => name,
+        Some(_) => {
+            return Err(JobError::new("invalid", "operation: expected the name of an operation"));
+        }
+    };
+    Ok((operation, Value::Object(fields)))
+}
+
+fn failed(failure: Failure) -> JobError {
+    let message = match &failure.field {
+        Some(field) => format!("{field}: {}", failure.message),
+        None => failure.message.clone(),
+    };
+    JobError::new(failure.kind.as_str(), message)
+}
+
+/// This process as a worker of the platform.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    settings: parallax_runpod::Settings,
+    worker: Worker,
+}
+
+impl Platform {
+    /// The platform that the environment names; `None` for other profiles and elsewhere.
+    ///
+    /// # Errors
+    /// Names the variable that cannot work.
+    pub(crate) fn of(settings: &Settings, service: &Arc<Service>) -> Result<Option<Self>> {
+        if settings.profile != Profile::Runpod {
+            return Ok(None);
+        }
+        let found = parallax_runpod::Settings::from_env(|name| std::env::var(name).ok())?;
+        let Some(found) = found else { return Ok(None) };
+        let options = Options { drain: settings.drain(), ..Options::default() };
+        let worker = Worker::new(found.clone(), options, Arc::new(Jobs(service.clone())))?;
+        Ok(Some(Self { settings: found, worker }))
+    }
+}
+
+/// Waits for `load`, then takes jobs until `rest` is cancelled; without a platform it only waits.
+/// Cancels `rested` when it is done.
+///
+/// # Errors
+/// As `load`, and when the worker ends by itself.
+pub(crate) async fn work(
+    platform: Option<Platform>,
+    load: impl Future<Output = Result<()>>,
+    rest: CancellationToken,
+    rested: CancellationToken,
+) -> Result<()> {
+    let _rested = rested.drop_guard();
+    let loaded = tokio::select! {
+        loaded = load => loaded,
+        () = rest.cancelled() => return Ok(()),
+    };
+    let Some(Platform { settings, worker }) = platform else { return loaded };
+    if let Err(error) = loaded {
+        report_unhealthy(&settings, "models", &format!("{error:#}")).await;
+        return Err(error);
+    }
+    info!("taking jobs of the platform");
+    let ended = worker.run(rest.clone()).await.context("send heartbeats")?;
+    if !ended.left.is_empty() {
+        warn!(jobs = ?ended.left, "not finished in time; the platform was told nothing about them");
+    }
+    if !rest.is_cancelled() {
+        bail!("the platform's worker ended: {:?}", ended.reason);
+    }
+    Ok(())
+}
+
+/// The platform's client API over the same operations, for development on one machine.
+pub(crate) fn development(settings: &Settings, service: &Arc<Service>) -> Router {
+    let execution = Duration::from_secs(settings.run_limit_seconds);
+    let limits = dev::Limits { execution, ..dev::Limits::default() };
+    dev::router(Arc::new(Jobs(service.clone())), limits, CancellationToken::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_names_its_operation_or_means_stereo() {
+        let (operation, input) = asked(json!({"mode": "sbs"})).unwrap();
+        assert_eq!((operation.as_str(), input), ("stereo", json!({"mode": "sbs"})));
+        let (operation, input) = asked(json!({"operation": "loop", "times": 2})).unwrap();
+        assert_eq!((operation.as_str(), input), ("loop", json!({"times": 2})));
+        for wrong in [json!([]), json!("stereo"), json!({"operation": 7})] {
+            assert_eq!(asked(wrong).unwrap_err().error_type, "invalid");
+        }
+    }
+}
