@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,6 +24,11 @@ fn input(source: &Path, result: &Path) -> Value {
     json!({"input_uri": uri(source), "output_uri": uri(result), "mode": "sbs"})
 }
 
+fn source(folder: &Path) -> PathBuf {
+    std::fs::create_dir(folder.join("in")).unwrap();
+    clip(&folder.join("in/a.mp4"), CLIP)
+}
+
 fn converted(source: &Path) -> Vec<String> {
     let output = source.with_file_name("expected.mp4");
     let mut command = Command::new(bin("parallax"));
@@ -35,18 +40,18 @@ fn converted(source: &Path) -> Vec<String> {
 #[test]
 fn the_development_api_runs_operations() {
     let folder = tempfile::tempdir().unwrap();
-    let source = clip(&folder.path().join("a.mp4"), CLIP);
+    let source = source(folder.path());
     let server = Server::start(folder.path(), &[("SERVER_PROFILE", "runpod")]);
-    let result = folder.path().join("result.mp4");
+    let result = folder.path().join("out/result.mp4");
     let body = json!({"input": input(&source, &result)}).to_string();
     let answer = server.post("/v2/stereo/runsync", &[], &body);
     assert_eq!(answer.json()["status"], "COMPLETED", "{answer:?}");
     assert_eq!(frame_md5s(&result), converted(&source));
 
-    let missing = folder.path().join("missing.mp4");
+    let missing = folder.path().join("in/missing.mp4");
     for (input, named) in [
         (json!({"operation": "nothing"}), "nothing"),
-        (input(&missing, &folder.path().join("none.mp4")), "input_uri"),
+        (input(&missing, &folder.path().join("out/none.mp4")), "input_uri"),
         (
             json!({"input_uri": "file:///etc/passwd", "output_uri": "file:///x", "mode": "sbs"}),
             "_uri",
@@ -56,7 +61,7 @@ fn the_development_api_runs_operations() {
         assert_eq!(answer["status"], "FAILED", "{answer}");
         assert!(answer["error"].to_string().contains(named), "{answer}");
     }
-    assert!(!folder.path().join("none.mp4").exists());
+    assert!(!folder.path().join("out/none.mp4").exists());
 }
 
 /// The platform: jobs to give away, and what was posted about them.
@@ -85,8 +90,8 @@ async fn done(
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_of_the_platform_are_run_and_a_signal_ends_the_worker() {
     let folder = tempfile::tempdir().unwrap();
-    let source = clip(&folder.path().join("a.mp4"), CLIP);
-    let result = folder.path().join("result.mp4");
+    let source = source(folder.path());
+    let result = folder.path().join("out/result.mp4");
     let platform = Arc::new(Platform::default());
     platform.jobs.lock().unwrap().extend([
         json!({"id": "good", "input": input(&source, &result)}),
@@ -113,9 +118,7 @@ async fn jobs_of_the_platform_are_run_and_a_signal_ends_the_worker() {
     let patience = Instant::now() + Duration::from_secs(60);
     let results = loop {
         let posted = platform.posted.lock().unwrap().clone();
-        let ended = |(_, body): &&(String, Value)| {
-            body.get("output").is_some() || body.get("error").is_some()
-        };
+        let ended = |(_, body): &&(String, Value)| body["status"] != "IN_PROGRESS";
         let results: Vec<_> = posted.iter().filter(ended).cloned().collect();
         if results.len() == 2 {
             break results;

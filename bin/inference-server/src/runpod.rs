@@ -70,11 +70,7 @@ fn asked(input: Value) -> Result<(String, Value), JobError> {
 }
 
 fn failed(failure: Failure) -> JobError {
-    let message = match &failure.field {
-        Some(field) => format!("{field}: {}", failure.message),
-        None => failure.message.clone(),
-    };
-    JobError::new(failure.kind.as_str(), message)
+    JobError::new(failure.kind.as_str(), failure.message)
 }
 
 /// This process as a worker of the platform.
