@@ -152,7 +152,7 @@ fn an_output_that_cannot_be_is_refused_before_any_work() {
     std::fs::create_dir(place.path("folder.mp4")).unwrap();
     for (output, named, why) in [
         (place.path("no/such/out.mp4"), "no/such/out.mp4", "folder cannot be opened"),
-        (place.path("out.mkv"), "out.mkv", "must end in .mp4"),
+        (place.path("out.avi"), "out.avi", "must end in .mp4 or .mkv"),
         (place.film.clone(), "film.mp4", "would replace the input"),
         (place.path("folder.mp4"), "folder.mp4", "is a folder"),
         (PathBuf::from("/proc/out.mp4"), "/proc", "cannot be written to"),
