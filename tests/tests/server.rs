@@ -150,16 +150,16 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
     let variables = [
         ("SERVER_PROFILE", "http"),
         ("SERVER_TOKENS", "canary-of-the-server"),
-        ("SERVER_ORIGINS", moto.url.as_str()),
+        ("SERVER_ORIGINS", moto.url()),
         ("SERVER_NETWORKS", "127.0.0.0/8"),
         ("GCS_ACCESS_KEY_ID", "canary-of-gcs"),
         ("GCS_SECRET_ACCESS_KEY", "canary-of-gcs"),
-        ("GCS_ENDPOINT_URL", moto.url.as_str()),
+        ("GCS_ENDPOINT_URL", moto.url()),
         ("SERVER_INPUTS", "gs://own,s3://input"),
         ("AWS_ACCESS_KEY_ID", "canary-of-aws"),
         ("AWS_SECRET_ACCESS_KEY", "canary-of-aws"),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", moto.url.as_str()),
+        ("AWS_ENDPOINT_URL", moto.url()),
         ("LOG_FILTER", "debug"),
     ];
     let server = Server::start(folder.path(), &variables);
@@ -179,19 +179,19 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
         assert_eq!(answer.status, expected, "{answer:?}");
         answers.push_str(&format!("{} {}", answer.head, answer.body));
     };
-    let good = request("s3://own/a.mp4", own(&moto.url));
+    let good = request("s3://own/a.mp4", own(moto.url()));
     ask(&[token], &good, 200);
     assert!(objects.head(&"s3://own/b.mp4".parse().unwrap()).await.unwrap().is_some());
     // The same object through the other interface, written to the request's own store.
-    ask(&[token], &request("gs://own/a.mp4", own(&moto.url)), 200);
+    ask(&[token], &request("gs://own/a.mp4", own(moto.url())), 200);
     ask(&[], &good, 401);
     ask(&["authorization: Bearer canary-of-a-guess"], &good, 401);
-    ask(&[token], &request("s3://own/none.mp4", own(&moto.url)), 404);
+    ask(&[token], &request("s3://own/none.mp4", own(moto.url())), 404);
     ask(&[token], &request("s3://own/a.mp4", own("http://127.0.0.1:1")), 403);
     ask(&[token], &request("s3://own/a.mp4", own("http://user:canary@127.0.0.1:1")), 400);
     ask(&[token], &request("s3://own/a.mp4", json!("canary")), 400);
     ask(&[token], &request("s3://own/a.mp4", json!({ "endpoint_url": "canary" })), 400);
-    let mut odd = own(&moto.url);
+    let mut odd = own(moto.url());
     odd["access_key_id"] = json!(["canary"]);
     ask(&[token], &request("s3://own/a.mp4", odd), 400);
     ask(&[token], &request("https://a.example/?token=canary", json!(null)), 403);

@@ -23,6 +23,7 @@
 //! completions and two writes.
 //! Rows expire 90 days after nothing can happen to them; open ones never do.
 
+mod decide;
 mod guess;
 mod invocations;
 mod item;
@@ -34,28 +35,26 @@ mod write;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
     Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
 };
-use parallax_ports::{Error, Ids, Kind, Ledger, Locations, Result};
+use parallax_ports::{Ids, Kind, Ledger, Locations, Result};
 
 use crate::error::translate;
+use decide::Tries;
 use guess::Beliefs;
 use invocations::{HOLDERS, KEY, to_segment};
 use item::{Expression, Item, s};
 use read::{Read, Snapshot, Wanted};
 use write::{Terms, Write, Written};
 
-/// How often a decision is made anew because somebody was quicker.
-const TRIES: u32 = 12;
 /// Cuts whose item is known to be written, per process.
 const CUTS_REMEMBERED: usize = 10_000;
 
@@ -129,83 +128,6 @@ impl DynamoLedger {
         asked.map(drop).map_err(|error| translate(format!("look at table {table}"), error))
     }
 
-    /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
-    async fn decide<T>(
-        &self,
-        what: &str,
-        wanted: Wanted<'_>,
-        terms: Terms,
-        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
-    ) -> Result<T>
-    where
-        T: Send,
-    {
-        if let Some(guess) = self.beliefs.guess(&wanted, terms.fresh) {
-            let (answer, change) = rule(&guess);
-            match self.commit(&guess, &change, terms).await? {
-                Written::Yes => {
-                    self.beliefs.stored(&guess, &change);
-                    return Ok(answer);
-                }
-                // To change nothing may be right, but only on what is true.
-                Written::Nothing => {}
-                _ => self.beliefs.forget(&wanted),
-            }
-        }
-        self.settle(what, wanted, terms, rule).await
-    }
-
-    /// Reads, asks the rule, writes; again until nobody was quicker.
-    async fn settle<T>(
-        &self,
-        what: &str,
-        wanted: Wanted<'_>,
-        mut terms: Terms,
-        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
-    ) -> Result<T>
-    where
-        T: Send,
-    {
-        let mut tries = Tries::default();
-        loop {
-            let seen = self.read(&wanted).await?;
-            self.beliefs.learn(&seen);
-            let (answer, change) = rule(&seen);
-            if change.put_holder.is_some() && seen.holders == Read::Absent {
-                self.make_pool().await?;
-            } else if self.stored(&seen, &change, &mut terms).await? {
-                self.beliefs.stored(&seen, &change);
-                return Ok(answer);
-            }
-            tries.pause(&self.ids, Kind::Conflict, what).await?;
-        }
-    }
-
-    /// Stores a change; false when it has to be decided anew.
-    async fn stored(&self, seen: &Snapshot, change: &Change, terms: &mut Terms) -> Result<bool> {
-        match self.commit(seen, change, *terms).await? {
-            Written::Yes | Written::Nothing => return Ok(true),
-            Written::Outdated => {}
-            Written::NoPool => self.make_pool().await?,
-            Written::Full if terms.skip_due => {
-                return Err(Error::new(Kind::Rejected, "an item of the ledger is full"));
-            }
-            Written::Full => terms.skip_due = true,
-        }
-        Ok(false)
-    }
-
-    /// Makes the pool's item, unless it is there.
-    async fn make_pool(&self) -> Result<()> {
-        let mut e = Expression::default();
-        let map = e.name(HOLDERS);
-        e.set(&map, AttributeValue::M(Item::new()));
-        e.require(format!("attribute_not_exists({map})"));
-        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
-        let table = self.tables.invocations.clone();
-        self.write(vec![Write::Update { table, key, e }]).await.map(drop)
-    }
-
     fn knows_cut(&self, row: &SegmentRow) -> bool {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).contains(&cut_of(row))
     }
@@ -221,26 +143,6 @@ impl DynamoLedger {
 
 fn cut_of(row: &SegmentRow) -> (JobId, String) {
     (row.segment.job_id.clone(), keys::cut(row.segment.total, row.segment.mode))
-}
-
-/// Bounded repetition with growing, jittered pauses.
-#[derive(Debug, Default)]
-struct Tries(u32);
-
-impl Tries {
-    /// Waits before the next try.
-    ///
-    /// # Errors
-    /// Of `kind` when there were too many.
-    async fn pause(&mut self, ids: &Ids, kind: Kind, what: &str) -> Result<()> {
-        self.0 += 1;
-        if self.0 >= TRIES {
-            return Err(Error::new(kind, format!("{what}: still in vain after {TRIES} tries")));
-        }
-        let most = Duration::from_millis(10 << self.0.min(6));
-        tokio::time::sleep(most.mul_f64(ids.unit())).await;
-        Ok(())
-    }
 }
 
 #[async_trait]

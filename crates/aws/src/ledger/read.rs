@@ -7,10 +7,11 @@ use parallax_job::{JobId, Segment, SegmentCompletion};
 use parallax_ports::ledger::{Holder, Job, SegmentRow, TriggerRow};
 use parallax_ports::{Error, Kind, Result};
 
+use super::decide::Tries;
 use super::invocations::{KEY, to_holders, to_row};
 use super::item::{Item, n, s};
 use super::jobs::{to_completion, to_job, to_trigger};
-use super::{DynamoLedger, Tries, keys};
+use super::{DynamoLedger, keys};
 use crate::error::translate;
 
 /// The most keys that one request may name.

@@ -1,0 +1,120 @@
+//! A decision of the rules, made until nobody was quicker.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use parallax_ports::ledger::rules::Change;
+use parallax_ports::{Error, Ids, Kind, Result};
+
+use super::invocations::{HOLDERS, KEY};
+use super::item::{Expression, Item, s};
+use super::read::{Read, Snapshot, Wanted};
+use super::write::{Terms, Write, Written};
+use super::{DynamoLedger, keys};
+
+/// How often a decision is made anew because somebody was quicker.
+const TRIES: u32 = 12;
+
+impl DynamoLedger {
+    /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
+    pub(super) async fn decide<T>(
+        &self,
+        what: &str,
+        wanted: Wanted<'_>,
+        terms: Terms,
+        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+    {
+        if let Some(guess) = self.beliefs.guess(&wanted, terms.fresh) {
+            let (answer, change) = rule(&guess);
+            match self.commit(&guess, &change, terms).await? {
+                Written::Yes => {
+                    self.beliefs.stored(&guess, &change);
+                    return Ok(answer);
+                }
+                // To change nothing may be right, but only on what is true.
+                Written::Nothing => {}
+                _ => self.beliefs.forget(&wanted),
+            }
+        }
+        self.settle(what, wanted, terms, rule).await
+    }
+
+    /// Reads, asks the rule, writes; again until nobody was quicker.
+    pub(super) async fn settle<T>(
+        &self,
+        what: &str,
+        wanted: Wanted<'_>,
+        mut terms: Terms,
+        rule: impl Fn(&Snapshot) -> (T, Change) + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+    {
+        let mut tries = Tries::default();
+        loop {
+            let seen = self.read(&wanted).await?;
+            self.beliefs.learn(&seen);
+            let (answer, change) = rule(&seen);
+            if change.put_holder.is_some() && seen.holders == Read::Absent {
+                self.make_pool().await?;
+            } else if self.stored(&seen, &change, &mut terms).await? {
+                self.beliefs.stored(&seen, &change);
+                return Ok(answer);
+            }
+            tries.pause(&self.ids, Kind::Conflict, what).await?;
+        }
+    }
+
+    /// Stores a change; false when it has to be decided anew.
+    pub(super) async fn stored(
+        &self,
+        seen: &Snapshot,
+        change: &Change,
+        terms: &mut Terms,
+    ) -> Result<bool> {
+        match self.commit(seen, change, *terms).await? {
+            Written::Yes | Written::Nothing => return Ok(true),
+            Written::Outdated => {}
+            Written::NoPool => self.make_pool().await?,
+            Written::Full if terms.skip_due => {
+                return Err(Error::new(Kind::Rejected, "an item of the ledger is full"));
+            }
+            Written::Full => terms.skip_due = true,
+        }
+        Ok(false)
+    }
+
+    /// Makes the pool's item, unless it is there.
+    async fn make_pool(&self) -> Result<()> {
+        let mut e = Expression::default();
+        let map = e.name(HOLDERS);
+        e.set(&map, AttributeValue::M(Item::new()));
+        e.require(format!("attribute_not_exists({map})"));
+        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
+        let table = self.tables.invocations.clone();
+        self.write(vec![Write::Update { table, key, e }]).await.map(drop)
+    }
+}
+
+/// Bounded repetition with growing, jittered pauses.
+#[derive(Debug, Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// Of `kind` when there were too many.
+    pub(super) async fn pause(&mut self, ids: &Ids, kind: Kind, what: &str) -> Result<()> {
+        self.0 += 1;
+        if self.0 >= TRIES {
+            return Err(Error::new(kind, format!("{what}: still in vain after {TRIES} tries")));
+        }
+        let most = Duration::from_millis(10 << self.0.min(6));
+        tokio::time::sleep(most.mul_f64(ids.unit())).await;
+        Ok(())
+    }
+}
