@@ -16,6 +16,10 @@ pub trait MetricsSink: Debug + Send + Sync {
     /// A segment of `bytes`, 0 where that is not known, took `duration` from its intent to its
     /// completion. For whoever keeps statistics of conversions beside the numbers.
     fn converted(&self, _duration: std::time::Duration, _bytes: u64) {}
+    /// Whether somebody keeps those, so that learning a size is worth a call.
+    fn keeps_conversions(&self) -> bool {
+        false
+    }
 }
 
 /// Drops every number.

@@ -107,19 +107,7 @@ impl DynamoLedger {
         self
     }
 
-    /// Asks for a description of every table: does it exist, and may this process see it?
-    ///
-    /// # Errors
-    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
-    pub async fn check(&self) -> Result<()> {
-        let Tables { jobs, completions, triggers, invocations } = &self.tables;
-        for table in [jobs, completions, triggers, invocations] {
-            self.check_table(table).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks for a description of one table.
+    /// Asks for a description of one table: does it exist, and may this process see it?
     ///
     /// # Errors
     /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.

@@ -44,7 +44,10 @@ impl Stage {
         let moto = Moto::start().await;
         let (client, tables) = (moto.aws.dynamodb(), moto.tables().await);
         let ledger = DynamoLedger::new(client.clone(), tables.clone(), "endpoint");
-        ledger.check().await.unwrap();
+        let Tables { jobs, completions, triggers, invocations } = &tables;
+        for table in [jobs, completions, triggers, invocations] {
+            ledger.check_table(table).await.unwrap();
+        }
         Self { _moto: moto, client, tables, ledger }
     }
 

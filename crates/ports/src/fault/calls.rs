@@ -99,6 +99,14 @@ impl<O: ObjectStore + ?Sized + 'static> ObjectStore for Faulty<O> {
         self.faults.around("objects.upload", self.inner.upload(from, uri)).await
     }
 
+    async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
+        let later = || {
+            let (inner, from, to) = (self.inner.clone(), from.clone(), to.clone());
+            async move { drop(inner.copy(&from, &to).await) }.boxed()
+        };
+        self.faults.effect("objects.copy", self.inner.copy(from, to), later).await
+    }
+
     async fn delete(&self, uri: &Uri) -> Result<()> {
         self.faults.around("objects.delete", self.inner.delete(uri)).await
     }

@@ -220,15 +220,16 @@ impl Faults {
         {
             return fault;
         }
-        if plan.rates == Rates::NONE {
-            return Fault::None;
-        }
         if !plan.outages.is_empty() {
             let now = Instant::now();
             let hit = |o: &&Outage| o.from <= now && now < o.until && call.starts_with(o.calls);
             if let Some(outage) = plan.outages.iter().find(hit) {
                 return Fault::Refuse(outage.kind);
             }
+        }
+        // Without rates nothing is drawn: a crash at a call is not to change what comes after.
+        if plan.rates == Rates::NONE {
+            return Fault::None;
         }
         plan.draw(call)
     }

@@ -93,8 +93,9 @@ pub trait Ledger: Debug + Send + Sync {
     /// Ends the attempt and the segment, and fails the job with the reason.
     async fn fail(&self, fence: &Fence, error: &AttemptError, now: Timestamp) -> Result<Ended>;
 
-    /// Takes back that a segment was given up: it may start again at once, with its failures
-    /// forgotten and its attempts counted on, and a job that failed goes on. For operators.
+    /// Takes back that a segment was given up: it may start again at once, with as many failures and
+    /// attempts to use up as a new one; its next attempt has the next number. A job that failed goes
+    /// on. For operators.
     async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended>;
 
     /// A segment's row.

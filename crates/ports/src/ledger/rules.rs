@@ -301,6 +301,8 @@ pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (E
     };
     row.state = SegmentState::RetryWait;
     row.failures = 0;
+    // What was tried before counts no more, but the number of the next attempt goes on.
+    row.refusals = row.attempt;
     row.next_at = now;
     (Ended::Yes, Change { segment: Some(row), job: revived, ..Change::default() })
 }

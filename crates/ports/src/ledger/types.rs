@@ -118,7 +118,8 @@ pub struct SegmentRow {
     pub attempt: u32,
     /// Attempts that failed and count.
     pub failures: u32,
-    /// Attempts that never ran: refused by the backend, or interrupted before it was asked.
+    /// Attempts that do not count: refused by the backend, interrupted by this side, or made before
+    /// the segment was reopened.
     #[serde(default)]
     pub refusals: u32,
     /// Who started the latest attempt.
@@ -160,7 +161,7 @@ impl SegmentRow {
         Fence { deadline: Some(self.deadline), ..self.fence() }
     }
 
-    /// Attempts that may have run.
+    /// Attempts that count towards the most that a segment may have.
     pub fn tried(&self) -> u32 {
         self.attempt.saturating_sub(self.refusals)
     }
@@ -182,7 +183,7 @@ pub struct Fence {
 /// What an attempt that ended without a result costs its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
-    /// Nothing: it never ran.
+    /// Nothing: the backend refused it, or this side interrupted it.
     Nothing,
     /// One of a bounded number of attempts: nobody knows what became of it.
     Attempt,

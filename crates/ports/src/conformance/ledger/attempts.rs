@@ -318,7 +318,8 @@ pub(super) async fn a_failed_segment_may_be_reopened(ledger: Arc<dyn Ledger>) {
         ledger.due(at(3), 9).await.unwrap().iter().map(|row| row.segment.index).collect();
     assert_eq!(due.len(), 2, "{due:?}: what was complete stays so");
     let again = start(&*ledger, &failed[0].0, "again", at(4)).await;
-    assert_eq!((again.attempt, again.failures), (2, 0), "attempts are counted on");
+    assert_eq!((again.attempt, again.failures), (2, 0), "attempts are numbered on");
+    assert_eq!(again.tried(), 1, "what came before counts no more");
     ledger.advance(&id("job"), JobStatus::Deleted, None, None, at(5)).await.unwrap();
     ledger.fail(&again.fence(), &error("bad"), at(6)).await.unwrap();
     assert_eq!(ledger.reopen(&failed[0].0, at(7)).await.unwrap(), Ended::Fenced, "it is gone");
