@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use parallax_job::{Mode, ObjectKey, Segment};
 use parallax_ports::ObjectStore;
 use parallax_tests::cloud::{Cloud, Cut, EventFaults, Order};
-use parallax_tests::{Daemon, number};
+use parallax_tests::{COMPLETED, Daemon, number};
 
 /// Largest size, in MiB, of the segment that is copied to see what memory depends on.
 const LARGE_MIB: u32 = 2048;
@@ -63,7 +63,7 @@ async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
     let daemon = Daemon::run(&mut command);
     let before = (Instant::now(), daemon.process.usage(), cloud.moto.calls());
     let all = f64::from(jobs * segments);
-    while daemon.metric("parallax_completions_total") < all
+    while daemon.metric(COMPLETED) < all
         || daemon.metric("parallax_reassembly_messages_total") < f64::from(jobs)
     {
         std::thread::sleep(Duration::from_millis(500));
@@ -131,7 +131,7 @@ async fn large(size_mib: u32) -> (f64, f64) {
     cloud.objects.upload(&file, &uri).await.unwrap();
     std::fs::remove_file(&file).unwrap();
     let daemon = Daemon::run(cloud.worker().env("INFERENCE_BACKEND", "stub"));
-    while daemon.metric("parallax_completions_total") < 1.0 {
+    while daemon.metric(COMPLETED) < 1.0 {
         std::thread::sleep(Duration::from_millis(500));
     }
     let usage = daemon.process.usage();

@@ -59,6 +59,9 @@ impl Daemon {
     }
 }
 
+/// The metric of completed segments, for [`Daemon::metric`].
+pub const COMPLETED: &str = "parallax_segments_total{outcome=\"completed\"}";
+
 /// What a daemon's log says it completed: job and segment index.
 pub fn completions_told(log: &str) -> Vec<(String, u64)> {
     let lines = log.lines().filter(|line| line.contains("\"segment completed\""));

@@ -19,7 +19,7 @@ mod seed;
 mod server;
 
 pub use clips::{Clip, clip};
-pub use daemon::{Daemon, completions_told};
+pub use daemon::{COMPLETED, Daemon, completions_told};
 pub use disk::SmallDisk;
 pub use hub::{Asked, COMMIT, Fault, Hub, TOKEN};
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};

@@ -14,8 +14,8 @@ use parallax_local::{Deployment, Depth, StateDir};
 use parallax_ports::ledger::{Advance, Job};
 use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
 use parallax_tests::{
-    Clip, Daemon, audio_md5, bin, clip, completions_told, finish, frame_md5s, left_eye_psnr, probe,
-    seed,
+    COMPLETED, Clip, Daemon, audio_md5, bin, clip, completions_told, finish, frame_md5s,
+    left_eye_psnr, probe, seed,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -151,7 +151,7 @@ async fn a_thousand_segments_complete_once_each_within_the_limit() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert!(busiest > 1, "the limit was never tested");
-    assert_eq!(daemon.metric("parallax_completions_total"), 1000.0);
+    assert_eq!(daemon.metric(COMPLETED), 1000.0);
     assert_eq!(daemon.metric("parallax_reassembly_messages_total"), JOBS as f64);
     daemon.process.signal(Signal::SIGTERM);
     let ended = daemon.process.wait();
@@ -258,7 +258,7 @@ async fn a_submitted_film_becomes_a_stereoscopic_one() {
     assert_eq!(frame_md5s(&made).len(), 50);
     assert_eq!(probe(&made)["streams"][0]["width"], 256);
     assert!(left_eye_psnr(&film, &made) >= 40.0);
-    assert_eq!(daemon.metric("parallax_completions_total"), 1.0);
+    assert_eq!(daemon.metric(COMPLETED), 1.0);
 
     let twice = finish(&mut command);
     assert!(twice.error().contains("--job-id film"), "{twice:?}");

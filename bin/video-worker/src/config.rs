@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_backends::http::Token;
 use parallax_job::Mode;
 use parallax_telemetry::logs::Format;
-use parallax_worker::{Roles, Target};
+use parallax_worker::{Role, Roles};
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
@@ -55,8 +55,8 @@ pub(crate) struct RedriveArgs {
     #[arg(long)]
     pub(crate) job: Option<parallax_job::JobId>,
     /// Only dead letters for this role: segments, output-events, chunking or reassembly.
-    #[arg(long, value_parser = target)]
-    pub(crate) queue: Option<Target>,
+    #[arg(long, value_parser = receiving)]
+    pub(crate) queue: Option<Role>,
     /// The most dead letters to move.
     #[arg(long, default_value_t = 100,
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -69,8 +69,8 @@ pub(crate) struct RedriveArgs {
     pub(crate) json: bool,
 }
 
-fn target(text: &str) -> Result<Target, String> {
-    let found = Target::ALL.into_iter().find(|target| target.as_str() == text);
+fn receiving(text: &str) -> Result<Role, String> {
+    let found = Role::RECEIVING.into_iter().find(|role| role.as_str() == text);
     found.ok_or_else(|| "allowed are segments, output-events, chunking, reassembly".to_owned())
 }
 

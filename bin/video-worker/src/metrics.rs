@@ -58,6 +58,10 @@ impl MetricsSink for WithConversions {
         // A report that is dropped is worth less than a call that waits.
         let _ = self.conversions.try_send((duration, bytes));
     }
+
+    fn keeps_conversions(&self) -> bool {
+        true
+    }
 }
 
 async fn carry(mut waiting: mpsc::Receiver<(Duration, u64)>, target: ConversionMetrics) {

@@ -1,12 +1,13 @@
 //! Commands of operators: `explain`, `redrive` and `healthy`.
 
+use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use parallax_job::Timestamp;
-use parallax_worker::{Done, Explanation, Redrive, SegmentExplanation};
+use parallax_worker::{Done, Explanation, Redrive, SegmentExplanation, Step};
 use serde_json::json;
 
 use crate::config::{ExplainArgs, RedriveArgs, Settings};
@@ -83,7 +84,7 @@ fn line(segment: &SegmentExplanation) -> String {
 /// Sets dead letters and failed segments going again and prints what was done.
 ///
 /// # Errors
-/// When the ledger or a queue cannot be used; what was printed before was done.
+/// When the ledger or a queue cannot be used; what was printed before was done, and is counted.
 pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<()> {
     let (desk, _state) = platform::desk(settings).await?;
     if desk.dead_letters.is_none() && args.job.is_none() {
@@ -95,27 +96,42 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
         limit: args.limit as usize,
         dry_run: args.dry_run,
     };
-    let steps = parallax_worker::redrive(&desk, &asked, Timestamp::from_system_clock()).await?;
     let would = if args.dry_run { "would be " } else { "" };
-    let mut counts = [0usize; 3];
-    for step in &steps {
+    let mut counts = [0usize; 4];
+    let mut tell = |step: Step| {
         let (which, done) = match step.done {
             Done::Moved => (0, format!("{would}moved")),
             Done::Reopened => (1, format!("{would}reopened")),
             Done::Refused => (2, "refused".to_owned()),
+            Done::Unsettled => (3, "unsettled".to_owned()),
         };
         counts[which] += 1;
         if args.json {
-            println!("{}", json!({"step": step, "dry_run": args.dry_run}));
+            say(&json!({"step": step, "dry_run": args.dry_run}));
         } else {
-            println!("{done}: {} ({})", step.what, step.why);
+            say(&format_args!("{done}: {} ({})", step.what, step.why));
         }
-    }
+    };
+    let now = Timestamp::from_system_clock();
+    let ended = parallax_worker::redrive(&desk, &asked, now, &mut tell).await;
+    let [moved, reopened, refused, unsettled] = counts;
     if !args.json {
-        let [moved, reopened, refused] = counts;
-        println!("{would}moved {moved}, {would}reopened {reopened}, refused {refused}");
+        let unsettled =
+            if unsettled > 0 { format!(", unsettled {unsettled}") } else { String::new() };
+        say(&format_args!(
+            "{would}moved {moved}, {would}reopened {reopened}, refused {refused}{unsettled}"
+        ));
+    }
+    ended.context("not all could be looked at; what is told above was done")?;
+    if unsettled > 0 {
+        bail!("{unsettled} dead letters could not be tidied up after");
     }
     Ok(())
+}
+
+/// A line on standard output. Work does not stop in the middle because nobody reads any more.
+fn say(line: &dyn Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Asks the daemon beside this process whether it lives.

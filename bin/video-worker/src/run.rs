@@ -22,6 +22,7 @@ const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
 /// Before the first message: whatever is wrong with the configuration or the surroundings.
 /// Afterwards: a loop that ended unasked.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    platform::agree(settings)?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (sink, carrier) = crate::metrics::sink(settings, metrics.clone()).await;
     let (beats, flags) = (Beats::default(), Flags::default());

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::inference::Wire;
@@ -47,6 +48,9 @@ pub enum Notification {
     Test,
 }
 
+/// A notification, and when the first event of it happened, where it says.
+pub type Timed = (Notification, Option<Timestamp>);
+
 /// The largest body that is looked at: the queue's own limit.
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// The most records in one message. S3 sends one today and promises no bound.
@@ -67,6 +71,9 @@ struct Envelope<'a> {
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
     detail: Option<Detail>,
+    time: Option<Value>,
+    #[serde(rename = "eventTime")]
+    event_time: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +98,9 @@ struct Object {
 struct WireRecord {
     #[serde(rename = "eventName")]
     event_name: String,
+    /// Of any type, so that an odd one does not cost the record.
+    #[serde(rename = "eventTime", skip_serializing_if = "Option::is_none")]
+    event_time: Option<Value>,
     s3: Option<S3>,
 }
 
@@ -105,6 +115,14 @@ struct S3 {
 /// # Errors
 /// A reason, when the body as a whole is not a notification.
 pub fn parse_notification(body: &str) -> Result<Notification, String> {
+    parse_timed_notification(body).map(|(notification, _)| notification)
+}
+
+/// The same, and when the first event of the message happened, where it says.
+///
+/// # Errors
+/// As [`parse_notification`].
+pub fn parse_timed_notification(body: &str) -> Result<Timed, String> {
     if body.len() > MAX_BODY_BYTES {
         return Err(format!("body of {} bytes: at most {MAX_BODY_BYTES} are read", body.len()));
     }
@@ -120,37 +138,50 @@ fn read(body: &str) -> Result<Envelope<'_>, String> {
     serde_json::from_str(body).map_err(|error| format!("not a notification: {error}"))
 }
 
-fn parse_plain(envelope: Envelope<'_>, body: &str) -> Result<Notification, String> {
+fn parse_plain(envelope: Envelope<'_>, body: &str) -> Result<Timed, String> {
+    let at = utc(envelope.event_time.as_ref().or(envelope.time.as_ref()));
     if let Some(records) = envelope.records {
         if records.len() > MAX_RECORDS {
             return Err(format!("{} records: at most {MAX_RECORDS} are read", records.len()));
         }
-        return Ok(Notification::Records(records.into_iter().map(s3_record).collect()));
+        let (records, times): (Vec<_>, Vec<_>) = records.into_iter().map(s3_record).unzip();
+        return Ok((Notification::Records(records), times.first().copied().flatten()));
     }
     let names = [envelope.event.as_deref(), envelope.event_name.as_deref()];
     if names.iter().flatten().any(|name| ["s3:TestEvent", "TestNotification"].contains(name)) {
-        return Ok(Notification::Test);
+        return Ok((Notification::Test, None));
     }
     if envelope.event_name.as_deref() == Some("InferenceResult") {
         let wire: Wire = serde_json::from_str(body)
             .map_err(|error| format!("not an InferenceResult: {error}"))?;
         let record = wire.read().map_or_else(Record::Malformed, Record::Inference);
-        return Ok(Notification::Records(vec![record]));
+        return Ok((Notification::Records(vec![record]), at));
     }
     match (envelope.detail_type, envelope.detail) {
         (Some(kind), Some(detail)) if kind == "Object Created" => {
-            Ok(Notification::Records(vec![created(detail.bucket, detail.object, false)]))
+            let record = created(detail.bucket, detail.object, false);
+            Ok((Notification::Records(vec![record]), at))
         }
-        (Some(kind), _) => Ok(Notification::Records(vec![Record::Foreign(kind)])),
+        (Some(kind), _) => Ok((Notification::Records(vec![Record::Foreign(kind)]), at)),
         _ => Err("neither Records, an object event's detail nor an InferenceResult".to_owned()),
     }
 }
 
-fn s3_record(raw: &RawValue) -> Record {
-    let record: WireRecord = match serde_json::from_str(raw.get()) {
-        Ok(record) => record,
-        Err(error) => return Record::Malformed(error.to_string()),
-    };
+fn utc(text: Option<&Value>) -> Option<Timestamp> {
+    Timestamp::parse_utc(text?.as_str()?)
+}
+
+fn s3_record(raw: &RawValue) -> (Record, Option<Timestamp>) {
+    match serde_json::from_str::<WireRecord>(raw.get()) {
+        Ok(record) => {
+            let at = utc(record.event_time.as_ref());
+            (read_s3_record(record), at)
+        }
+        Err(error) => (Record::Malformed(error.to_string()), None),
+    }
+}
+
+fn read_s3_record(record: WireRecord) -> Record {
     // "s3:" is the prefix in the configuration, not in the event; both have been seen.
     let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
     if !name.starts_with("ObjectCreated:") {
@@ -176,25 +207,6 @@ fn created(bucket: Name, object: Object, encoded: bool) -> Record {
     Record::Created(ObjectEvent { bucket: bucket.name, key, size: object.size })
 }
 
-/// When the first event of a notification happened, where it says.
-pub fn notification_time(body: &str) -> Option<Timestamp> {
-    #[derive(Deserialize)]
-    struct Timed<'a> {
-        #[serde(rename = "Records", borrow)]
-        records: Option<Vec<At<'a>>>,
-        #[serde(borrow)]
-        time: Option<Cow<'a, str>>,
-    }
-    #[derive(Deserialize)]
-    struct At<'a> {
-        #[serde(rename = "eventTime", borrow)]
-        event_time: Option<Cow<'a, str>>,
-    }
-    let timed: Timed = serde_json::from_str(body).ok()?;
-    let first = timed.records.and_then(|records| records.into_iter().next()?.event_time);
-    Timestamp::parse_utc(&first.or(timed.time)?)
-}
-
 /// Builds the notification that S3 would send for `events`: what the embedded object store emits.
 pub fn s3_notification(events: &[ObjectEvent]) -> String {
     #[derive(Serialize)]
@@ -215,6 +227,7 @@ pub fn s3_notification(events: &[ObjectEvent]) -> String {
         .iter()
         .map(|event| WireRecord {
             event_name: "ObjectCreated:Put".to_owned(),
+            event_time: None,
             s3: Some(S3 {
                 bucket: Name { name: event.bucket.clone() },
                 object: Object { key: encode(&event.key), size: event.size },
@@ -267,17 +280,36 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_may_say_when_it_happened() {
+    fn a_notification_may_say_when_it_happened_also_through_a_topic() {
         let at = Some(Timestamp(1_700_000_000_123));
+        let record = r#"{"eventName":"ObjectCreated:Put","eventTime":"2023-11-14T22:13:20.123Z"}"#;
         for (body, expected) in [
-            (r#"{"Records":[{"eventTime":"2023-11-14T22:13:20.123Z"}]}"#, at),
-            (r#"{"time":"2023-11-14T22:13:20.123Z","detail-type":"x"}"#, at),
-            (r#"{"Records":[{"eventTime":"yesterday"}]}"#, None),
-            (r#"{"Records":[{}]}"#, None),
-            ("[]", None),
+            (format!(r#"{{"Records":[{record}]}}"#), at),
+            (format!(r#"{{"Records":[{record},{{"eventTime":"2025-01-01T00:00:00Z"}}]}}"#), at),
+            (r#"{"time":"2023-11-14T22:13:20.123Z","detail-type":"x"}"#.to_owned(), at),
+            (
+                r#"{"eventName":"InferenceResult","invocationStatus":"Completed",
+                    "eventTime":"2023-11-14T22:13:20.123Z"}"#
+                    .to_owned(),
+                at,
+            ),
+            (format!(r#"{{"Records":[{}]}}"#, record.replace("2023-11-14T", "on day ")), None),
+            (r#"{"Records":[{"eventName":"ObjectCreated:Put"}]}"#.to_owned(), None),
+            (r#"{"Records":[]}"#.to_owned(), None),
         ] {
-            assert_eq!(notification_time(body), expected, "{body}");
+            let enveloped = serde_json::json!({"Type": "Notification", "Message": body});
+            for body in [body, enveloped.to_string()] {
+                assert_eq!(parse_timed_notification(&body).unwrap().1, expected, "{body}");
+            }
         }
+    }
+
+    #[test]
+    fn an_odd_time_costs_no_record() {
+        let body = r#"{"Records":[{"eventName":"ObjectCreated:Put","eventTime":7,
+            "s3":{"bucket":{"name":"b"},"object":{"key":"k"}}}]}"#;
+        let expected = Notification::Records(vec![Record::Created(created("b", "k", None))]);
+        assert_eq!(parse_timed_notification(body).unwrap(), (expected, None));
     }
 
     #[test]

@@ -19,7 +19,8 @@ mod uri;
 pub use bucket::{Bucket, Buckets};
 pub use completion::SegmentCompletion;
 pub use event::{
-    Notification, ObjectEvent, Record, notification_time, parse_notification, s3_notification,
+    Notification, ObjectEvent, Record, Timed, parse_notification, parse_timed_notification,
+    s3_notification,
 };
 pub use id::{IdError, JobId};
 pub use inference::InferenceResult;

@@ -11,9 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::keeper::{FRESH, Hidden};
+use crate::keeper::Hidden;
 use crate::outcome::Outcome;
-use crate::recent::Begun;
 use crate::{Mutant, Pipeline, metrics};
 
 /// A segment's object, as its event tells of it.
@@ -21,6 +20,13 @@ use crate::{Mutant, Pipeline, metrics};
 pub(crate) struct Input {
     pub(crate) uri: Uri,
     pub(crate) bytes: Option<u64>,
+}
+
+/// When an attempt's lease was asked for, by both clocks: a machine that sleeps stops the second.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    instant: Instant,
 }
 
 impl Pipeline {
@@ -39,9 +45,7 @@ impl Pipeline {
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
         };
         let custody = self.ports.backend.custody();
-        let now = self.now();
-        let span =
-            if custody == Custody::Caller { self.config.lease } else { self.config.deadline };
+        let asked = Asked { at: self.now(), instant: Instant::now() };
         let intent = Intent {
             segment: segment.clone(),
             holder: permit.clone(),
@@ -49,8 +53,8 @@ impl Pipeline {
             custody,
             input: input.uri,
             output,
-            deadline: now + span,
-            now,
+            deadline: asked.at + self.span(custody),
+            now: asked.at,
         };
         #[cfg(feature = "mutants")]
         if self.config.is(Mutant::InvokeBeforeIntent) {
@@ -65,9 +69,17 @@ impl Pipeline {
                 return self.not_started(segment, other?).await;
             }
         };
-        self.recent.begun(segment, Begun { at: now, bytes: input.bytes });
+        self.recent.sized(segment, input.bytes);
         let _running = (custody == Custody::Caller).then(|| self.recent.running(segment));
-        self.attempt(&row, now, hidden, hard).await
+        self.attempt(&row, asked, hidden, hard).await
+    }
+
+    /// How long an attempt lasts without a further word.
+    fn span(&self, custody: Custody) -> Duration {
+        match custody {
+            Custody::Caller => self.config.lease,
+            Custody::Backend => self.config.deadline,
+        }
     }
 
     async fn not_started(&self, segment: &Segment, outcome: IntentOutcome) -> Result<Outcome> {
@@ -104,7 +116,7 @@ impl Pipeline {
     async fn attempt(
         &self,
         row: &SegmentRow,
-        intended: Timestamp,
+        asked: Asked,
         hidden: Option<Hidden<'_>>,
         hard: &CancellationToken,
     ) -> Result<Outcome> {
@@ -115,13 +127,14 @@ impl Pipeline {
             input: row.input.clone(),
             output: row.output.clone(),
         };
-        if self.now().since(intended) > FRESH && !self.config.is(Mutant::StaleStart) {
+        let fresh = self.fresh(self.span(row.custody));
+        if self.now().since(asked.at) > fresh && !self.config.is(Mutant::StaleStart) {
             let error = AttemptError::new("stale", "the process was paused before the invocation");
             return self.try_again(&fence, self.now(), &error, Cost::Nothing).await;
         }
         info!(attempt = row.attempt, input = %row.input, "attempt starts");
         let started = Instant::now();
-        let answer = self.invoke(row, &invocation, hidden, hard).await;
+        let answer = self.invoke(row, &invocation, asked, hidden, hard).await;
         let label = match &answer {
             Ok(Invoked::Finished | Invoked::Written) => "finished",
             Ok(Invoked::Accepted(_)) => "accepted",
@@ -142,7 +155,7 @@ impl Pipeline {
         let fence = row.fence();
         match answer {
             Ok(Invoked::Finished) => self.finished(row, &fence).await,
-            Ok(Invoked::Written) => self.complete(&fence, true).await.map(|()| Outcome::Done),
+            Ok(Invoked::Written) => self.complete(row, &fence, true).await.map(|()| Outcome::Done),
             Ok(Invoked::Accepted(locations)) => self.accepted(row, &fence, &locations).await,
             Err(error) => self.refused(row, &fence, &error).await,
         }
@@ -153,6 +166,7 @@ impl Pipeline {
         &self,
         row: &SegmentRow,
         invocation: &Invocation,
+        asked: Asked,
         hidden: Option<Hidden<'_>>,
         hard: &CancellationToken,
     ) -> Result<Invoked> {
@@ -172,7 +186,7 @@ impl Pipeline {
         tokio::select! {
             biased;
             answer = &mut work => answer,
-            () = self.keep_attempt(&fence, hidden), if !self.config.is(Mutant::NoHeartbeat) => {
+            () = self.keep_attempt(&fence, asked.instant, hidden), if !self.config.is(Mutant::NoHeartbeat) => {
                 warn!(attempt = row.attempt, "lease lost; the attempt is cancelled");
                 cancel.cancel();
                 // Whatever it answers, another owner decides now.
@@ -194,7 +208,7 @@ impl Pipeline {
                 format!("the backend reported success, but there is nothing at {}", row.output);
             return self.failed(row, fence, &AttemptError::new("no_output", &text)).await;
         }
-        self.complete(fence, true).await?;
+        self.complete(row, fence, true).await?;
         Ok(Outcome::Done)
     }
 

@@ -10,6 +10,7 @@ use parallax_job::{JobId, JobStatus, Mode, Notification, ObjectKey, Record, pars
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::Advance;
 use parallax_ports::{Kind, MediaError, Message};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -86,11 +87,12 @@ impl Pipeline {
         let work = self.chunk(&job_id, &cancel).instrument(span);
         tokio::pin!(work);
         let hidden = Some(Hidden { queue: &*inbox.queue, message });
+        let kept = || async { Ok(true) };
         let done = tokio::select! {
             biased;
             done = &mut work => done,
             // No lease to lose: two who cut the same source write the same segments.
-            () = self.keep(self.config.visibility, hidden, Some(beat), || async { Ok(true) }) => work.await,
+            () = self.keep(self.config.visibility, Instant::now(), hidden, Some(beat), kept) => work.await,
         };
         match done {
             Ok(outcome) => outcome,

@@ -2,9 +2,10 @@
 //!
 //! Everything is read from the ledger, so any process can ask about any job.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use parallax_job::{JobId, JobStatus, Segment, Timestamp};
+use parallax_job::{JobId, JobStatus, Timestamp};
 use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Ledger, Locations, Result};
 use serde::Serialize;
@@ -65,14 +66,15 @@ pub async fn explain(
         0 => Vec::new(),
         total => ledger.completions(job_id, total).await?,
     };
-    let mut segments = Vec::with_capacity(total as usize);
-    for index in 0..total {
-        let row = Segment::new(job_id.clone(), index, total, job.mode)
-            .ok()
-            .and_then(|segment| rows.iter().find(|row| row.segment == segment));
-        let completed = completions.iter().any(|c| c.segment_index == index);
-        segments.push(one(index, row, completed, working, now));
-    }
+    let of_this_cut =
+        rows.iter().filter(|r| (r.segment.total, r.segment.mode) == (total, job.mode));
+    let of_this_cut: BTreeMap<u32, &SegmentRow> =
+        of_this_cut.map(|row| (row.segment.index, row)).collect();
+    let completed: BTreeSet<u32> = completions.iter().map(|c| c.segment_index).collect();
+    let explained = |index| {
+        one(index, of_this_cut.get(&index).copied(), completed.contains(&index), working, now)
+    };
+    let segments: Vec<_> = (0..total).map(explained).collect();
     let completed = completions.len() as u32;
     Ok(Some(Explanation {
         waits_for: job_waits_for(&job, completed, &segments),
@@ -132,7 +134,7 @@ fn row_waits_for(row: &SegmentRow, completed: bool, now: Timestamp) -> String {
             "its next attempt: the worker that ran this one is gone".to_owned()
         }
         (SegmentState::Intent, Custody::Caller) => {
-            format!("the worker that runs it; its lease lasts {}", span(row.deadline, now))
+            format!("the worker that runs it; its lease ends {}", span(row.deadline, now))
         }
         (SegmentState::Intent | SegmentState::Invoked, _) if overdue => {
             "the next sweep, which ends the attempt: there was no outcome in time".to_owned()

@@ -2,17 +2,19 @@
 //!
 //! The message is matched to an attempt by where its outcome was written, by the name that the
 //! invocation was given, or by where its request was read from; then the objects are looked at as
-//! for any event. Only where the endpoint writes no failure objects is the message itself the sign
-//! of a failure: there is no other.
+//! for any event. Only where no object of that meaning was announced, because the endpoint writes
+//! no failure objects or because its answer was lost, is the message itself the sign that the
+//! attempt is over: there is no other. Whether there is a result is looked at even then.
 
 use std::time::Duration;
 
-use parallax_job::{InferenceResult, ObjectKey, Segment, Uri};
-use parallax_ports::ledger::AttemptError;
+use parallax_job::{InferenceResult, ObjectKey, Uri};
+use parallax_ports::ledger::{AttemptError, SegmentRow, SegmentState};
 use parallax_ports::{Message, Result};
-use tracing::info;
+use tracing::{Instrument, info, info_span};
 
 use crate::Pipeline;
+use crate::observe::no_output;
 use crate::outcome::Outcome;
 use crate::output_events::EARLY_DELIVERIES;
 
@@ -29,9 +31,10 @@ impl Pipeline {
                 return Ok(Outcome::Done);
             }
         }
-        if let Some((segment, attempt)) = self.attempt_named(result).await? {
-            self.observe(&segment).await?;
-            self.believe_failure(&segment, attempt, result).await?;
+        if let Some(row) = self.attempt_named(result).await? {
+            let (job_id, segment_index) = (&row.segment.job_id, row.segment.index);
+            let span = info_span!("observe", %job_id, segment_index);
+            self.told_of(&row, result).instrument(span).await?;
             return Ok(Outcome::Done);
         }
         if let Some(ObjectKey::InvocationRequest { job_id, index }) = self.request_at(result) {
@@ -62,15 +65,17 @@ impl Pipeline {
         }
     }
 
-    /// The open attempt that was invoked under the result's name.
-    async fn attempt_named(&self, result: &InferenceResult) -> Result<Option<(Segment, u32)>> {
+    /// The attempt that was invoked under the result's name, while it holds a permit.
+    async fn attempt_named(&self, result: &InferenceResult) -> Result<Option<SegmentRow>> {
         let Some(id) = &result.inference_id else { return Ok(None) };
         let holders = self.ledger().holders().await?;
         let mut work = holders.into_iter().filter_map(|holder| holder.work);
         let found = work.find(|work| {
             self.ports.backend.attempt_name(&work.segment, work.attempt).as_ref() == Some(id)
         });
-        Ok(found.map(|work| (work.segment, work.attempt)))
+        let Some(work) = found else { return Ok(None) };
+        let row = self.persist("segment", || self.ledger().segment(&work.segment)).await?;
+        Ok(row.filter(|row| row.attempt == work.attempt))
     }
 
     /// The request object that the result names, where it is one of the pipeline's.
@@ -82,18 +87,21 @@ impl Pipeline {
         key.parse().ok()
     }
 
-    /// Ends a failed attempt for which no failure object was announced.
-    async fn believe_failure(
-        &self,
-        segment: &Segment,
-        attempt: u32,
-        result: &InferenceResult,
-    ) -> Result<()> {
-        let Some(reason) = &result.failure else { return Ok(()) };
-        let Some(row) = self.ledger().segment(segment).await? else { return Ok(()) };
-        if row.state.is_open() && row.attempt == attempt && row.locations.failure.is_none() {
-            self.failed(&row, &row.fence(), &AttemptError::new("model", reason)).await?;
+    /// Follows up what an endpoint says of an attempt.
+    async fn told_of(&self, row: &SegmentRow, result: &InferenceResult) -> Result<()> {
+        let (announced, reason) = match &result.failure {
+            Some(reason) => (&row.locations.failure, AttemptError::new("model", reason)),
+            None => (&row.locations.response, no_output(row)),
+        };
+        if announced.is_some() {
+            return self.look_at(row).await;
         }
-        Ok(())
+        let fence = row.fence();
+        match row.state {
+            SegmentState::Done if row.holder.is_some() => self.release(row, &fence).await,
+            state if !state.is_open() => self.look_at(row).await,
+            _ if self.output_exists(row).await? => self.complete(row, &fence, true).await,
+            _ => self.failed(row, &fence, &reason).await.map(drop),
+        }
     }
 }

@@ -13,8 +13,9 @@ use tracing::warn;
 use crate::{Mutant, Pipeline};
 
 /// Work is not started when more time than this has passed since its lease was asked for: a process
-/// that was paused, or was answered late, must not act on an old decision.
-pub(crate) const FRESH: Duration = Duration::from_secs(30);
+/// that was paused, or was answered late, must not act on an old decision. Of a short lease only
+/// the first quarter, so that somebody still keeps it when the work begins.
+const LATEST_START: Duration = Duration::from_secs(30);
 
 /// A message that must stay hidden while its work runs.
 #[derive(Debug, Clone, Copy)]
@@ -24,27 +25,40 @@ pub(crate) struct Hidden<'a> {
 }
 
 impl Pipeline {
-    /// Renews the attempt's lease and hides its message until the lease is lost. Never returns
-    /// while the lease holds.
-    pub(crate) async fn keep_attempt(&self, fence: &Fence, hidden: Option<Hidden<'_>>) {
+    /// How long ago a lease may have been asked for when its work starts.
+    pub(crate) fn fresh(&self, lease: Duration) -> Duration {
+        match self.config.is(Mutant::LateStart) {
+            true => LATEST_START,
+            false => LATEST_START.min(lease / 4),
+        }
+    }
+
+    /// Renews the attempt's lease, which was asked for at `asked_at`, and hides its message until
+    /// the lease is lost. Never returns while the lease holds.
+    pub(crate) async fn keep_attempt(
+        &self,
+        fence: &Fence,
+        asked_at: Instant,
+        hidden: Option<Hidden<'_>>,
+    ) {
         let lease = self.config.lease;
         let renew = || async {
             let until = self.now() + lease;
             self.ledger().renew(fence, until).await.map(|ended| ended == Ended::Yes)
         };
-        self.keep(lease, hidden, None, renew).await;
+        self.keep(lease, asked_at, hidden, None, renew).await;
     }
 
-    /// Calls `renew` at a third of `lease`, hiding the message and ticking the beat alongside, until it answers false or
-    /// the lease has run out unanswered.
+    /// Calls `renew` at a third of `lease`, hiding the message and ticking the beat alongside,
+    /// until it answers false or the lease, asked for at `kept_at`, has run out unanswered.
     pub(crate) async fn keep<F: Future<Output = Result<bool>>>(
         &self,
         lease: Duration,
+        mut kept_at: Instant,
         hidden: Option<Hidden<'_>>,
         beat: Option<&Beat>,
         renew: impl Fn() -> F,
     ) {
-        let mut kept_at = Instant::now();
         loop {
             // Stop while it is still certain that nobody else has begun: the lease was counted
             // from before the call that recorded it, and the work needs a moment to end.

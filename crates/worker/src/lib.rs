@@ -33,6 +33,6 @@ pub use explain::{Explanation, SegmentExplanation, explain};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
 pub use pipeline::{Pipeline, Ports};
-pub use redrive::{Desk, Done, Redrive, Step, Target, redrive};
+pub use redrive::{Desk, Done, Redrive, Step, redrive};
 pub use roles::{Role, RoleError, Roles};
 pub use supervise::{RunError, Stop, run};

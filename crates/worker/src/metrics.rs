@@ -14,8 +14,6 @@ pub(crate) const QUEUE_SECONDS: &str = "parallax_queue_delay_seconds";
 pub(crate) const PERMITS: &str = "parallax_permits";
 /// Sweeps that found a rule of the protocol broken; always 0.
 pub(crate) const VIOLATIONS: &str = "parallax_invariant_violations_total";
-/// Segments completed.
-pub(crate) const COMPLETIONS: &str = "parallax_completions_total";
 /// Messages by queue and outcome.
 pub(crate) const MESSAGES: &str = "parallax_messages_total";
 /// Port calls repeated, by kind of error.

@@ -36,6 +36,8 @@ pub enum Mutant {
     StaleStart,
     /// A lease is not renewed while the work runs.
     NoHeartbeat,
+    /// Work on a short lease may start as late as on a long one.
+    LateStart,
     /// Renewals that are refused at once, time after time, do not end the work.
     DeafKeeper,
     /// A backend that is busy fails the segment.
@@ -80,7 +82,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 30] = [
+    pub const ALL: [Mutant; 31] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -91,6 +93,7 @@ impl Mutant {
         Self::ReuseAttempt,
         Self::StaleStart,
         Self::NoHeartbeat,
+        Self::LateStart,
         Self::DeafKeeper,
         Self::FailOnRefusal,
         Self::CountRefusals,

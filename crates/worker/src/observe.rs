@@ -40,7 +40,7 @@ impl Pipeline {
             SegmentState::Done if row.holder.is_some() => self.observe_kept(row).await,
             // The result of a slow earlier attempt is as good as any.
             SegmentState::RetryWait if self.output_exists(row).await? => {
-                self.complete(&row.fence(), true).await
+                self.complete(row, &row.fence(), true).await
             }
             _ => Ok(()),
         }
@@ -57,7 +57,7 @@ impl Pipeline {
             let sign = Sign::at(row, location);
             let fence = row.fence();
             if self.output_exists(row).await? {
-                return self.complete(&fence, true).await;
+                return self.complete(row, &fence, true).await;
             }
             let reason = self.failure_reason(sign, row).await;
             self.failed(row, &fence, &reason).await.map(drop)
@@ -80,7 +80,7 @@ impl Pipeline {
         if self.output_exists(row).await? {
             // Without a terminal sign the backend may still be busy: the permit stays.
             let release = over.is_some() || overdue || self.config.is(Mutant::ReleaseOnCompletion);
-            return self.complete(&fence, release).await;
+            return self.complete(row, &fence, release).await;
         }
         match over {
             Some(sign) => {
@@ -104,14 +104,19 @@ impl Pipeline {
         if row.deadline > self.now() && self.invocation_over(row).await?.is_none() {
             return Ok(());
         }
-        let fence = row.deadline_fence();
-        if self.persist("release", || self.ledger().release(&fence)).await? == Ended::Yes {
+        self.release(row, &row.deadline_fence()).await
+    }
+
+    /// Gives back the permit that a completed segment kept.
+    pub(crate) async fn release(&self, row: &SegmentRow, fence: &Fence) -> Result<()> {
+        if self.persist("release", || self.ledger().release(fence)).await? == Ended::Yes {
             info!(segment = %row.segment, "kept permit released");
+            self.spares.nudge();
         }
         Ok(())
     }
 
-    async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
+    pub(crate) async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
         if self.config.is(Mutant::TrustEvent) {
             return Ok(true);
         }
@@ -147,8 +152,7 @@ impl Pipeline {
 
     async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
         let Sign::Failure(uri) = sign else {
-            let text = format!("the backend answered, but there is nothing at {}", row.output);
-            return AttemptError::new("no_output", &text);
+            return no_output(row);
         };
         let text = match self.ports.objects.read(uri, 64 << 10).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -157,16 +161,18 @@ impl Pipeline {
         AttemptError::new("model", &text)
     }
 
-    /// Records a completion and asks for reassembly if it was the last one.
-    pub(crate) async fn complete(&self, fence: &Fence, release: bool) -> Result<()> {
+    /// Records the completion of the segment of `row` under a fence of it, and asks for reassembly
+    /// if it was the last one.
+    pub(crate) async fn complete(
+        &self,
+        row: &SegmentRow,
+        fence: &Fence,
+        release: bool,
+    ) -> Result<()> {
         match self.record_completion(fence, release).await? {
             Completed::Recorded => {
-                self.count(metrics::COMPLETIONS, &[]);
                 self.count(metrics::SEGMENTS, &[("outcome", "completed")]);
-                if let Some(begun) = self.recent.take_begun(&fence.segment) {
-                    let bytes = begun.bytes.unwrap_or(0);
-                    self.ports.metrics.converted(self.now().since(begun.at), bytes);
-                }
+                self.converted(row).await;
                 info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
             }
             Completed::Already => {}
@@ -182,6 +188,29 @@ impl Pipeline {
             self.triggers.completed(&fence.segment);
         }
         Ok(())
+    }
+
+    /// Tells whoever keeps statistics how long the segment took, whichever process began it.
+    async fn converted(&self, row: &SegmentRow) {
+        let known = self.recent.take_size(&row.segment);
+        let metrics = &self.ports.metrics;
+        if !metrics.keeps_conversions() {
+            return;
+        }
+        let begun = match row.state {
+            // Which attempt the result is of cannot be told; the first is where it all began.
+            SegmentState::RetryWait => row.created_at,
+            _ => row.next_at,
+        };
+        let took = self.now().since(begun);
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => {
+                let head = self.ports.objects.head(&row.input).await;
+                head.ok().flatten().map_or(0, |meta| meta.size)
+            }
+        };
+        metrics.converted(took, bytes);
     }
 
     /// A permit that is given back goes to the segments loop where that waits for one.
@@ -202,6 +231,12 @@ impl Pipeline {
         }
         Ok(completed)
     }
+}
+
+/// The backend is done with the attempt, and there is no result.
+pub(crate) fn no_output(row: &SegmentRow) -> AttemptError {
+    let text = format!("the backend answered, but there is nothing at {}", row.output);
+    AttemptError::new("no_output", &text)
 }
 
 enum Sign<'a> {

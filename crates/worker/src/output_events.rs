@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{
-    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_notification,
+    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_timed_notification,
 };
 use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
@@ -72,11 +72,11 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 
 impl Pipeline {
     async fn output_message(&self, inbox: &Inbox, message: &Message) {
-        self.observe_delay(inbox, message);
-        let outcome = match parse_notification(&message.body) {
+        let outcome = match parse_timed_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
-            Ok(Notification::Test) => Outcome::Done,
-            Ok(Notification::Records(records)) => {
+            Ok((Notification::Test, _)) => Outcome::Done,
+            Ok((Notification::Records(records), at)) => {
+                self.observe_delay(inbox, message, at);
                 let mut all = Outcome::Done;
                 for record in records {
                     let one = match record {

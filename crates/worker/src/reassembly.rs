@@ -9,7 +9,7 @@ use parallax_ports::{Kind, MediaError, Message, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::keeper::{FRESH, Hidden};
+use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
@@ -79,7 +79,8 @@ impl Pipeline {
             }
         };
         let unlock = || self.ledger().unlock_reassembly(job_id, &nonce);
-        if asked_at.elapsed() > FRESH && !self.config.is(Mutant::StaleReassembly) {
+        let lease = self.config.reassembly_lease;
+        if asked_at.elapsed() > self.fresh(lease) && !self.config.is(Mutant::StaleReassembly) {
             self.persist("unlock", unlock).await?;
             return Ok(Outcome::Retry { after: self.config.refused_after });
         }
@@ -92,11 +93,11 @@ impl Pipeline {
         let done = tokio::select! {
             biased;
             done = &mut work => done,
-            () = self.keep(self.config.reassembly_lease, hidden, Some(beat), renew) => {
+            () = self.keep(lease, asked_at, hidden, Some(beat), renew) => {
                 warn!("reassembly lease lost");
                 cancel.cancel();
-                let _ = tokio::time::timeout(self.config.reassembly_lease / 10, work).await;
-                return Ok(Outcome::Retry { after: self.config.reassembly_lease });
+                let _ = tokio::time::timeout(lease / 10, work).await;
+                return Ok(Outcome::Retry { after: lease });
             }
         };
         let outcome = match done {

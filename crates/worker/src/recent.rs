@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parallax_job::{JobId, Segment, Timestamp, Uri};
+use parallax_job::{JobId, Segment, Uri};
 use parallax_ports::Locations;
 use parallax_ports::ledger::SegmentRow;
 
@@ -29,14 +29,7 @@ struct State {
     done: BTreeSet<Place>,
     done_in_order: VecDeque<Place>,
     handed_over: BTreeMap<Uri, SegmentRow>,
-    begun: BTreeMap<Segment, Begun>,
-}
-
-/// When a segment's attempt began, and how large the segment is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Begun {
-    pub(crate) at: Timestamp,
-    pub(crate) bytes: Option<u64>,
+    sizes: BTreeMap<Segment, u64>,
 }
 
 /// An attempt that runs inside this process, until dropped.
@@ -62,18 +55,19 @@ impl Recent {
         Running { recent: self, place }
     }
 
-    /// Notes that an attempt begins.
-    pub(crate) fn begun(&self, segment: &Segment, begun: Begun) {
+    /// Notes how large a segment is, in bytes, as its event said.
+    pub(crate) fn sized(&self, segment: &Segment, bytes: Option<u64>) {
+        let Some(bytes) = bytes else { return };
         let mut state = self.lock();
-        if state.begun.len() >= REMEMBERED {
-            state.begun.clear();
+        if state.sizes.len() >= REMEMBERED {
+            state.sizes.clear();
         }
-        state.begun.insert(segment.clone(), begun);
+        state.sizes.insert(segment.clone(), bytes);
     }
 
-    /// When the attempt began that completed the segment, if it began here.
-    pub(crate) fn take_begun(&self, segment: &Segment) -> Option<Begun> {
-        self.lock().begun.remove(segment)
+    /// How large a segment is, in bytes, if its event came here.
+    pub(crate) fn take_size(&self, segment: &Segment) -> Option<u64> {
+        self.lock().sizes.remove(segment)
     }
 
     /// Notes an attempt whose outcome will be at `locations`.

@@ -224,11 +224,10 @@ impl Pipeline {
     }
 
     async fn sweep_job(&self, job: &Job, working: usize, memory: &mut Memory) -> Result<()> {
-        // A job whose segments complete here is not stuck; it is looked at once that stops.
-        if self.triggers.progressed_within(&job.job_id, self.config.sweep) {
-            return Ok(());
-        }
-        if self.config.completes && !self.config.is(Mutant::TriggerOnEdge) {
+        // A job whose segments complete here is asked about once that stops. A segment of it may be
+        // lost all the same, and the time that it stands is to be counted from now.
+        let moving = self.triggers.progressed_within(&job.job_id, self.config.sweep);
+        if self.config.completes && !moving && !self.config.is(Mutant::TriggerOnEdge) {
             self.trigger(&job.job_id).await?;
             // Somebody else's reassembler tells by an event alone that it is done.
             if job.status == JobStatus::Reassembling {

@@ -23,6 +23,10 @@ impl Role {
     pub const ALL: [Role; 5] =
         [Role::Segments, Role::OutputEvents, Role::Chunking, Role::Reassembly, Role::Reconcile];
 
+    /// Those that receive from a queue.
+    pub const RECEIVING: [Role; 4] =
+        [Role::Segments, Role::OutputEvents, Role::Chunking, Role::Reassembly];
+
     /// The name in `--roles`, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,13 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{
-    Notification, ObjectKey, Record, Segment, Timestamp, notification_time, parse_notification,
-};
+use parallax_job::{Notification, ObjectKey, Record, Segment, Timestamp, parse_timed_notification};
 use parallax_ports::ledger::{HolderId, Reserve};
 use parallax_ports::{Message, Result};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::attempt::Input;
@@ -29,7 +27,8 @@ use crate::{Inbox, Mutant, Pipeline, Role, metrics};
 /// this process ends the wait.
 const FULL_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
-/// The same for whoever uses all that it was passed on: only others could free another.
+/// How long whoever uses all that it is passed on asks for no other after it found every one held:
+/// only other processes could free one.
 const SATURATED_WAIT: Duration = Duration::from_secs(5);
 /// How long a permit waits for others: nothing beside an attempt.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -43,6 +42,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut full_wait = FULL_WAIT;
     let mut hand: Vec<Permit> = Vec::new();
     let mut saturated = false;
+    let mut full_at: Option<Instant> = None;
     let beat = pipeline.beat(Role::Segments);
     pipeline.spares.open();
     while !stop.soft.is_cancelled() {
@@ -54,16 +54,33 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             stop.pause(FULL_WAIT).await;
             continue;
         }
-        hand.extend(pipeline.spares.take());
-        if hand.is_empty() && std::mem::take(&mut saturated) {
-            pipeline.starve(&stop, SATURATED_WAIT).await;
-            hand.extend(pipeline.spares.take());
+        let mut passed = pipeline.spares.take();
+        let waits = |at: Instant| SATURATED_WAIT.checked_sub(at.elapsed());
+        if saturated
+            && hand.is_empty()
+            && passed.is_empty()
+            && let Some(time) = full_at.and_then(waits)
+        {
+            pipeline.starve(&stop, time).await;
+            passed = pipeline.spares.take();
         }
-        // Who was passed a permit, and no other, will hardly find a free one.
-        saturated = !hand.is_empty();
-        match pipeline.fill(&mut hand).await {
+        saturated |= !passed.is_empty();
+        // With what is passed on alone, a process would never have more than it began with.
+        let more = passed.is_empty() || full_at.and_then(waits).is_none();
+        if hand.is_empty() && more {
+            // Should the reply be lost, the reservation is tried again under its name.
+            hand.push(Permit { holder: HolderId(pipeline.ports.ids.next()), until: Timestamp(0) });
+        }
+        hand.extend(passed);
+        let asked_for = hand.len();
+        let filled = pipeline.fill(&mut hand).await;
+        if filled.is_ok() && hand.len() < asked_for {
+            full_at = Some(Instant::now());
+        }
+        match filled {
             Ok(()) if !hand.is_empty() => full_wait = FULL_WAIT,
             Ok(()) => {
+                saturated = false;
                 pipeline.starve(&stop, full_wait).await;
                 full_wait = (full_wait * 2).min(LONGEST_FULL_WAIT);
                 continue;
@@ -78,6 +95,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             Ok(messages) => {
                 backoff.reset();
                 if messages.is_empty() {
+                    saturated = false;
                     // Nobody waits for the rest here; somebody may elsewhere.
                     for idle in hand.split_off(hand.len().min(1)) {
                         pipeline.unreserve(&idle.holder).await;
@@ -125,15 +143,11 @@ impl Pipeline {
         }
     }
 
-    /// Makes sure that there is a permit in hand and that each lasts as long as a receive does.
-    /// Empty-handed when every one is held elsewhere.
+    /// Reserves what is in hand and makes each last as long as a receive does. Drops those that
+    /// are held elsewhere by now.
     async fn fill(&self, hand: &mut Vec<Permit>) -> Result<()> {
         let spare_time = (self.config.reservation - self.config.poll_wait) / 2;
         let needed = self.now() + self.config.poll_wait + spare_time.min(SPARE_TIME);
-        if hand.is_empty() {
-            // Should the reply be lost, the reservation is tried again under its name.
-            hand.push(Permit { holder: HolderId(self.ports.ids.next()), until: Timestamp(0) });
-        }
         let mut kept = Vec::with_capacity(hand.len());
         while let Some(mut permit) = hand.pop() {
             if permit.until < needed {
@@ -190,10 +204,11 @@ impl Pipeline {
         }
     }
 
-    /// How long a message was on its way, counted once: later deliveries waited for other reasons.
-    pub(crate) fn observe_delay(&self, inbox: &Inbox, message: &Message) {
+    /// How long a message of an event at `at` was on its way, counted once: later deliveries waited
+    /// for other reasons.
+    pub(crate) fn observe_delay(&self, inbox: &Inbox, message: &Message, at: Option<Timestamp>) {
         if message.receive_count == 1
-            && let Some(at) = notification_time(&message.body)
+            && let Some(at) = at
         {
             let seconds = self.now().since(at).as_secs_f64();
             self.ports.metrics.observe(metrics::QUEUE_SECONDS, &[("queue", inbox.name)], seconds);
@@ -210,11 +225,11 @@ impl Pipeline {
         if self.config.is(Mutant::DeleteFirst) {
             self.settle(inbox, message, Outcome::Done).await;
         }
-        self.observe_delay(inbox, message);
-        let outcome = match parse_notification(&message.body) {
+        let outcome = match parse_timed_notification(&message.body) {
             Err(why) => Outcome::Poison { why },
-            Ok(Notification::Test) => Outcome::Done,
-            Ok(Notification::Records(records)) => {
+            Ok((Notification::Test, _)) => Outcome::Done,
+            Ok((Notification::Records(records), at)) => {
+                self.observe_delay(inbox, message, at);
                 let mut all = Outcome::Done;
                 let most = if self.config.is(Mutant::FirstRecordOnly) { 1 } else { usize::MAX };
                 for record in records.into_iter().take(most) {

@@ -13,6 +13,10 @@ use crate::{
     Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments, trigger,
 };
 
+/// How long the last questions about reassembly may take, all together. What is not asked by then
+/// is left to the sweep of another process.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+
 /// A request to stop. Soft: nothing new is begun, running work may finish. Hard: running work is
 /// cancelled and its messages are handed back.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +94,11 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
         std::future::pending::<()>().await;
     };
     tokio::pin!(drain);
+    let last_round = async {
+        ending.cancelled().await;
+        sleep(LAST_ROUND).await;
+    };
+    tokio::pin!(last_round);
     loop {
         tokio::select! {
             biased;
@@ -107,6 +116,10 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
             },
             Some(ended) = asking.join_next() => {
                 propagate(ended);
+                return Ok(());
+            }
+            () = &mut last_round => {
+                warn!("not all that is complete was asked about in time; a sweep will");
                 return Ok(());
             }
             () = &mut drain => {}

@@ -140,6 +140,10 @@ fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
         Mutant::DeafKeeper => {
             ("ledger out now and then", Scenario { ledger_outages: 12, ..Scenario::troubled(seed) })
         }
+        Mutant::LateStart => {
+            let short = Scenario { short_leases: true, ..Scenario::troubled(seed) };
+            ("with faults and short leases", Scenario { trouble: 2.0, ..short })
+        }
         Mutant::TriggerUnclaimed => ("without faults", Scenario::calm(seed)),
         Mutant::ConfirmBeforeSend => {
             let crash = Crash { replica: 0, life: 0, at: seed, after: false };

@@ -19,6 +19,8 @@ use parallax_ports::{
 };
 use parallax_worker::{Config, Desk, Inbox, Ports, Role, Roles};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
+use url::Url;
 
 use super::Opened;
 use super::report::Checks;
@@ -176,11 +178,14 @@ pub(super) async fn ports(
         dead_letters: dead_letters.clone(),
     };
     let run_limit = Duration::from_secs(names.sagemaker_invoke_timeout_seconds);
-    let config = Config {
-        poll_wait: Duration::from_secs(names.sqs_long_poll_wait_seconds).min(LONGEST_POLL),
-        deadline: QUEUEING + run_limit + SLACK,
-        ..Config::new(buckets)
-    };
+    let asked = Duration::from_secs(names.sqs_long_poll_wait_seconds);
+    let poll_wait = asked.min(LONGEST_POLL);
+    if poll_wait < asked {
+        let (asked, used) = (asked.as_secs(), poll_wait.as_secs());
+        info!(asked, used, "SQS_LONG_POLL_WAIT_SECONDS is capped, so that a stop is heeded");
+    }
+    let config =
+        Config { poll_wait, deadline: QUEUEING + run_limit + SLACK, ..Config::new(buckets) };
     let config = match settings.pace {
         Pace::Cloud => config,
         Pace::Quick => quick(config, run_limit),
@@ -249,9 +254,10 @@ fn required<'a>(variable: &str, value: &'a Option<String>) -> Result<&'a str> {
 }
 
 fn queue_url<'a>(variable: &str, url: &'a str) -> Result<&'a str> {
-    let rest = url.strip_prefix("https://").or(url.strip_prefix("http://")).unwrap_or_default();
-    match rest.split_once('/') {
-        Some((host, path)) if !host.is_empty() && !path.is_empty() && !url.contains(' ') => Ok(url),
+    // The parser forgives what no queue's address has: spaces, tabs and line ends.
+    let read = Url::parse(url).ok().filter(|_| !url.contains(char::is_whitespace));
+    match read {
+        Some(read) if matches!(read.scheme(), "http" | "https") && read.path() != "/" => Ok(url),
         _ => bail!(
             "{variable} {url:?}: expected a queue's address, \
              such as https://sqs.eu-west-1.amazonaws.com/123456789012/name"

@@ -44,6 +44,22 @@ pub(crate) async fn desk(settings: &Settings) -> Result<(Desk, Option<StateDir>)
     }
 }
 
+/// Whether the settings go together, as far as that can be told without opening anything.
+///
+/// # Errors
+/// Names the variable and what it needs.
+pub(crate) fn agree(settings: &Settings) -> Result<()> {
+    if settings.platform != Platform::Aws {
+        if settings.completion_owner == CompletionOwner::JobWorker {
+            bail!("COMPLETION_OWNER=job-worker needs PLATFORM=aws");
+        }
+        if settings.metrics_provider == MetricsProvider::Cloudwatch {
+            bail!("METRICS_PROVIDER=cloudwatch needs PLATFORM=aws");
+        }
+    }
+    Ok(())
+}
+
 /// Opens what the settings name and checks that it can be reached.
 ///
 /// # Errors
@@ -54,14 +70,6 @@ pub(crate) async fn open(
     metrics: Arc<dyn MetricsSink>,
     beats: Beats,
 ) -> Result<Opened> {
-    if settings.platform != Platform::Aws {
-        if settings.completion_owner == CompletionOwner::JobWorker {
-            bail!("COMPLETION_OWNER=job-worker needs PLATFORM=aws");
-        }
-        if settings.metrics_provider == MetricsProvider::Cloudwatch {
-            bail!("METRICS_PROVIDER=cloudwatch needs PLATFORM=aws");
-        }
-    }
     let mut opened = match settings.platform {
         Platform::Local => local::ports(settings, scratch, metrics, beats).await?,
         Platform::Aws => aws::ports(settings, scratch, metrics, beats).await?,

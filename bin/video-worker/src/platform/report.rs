@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use futures::future::join_all;
 use parallax_ports::Error;
-use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
@@ -20,11 +21,28 @@ type Asked = Pin<Box<dyn Future<Output = parallax_ports::Result<()>> + Send>>;
 pub(super) struct Checks(Vec<(Subject, Asked)>);
 
 /// What a question is about.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Subject {
     variable: &'static str,
     value: String,
     permission: &'static str,
+}
+
+impl Subject {
+    /// Logs an answer; what to say of it when it was bad or did not come.
+    fn answered(self, answer: Result<parallax_ports::Result<()>, Elapsed>) -> Option<String> {
+        let Self { variable, value, permission } = self;
+        let why = match answer {
+            Ok(Ok(())) => {
+                info!(variable, value, permission, "checked");
+                return None;
+            }
+            Ok(Err(error)) => Error::chain(&error),
+            Err(_) => format!("no answer within {} s: is it reachable?", TIME.as_secs()),
+        };
+        error!(variable, value, permission, why, "check failed");
+        Some(format!("{variable} {value:?}: {why} (needs {permission})"))
+    }
 }
 
 impl Checks {
@@ -46,33 +64,14 @@ impl Checks {
     /// One message that names every variable whose answer was bad or did not come.
     pub(super) async fn run(self) -> Result<()> {
         let until = Instant::now() + TIME;
-        let mut asked = JoinSet::new();
-        let mut failed = Vec::new();
-        for (number, (subject, question)) in self.0.into_iter().enumerate() {
-            asked.spawn(async move {
-                let answer = timeout_at(until, question).await;
-                (number, subject, answer)
-            });
-        }
-        while let Some(done) = asked.join_next().await {
-            let (number, Subject { variable, value, permission }, answer) = done?;
-            let why = match answer {
-                Ok(Ok(())) => {
-                    info!(variable, value, permission, "checked");
-                    continue;
-                }
-                Ok(Err(error)) => Error::chain(&error),
-                Err(_) => format!("no answer within {} s: is it reachable?", TIME.as_secs()),
-            };
-            error!(variable, value, permission, why, "check failed");
-            failed.push((number, format!("{variable} {value:?}: {why} (needs {permission})")));
-        }
-        failed.sort();
+        let asked = self.0.into_iter().map(|(subject, question)| async move {
+            subject.answered(timeout_at(until, question).await)
+        });
+        let failed: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
         if failed.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = failed.into_iter().map(|(_, text)| text).collect();
-        bail!("{}", texts.join("; "))
+        bail!("{}", failed.join("; "))
     }
 }
 

@@ -133,3 +133,21 @@ fn a_failed_job_goes_on_with_its_failed_segments_alone() {
     let again = cloud.run(&["redrive", "--job", "nobody"]);
     assert!(said(&again).contains("there is no such job"));
 }
+
+#[test]
+fn what_was_done_is_told_also_when_a_later_step_fails() {
+    let cloud = Cloud::start();
+    cloud.job_in("alive", "chunking_complete", 2);
+    cloud.send("dead", &segment_event("alive"), &[]);
+    cloud.send("dead", r#"{"job_id":"alive"}"#, &[]);
+    let mut environment = cloud.environment();
+    environment.insert("REASSEMBLY_QUEUE_URL".to_owned(), cloud.queue_url("nowhere"));
+    let done = cloud.command(&environment, &["redrive"]).output().unwrap();
+    assert!(!done.status.success(), "{done:?}");
+    let (said, error) =
+        (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("(to segments)"), "{said}");
+    assert!(said.contains("moved 1, reopened 0, refused 0"), "{said}");
+    assert!(error.contains("nowhere"), "{error}");
+    assert_eq!(cloud.depth("dead"), (1, 0), "what is left can be seen at once");
+}

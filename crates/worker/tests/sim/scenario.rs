@@ -26,6 +26,8 @@ pub struct Scenario {
     pub longest_run: Duration,
     /// Short outages of the ledger, beside those that are drawn.
     pub ledger_outages: u32,
+    /// Leases as short as some are, in place of a draw.
+    pub short_leases: bool,
     /// How often all replicas are drained at once, at random times.
     pub halts: u32,
     /// Whether to keep a line for everything that happens.
@@ -67,6 +69,7 @@ impl Scenario {
             crashes: Vec::new(),
             longest_run: Duration::from_secs(600),
             ledger_outages: 0,
+            short_leases: false,
             halts: 0,
             traced: false,
         }
@@ -85,6 +88,8 @@ pub struct Climate {
     pub events: EventWeakness,
     pub moods: Moods,
     pub endpoint: Weakness,
+    /// Of attempts in the caller's custody, and of reassemblies.
+    pub lease: Duration,
     /// Longest difference of a replica's clock from the true time.
     pub clock_skew: Duration,
     /// Chance of an outage of one service.
@@ -94,15 +99,21 @@ pub struct Climate {
 }
 
 impl Climate {
+    /// The lease that deployments have unless they are told otherwise.
+    const LEASE: Duration = Duration::from_secs(120);
+
     /// Nothing goes wrong, but calls take their time.
     const SLOW: Rates = Rates { delay: 0.3, longest: Duration::from_secs(2), ..Rates::NONE };
 
-    pub fn draw(trouble: f64, rng: &mut StdRng) -> Self {
+    pub fn draw(scenario: &Scenario, rng: &mut StdRng) -> Self {
+        let trouble = scenario.trouble;
         let amount = trouble * rng.random_range(0.2..1.5);
         // Mostly few: a process that dies every minute sees little else.
         let mortality = rng.random::<f64>().powi(2);
         // Which kinds of trouble a history has differs: what meets everywhere at once would hide
         // what needs one of them in quantity.
+        let short = trouble > 0.0 && (rng.random_bool(0.4) || scenario.short_leases);
+        let share = if short { rng.random_range(0.1..0.5) } else { 1.0 };
         let mut some = |rate: f64| if rng.random_bool(0.8) { rate * amount } else { 0.0 };
         Self {
             rates: if trouble == 0.0 {
@@ -154,7 +165,9 @@ impl Climate {
                 half: some(0.02),
                 cold: some(0.05),
             },
-            clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)),
+            lease: Self::LEASE.mul_f64(share),
+            // Clocks must agree better where leases are short.
+            clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)).mul_f64(share),
             outage: some(0.3),
             deployments: trouble > 0.0,
         }

@@ -71,7 +71,7 @@ impl World {
             segments: None,
         };
         let Shape { custody, replicas, jobs, segments: total } = scenario.shape.unwrap_or(drawn);
-        let climate = Climate::draw(scenario.trouble, rng);
+        let climate = Climate::draw(scenario, rng);
         let now = Instant::now();
         let limit = rng.random_range(1..=3);
         let changes = scenario.trouble > 0.0 && rng.random_bool(0.2);
@@ -123,6 +123,8 @@ impl World {
             clock,
             config: Config {
                 mutant: scenario.mutant,
+                lease: climate.lease,
+                reassembly_lease: climate.lease,
                 // Unlike every other time: by it the queue tells a message that is in hand from
                 // one that was put off for as long as a lease.
                 visibility: Duration::from_secs(125),

@@ -1,0 +1,12 @@
+//! Single loops over ports in memory, for what the simulator does not reach or would not notice.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod drain;
+mod inference;
+mod leases;
+mod permits;
+mod redrive;
+mod stage;
+mod statistics;
+mod sweep;
