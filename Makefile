@@ -4,7 +4,8 @@
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder and checks the results
 # make soak    kills and stops daemons on emulated AWS, 200 and 100 times
-# make bench   measures against peers in the same run
+# make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
+# make quality measures right eyes against true ones and writes docs/quality.md
 # make bench-worker   measures the daemon on AWS against a moto server on this machine
 
 CARGO ?= cargo
@@ -14,7 +15,7 @@ CLIPS ?=
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips bench bench-worker soak setup setup-lint fmt
+.PHONY: demo test lint check clips quality bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -49,7 +50,11 @@ clips: setup
 
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
+	$(CARGO) bench --locked -p parallax-stereo --bench splat --no-run
 	tools/bench
+
+quality:
+	$(CARGO) run --locked -p parallax-quality
 
 soak: setup
 	$(CARGO) build --locked -p video-worker -p sagemaker-emulator

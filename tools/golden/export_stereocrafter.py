@@ -3,7 +3,7 @@
 Usage: export_stereocrafter.py SVD_GOLDENS OUT_DIR
 
 SVD_GOLDENS is the output of export_svd.py: the networks are read from there. Networks, scheduler and
-resize are the published classes; the windows, tiles, chunks and the splatting around them are written
+resize are the published classes; the windows, tiles and chunks around them are written
 here, plainly, from the facts that the Rust crate cites.
 """
 
@@ -131,41 +131,6 @@ def depth(net, out, name, n, window, overlap, guidance, size, source):
     store(out / f"depth.{name}.golden.safetensors", got)
 
 
-def scatter(values, disparity):
-    n, c, h, w = values.shape
-    out = torch.zeros_like(values)
-    for b in range(n):
-        for y in range(h):
-            for x in range(w):
-                at = torch.tensor(float(x)) - disparity[b, 0, y, x]
-                left = int(torch.floor(at))
-                if left < 0 or left + 1 >= w or y + 1 >= h:
-                    continue
-                part = at - left
-                out[b, :, y, left] += values[b, :, y, x] * (1 - part)
-                out[b, :, y, left + 1] += values[b, :, y, x] * part
-    return out
-
-
-def splat(out):
-    gen = torch.Generator().manual_seed(61)
-    n, h, w = 3, 9, 23
-    image = torch.rand(n, 3, h, w, generator=gen)
-    coarse = torch.rand(n, 1, 4, 6, generator=gen)
-    depth = torch.nn.functional.interpolate(coarse, (h, w), mode="bilinear", align_corners=True)
-    depth[0, 0, 2:6, 5:11] = 1.0
-    depth[1, 0, :, 12:] = 0.5
-    depth[2] = torch.rand(1, h, w, generator=gen)
-    disparity = (depth * 2 - 1) * 6
-    weights = 1.414 ** (disparity - disparity.min())
-    warped = scatter(image * weights, disparity) / scatter(weights, disparity).clamp(min=1e-6)
-    mask = 1 - scatter(torch.ones_like(depth), disparity).clamp(0, 1)
-    store(
-        out / "splat.golden.safetensors",
-        {"image": image, "depth": depth, "disparity": disparity, "warped": warped, "mask": mask},
-    )
-
-
 def any_latent_size(unet):
     """Let upsamplers return the size of the skip they meet, as later releases of the library do."""
     inner = unet.forward
@@ -273,7 +238,6 @@ def main():
         small = Networks(root / "small", root / "small/scheduler")
         depth(small, out, "windows", 7, 4, 2, 1.2, (24, 40), (31, 50))
         depth(small, out, "whole", 3, 4, 2, 1.0, (16, 24), (16, 24))
-        splat(out)
         odd = Networks(root / "odd", root / "small/scheduler")
         any_latent_size(odd.unet)
         inpaint(odd, out, "whole", 9, 5, 2, 1, 0, 1.01)

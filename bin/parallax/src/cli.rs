@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_stereo::{ENGINE_NAMES, Layout};
 
 use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
+use crate::convert::staging::StagingArgs;
 use crate::depth::DepthCommand;
 
 /// Ordinary video in, stereoscopic 3D out.
@@ -133,14 +134,8 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
     pub(crate) device: DeviceChoice,
 
-    /// Strength: the range of parallax from far to near, in percent of the picture's width,
-    /// 0 to 10.
-    #[arg(long, default_value_t = 2.0, value_name = "PERCENT", value_parser = parse_disparity)]
-    pub(crate) disparity: f32,
-
-    /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest.
-    #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_unit)]
-    pub(crate) convergence: f32,
+    #[command(flatten)]
+    pub(crate) staging: StagingArgs,
 
     #[command(flatten)]
     pub(crate) depth: DepthArgs,
@@ -230,21 +225,6 @@ fn parse_engine(text: &str) -> Result<String, String> {
     Err(format!("allowed are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-fn parse_disparity(text: &str) -> Result<f32, String> {
-    in_range(text, 0.0, 10.0)
-}
-
-fn parse_unit(text: &str) -> Result<f32, String> {
-    in_range(text, 0.0, 1.0)
-}
-
-fn in_range(text: &str, least: f32, most: f32) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (least..=most).contains(&value) => Ok(value),
-        _ => Err(format!("allowed are {least} to {most}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,7 +240,13 @@ mod tests {
         for bad in [
             vec!["--disparity", "11"],
             vec!["--disparity", "NaN"],
+            vec!["--disparity", "11%"],
+            vec!["--disparity", "2em"],
+            vec!["--disparity=-3px"],
             vec!["--convergence", "-0.1"],
+            vec!["--convergence", "near"],
+            vec!["--comfort=1"],
+            vec!["--comfort=1,11"],
             vec!["--engine", "magic"],
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, ObjectStore, Result};
-use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Stage, Watch};
+use parallax_stereo::{
+    Engine, Geometry, Layout, Rendering, Run, ShotReport, Stage, Staging, Watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Conversion, Progress, Report, convert_segment};
@@ -18,6 +20,9 @@ type Observer = dyn Fn(&Invocation, Progress) + Send + Sync;
 /// Called with the invocation and the frames that a stage of the engine has done; likewise.
 type StageObserver = dyn Fn(&Invocation, Stage, u64) + Send + Sync;
 
+/// Called with the invocation and a shot that is over; likewise.
+type ShotObserver = dyn Fn(&Invocation, &ShotReport) + Send + Sync;
+
 /// An [`InferenceBackend`] that runs an engine here.
 pub struct EngineBackend {
     workplace: Workplace,
@@ -25,6 +30,7 @@ pub struct EngineBackend {
     geometry: Geometry,
     seed: u64,
     rendering: Rendering,
+    staging: Staging,
     side_by_side: Layout,
     anaglyph: Layout,
     encode: EncodeSettings,
@@ -32,6 +38,7 @@ pub struct EngineBackend {
     full_chroma: bool,
     observer: Arc<Observer>,
     stages: Arc<StageObserver>,
+    shots: Arc<ShotObserver>,
 }
 
 impl std::fmt::Debug for EngineBackend {
@@ -53,6 +60,7 @@ impl EngineBackend {
             geometry: Geometry::default(),
             seed: 0,
             rendering: Rendering::default(),
+            staging: Staging::default(),
             side_by_side: Layout::FullSbs,
             anaglyph: Layout::Anaglyph,
             encode: EncodeSettings::default(),
@@ -60,6 +68,7 @@ impl EngineBackend {
             full_chroma: false,
             observer: Arc::new(|_, _| ()),
             stages: Arc::new(|_, _, _| ()),
+            shots: Arc::new(|_, _| ()),
         }
     }
 
@@ -83,6 +92,13 @@ impl EngineBackend {
     #[must_use]
     pub fn with_rendering(mut self, rendering: Rendering) -> Self {
         self.rendering = rendering;
+        self
+    }
+
+    /// Sets what is decided shot by shot.
+    #[must_use]
+    pub fn with_staging(mut self, staging: Staging) -> Self {
+        self.staging = staging;
         self
     }
 
@@ -114,6 +130,16 @@ impl EngineBackend {
         self
     }
 
+    /// Has every shot told to `observer`, once it is over.
+    #[must_use]
+    pub fn with_shots(
+        mut self,
+        observer: impl Fn(&Invocation, &ShotReport) + Send + Sync + 'static,
+    ) -> Self {
+        self.shots = Arc::new(observer);
+        self
+    }
+
     fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.workplace.objects
     }
@@ -136,16 +162,19 @@ impl InferenceBackend for EngineBackend {
         let tools: Tools = self.workplace.tools.clone();
         let (engine, encode) = (Arc::clone(&self.engine), self.encode.clone());
         let (geometry, seed, rendering) = (self.geometry, self.seed, self.rendering);
+        let staging = self.staging;
         let (decode, full_chroma) = (self.decode, self.full_chroma);
         let (observer, told) = (Arc::clone(&self.observer), invocation.clone());
         let result = output.clone();
         let (stages, watched) = (Arc::clone(&self.stages), invocation.clone());
-        let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames));
+        let (shots, measured) = (Arc::clone(&self.shots), invocation.clone());
+        let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames))
+            .with_shots(move |shot| shots(&measured, shot));
         let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());
             let conversion = Conversion { input, output, layout, encode, decode, full_chroma };
-            let run = Run { geometry, seed, rendering, scratch, watch, cancel };
+            let run = Run { geometry, rendering, staging, seed, scratch, watch, cancel };
             let progress = |progress| observer(&told, progress);
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);
             report.map(|report| (folder, report))

@@ -1,12 +1,13 @@
 //! Frames in, depth out: the seam between guessing depth and drawing the other eye.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, VideoFormat};
-use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Plane, Rendering, Run, Session, StereoPair, ViewSynthesis};
+use crate::staging::LOOKAHEAD;
+use crate::{Clip, Error, Fill, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis};
 
 /// Gives every frame of a clip a depth plane, in order; may lag by a bounded number of frames.
 ///
@@ -24,45 +25,96 @@ pub trait DepthEstimator: Send + Debug {
     /// # Errors
     /// As [`Session::push`].
     fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error>;
+
+    /// Whether the frame shown at `pts`, one of those given out last, begins another shot than the one
+    /// before it. `None` when the estimator does not look for shots.
+    fn begins_shot(&self, pts: i64) -> Option<bool> {
+        let _ = pts;
+        None
+    }
 }
 
-/// A [`Session`] out of any depth estimator: estimate, warp, fill. The eye that is not drawn is the
-/// source.
+/// A [`Session`] out of any depth estimator: estimate, stage, warp, fill. The eye that is not drawn is
+/// the source.
 #[derive(Debug)]
 pub struct DepthSession<E> {
     estimator: E,
     synthesis: ViewSynthesis,
-    rendering: Rendering,
+    stager: Stager,
+    shots: Shots,
+    /// Frames of the shot that wait for those after them.
+    waiting: VecDeque<(Frame, Plane)>,
+    run: Run,
     format: Arc<VideoFormat>,
-    cancel: CancellationToken,
 }
 
 impl<E: DepthEstimator> DepthSession<E> {
-    /// A session for frames of `format`.
+    /// A session for `clip`.
     ///
     /// # Errors
-    /// `Unsupported` when the geometry is out of range.
-    pub fn new(estimator: E, format: &Arc<VideoFormat>, run: &Run) -> Result<Self, Error> {
+    /// `Unsupported` when geometry or staging are out of range.
+    pub fn new(estimator: E, clip: &Clip, run: &Run) -> Result<Self, Error> {
+        let synthesis = ViewSynthesis::new(&clip.format, run.geometry)?;
         Ok(Self {
             estimator,
-            synthesis: ViewSynthesis::new(format, run.geometry)?,
-            rendering: run.rendering,
-            format: format.clone(),
-            cancel: run.cancel.clone(),
+            synthesis: synthesis.with_comfort(run.staging.comfort),
+            stager: Stager::new(clip, run)?,
+            shots: Shots::default(),
+            waiting: VecDeque::new(),
+            run: run.clone(),
+            format: Arc::clone(&clip.format),
         })
     }
 
     fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
+        let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
         let mut pairs = Vec::with_capacity(ready.len());
         for (frame, depth) in ready {
-            self.check()?;
-            pairs.push(self.synthesis.pair(frame, &depth, self.rendering)?);
+            let begins = self.estimator.begins_shot(frame.pts);
+            if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
+                pairs.extend(self.end_shot()?);
+            }
+            if self.run.rendering.fill == Fill::Temporal {
+                self.synthesis.remember(&frame, &depth)?;
+            }
+            self.waiting.push_back((frame, depth));
+            if self.waiting.len() == ahead {
+                pairs.extend(self.draw()?);
+            }
         }
         Ok(pairs)
     }
 
+    /// Draws what waits and closes the shot.
+    fn end_shot(&mut self) -> Result<Vec<StereoPair>, Error> {
+        let mut pairs = Vec::with_capacity(self.waiting.len());
+        while let Some(pair) = self.draw()? {
+            pairs.push(pair);
+        }
+        self.synthesis.forget();
+        if let Some(shot) = self.stager.end_shot() {
+            self.run.watch.tell_shot(&shot);
+        }
+        Ok(pairs)
+    }
+
+    /// Draws the first of the frames that wait.
+    fn draw(&mut self) -> Result<Option<StereoPair>, Error> {
+        self.check()?;
+        let stand = self.stager.next(self.waiting.iter().map(|(_, depth)| depth));
+        let (Some(stand), Some((frame, depth))) = (stand, self.waiting.pop_front()) else {
+            return Ok(None);
+        };
+        self.synthesis.set_convergence(stand.convergence);
+        let mut pair = self.synthesis.pair(frame, &depth, self.run.rendering)?;
+        if !self.run.rendering.depth_picture {
+            stand.bars.draw(&mut pair);
+        }
+        Ok(Some(pair))
+    }
+
     fn check(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.run.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -87,6 +139,8 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
     fn finish(&mut self) -> Result<Vec<StereoPair>, Error> {
         self.check()?;
         let ready = self.estimator.finish()?;
-        self.render(ready)
+        let mut pairs = self.render(ready)?;
+        pairs.extend(self.end_shot()?);
+        Ok(pairs)
     }
 }

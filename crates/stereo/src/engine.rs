@@ -7,6 +7,8 @@ use std::sync::Arc;
 use parallax_frame::{Frame, FrameRate, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
+use crate::{ShotReport, Staging};
+
 /// What an engine may know of a clip before its first frame.
 #[derive(Debug, Clone)]
 pub struct Clip {
@@ -68,14 +70,32 @@ pub enum Eyes {
     Both,
 }
 
+/// How pixels are taken to the other eye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Warping {
+    /// Rows as surfaces, of which the nearest wins: [`crate::Warp`].
+    #[default]
+    Surface,
+    /// As the published pipeline scatters them, in R'G'B', with its losses: [`crate::reference`]. Where
+    /// nothing falls, the fill of the surface shows.
+    Reference,
+}
+
 /// What hides in the holes that moved foreground uncovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Fill {
+    /// Nothing: holes are black, as the published pipeline hands them on.
+    Black,
     /// The background's last sample, drawn across the hole: fastest, and streaks.
     Stretch,
     /// The background mirrored at the edge of the hole.
     #[default]
     Mirror,
+    /// The background around the hole, blurred more the farther it is.
+    Smooth,
+    /// What other frames of the shot saw there, if the camera stands still, and else the mirrored
+    /// background.
+    Temporal,
 }
 
 /// How pairs are drawn from depth.
@@ -83,6 +103,8 @@ pub enum Fill {
 pub struct Rendering {
     /// Which eyes are drawn.
     pub eyes: Eyes,
+    /// How pixels are taken there.
+    pub warping: Warping,
     /// What holes are filled with.
     pub fill: Fill,
     /// In place of the right eye, its depth as a grey picture: white is nearest.
@@ -96,6 +118,8 @@ pub struct Run {
     pub geometry: Geometry,
     /// How pairs are drawn.
     pub rendering: Rendering,
+    /// What is decided shot by shot.
+    pub staging: Staging,
     /// Seed of every random choice: the same seed and frames give the same pairs.
     pub seed: u64,
     /// An existing folder for what does not fit in memory. Defaults to the system's temporary one.
@@ -104,6 +128,13 @@ pub struct Run {
     pub watch: Watch,
     /// Checked between frames and, in long work, between steps.
     pub cancel: CancellationToken,
+}
+
+impl Run {
+    /// Whether frames must wait for those after them in their shot.
+    pub fn looks_ahead(&self) -> bool {
+        self.staging.looks_ahead() || self.rendering.fill == Fill::Temporal
+    }
 }
 
 /// A part of an engine's work that a person can make sense of.
@@ -129,28 +160,47 @@ impl fmt::Display for Stage {
 
 /// Somebody who is told of progress within an engine, or nobody.
 #[derive(Clone, Default)]
-pub struct Watch(Option<Arc<Observer>>);
+pub struct Watch {
+    stages: Option<Arc<StageObserver>>,
+    shots: Option<Arc<ShotObserver>>,
+}
 
-type Observer = dyn Fn(Stage, u64) + Send + Sync;
+type StageObserver = dyn Fn(Stage, u64) + Send + Sync;
+type ShotObserver = dyn Fn(&ShotReport) + Send + Sync;
 
 impl Watch {
     /// Has `observer` told how many of the clip's frames a stage has done, whenever that changes. It
     /// must return quickly.
     pub fn new(observer: impl Fn(Stage, u64) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(observer)))
+        Self { stages: Some(Arc::new(observer)), shots: None }
+    }
+
+    /// Has `observer` told of every shot, once it is over. It must return quickly.
+    #[must_use]
+    pub fn with_shots(mut self, observer: impl Fn(&ShotReport) + Send + Sync + 'static) -> Self {
+        self.shots = Some(Arc::new(observer));
+        self
     }
 
     /// `frames` of the clip have passed `stage`.
     pub fn tell(&self, stage: Stage, frames: u64) {
-        if let Some(observer) = &self.0 {
+        if let Some(observer) = &self.stages {
             observer(stage, frames);
+        }
+    }
+
+    /// A shot is over.
+    pub fn tell_shot(&self, shot: &ShotReport) {
+        if let Some(observer) = &self.shots {
+            observer(shot);
         }
     }
 }
 
 impl Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Watch(somebody)" } else { "Watch(nobody)" })
+        let somebody = self.stages.is_some() || self.shots.is_some();
+        f.write_str(if somebody { "Watch(somebody)" } else { "Watch(nobody)" })
     }
 }
 

@@ -6,13 +6,16 @@
 //! mirror is least believable. Nothing outside holes is touched, and nothing is invented: that is
 //! what the diffusion engine is for.
 
+use std::ops::Range;
+
 use parallax_frame::Frame;
 use rayon::prelude::*;
 
+use crate::matrix::neutral_black;
 use crate::{Plane, Warp};
 
 /// Background samples nearest to the edge that are not mirrored: they are mixed with foreground.
-const FRINGE: usize = 1;
+pub(crate) const FRINGE: usize = 1;
 
 /// The widest vertical blur, in rows to either side.
 const MAX_BLUR: usize = 6;
@@ -43,27 +46,48 @@ impl Warp {
 type FillSpan = fn(&mut [f32], &mut [f32], usize, usize);
 
 fn fill_row(source: &mut [f32], near: &mut [f32], from_left: FillSpan, from_right: FillSpan) {
-    let width = near.len();
-    let mut t = 0;
-    while t < width {
-        if near[t] != f32::NEG_INFINITY {
-            t += 1;
-            continue;
-        }
-        let start = t;
-        while t < width && near[t] == f32::NEG_INFINITY {
-            t += 1;
-        }
-        let left = start.checked_sub(1).map(|x| near[x]);
-        let right = near.get(t).copied();
-        match (left, right) {
+    let mut from = 0;
+    while let Some((hole, side)) = next_hole(near, from) {
+        from = hole.end;
+        match side {
             // Everything left the frame: show the edge that left last.
-            (None, None) => near.fill(0.0),
-            (Some(l), Some(r)) if r > l => from_left(source, near, start, t),
-            (Some(_), None) => from_left(source, near, start, t),
-            (_, Some(_)) => from_right(source, near, start, t),
+            None => near.fill(0.0),
+            Some(Side::Left) => from_left(source, near, hole.start, hole.end),
+            Some(Side::Right) => from_right(source, near, hole.start, hole.end),
         }
     }
+}
+
+/// On which side of a hole the background is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// The holes of a row and where their background is: the side with the smaller disparity, the only side
+/// at a border of the frame, and none in a row that is all hole.
+pub(crate) fn holes(near: &[f32]) -> impl Iterator<Item = (Range<usize>, Option<Side>)> + '_ {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let next = next_hole(near, from)?;
+        from = next.0.end;
+        Some(next)
+    })
+}
+
+fn next_hole(near: &[f32], from: usize) -> Option<(Range<usize>, Option<Side>)> {
+    let open = |d: &f32| *d == f32::NEG_INFINITY;
+    let start = from + near.get(from..)?.iter().position(open)?;
+    let end = near[start..].iter().position(|d| !open(d)).map_or(near.len(), |k| start + k);
+    let left = start.checked_sub(1).map(|x| near[x]);
+    let side = match (left, near.get(end).copied()) {
+        (None, None) => None,
+        (Some(l), Some(r)) if r > l => Some(Side::Left),
+        (Some(_), None) => Some(Side::Left),
+        (_, Some(_)) => Some(Side::Right),
+    };
+    Some((start..end, side))
 }
 
 /// Fills `start..end` from the surface that begins at `end`.
@@ -104,7 +128,7 @@ fn stretch_left(source: &mut [f32], near: &mut [f32], start: usize, end: usize) 
 }
 
 /// How many samples beside a hole belong to the surface at `depth`, at most `wanted`.
-fn extent(room: usize, wanted: usize, near: impl Fn(usize) -> f32, depth: f32) -> usize {
+pub(crate) fn extent(room: usize, wanted: usize, near: impl Fn(usize) -> f32, depth: f32) -> usize {
     let mut last = depth;
     for k in 1..room.min(wanted) {
         let d = near(k);
@@ -125,6 +149,24 @@ fn reflect(k: usize, extent: usize) -> usize {
     let period = 2 * (extent - 1);
     let k = k % period;
     if k < extent { k } else { period - k }
+}
+
+/// Makes every sample black of which `near` (at luma size) says that no source sample claims it.
+pub(crate) fn blacken(frame: &mut Frame, near: &Plane) {
+    let format = frame.format().clone();
+    let wide = format.pixels.sample_bytes() == 2;
+    let (black, grey) = neutral_black(&format);
+    for index in 0..format.pixels.chroma().planes() {
+        let width = format.plane(index).width;
+        let (sx, sy) = if index == 0 { (0, 0) } else { format.pixels.chroma().shifts() };
+        let value = if index == 0 { black } else { grey } as u16;
+        for (i, unit) in frame.plane_mut(index).chunks_exact_mut(1 + usize::from(wide)).enumerate()
+        {
+            if near.at((i % width) << sx, (i / width) << sy) == f32::NEG_INFINITY {
+                unit.copy_from_slice(&value.to_le_bytes()[..1 + usize::from(wide)]);
+            }
+        }
+    }
 }
 
 /// Vertically blurs what lies in the holes of `mask` (at luma size), with a radius that grows with

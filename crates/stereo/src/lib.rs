@@ -14,12 +14,16 @@ mod engine;
 mod fill;
 mod layout;
 mod matrix;
+mod memory;
 mod pack;
 mod plane;
+mod pull_push;
+pub mod reference;
 mod registry;
 mod resample;
 mod rgb;
 mod splat;
+mod staging;
 mod view;
 mod vr180;
 
@@ -28,7 +32,8 @@ pub use copy::Copy;
 pub use depth::{DepthEstimator, DepthSession};
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
-    Clip, Engine, Error, Eyes, Fill, Geometry, Rendering, Run, Session, Stage, StereoPair, Watch,
+    Clip, Engine, Error, Eyes, Fill, Geometry, Rendering, Run, Session, Stage, StereoPair, Warping,
+    Watch,
 };
 pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format};
 pub use pack::{compose, compose_as};
@@ -36,4 +41,5 @@ pub use plane::Plane;
 pub use registry::{ENGINE_NAMES, engine};
 pub use rgb::Rgb;
 pub use splat::{Splat, Warp, splat};
+pub use staging::{Bars, Comfort, ShotReport, Stager, Staging, Stand};
 pub use view::{View, ViewSynthesis};

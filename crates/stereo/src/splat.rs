@@ -8,7 +8,7 @@
 //! serves luma and subsampled chroma alike. Zero disparity yields the identity map exactly.
 //!
 //! It does not reproduce the two-dimensional kernel of the reference pipeline, nor its losses at
-//! the right and bottom borders.
+//! the right and bottom borders: [`crate::reference`] does.
 
 use rayon::prelude::*;
 
@@ -333,6 +333,44 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn zero_disparity_reproduces_any_input_exactly(
+            width in 1usize..80, height in 1usize..6,
+            values in prop::collection::vec(-1e6f32..1e6, 480),
+        ) {
+            let plane = Plane::from_fn(width, height, |x, y| values[y * width + x]);
+            let out = splat(&[&plane, &plane], &Plane::filled(width, height, 0.0));
+            prop_assert_eq!(&out.planes[0], &plane);
+            prop_assert_eq!(&out.planes[1], &plane);
+            prop_assert!(out.mask.data().iter().all(|&m| m == 0.0));
+        }
+
+        #[test]
+        fn a_step_edge_has_the_analytic_mask(
+            start in 12usize..30, length in 11usize..30, near in -3.0f32..8.0, step in 2.5f32..9.0,
+        ) {
+            let (width, end) = (80, start + length);
+            let far = near - step;
+            let card = |x: usize| (start..end).contains(&x);
+            let disparity = Plane::from_fn(width, 1, |x, _| if card(x) { near } else { far });
+            let mut warp = Warp::new(width, 1);
+            warp.splat(&disparity);
+            // The card is wider than the step, so that nothing shows through behind it. Between its last sample and the
+            // wall's first one beyond nothing lands; the two cover what lies around them linearly.
+            let (last, first) = ((end - 1) as f32 - near, end as f32 - far);
+            for t in last.ceil() as usize..first.ceil() as usize {
+                let tent = |at: f32| (1.0 - (t as f32 - at).abs()).max(0.0);
+                let want = 1.0 - (tent(last) + tent(first)).min(1.0);
+                let got = warp.mask.at(t, 0);
+                prop_assert!((got - want).abs() < 1e-4, "{} at {}, not {}", got, t, want);
+            }
+            // What the wall shows on the other side of the card, and the card, is all seen.
+            let seen = (first.ceil() as usize..width - 12).chain(12..last.floor() as usize);
+            for t in seen {
+                prop_assert_eq!(warp.mask.at(t, 0), 0.0, "at {}", t);
+            }
+        }
+
         #[test]
         fn arbitrary_disparity_gives_finite_samples_inside_the_source(
             width in 1usize..40, height in 1usize..4,

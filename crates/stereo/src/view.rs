@@ -4,14 +4,23 @@
 //! holes are filled classically; an engine that can do better replaces them with [`crate::blend`],
 //! for which [`View`] carries the mask.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
-use crate::fill::soften;
+use crate::fill::{blacken, soften};
+use crate::memory::Memory;
+use crate::pull_push::{roles, smooth};
 use crate::resample::resize;
-use crate::{Error, Eyes, Fill, Geometry, Plane, Rendering, StereoPair, Warp};
+use crate::{
+    Comfort, Error, Eyes, Fill, Geometry, Plane, Rendering, Rgb, StereoPair, Warp, Warping,
+    reference,
+};
+
+/// Disparity by which what is remembered may be nearer than what is known behind a hole.
+const SAME_SURFACE_PX: f32 = 0.75;
 
 /// A rendered right eye.
 #[derive(Debug, Clone)]
@@ -26,8 +35,10 @@ pub struct View {
 #[derive(Debug)]
 pub struct ViewSynthesis {
     geometry: Geometry,
+    comfort: Option<Comfort>,
     disparity: Plane,
     warp: Warp,
+    memory: Option<Memory>,
 }
 
 impl ViewSynthesis {
@@ -40,9 +51,51 @@ impl ViewSynthesis {
         let (width, height) = (format.width as usize, format.height as usize);
         Ok(Self {
             geometry,
+            comfort: None,
             disparity: Plane::filled(width, height, 0.0),
             warp: Warp::new(width, height),
+            memory: None,
         })
+    }
+
+    /// Limits parallax to what is comfortable.
+    #[must_use]
+    pub fn with_comfort(mut self, comfort: Option<Comfort>) -> Self {
+        self.comfort = comfort;
+        self
+    }
+
+    /// From now on `depth`, clipped to 0 to 1, appears at the screen.
+    pub fn set_convergence(&mut self, depth: f32) {
+        self.geometry.convergence = depth.clamp(0.0, 1.0);
+    }
+
+    /// Remembers a frame of the shot, so that [`Fill::Temporal`] may fill holes of others from it.
+    ///
+    /// # Errors
+    /// As [`ViewSynthesis::render`].
+    pub fn remember(&mut self, frame: &Frame, depth: &Plane) -> Result<(), Error> {
+        self.check(frame)?;
+        let depth = self.sized(depth);
+        // Half a pixel of disparity; without any, nothing is told from anything.
+        let range = self.geometry.disparity_percent / 100.0 * depth.width() as f32;
+        let step = (0.5 / range.max(0.5)).min(0.25);
+        match &mut self.memory {
+            Some(memory) => memory.see(frame, &depth, step),
+            None => self.memory = Some(Memory::new(frame, &depth, step)),
+        }
+        Ok(())
+    }
+
+    /// The next frame begins another shot.
+    pub fn forget(&mut self) {
+        self.memory = None;
+    }
+
+    /// The occlusion mask of the eye that was drawn last: 0 (warped source) to 1 (invented), at luma size;
+    /// of the left eye mirrored.
+    pub fn mask(&self) -> &Plane {
+        self.warp.mask()
     }
 
     /// The right eye of `frame` and its occlusion mask. `depth` is 0 (farthest) to 1 (nearest),
@@ -60,7 +113,11 @@ impl ViewSynthesis {
     /// # Errors
     /// As [`ViewSynthesis::render`].
     pub fn right_eye(&mut self, frame: &Frame, depth: &Plane) -> Result<Frame, Error> {
-        self.eye(frame, depth, Look { share: 1.0, mirrored: false, fill: Fill::Mirror })
+        self.eye(
+            frame,
+            depth,
+            Look { share: 1.0, mirrored: false, rendering: Rendering::default() },
+        )
     }
 
     /// Both eyes of `frame` at its time, drawn as `rendering` says; `depth` is as for
@@ -79,7 +136,7 @@ impl ViewSynthesis {
             return Ok(StereoPair { left: frame, right });
         }
         let share = if rendering.eyes == Eyes::Both { 0.5 } else { 1.0 };
-        let look = |mirrored| Look { share, mirrored, fill: rendering.fill };
+        let look = |mirrored| Look { share, mirrored, rendering };
         Ok(match rendering.eyes {
             Eyes::Right => {
                 let right = self.eye(&frame, depth, look(false))?;
@@ -96,7 +153,7 @@ impl ViewSynthesis {
         })
     }
 
-    fn eye(&mut self, frame: &Frame, depth: &Plane, look: Look) -> Result<Frame, Error> {
+    fn check(&self, frame: &Frame) -> Result<(), Error> {
         let (width, height) = (self.disparity.width(), self.disparity.height());
         let format = frame.format();
         if (format.width as usize, format.height as usize) != (width, height) {
@@ -105,14 +162,78 @@ impl ViewSynthesis {
                 format.width, format.height
             )));
         }
-        let resized;
-        let depth = if (depth.width(), depth.height()) == (width, height) {
-            depth
+        Ok(())
+    }
+
+    /// `depth` at luma size.
+    fn sized<'a>(&self, depth: &'a Plane) -> Cow<'a, Plane> {
+        let (width, height) = (self.disparity.width(), self.disparity.height());
+        if (depth.width(), depth.height()) == (width, height) {
+            Cow::Borrowed(depth)
         } else {
-            resized = resize(depth, width, height);
-            &resized
+            Cow::Owned(resize(depth, width, height))
+        }
+    }
+
+    fn eye(&mut self, frame: &Frame, depth: &Plane, look: Look) -> Result<Frame, Error> {
+        self.check(frame)?;
+        self.place(&self.sized(depth), look);
+        self.warp.splat(&self.disparity);
+        let remembered = look.rendering.fill == Fill::Temporal
+            && self.memory.as_ref().is_some_and(|memory| memory.serves(frame));
+        let unclaimed = remembered.then(|| self.warp.near.clone());
+        let flipped = look.mirrored.then(|| mirrored(frame));
+        let mut eye = self.filled(flipped.as_ref().unwrap_or(frame), look.rendering)?;
+        if let Some(unclaimed) = unclaimed
+            && let Some(memory) = self.memory.take()
+        {
+            self.recall(&memory, look, &unclaimed, &mut eye);
+            self.memory = Some(memory);
+        }
+        Ok(if look.mirrored { mirrored(&eye) } else { eye })
+    }
+
+    /// Takes what `memory` has of the background into the holes of `eye`; `unclaimed` is -inf there.
+    fn recall(&mut self, memory: &Memory, look: Look, unclaimed: &Plane, eye: &mut Frame) {
+        // The map of the frame itself is done with, but for what lies behind its holes and its mask.
+        let (behind, mask) = (self.warp.near.clone(), self.warp.mask.clone());
+        self.place(&memory.depth, look);
+        self.warp.splat(&self.disparity);
+        let flipped = look.mirrored.then(|| mirrored(&memory.frame));
+        let background = self.warp.frame(flipped.as_ref().unwrap_or(&memory.frame));
+        // The reference may have scattered something where no surface is.
+        let open = if look.rendering.warping == Warping::Reference { 1.0 } else { 0.0 };
+        let known = |i: usize| {
+            let near = self.warp.near.data()[i];
+            unclaimed.data()[i] == f32::NEG_INFINITY
+                && mask.data()[i] >= open
+                && near != f32::NEG_INFINITY
+                && near <= behind.data()[i] + SAME_SURFACE_PX
         };
-        let geometry = self.geometry;
+        let format = eye.format().clone();
+        let (width, bytes) = (format.width as usize, format.pixels.sample_bytes());
+        for index in 0..format.pixels.chroma().planes() {
+            let row = format.plane(index).width * bytes;
+            let (sx, sy) = if index == 0 { (0, 0) } else { format.pixels.chroma().shifts() };
+            let rows = eye.plane_mut(index).par_chunks_mut(row);
+            rows.zip(background.plane(index).par_chunks(row)).enumerate().for_each(
+                |(y, (out, new))| {
+                    let samples = out.chunks_exact_mut(bytes).zip(new.chunks_exact(bytes));
+                    for (x, (out, new)) in samples.enumerate() {
+                        if known((y << sy) * width + (x << sx)) {
+                            out.copy_from_slice(new);
+                        }
+                    }
+                },
+            );
+        }
+        self.warp.mask = mask;
+    }
+
+    /// Makes disparity of `depth`, which is at luma size.
+    fn place(&mut self, depth: &Plane, look: Look) {
+        let width = depth.width();
+        let (geometry, comfort) = (self.geometry, self.comfort);
         self.disparity
             .data_mut()
             .par_chunks_mut(width)
@@ -123,22 +244,64 @@ impl ViewSynthesis {
                     let px = geometry.disparity_px(depth.clamp(0.0, 1.0), width as f32);
                     *out = look.share * px;
                 }
+                if let Some(comfort) = comfort {
+                    // Of the whole parallax, which two eyes may share.
+                    let whole = width as f32 * look.share;
+                    disparity.iter_mut().for_each(|px| *px = comfort.limit(*px, whole));
+                }
                 // The left eye is the right eye of the mirrored world.
                 if look.mirrored {
                     disparity.reverse();
                 }
             });
-        self.warp.splat(&self.disparity);
-        match look.fill {
-            Fill::Stretch => self.warp.stretch(),
-            Fill::Mirror => self.warp.fill(),
+    }
+
+    /// The right eye of `frame` by the current disparity.
+    fn filled(&mut self, frame: &Frame, rendering: Rendering) -> Result<Frame, Error> {
+        let roles =
+            if rendering.fill == Fill::Smooth { roles(&self.warp.near) } else { Vec::new() };
+        match rendering.fill {
+            Fill::Black => {}
+            Fill::Stretch | Fill::Smooth => self.warp.stretch(),
+            Fill::Mirror | Fill::Temporal => self.warp.fill(),
         }
-        let mut eye =
-            if look.mirrored { self.warp.frame(&mirrored(frame)) } else { self.warp.frame(frame) };
-        if look.fill == Fill::Mirror {
-            soften(&mut eye, self.warp.mask());
+        let mut eye = self.warp.frame(frame);
+        match rendering.fill {
+            Fill::Black => blacken(&mut eye, &self.warp.near),
+            Fill::Stretch => {}
+            Fill::Smooth => smooth(&mut eye, &roles),
+            Fill::Mirror | Fill::Temporal => soften(&mut eye, self.warp.mask()),
         }
-        Ok(if look.mirrored { mirrored(&eye) } else { eye })
+        if rendering.warping == Warping::Reference {
+            let filled = (rendering.fill != Fill::Black).then_some(&eye);
+            eye = self.scattered(frame, filled)?;
+        }
+        Ok(eye)
+    }
+
+    /// `frame` as the published pipeline warps it, with `filled`, or else black, where nothing falls.
+    fn scattered(&mut self, frame: &Frame, filled: Option<&Frame>) -> Result<Frame, Error> {
+        let rgb = Rgb::of(frame.format())?;
+        let source = reference::Source {
+            planes: rgb.planes(frame).into(),
+            disparity: self.disparity.clone(),
+        };
+        let splat =
+            reference::splat(&[source]).pop().map(|splat| (splat.planes.try_into(), splat.mask));
+        let Some((Ok(mut planes), mask)) = splat else {
+            return Err(Error::Failed("a frame without a warp".into()));
+        };
+        let planes: &mut [Plane; 3] = &mut planes;
+        for (out, filled) in planes.iter_mut().zip(filled.map(|f| rgb.planes(f)).iter().flatten()) {
+            let samples = out.data_mut().iter_mut().zip(filled.data()).zip(mask.data());
+            for ((out, &filled), &mask) in samples {
+                if mask >= 1.0 {
+                    *out = filled;
+                }
+            }
+        }
+        self.warp.mask = mask;
+        Ok(rgb.frame(planes, frame.pts))
     }
 }
 
@@ -149,7 +312,7 @@ struct Look {
     share: f32,
     /// Whether it is the left eye.
     mirrored: bool,
-    fill: Fill,
+    rendering: Rendering,
 }
 
 /// `frame` with its columns in reverse.
@@ -242,6 +405,34 @@ mod tests {
             assert_eq!(row(&pair.right)[..60], row(&source)[2..62]);
             assert_eq!(row(&pair.left)[4..], row(&source)[2..62]);
         }
+    }
+
+    #[test]
+    fn the_reference_warp_shows_its_losses_and_black_holes() {
+        let mut source = frame(8);
+        // Grey, because not every triple of code values is a colour.
+        (1..3).for_each(|plane| source.set_plane_f32(plane, &[128.0; 256]));
+        let geometry = Geometry { disparity_percent: 10.0, convergence: 0.0 };
+        let mut synthesis = ViewSynthesis::new(source.format(), geometry).unwrap();
+        // 6.25 % of 64 columns: four.
+        let depth = Plane::from_fn(64, 4, |x, _| if (30..40).contains(&x) { 0.625 } else { 0.0 });
+        let rendering =
+            Rendering { warping: Warping::Reference, fill: Fill::Black, ..Rendering::default() };
+        let right = synthesis.pair(source.clone(), &depth, rendering).unwrap().right;
+        let row = |y: usize| right.plane(0)[y * 64..(y + 1) * 64].to_vec();
+        let close = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 1);
+        assert!(close(&row(1)[..26], &source.plane(0)[64..90]), "still: {:?}", row(1));
+        assert_eq!(row(1)[36..40], [16; 4], "the hole");
+        assert_eq!(row(1)[63], 16, "the last column");
+        assert_eq!(row(3), [16; 64], "the last row");
+        // Filled, holes and losses show what the default draws there.
+        let filled = Rendering { fill: Fill::Stretch, ..rendering };
+        let right = synthesis.pair(source.clone(), &depth, filled).unwrap().right;
+        let plain = Rendering { warping: Warping::Surface, ..filled };
+        let plain = synthesis.pair(source, &depth, plain).unwrap().right;
+        let row = |frame: &Frame, y: usize| frame.plane(0)[y * 64..(y + 1) * 64].to_vec();
+        assert!(close(&row(&right, 3), &row(&plain, 3)));
+        assert!(close(&row(&right, 1)[36..40], &row(&plain, 1)[36..40]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Stereo by diffusion in two stages, after DepthCrafter and StereoCrafter.
 //!
 //! Papers: *DepthCrafter* (Hu et al. 2024, arXiv:2409.02095), *StereoCrafter* (Zhao et al. 2024,
-//! arXiv:2409.07447). [`DepthStage`] makes depth, [`reference_splat`] the warped view with its holes, and
+//! arXiv:2409.07447). [`DepthStage`] makes depth, [`parallax_stereo::reference`] the warped view with its holes, and
 //! [`InpaintStage`] the right eye. By default they compute what the published pipelines compute, quirks
 //! included, and are compared with them number for number in `tests/parity.rs`; they run in f32.
 //! [`DepthOptions::preferred`], [`InpaintOptions::preferred`] and [`Field`] depart where those lose
@@ -21,7 +21,6 @@ mod noise;
 mod plan;
 mod range;
 mod size;
-mod splat;
 mod strip;
 mod tiles;
 mod windows;
@@ -36,7 +35,6 @@ pub use noise::{Field, Noise, Recorded, Site};
 pub use parallax_svd::device;
 pub use plan::{Footprint, Job, Plan, Residency, Short};
 pub use size::{Size, cropped_size, nearest_size, working_size};
-pub use splat::{Source, reference_disparity, reference_splat};
 pub use strip::Strip;
 pub use tiles::{Grid, Tiling};
 pub use windows::{Chunk, Chunks, Tail, depth_windows, reference_chunks};

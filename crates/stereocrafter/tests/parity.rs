@@ -1,4 +1,4 @@
-//! Both stages and the splatting against the published networks, orchestrated in PyTorch.
+//! Both stages against the published networks, orchestrated in PyTorch.
 //!
 //! Each step is fed what the reference stored before it, so that a difference is named where it arises.
 
@@ -9,10 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
-use parallax_stereo::Plane;
 use parallax_stereocrafter::{
     DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks, Noise,
-    Recorded, Site, Size, Source, Tiling, normalise, reference_disparity, reference_splat,
+    Recorded, Site, Size, Tiling, normalise,
 };
 use parallax_svd::noise::Generator;
 use parallax_weights::Part;
@@ -147,39 +146,6 @@ fn depth_can_be_stopped_between_steps() {
     let frames = ((&want["frames"] / 127.5).unwrap() - 1.0).unwrap();
     let error = stage.run(&frames, &mut Generator::new(0), &mut check).unwrap_err();
     assert!(error.to_string().contains("stopped"), "{error}");
-}
-
-fn plane(t: &Tensor, frame: usize, channel: usize) -> Plane {
-    let t = t.get(frame).unwrap().get(channel).unwrap();
-    let (height, width) = t.dims2().unwrap();
-    Plane::new(width, height, values(&t))
-}
-
-#[track_caller]
-fn assert_plane(name: &str, got: &Plane, want: &Plane) {
-    assert_eq!((got.width(), got.height()), (want.width(), want.height()));
-    for (i, (g, w)) in got.data().iter().zip(want.data()).enumerate() {
-        assert!((g - w).abs() <= 1e-5, "{name}: {g} for {w} at {i}");
-    }
-}
-
-#[test]
-fn splatting() {
-    let want = tensors("splat");
-    let frames = want["image"].dim(0).unwrap();
-    let batch: Vec<Source> = (0..frames)
-        .map(|f| Source {
-            planes: (0..3).map(|c| plane(&want["image"], f, c)).collect(),
-            disparity: reference_disparity(&plane(&want["depth"], f, 0), 6.0),
-        })
-        .collect();
-    for (f, out) in reference_splat(&batch).iter().enumerate() {
-        assert_plane("disparity", &batch[f].disparity, &plane(&want["disparity"], f, 0));
-        for c in 0..3 {
-            assert_plane("warped", &out.planes[c], &plane(&want["warped"], f, c));
-        }
-        assert_plane("mask", &out.mask, &plane(&want["mask"], f, 0));
-    }
 }
 
 fn inpaint_stage(tiling: Tiling) -> InpaintStage {

@@ -10,9 +10,6 @@ use crate::shapes::{Shape, Thing};
 use crate::texture::Texture;
 use crate::vec3::{Vec3, vec3};
 
-/// Rays per pixel and side: four per pixel.
-const SAMPLES: u32 = 2;
-
 /// A film of one scene.
 #[derive(Debug, Clone, Copy)]
 pub struct Film {
@@ -22,6 +19,20 @@ pub struct Film {
     pub height: u32,
     /// Stereo geometry.
     pub stereo: Stereo,
+    /// What the camera does.
+    pub camera: Camera,
+    /// Rays per pixel and side: two are four per pixel.
+    pub samples: u32,
+}
+
+/// What the camera does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Camera {
+    /// A slow truck to the side, a little forward and up.
+    #[default]
+    Truck,
+    /// It stands still; the things before it move.
+    Tripod,
 }
 
 /// One rendered view.
@@ -54,9 +65,10 @@ impl Film {
     pub fn view(&self, eye: Eye, seconds: f32, pts: i64) -> View {
         let things = things(seconds);
         let (aside, shift) = self.stereo.placement(eye);
-        // A slow truck to the side, a little forward and up.
-        let turn = seconds * 0.7;
-        let from = vec3(0.9 * turn.sin() + aside, 0.15 * (turn * 0.6).sin(), 0.25 * seconds.sin());
+        let clock = if self.camera == Camera::Truck { seconds } else { 0.0 };
+        let turn = clock * 0.7;
+        let from = vec3(0.9 * turn.sin() + aside, 0.15 * (turn * 0.6).sin(), 0.25 * clock.sin());
+        let samples = self.samples.max(1);
         let (width, height) = (self.width as usize, self.height as usize);
         let scale = 1.0 / self.width as f32;
         let ray = |x: f32, y: f32| {
@@ -72,12 +84,12 @@ impl Film {
                 let (_, z) = trace(&things, from, ray(x as f32 + 0.5, y as f32 + 0.5));
                 *deep = depth(z);
                 let mut sum = vec3(0.0, 0.0, 0.0);
-                for sub in 0..SAMPLES * SAMPLES {
-                    let offset = |n: u32| (n as f32 + 0.5) / SAMPLES as f32;
-                    let (dx, dy) = (offset(sub % SAMPLES), offset(sub / SAMPLES));
+                for sub in 0..samples * samples {
+                    let offset = |n: u32| (n as f32 + 0.5) / samples as f32;
+                    let (dx, dy) = (offset(sub % samples), offset(sub / samples));
                     sum = sum + trace(&things, from, ray(x as f32 + dx, y as f32 + dy)).0;
                 }
-                *colour = sum * (1.0 / (SAMPLES * SAMPLES) as f32);
+                *colour = sum * (1.0 / (samples * samples) as f32);
             }
         });
         View { frame: self.frame(&colours, pts), depth: depths }
@@ -179,6 +191,8 @@ mod tests {
         width: 160,
         height: 90,
         stereo: Stereo { disparity_percent: 5.0, convergence: 0.3 },
+        camera: Camera::Truck,
+        samples: 2,
     };
 
     #[test]
@@ -203,6 +217,15 @@ mod tests {
         }
         assert!(compared > 9000, "{compared}");
         assert!(close * 100 > compared * 95, "{close} of {compared}");
+    }
+
+    #[test]
+    fn on_a_tripod_the_background_stands_still() {
+        let film = Film { camera: Camera::Tripod, ..FILM };
+        let (one, other) = (film.view(Eye::Left, 0.2, 0), film.view(Eye::Left, 0.9, 0));
+        let rows = one.frame.plane(0).iter().zip(other.frame.plane(0));
+        let same = rows.clone().filter(|(a, b)| a == b).count();
+        assert!(same > 160 * 90 * 3 / 4 && same < 160 * 90, "{same} samples stand still");
     }
 
     #[test]

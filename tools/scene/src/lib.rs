@@ -11,4 +11,4 @@ mod texture;
 mod vec3;
 
 pub use camera::{Eye, Stereo};
-pub use film::{Film, View};
+pub use film::{Camera, Film, View};

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use parallax_scene::{Eye, Film, Stereo};
+use parallax_scene::{Camera, Eye, Film, Stereo};
 
 /// Renders a textured scene with a moving camera: the left eye with sound and, when asked for,
 /// the true right eye and the true depth.
@@ -36,6 +36,9 @@ struct Args {
     /// Range of parallax of the true right eye, in percent of the width.
     #[arg(long, default_value_t = 2.0)]
     disparity: f32,
+    /// Have the camera stand still.
+    #[arg(long)]
+    tripod: bool,
     /// The depth that appears at the screen.
     #[arg(long, default_value_t = 0.5)]
     convergence: f32,
@@ -46,7 +49,8 @@ fn main() -> Result<()> {
     let sizes = args.width >= 2 && args.height >= 2 && args.width % 2 + args.height % 2 == 0;
     ensure!(sizes, "{}x{}: width and height must be even", args.width, args.height);
     let stereo = Stereo { disparity_percent: args.disparity, convergence: args.convergence };
-    let film = Film { width: args.width, height: args.height, stereo };
+    let camera = if args.tripod { Camera::Tripod } else { Camera::Truck };
+    let film = Film { width: args.width, height: args.height, stereo, camera, samples: 2 };
     let mut left = ffmpeg(&args, "yuv444p", &args.out, true)?;
     let mut right = match &args.right {
         Some(path) => Some(ffmpeg(&args, "yuv444p", path, false)?),

@@ -12,6 +12,7 @@ mod pipeline;
 mod progress;
 mod request;
 mod source;
+pub(crate) mod staging;
 mod state;
 
 use std::process::ExitCode;

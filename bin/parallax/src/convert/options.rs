@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use parallax_conversion::Near;
 use parallax_media::Codec;
-use parallax_stereo::{Eyes, Fill, Rendering};
+use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
 /// What happens to the source's pictures first, and how the result is called.
 #[derive(Debug, Args)]
@@ -36,8 +36,15 @@ pub(crate) struct DrawingArgs {
     #[arg(long, value_enum, default_value_t = EyesChoice::Right)]
     pub(crate) eyes: EyesChoice,
 
-    /// What fills the holes that moved foreground uncovers: the background's edge drawn across
-    /// (`stretch`) or its mirror image (`mirror`).
+    /// How pixels are taken to the other eye: by `surface`, of which the nearest wins, or as the
+    /// published pipeline's `reference` splatting does it, with its losses at the borders.
+    #[arg(long, value_enum, default_value_t = WarpChoice::Surface)]
+    pub(crate) warp: WarpChoice,
+
+    /// What fills the holes that moved foreground uncovers: nothing (`black`), the background's edge
+    /// drawn across (`stretch`), its mirror image (`mirror`), its surroundings blurred (`smooth`), or
+    /// what other frames saw there while the camera stands still, and else the mirror image
+    /// (`temporal`; the film is one segment then).
     #[arg(long, value_enum, default_value_t = FillChoice::Mirror)]
     pub(crate) fill: FillChoice,
 }
@@ -50,9 +57,16 @@ impl DrawingArgs {
                 EyesChoice::Left => Eyes::Left,
                 EyesChoice::Both => Eyes::Both,
             },
+            warping: match self.warp {
+                WarpChoice::Surface => Warping::Surface,
+                WarpChoice::Reference => Warping::Reference,
+            },
             fill: match self.fill {
+                FillChoice::Black => Fill::Black,
                 FillChoice::Stretch => Fill::Stretch,
                 FillChoice::Mirror => Fill::Mirror,
+                FillChoice::Smooth => Fill::Smooth,
+                FillChoice::Temporal => Fill::Temporal,
             },
             depth_picture: false,
         }
@@ -102,9 +116,18 @@ pub(crate) enum EyesChoice {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WarpChoice {
+    Surface,
+    Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FillChoice {
+    Black,
     Stretch,
     Mirror,
+    Smooth,
+    Temporal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

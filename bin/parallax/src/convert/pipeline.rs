@@ -47,18 +47,20 @@ impl Embedded {
             buckets: local.buckets.clone(),
             scratch: state.scratch()?,
         };
-        let (told, watching) = (reporter.clone(), reporter.clone());
+        let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
             .with_rendering(request.rendering)
+            .with_staging(request.staging)
             .with_pictures(request.pictures, request.full_chroma)
             .with_observer(move |invocation, progress| {
                 told.frames(invocation.segment.index, progress.frames);
             })
             .with_stages(move |invocation, stage, frames| {
                 watching.stage(invocation.segment.index, stage, frames);
-            });
+            })
+            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot));
         let told = reporter.clone();
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())

@@ -10,10 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parallax_stereo::Stage;
+use parallax_stereo::{ShotReport, Stage};
 use serde_json::json;
 
 use super::request::Request;
+use super::staging::Shots;
 use crate::cli::ConvertArgs;
 
 /// Time between progress lines and events.
@@ -44,6 +45,7 @@ struct State {
     since: BTreeMap<u32, u64>,
     /// Frames of the segments that each stage of the engine has done, and when that was told.
     stages: BTreeMap<(u32, Stage), (u64, Instant)>,
+    shots: Shots,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -65,6 +67,7 @@ impl Reporter {
             before: 0,
             since: BTreeMap::new(),
             stages: BTreeMap::new(),
+            shots: Shots::default(),
             segments: (0, None),
             started: now,
             told: now,
@@ -129,6 +132,20 @@ impl Reporter {
                 "frames": frames,
             })),
             _ => self.tell(&mut state),
+        }
+    }
+
+    /// A shot of a segment is over.
+    pub(crate) fn shot(&self, segment: u32, shot: &ShotReport) {
+        self.state().shots.add(segment, shot);
+        if self.voice == Voice::Json {
+            event(&json!({
+                "event": "shot",
+                "segment": segment,
+                "first_frame": shot.first_frame,
+                "frames": shot.frames,
+                "parallax_percent": percentiles(shot.parallax_percent),
+            }));
         }
     }
 
@@ -199,8 +216,13 @@ impl Reporter {
                 "output": output,
                 "frames": state.total,
                 "seconds": (seconds * 10.0).round() / 10.0,
+                "shots": state.shots.count(),
+                "parallax_percent": state.shots.widest().map(percentiles),
             })),
-            _ => eprintln!("{} is ready ({seconds:.1} s)", output.display()),
+            _ => {
+                eprintln!("{} is ready ({seconds:.1} s)", output.display());
+                state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
+            }
         }
     }
 
@@ -232,6 +254,12 @@ impl Reporter {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Parallax, right eye minus left: negative is in front of the screen.
+fn percentiles((near, far): (f32, f32)) -> serde_json::Value {
+    let hundredths = |v: f32| (f64::from(v) * 100.0).round() / 100.0;
+    json!({"p1": hundredths(near), "p99": hundredths(far)})
 }
 
 fn event(value: &serde_json::Value) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
-use parallax_stereo::{Engine, Geometry, Layout, Rendering};
+use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Staging};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
@@ -32,6 +32,7 @@ pub(crate) struct Request {
     pub(crate) depth: Option<String>,
     pub(crate) geometry: Geometry,
     pub(crate) rendering: Rendering,
+    pub(crate) staging: Staging,
     pub(crate) pictures: DecodeOptions,
     pub(crate) full_chroma: bool,
     pub(crate) seed: u64,
@@ -91,8 +92,19 @@ impl Request {
             Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
             None => (model::open(args)?, None),
         };
-        // Depth is matched by counting from the first frame, so there is one segment.
-        let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
+        let staging = args.staging.staging();
+        ensure!(
+            !args.reference || staging == Staging::default(),
+            "--reference computes what is published: leave out --convergence auto, --comfort and \
+             --floating-window"
+        );
+        let geometry = args.staging.geometry(pictures.size(&media).0)?;
+        // Depth is matched by counting from the first frame, and what is settled for a shot must not
+        // be settled again where a segment happens to begin: so there is one segment.
+        let rendering = args.drawing.rendering();
+        let run = Run { rendering, staging, ..Run::default() };
+        let whole = depth.is_some() || run.looks_ahead();
+        let segment_seconds = if whole { u32::MAX } else { args.segment_seconds };
         let encode = EncodeSettings {
             crf: args.crf,
             preset: args.preset.clone(),
@@ -118,9 +130,10 @@ impl Request {
                 None => (processors / 4).clamp(1, 8),
             }),
             model: identity,
-            geometry: Geometry { disparity_percent: args.disparity, convergence: args.convergence },
+            geometry,
+            staging,
             seed: args.seed,
-            rendering: args.drawing.rendering(),
+            rendering,
             pictures,
             full_chroma,
             encode: EncodeSettings { codec, ..encode },

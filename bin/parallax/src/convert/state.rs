@@ -37,6 +37,8 @@ struct Manifest {
     convergence: f32,
     depth: Option<String>,
     rendering: String,
+    #[serde(default)]
+    staging: String,
     pictures: String,
     full_chroma: bool,
     seed: u64,
@@ -249,6 +251,7 @@ impl Manifest {
             convergence: request.geometry.convergence,
             depth: request.depth.clone(),
             rendering: format!("{:?}", request.rendering),
+            staging: format!("{:?}", request.staging),
             pictures: format!("{:?}", request.pictures),
             full_chroma: request.full_chroma,
             seed: request.seed,

@@ -129,7 +129,7 @@ impl Engine for DepthFrom {
 
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, StereoError> {
         let estimator = self.estimator(clip, &run.cancel)?;
-        Ok(Box::new(DepthSession::new(estimator, &clip.format, run)?))
+        Ok(Box::new(DepthSession::new(estimator, clip, run)?))
     }
 }
 

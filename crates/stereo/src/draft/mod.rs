@@ -40,7 +40,7 @@ impl Engine for Draft {
 
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         let depth = DraftDepth::new(clip, run.cancel.clone());
-        Ok(Box::new(DepthSession::new(depth, &clip.format, run)?))
+        Ok(Box::new(DepthSession::new(depth, clip, run)?))
     }
 }
 
@@ -53,6 +53,8 @@ pub struct DraftDepth {
     opening: VecDeque<(Frame, Look)>,
     /// The last frame's look and everything remembered; `None` while the opening fills.
     track: Option<Track>,
+    /// The time of a shot's first frame that was given out last, if one was.
+    opened: Option<i64>,
 }
 
 impl DraftDepth {
@@ -60,12 +62,19 @@ impl DraftDepth {
     pub fn new(clip: &Clip, cancel: CancellationToken) -> Self {
         let fps = clip.rate.fps();
         let fps = if fps.is_finite() { fps.clamp(1.0, 240.0) } else { 25.0 };
-        Self { seconds_per_frame: 1.0 / fps as f32, cancel, opening: VecDeque::new(), track: None }
+        Self {
+            seconds_per_frame: 1.0 / fps as f32,
+            cancel,
+            opening: VecDeque::new(),
+            track: None,
+            opened: None,
+        }
     }
 
     /// Starts the shot from its opening and gives all of it out.
     fn open(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
         let opening: Vec<_> = self.opening.drain(..).collect();
+        self.opened = opening.first().map(|(frame, _)| frame.pts);
         let looks: Vec<_> = opening.iter().map(|(_, look)| look).collect();
         let Some(mut track) = Track::start(&looks, self.seconds_per_frame) else {
             return Ok(Vec::new());
@@ -115,5 +124,9 @@ impl DepthEstimator for DraftDepth {
 
     fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
         self.open()
+    }
+
+    fn begins_shot(&self, pts: i64) -> Option<bool> {
+        Some(self.opened == Some(pts))
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use parallax_frame::{Frame, VideoFormat};
 use parallax_stereo::{
-    Clip, Error, Plane, Rgb, Run, Session, Shots, Stage, StereoPair, View, ViewSynthesis, blend,
+    Bars, Clip, Error, Plane, Rgb, Run, Session, Shots, Stage, Stager, StereoPair, View,
+    ViewSynthesis, blend,
 };
 
 use super::Desk;
@@ -32,6 +33,7 @@ pub(super) struct Live {
     job: Job,
     plan: Plan,
     synthesis: ViewSynthesis,
+    stager: Stager,
     shots: Shots,
     shot: Shot,
     done: Done,
@@ -54,7 +56,7 @@ struct Shot {
     range: Option<Range>,
     strip: Strip,
     /// Warped, not inpainted.
-    views: VecDeque<(Frame, View)>,
+    views: VecDeque<(Frame, View, Bars)>,
 }
 
 impl Shot {
@@ -81,7 +83,9 @@ impl Live {
         Ok(Self {
             desk,
             format: Arc::clone(&clip.format),
-            synthesis: ViewSynthesis::new(&clip.format, run.geometry)?,
+            synthesis: ViewSynthesis::new(&clip.format, run.geometry)?
+                .with_comfort(run.staging.comfort),
+            stager: Stager::new(clip, run)?,
             run: run.clone(),
             rgb,
             job,
@@ -108,6 +112,16 @@ impl Live {
             self.warp(depth)?;
             self.inpaint(last, &mut pairs)?;
         }
+    }
+
+    /// Does what is left of the shot and makes room for another.
+    fn end_shot(&mut self) -> Result<Vec<StereoPair>, Error> {
+        let pairs = self.work(true)?;
+        self.shot = Shot::new(self.done.taken as usize);
+        if let Some(shot) = self.stager.end_shot() {
+            self.run.watch.tell_shot(&shot);
+        }
+        Ok(pairs)
     }
 
     /// Makes the work of `stage` smaller when it did not fit, for another try.
@@ -171,14 +185,17 @@ impl Live {
     }
 
     /// Takes the frames whose depth this is to the other eye.
-    fn warp(&mut self, depth: Vec<Plane>) -> Result<(), Error> {
+    fn warp(&mut self, mut depth: Vec<Plane>) -> Result<(), Error> {
         if depth.is_empty() {
             return Ok(());
         }
         let range = Range::widened(self.shot.range, &depth);
         let size = (self.format.width as usize, self.format.height as usize);
         let count = depth.len();
-        for (i, mut depth) in depth.into_iter().enumerate() {
+        for (i, depth) in depth.iter_mut().enumerate() {
+            range.at((i + 1) as f32 / count as f32).apply(depth);
+        }
+        for i in 0..count {
             if self.run.cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -186,8 +203,9 @@ impl Live {
                 return Err(Error::Failed("more depth than frames".into()));
             };
             self.shot.gone += 1;
-            range.at((i + 1) as f32 / count as f32).apply(&mut depth);
-            let view = self.synthesis.render(&left, &depth)?;
+            let Some(stand) = self.stager.next(depth[i..].iter()) else { continue };
+            self.synthesis.set_convergence(stand.convergence);
+            let view = self.synthesis.render(&left, &depth[i])?;
             let mut planes: Vec<Vec<u8>> =
                 self.rgb.planes(&view.frame).iter().map(|p| picture::bytes(p, 0.5)).collect();
             for (i, &mask) in view.mask.data().iter().enumerate() {
@@ -202,7 +220,7 @@ impl Live {
                 self.shot.strip.push(&warped, &mask)
             };
             push().map_err(|error| told(&error, &self.run.cancel))?;
-            self.shot.views.push_back((left, view));
+            self.shot.views.push_back((left, view, stand.bars));
             self.done.warp += 1;
             self.run.watch.tell(Stage::Warp, self.done.warp);
         }
@@ -233,7 +251,7 @@ impl Live {
                 }
             };
             for frame in 0..results.dims()[0] {
-                let Some((left, view)) = self.shot.views.pop_front() else {
+                let Some((left, view, bars)) = self.shot.views.pop_front() else {
                     return Err(Error::Failed("more right eyes than frames".into()));
                 };
                 let planes =
@@ -243,7 +261,9 @@ impl Live {
                 };
                 let filled = self.rgb.frame(&planes, left.pts);
                 let right = blend(&view.frame, &filled, &view.mask, self.feather_px())?;
-                pairs.push(StereoPair { left, right });
+                let mut pair = StereoPair { left, right };
+                bars.draw(&mut pair);
+                pairs.push(pair);
                 self.done.inpaint += 1;
             }
             self.run.watch.tell(Stage::Inpaint, self.done.inpaint);
@@ -266,8 +286,7 @@ impl Session for Live {
         }
         let mut pairs = Vec::new();
         if self.shots.begins(&frame) {
-            pairs = self.work(true)?;
-            self.shot = Shot::new(self.done.taken as usize);
+            pairs = self.end_shot()?;
         }
         self.shot.frames.push_back(frame);
         self.done.taken += 1;
@@ -279,8 +298,6 @@ impl Session for Live {
         if self.run.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let pairs = self.work(true)?;
-        self.shot = Shot::new(self.done.taken as usize);
-        Ok(pairs)
+        self.end_shot()
     }
 }

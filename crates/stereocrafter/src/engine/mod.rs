@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
-use parallax_stereo::{Clip, Engine, Error, Rendering, Rgb, Run, Session, Stage};
+use parallax_stereo::{Clip, Engine, Error, Rendering, Rgb, Run, Session, Stage, Staging};
 
 use crate::depth::{DepthOptions, DepthStage};
 use crate::inpaint::{InpaintOptions, InpaintStage};
@@ -200,6 +200,12 @@ impl Engine for StereoCrafter {
             return Err(Error::Unsupported(format!(
                 "the engine {NAME} draws the right eye and invents what was hidden: other eyes, hole \
                  fills and the layout rgbd are for engines that draw from depth"
+            )));
+        }
+        if self.desk.options.reference && run.staging != Staging::default() {
+            return Err(Error::Unsupported(format!(
+                "the engine {NAME} as the reference has a fixed convergence, no limits of parallax and \
+                 no bars"
             )));
         }
         let rgb = Rgb::of(&clip.format)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use parallax_frame::{Frame, VideoFormat};
-use parallax_stereo::{Clip, Error, Plane, Rgb, Run, Session, Stage, StereoPair};
+use parallax_stereo::{Clip, Error, Plane, Rgb, Run, Session, Stage, StereoPair, reference};
 use parallax_svd::noise::Generator;
 
 use super::Desk;
@@ -21,7 +21,6 @@ use super::spill::Spill;
 use crate::depth::{enlarge, range, spread};
 use crate::plan::Plan;
 use crate::size::Size;
-use crate::splat::{Source, reference_splat};
 use crate::strip::Strip;
 
 /// Frames that the reference warps together.
@@ -166,11 +165,11 @@ impl Replay {
         for index in rendering.next..end {
             let frame = self.frame(index)?;
             let disparity = self.disparity(&rendering.depth, rendering.range, index)?;
-            batch.push(Source { planes: self.rgb.planes(&frame).into(), disparity });
+            batch.push(reference::Source { planes: self.rgb.planes(&frame).into(), disparity });
             frames.push(frame);
         }
         let size = (self.format.width as usize, self.format.height as usize);
-        for (frame, splat) in frames.into_iter().zip(reference_splat(&batch)) {
+        for (frame, splat) in frames.into_iter().zip(reference::splat(&batch)) {
             let planes: Vec<Vec<u8>> =
                 splat.planes.iter().map(|p| picture::bytes(p, 0.0)).collect();
             let mask = [picture::bytes(&splat.mask, 0.0)];

@@ -5,13 +5,12 @@ use std::sync::{Mutex, OnceLock};
 
 use candle_core::Tensor;
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
-use parallax_stereo::{Geometry, Plane, StereoPair, Watch};
+use parallax_stereo::{Comfort, Geometry, Plane, ShotReport, StereoPair, Watch, reference};
 use parallax_svd::noise::Generator;
 use parallax_svd::preprocess::resize_antialiased;
 
 use super::*;
 use crate::plan::Plan;
-use crate::splat::{Source, reference_splat};
 
 /// Tiny models, written once.
 fn weights() -> &'static Path {
@@ -124,6 +123,31 @@ fn nothing_is_shared_across_a_cut() {
 }
 
 #[test]
+fn shots_are_staged_and_measured() {
+    static SHOTS: Mutex<Vec<ShotReport>> = Mutex::new(Vec::new());
+    let engine = engine(false);
+    let format = format(70, 46);
+    let frames = [film(&format, 0, 0..3), film(&format, 3, 0..4)].concat();
+    let staging = Staging {
+        auto_convergence: true,
+        comfort: Some(Comfort { front_percent: 0.3, behind_percent: 0.6 }),
+        floating_window: true,
+    };
+    let watch = Watch::default().with_shots(|shot| SHOTS.lock().unwrap().push(*shot));
+    let pairs = convert(&engine, &frames, &Run { watch, staging, ..run(1) }).unwrap();
+    assert_eq!(pairs.len(), 7);
+    let shots = SHOTS.lock().unwrap();
+    let spans: Vec<_> = shots.iter().map(|shot| (shot.first_frame, shot.frames)).collect();
+    assert_eq!(spans, [(0, 3), (3, 4)]);
+    for shot in shots.iter() {
+        let (near, far) = shot.parallax_percent;
+        assert!((-0.3..-0.2).contains(&near) && (0.4..=0.6).contains(&far), "{shot:?}");
+    }
+    let refused = self::engine(true).start(&clip(&format), &Run { staging, ..run(1) });
+    assert!(matches!(refused, Err(Error::Unsupported(_))));
+}
+
+#[test]
 fn stages_are_told_and_cancelling_ends_between_steps() {
     static LAST: Mutex<Vec<(Stage, u64)>> = Mutex::new(Vec::new());
     let engine = engine(false);
@@ -199,16 +223,13 @@ fn by_stages(engine: &StereoCrafter, frames: &[Frame], run: &Run) -> Vec<Frame> 
     let depth = crate::depth::normalise(&depth, size).unwrap();
 
     let most = run.geometry.disparity_percent / 200.0 * width as f32;
-    let sources: Vec<Source> = (0..frames.len())
-        .map(|i| Source {
+    let sources: Vec<reference::Source> = (0..frames.len())
+        .map(|i| reference::Source {
             planes: pictures[i].clone().into(),
-            disparity: crate::splat::reference_disparity(
-                &planes_of(&depth.get(i).unwrap())[0],
-                most,
-            ),
+            disparity: reference::disparity(&planes_of(&depth.get(i).unwrap())[0], most),
         })
         .collect();
-    let splats: Vec<_> = sources.chunks(10).flat_map(reference_splat).collect();
+    let splats: Vec<_> = sources.chunks(10).flat_map(reference::splat).collect();
     let cut = |planes: &[Plane]| -> Vec<Vec<u8>> {
         planes.iter().map(|plane| picture::bytes(plane, 0.0)).collect()
     };
