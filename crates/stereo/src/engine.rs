@@ -129,28 +129,44 @@ impl fmt::Display for Stage {
 
 /// Somebody who is told of progress within an engine, or nobody.
 #[derive(Clone, Default)]
-pub struct Watch(Option<Arc<Observer>>);
-
-type Observer = dyn Fn(Stage, u64) + Send + Sync;
+pub struct Watch {
+    frames: Option<Arc<dyn Fn(Stage, u64) + Send + Sync>>,
+    again: Option<Arc<dyn Fn(Stage) + Send + Sync>>,
+}
 
 impl Watch {
     /// Has `observer` told how many of the clip's frames a stage has done, whenever that changes. It
     /// must return quickly.
     pub fn new(observer: impl Fn(Stage, u64) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(observer)))
+        Self { frames: Some(Arc::new(observer)), again: None }
+    }
+
+    /// Has `observer` told, too, whenever a stage begins again in smaller pieces because memory ran
+    /// out.
+    #[must_use]
+    pub fn with_retries(mut self, observer: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+        self.again = Some(Arc::new(observer));
+        self
     }
 
     /// `frames` of the clip have passed `stage`.
     pub fn tell(&self, stage: Stage, frames: u64) {
-        if let Some(observer) = &self.0 {
+        if let Some(observer) = &self.frames {
             observer(stage, frames);
+        }
+    }
+
+    /// `stage` begins again in smaller pieces.
+    pub fn tell_retry(&self, stage: Stage) {
+        if let Some(observer) = &self.again {
+            observer(stage);
         }
     }
 }
 
 impl Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Watch(somebody)" } else { "Watch(nobody)" })
+        f.write_str(if self.frames.is_some() { "Watch(somebody)" } else { "Watch(nobody)" })
     }
 }
 
