@@ -194,6 +194,12 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
     let mut odd = own(moto.url());
     odd["access_key_id"] = json!(["canary"]);
     ask(&[token], &request("s3://own/a.mp4", odd), 400);
+    // None of these can stand in a header.
+    for field in ["access_key_id", "secret_access_key", "session_token", "region"] {
+        let mut odd = own(&moto.url);
+        odd[field] = json!("canary\ncanary");
+        ask(&[token], &request("s3://own/a.mp4", odd), 400);
+    }
     ask(&[token], &request("https://a.example/?token=canary", json!(null)), 403);
     ask(&[token], &request("s3://elsewhere/a.mp4", json!(null)), 403);
     ask(&[token], "{\"input_uri\": \"canary", 400);

@@ -288,6 +288,16 @@ impl Settings {
                 bail!("{variable} {bucket:?}: expected the name of a bucket");
             }
         }
+        let store = url::Url::parse(&self.gcs_endpoint_url);
+        let plain = store.is_ok_and(|url| {
+            ["http", "https"].contains(&url.scheme())
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if !plain {
+            // It may hold a password.
+            bail!("GCS_ENDPOINT_URL: expected http:// or https://, without a user or a password");
+        }
         if self.reference && self.engine != EngineName::Stereocrafter {
             bail!("SERVER_REFERENCE is for the engine stereocrafter, not {:?}", self.engine);
         }
@@ -387,9 +397,11 @@ mod tests {
             (&["--origins", "cdn.example"], "cdn.example"),
             (&["--networks", "10.0.0.0/33"], "10.0.0.0/33"),
             (&["--gcs-access-key-id", "x"], "--gcs-secret-access-key"),
+            (&["--gcs-endpoint-url", "storage.example"], "GCS_ENDPOINT_URL"),
+            (&["--gcs-endpoint-url", "https://user:canary@x"], "GCS_ENDPOINT_URL"),
         ] {
             let error = settings(arguments).unwrap_err();
-            assert!(error.contains(named), "{error}");
+            assert!(error.contains(named) && !error.contains("canary"), "{error}");
         }
     }
 
@@ -410,5 +422,41 @@ mod tests {
         let more = ["--gcs-secret-access-key", "canary"];
         let settings = settings(&[&secrets[..], &more].concat()).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn fuzz_every_variable() {
+        let good = [
+            ("--profile", "http"),
+            ("--address", "127.0.0.1:8080"),
+            ("--health-address", "[::1]:9090"),
+            ("--places", "8"),
+            ("--run-limit-seconds", "3600"),
+            ("--drain-seconds", "25"),
+            ("--body-bytes", "65536"),
+            ("--tokens", "0123456789abcdef,canary-canary-canary"),
+            ("--inputs", "s3://bucket/prefix,gs://*"),
+            ("--input-bucket-name", "bucket"),
+            ("--origins", "https://*.store.example:8443"),
+            ("--networks", "10.0.0.0/8,::1/128"),
+            ("--gcs-endpoint-url", "https://storage.example"),
+            ("--metrics-provider", "cloudwatch"),
+        ];
+        let words = ["s3://", "https://", "/33", "0.0.0.0:80", "65536", "sagemaker", ",,", "-"];
+        for (flag, value) in good {
+            let mut taken = 0;
+            parallax_fuzz::Cases::new(1000, &[value], &words).run_text(|text| {
+                let argument = format!("{flag}={text}");
+                match settings(&[&argument]) {
+                    Ok(settings) => {
+                        taken += 1;
+                        let shown = format!("{settings:?} {:?}", settings.access());
+                        assert!(flag != "--tokens" || !shown.contains("canary"), "{shown}");
+                    }
+                    Err(error) => assert!(!error.is_empty()),
+                }
+            });
+            assert!(taken > 0, "{flag}");
+        }
     }
 }

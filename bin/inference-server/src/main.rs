@@ -4,6 +4,7 @@ mod config;
 mod conversions;
 mod healthy;
 mod model;
+mod recipe;
 mod run;
 mod runpod;
 mod stores;

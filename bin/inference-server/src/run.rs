@@ -1,7 +1,7 @@
 //! The server: check everything, load, serve, drain on a signal.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::config::{Profile, Settings, SideBySide};
 use crate::conversions::Conversions;
 use crate::model;
+use crate::recipe;
 use crate::runpod::{self, Platform};
 use crate::stores;
 use crate::weights::Weights;
@@ -39,6 +40,7 @@ const TASK_SLACK: Duration = Duration::from_secs(300);
 /// # Errors
 /// Whatever is wrong with the configuration or the surroundings.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    let began = Instant::now();
     settings.validate()?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
@@ -46,6 +48,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let models_loaded = readiness.condition("models", "loading");
     let scratch = scratch(settings)?;
     let service = service(settings, &scratch, readiness, metrics.clone(), &beats).await?;
+    let start = Start { began, metrics: metrics.clone() };
     let platform = Platform::of(settings, &service)?;
     let routes = routes(settings, &service, platform.is_some());
     info!(?settings, access = ?settings.access(), "effective configuration");
@@ -68,7 +71,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let health = tokio::spawn(health.serve(closed.clone()));
     let answering = tokio::spawn(listener.serve(routes, closing.clone(), ANSWERS));
     let (rest, rested) = (CancellationToken::new(), CancellationToken::new());
-    let load = load(service.clone(), Weights::of(settings), models_loaded);
+    let load = load(service.clone(), Weights::of(settings), models_loaded, start);
     let loading = tokio::spawn(runpod::work(platform, load, rest.clone(), rested.clone()));
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let failed = stopped(signals, loading).await;
@@ -112,6 +115,7 @@ async fn service(
         },
         encode: EncodeSettings::default(),
         conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
+        recipe: recipe::of(settings),
     };
     let (tools, encode) = (stereo.tools.clone(), stereo.encode.clone());
     let effects = Effects::new(storage.clone(), tools, stereo.scratch.clone(), encode);
@@ -119,7 +123,7 @@ async fn service(
         run_limit: Duration::from_secs(settings.run_limit_seconds),
         ..ServiceSettings::default()
     };
-    let (name, model) = model::open(settings)?;
+    let (name, model) = model::open(settings, &metrics)?;
     let loaded = LoadedModels::default();
     let models = Models::new(u64::MAX)
         .with_metrics(metrics.clone())
@@ -155,8 +159,19 @@ fn routes(settings: &Settings, service: &Arc<Service>, on_platform: bool) -> Rou
     }
 }
 
+/// When the server was started, and where it is told how long that took.
+struct Start {
+    began: Instant,
+    metrics: Arc<dyn MetricsSink>,
+}
+
 /// Loads the models, and before that what they need and lack; until it succeeds, no work is taken.
-async fn load(service: Arc<Service>, weights: Option<Weights>, loaded: Flag) -> Result<()> {
+async fn load(
+    service: Arc<Service>,
+    weights: Option<Weights>,
+    loaded: Flag,
+    start: Start,
+) -> Result<()> {
     let get = |models: &mut Models, _: &CancellationToken| {
         models.get::<StereoModel>(STEREO_MODEL).map(drop)
     };
@@ -178,7 +193,9 @@ async fn load(service: Arc<Service>, weights: Option<Weights>, loaded: Flag) -> 
     match outcome {
         Ok(()) => {
             loaded.raise();
-            info!("ready");
+            let seconds = start.began.elapsed().as_secs_f64();
+            start.metrics.gauge("parallax_serving_start_seconds", &[], seconds);
+            info!(seconds, "ready");
             Ok(())
         }
         Err(failure) => {

@@ -20,6 +20,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::quick;
 use crate::error::{code, translate};
 
+/// Where a note is among an object's metadata.
+const NOTE: &str = "parallax-note";
 /// What stays as it is in the name of a copy's source.
 const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -119,7 +121,23 @@ impl ObjectStore for S3Objects {
     }
 
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
-        self.upload_file(from, uri).await
+        self.upload_file(from, uri, None).await
+    }
+
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
+        self.upload_file(from, uri, Some(note)).await
+    }
+
+    async fn note(&self, uri: &Uri) -> Result<Option<String>> {
+        let (bucket, key) = address(uri)?;
+        let call = self.client.head_object().bucket(bucket).key(key);
+        match call.customize().config_override(quick()).send().await {
+            Ok(answer) => Ok(answer.metadata().and_then(|all| all.get(NOTE)).cloned()),
+            Err(error) => {
+                let error = translate(format!("look at {uri}"), error);
+                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
+            }
+        }
     }
 
     async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {

@@ -74,8 +74,12 @@ fn check_path(path: &Path) -> Result<(), &'static str> {
     if parts.next() != Some(Component::RootDir) {
         return Err("a file URI holds an absolute path");
     }
-    let tidy = parts.all(|p| matches!(p, Component::Normal(_)));
-    if tidy && !text.split('/').any(|part| part == ".") && text.len() > 1 {
+    let mut count = 0;
+    let tidy = parts.all(|p| {
+        count += 1;
+        matches!(p, Component::Normal(_))
+    });
+    if tidy && count > 0 && !text.split('/').any(|part| part == ".") {
         Ok(())
     } else {
         Err("the path must not be empty or hold '.' or '..'")
@@ -186,6 +190,7 @@ mod tests {
             "file:///a/../etc/passwd",
             "file:///a/%2e%2e/etc/passwd",
             "file:///",
+            "file:////",
             "file:relative",
         ] {
             assert!(bad.parse::<Uri>().is_err(), "{bad}");

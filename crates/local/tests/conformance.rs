@@ -92,7 +92,8 @@ async fn objects_with(transfer: Transfer) {
         assert!(matches!(bucket, Bucket::Folder { .. }));
         let scratch = home.join("scratch");
         std::fs::create_dir(&scratch).unwrap();
-        objects::Setup { store: Arc::new(store), bucket, events: Some(events), scratch }
+        let notes = xattr::set(&scratch, "user.test", b"x").is_ok();
+        objects::Setup { store: Arc::new(store), bucket, events: Some(events), scratch, notes }
     })
     .await;
 }

@@ -25,6 +25,6 @@ pub use error::{Error, Kind, Result};
 pub use ids::Ids;
 pub use ledger::Ledger;
 pub use metrics::{MetricsSink, NoMetrics};
-pub use objects::{ObjectMeta, ObjectStore};
+pub use objects::{LONGEST_NOTE, ObjectMeta, ObjectStore};
 pub use queue::{Message, Queue, Receipt};
 pub use studio::{Assembler, Chunker, Cut, MediaError};

@@ -17,6 +17,9 @@ pub struct ObjectMeta {
     pub modified: Timestamp,
 }
 
+/// The longest note in bytes: S3 keeps two kilobytes with an object, names included.
+pub const LONGEST_NOTE: usize = 1536;
+
 /// A store of whole objects with read-after-write consistency.
 ///
 /// A write is atomic: a reader sees the old object or the new one, never a part, and a write that
@@ -45,6 +48,19 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Streams a local file into an object.
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()>;
+
+    /// As [`ObjectStore::upload`], and keeps `note` with the object until it is written again: 1 to
+    /// [`LONGEST_NOTE`] visible ASCII characters and spaces. The bytes and their note appear
+    /// together. A store that cannot keep notes uploads without.
+    async fn upload_noted(&self, from: &Path, uri: &Uri, _note: &str) -> Result<()> {
+        self.upload(from, uri).await
+    }
+
+    /// What was noted when the object was last written; `None` when nothing was, and when there is
+    /// no object.
+    async fn note(&self, _uri: &Uri) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Copies an object without moving its bytes through this process; false, and nothing was
     /// done, where the store has no such way.

@@ -131,6 +131,7 @@ async fn memory_objects() {
             bucket: Bucket::Cloud { scheme: Scheme::S3, name: "output".to_owned() },
             events: Some(events),
             scratch,
+            notes: true,
         }
     })
     .await;

@@ -57,6 +57,14 @@ impl Template {
         if url.fragment().is_some() {
             return fail("a fragment is not allowed");
         }
+        // However the parser found the host: no id may change it.
+        let host = |id| {
+            let url = template.url(id).ok()?;
+            Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+        };
+        if host("a").is_none() || host("a") != host("b") {
+            return fail("a placeholder may stand in the path or the query only");
+        }
         Ok(template)
     }
 
@@ -134,6 +142,8 @@ mod tests {
             "ftp://api.example/$ID",
             "file:///etc/passwd",
             "https://$ID.example/x",
+            "https:/$ID/x",
+            "https:\\\\$ID\\x",
             "https://user:canary@api.example/$ID",
             "https://api.example/$ID#x",
             "https://api.example/$OTHER/$ID?token=canary",

@@ -15,7 +15,7 @@ pub(crate) const PLACES: &str = "parallax_serving_queue_places";
 pub(crate) const DEPTH: &str = "parallax_serving_queue_depth";
 /// Seconds between asking for the engine and getting it.
 pub(crate) const WAIT: &str = "parallax_serving_queue_wait_seconds";
-/// Seconds of each `stage` of a run.
+/// Seconds of each `stage` of a run, and of the parts of its engine's work where it tells them.
 pub(crate) const STAGE: &str = "parallax_serving_stage_seconds";
 /// Frames converted.
 pub(crate) const FRAMES: &str = "parallax_serving_frames_total";
@@ -23,9 +23,11 @@ pub(crate) const FRAMES: &str = "parallax_serving_frames_total";
 pub(crate) const RATE: &str = "parallax_serving_frames_per_second";
 /// Bytes that loaded models are said to take.
 pub(crate) const MODEL_BYTES: &str = "parallax_serving_model_bytes";
+/// Seconds that the last load of each `model` took.
+pub(crate) const LOAD: &str = "parallax_serving_model_load_seconds";
 /// Models that made room for others.
 pub(crate) const EVICTIONS: &str = "parallax_serving_model_evictions_total";
-/// Runs that were tried again because memory ran out.
+/// Work that was done again because memory ran out: in smaller pieces, or without other models.
 pub(crate) const OUT_OF_MEMORY: &str = "parallax_serving_out_of_memory_retries_total";
 
 /// Counts conversions for a dashboard that somebody else runs.

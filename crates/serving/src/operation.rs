@@ -75,6 +75,12 @@ pub trait Operation: Send + Sync + 'static {
         false
     }
 
+    /// The response to a request whose products are there already, made by an earlier process or
+    /// by another one: only what it itself noted beside them for this very request is believed.
+    async fn recall(&self, _request: &Self::Request) -> Option<Self::Response> {
+        None
+    }
+
     /// Does it.
     ///
     /// # Errors

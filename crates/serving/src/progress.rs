@@ -1,5 +1,7 @@
 //! How far a run is.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -14,6 +16,11 @@ pub struct Progress {
     pub total: u64,
     /// Units per second since the stage began; 0 while unknown.
     pub per_second: f64,
+    /// Frames that have passed each part of the stage, where an engine tells: `depth`, `warp` and
+    /// `inpaint`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
+    pub parts: BTreeMap<&'static str, u64>,
 }
 
 impl Progress {

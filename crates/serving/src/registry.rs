@@ -93,6 +93,7 @@ pub(crate) trait Ready: Send + Sync {
     fn cost(&self) -> Cost;
     fn identity(&self) -> Option<Value>;
     async fn still_holds(&self, response: &Value) -> bool;
+    async fn recall(&self) -> Option<Value>;
     async fn run(self: Box<Self>, call: &Call) -> Result<Value, Failure>;
 }
 
@@ -150,6 +151,11 @@ impl<O: Operation> Ready for Read<O> {
 
     async fn still_holds(&self, response: &Value) -> bool {
         self.operation.still_holds(&self.request, response).await
+    }
+
+    async fn recall(&self) -> Option<Value> {
+        let response = self.operation.recall(&self.request).await?;
+        serde_json::to_value(response).ok()
     }
 
     async fn run(self: Box<Self>, call: &Call) -> Result<Value, Failure> {

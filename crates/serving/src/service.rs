@@ -118,6 +118,17 @@ impl Table {
         Some(run.clone())
     }
 
+    /// Keeps an outcome, at most `most` of them.
+    fn remember(&mut self, identity: &str, response: &Value, most: usize) {
+        if self.done.insert(identity.to_owned(), response.clone()).is_none() {
+            self.order.push_back(identity.to_owned());
+        }
+        while self.done.len() > most {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.done.remove(&oldest);
+        }
+    }
+
     fn forget(&mut self, identity: &str) {
         self.done.remove(identity);
         self.order.retain(|other| other != identity);
@@ -213,14 +224,10 @@ impl Service {
                 self.metrics.count(metrics::SHARED, &[("operation", ready.name())], 1);
                 return Ok(handle);
             }
-            let earlier = self.lock().done.get(identity).cloned();
-            if let Some(response) = earlier {
-                if ready.still_holds(&response).await {
-                    self.metrics.count(metrics::SHARED, &[("operation", ready.name())], 1);
-                    self.count(ready.name(), "ok");
-                    return Ok(self.finished(response, cost));
-                }
-                self.lock().forget(identity);
+            if let Some(response) = self.earlier(&*ready, identity).await {
+                self.metrics.count(metrics::SHARED, &[("operation", ready.name())], 1);
+                self.count(ready.name(), "ok");
+                return Ok(self.finished(response, cost));
             }
         }
         let place = match cost.queued {
@@ -236,6 +243,21 @@ impl Service {
             None => self.ids.next(),
         };
         Ok(self.start(ready, id, identity, place, cost))
+    }
+
+    /// What an earlier run answered, if its products are still there: one of this process, or of
+    /// another one that noted it beside them.
+    async fn earlier(&self, ready: &dyn Ready, identity: &str) -> Option<Value> {
+        let known = self.lock().done.get(identity).cloned();
+        if let Some(response) = known {
+            if ready.still_holds(&response).await {
+                return Some(response);
+            }
+            self.lock().forget(identity);
+        }
+        let response = ready.recall().await?;
+        self.lock().remember(identity, &response, self.settings.remembered);
+        Some(response)
     }
 
     /// Joins the run of an identical request, unless it is about to end for want of callers.
@@ -323,13 +345,8 @@ impl Service {
         if table.running.get(&identity).is_some_and(|other| Arc::ptr_eq(other, run)) {
             table.running.remove(&identity);
         }
-        let Ok(response) = outcome else { return };
-        if table.done.insert(identity.clone(), response.clone()).is_none() {
-            table.order.push_back(identity);
-        }
-        while table.done.len() > self.settings.remembered {
-            let Some(oldest) = table.order.pop_front() else { break };
-            table.done.remove(&oldest);
+        if let Ok(response) = outcome {
+            table.remember(&identity, response, self.settings.remembered);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::{Scheme, Uri};
@@ -35,21 +36,26 @@ pub struct Stores {
     pub connect: Option<Arc<dyn Connect>>,
 }
 
-/// Credentials that a request brings for an S3-compatible store of its own.
+/// Credentials that a request brings for an S3-compatible store of its own. They are sent in
+/// headers: every text has visible ASCII characters only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Address of the store, https and one of the allowed origins.
     pub endpoint_url: String,
     /// Access key.
+    #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
     pub access_key_id: Secret,
     /// Secret key.
+    #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
     pub secret_access_key: Secret,
     /// Token of temporary credentials.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[!-~]{1,8192}$"))]
     pub session_token: Option<Secret>,
     /// Region; `auto` where the store has none.
     #[serde(default = "auto")]
+    #[schemars(regex(pattern = "^[A-Za-z0-9-]{1,64}$"))]
     pub region: String,
 }
 
@@ -58,12 +64,39 @@ fn auto() -> String {
 }
 
 impl Credentials {
+    /// # Errors
+    /// `Invalid`, naming the field and never what it holds: whatever cannot stand in a header would
+    /// bring a client down.
+    fn validate(&self) -> Result<(), Failure> {
+        let visible = |name: &str, secret: &Secret, longest: usize| {
+            let text = secret.expose();
+            let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+            if plain && (1..=longest).contains(&text.len()) {
+                return Ok(());
+            }
+            let message = format!("1 to {longest} visible ASCII characters are allowed");
+            Err(Failure::field(format!("storage.{name}"), message))
+        };
+        visible("access_key_id", &self.access_key_id, 256)?;
+        visible("secret_access_key", &self.secret_access_key, 256)?;
+        if let Some(token) = &self.session_token {
+            visible("session_token", token, 8192)?;
+        }
+        let plain = self.region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !plain || !(1..=64).contains(&self.region.len()) {
+            let message = "1 to 64 letters, digits and '-' are allowed";
+            return Err(Failure::field("storage.region", message));
+        }
+        Ok(())
+    }
+
     /// What tells them from others, without the secrets.
     pub(crate) fn identity(&self) -> Value {
         json!({
             "endpoint_url": self.endpoint_url,
             "key": self.access_key_id.fingerprint(),
             "secret": self.secret_access_key.fingerprint(),
+            "token": self.session_token.as_ref().map(Secret::fingerprint),
             "region": self.region,
         })
     }
@@ -169,6 +202,9 @@ impl Storage {
             Failure::field(field, "not an address; allowed are s3://, gs:// and file:///")
         })?;
         plain_key(&uri, field)?;
+        if let Some(own) = own {
+            own.validate()?;
+        }
         match (&uri, own) {
             (Uri::Object { scheme: Scheme::S3, .. }, Some(own)) => {
                 // The bucket is the caller's own: only the address of its store is ours to judge.
@@ -266,22 +302,53 @@ impl Storage {
                 return Err(Failure::new(FailureKind::NotFound, message).of(field));
             };
             if meta.size > self.limit {
-                let message = format!("{} bytes; at most {} are allowed", meta.size, self.limit);
+                let message = format!("{} bytes; {}", meta.size, self.too_large());
                 return Err(Failure::new(FailureKind::TooLarge, message).of(field));
             }
-            store.download(uri, to).await.map_err(|error| Failure::of_store(&error, field))?;
-            Ok(meta.size)
+            // The store may have lied, or hold another object by now.
+            let large = || Failure::new(FailureKind::TooLarge, self.too_large()).of(field);
+            tokio::select! {
+                biased;
+                done = store.download(uri, to) => {
+                    done.map_err(|error| Failure::of_store(&error, field))?;
+                }
+                () = outgrows(to, self.limit) => return Err(large()),
+            }
+            match size_of(to).await {
+                Some(size) if size <= self.limit => Ok(size),
+                Some(_) => Err(large()),
+                None => Err(Failure::internal("a downloaded file is gone")),
+            }
         };
         cancel.run_until_cancelled(fetch).await.unwrap_or_else(|| Err(Failure::cancelled()))
     }
 
-    /// Streams a file to where an output belongs, and checks that it is there, whole.
+    fn too_large(&self) -> String {
+        format!("at most {} bytes are allowed", self.limit)
+    }
+
+    /// What was noted when an object was written; `None` also where the store keeps no notes.
+    ///
+    /// # Errors
+    /// As the store says, naming `field`.
+    pub async fn note(
+        &self,
+        uri: &Uri,
+        field: &str,
+        own: Option<&Credentials>,
+    ) -> Result<Option<String>, Failure> {
+        let store = self.store(uri, field, own).await?;
+        store.note(uri).await.map_err(|error| Failure::of_store(&error, field))
+    }
+
+    /// Streams a file to where an output belongs, with a note where there is one, and checks that
+    /// it is there, whole.
     ///
     /// # Errors
     /// `Cancelled` or as the store says, naming `field`.
     pub async fn put(
         &self,
-        from: &Path,
+        (from, note): (&Path, Option<&str>),
         to: &Uri,
         field: &str,
         own: Option<&Credentials>,
@@ -293,7 +360,11 @@ impl Storage {
             let size = tokio::fs::metadata(from).await.map(|meta| meta.len());
             let size =
                 size.map_err(|error| Failure::internal(format!("look at a result: {error}")))?;
-            store.upload(from, to).await.map_err(|error| told(&error))?;
+            let uploaded = match note {
+                Some(note) => store.upload_noted(from, to, note).await,
+                None => store.upload(from, to).await,
+            };
+            uploaded.map_err(|error| told(&error))?;
             let written = store.head(to).await.map_err(|error| told(&error))?;
             match written {
                 Some(meta) if meta.size == size => Ok(meta),
@@ -309,6 +380,20 @@ impl Storage {
     }
 }
 
+/// Between two looks at a file that grows.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Returns once a file has more than `limit` bytes.
+async fn outgrows(file: &Path, limit: u64) {
+    while size_of(file).await.is_none_or(|size| size <= limit) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn size_of(file: &Path) -> Option<u64> {
+    tokio::fs::metadata(file).await.ok().map(|meta| meta.len())
+}
+
 fn no_store() -> Failure {
     Failure::new(FailureKind::Forbidden, "there is no store for it")
 }
@@ -316,4 +401,127 @@ fn no_store() -> Failure {
 fn no_own_stores() -> Failure {
     let message = "stores of a request's own are not allowed here";
     Failure::new(FailureKind::Forbidden, message).of("storage")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parallax_job::Timestamp;
+    use parallax_ports::Result as PortResult;
+    use tokio::io::AsyncWriteExt;
+
+    fn credentials() -> Credentials {
+        Credentials {
+            endpoint_url: "https://store.example".to_owned(),
+            access_key_id: Secret::new("canary"),
+            secret_access_key: Secret::new("canary"),
+            session_token: Some(Secret::new("canary")),
+            region: auto(),
+        }
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_sent_are_named_and_not_shown() {
+        assert_eq!(credentials().validate(), Ok(()));
+        let long = "canary".repeat(2000);
+        for bad in ["", "canary\n", "canary canary", "canaryé", "\u{7f}canary", &long] {
+            let bad = Secret::new(bad);
+            for (field, wrong) in [
+                (
+                    "storage.access_key_id",
+                    Credentials { access_key_id: bad.clone(), ..credentials() },
+                ),
+                (
+                    "storage.secret_access_key",
+                    Credentials { secret_access_key: bad.clone(), ..credentials() },
+                ),
+                (
+                    "storage.session_token",
+                    Credentials { session_token: Some(bad.clone()), ..credentials() },
+                ),
+            ] {
+                let failure = wrong.validate().unwrap_err();
+                assert_eq!(failure.field.as_deref(), Some(field));
+                assert!(!failure.message.contains("canary"), "{failure}");
+            }
+        }
+        for region in ["", "eu west", "x/y", "x\n", &long] {
+            let wrong = Credentials { region: region.to_owned(), ..credentials() };
+            let failure = wrong.validate().unwrap_err();
+            assert_eq!(failure.field.as_deref(), Some("storage.region"), "{region:?}");
+        }
+    }
+
+    #[test]
+    fn other_credentials_are_another_identity() {
+        let identity = credentials().identity();
+        assert_eq!(identity, credentials().identity());
+        let other = || Secret::new("other");
+        for changed in [
+            Credentials { endpoint_url: "https://other.example".to_owned(), ..credentials() },
+            Credentials { access_key_id: other(), ..credentials() },
+            Credentials { secret_access_key: other(), ..credentials() },
+            Credentials { session_token: Some(other()), ..credentials() },
+            Credentials { session_token: None, ..credentials() },
+            Credentials { region: "other".to_owned(), ..credentials() },
+        ] {
+            assert_ne!(identity, changed.identity(), "{changed:?}");
+        }
+        assert!(!identity.to_string().contains("canary"));
+    }
+
+    /// Says one byte and sends many.
+    #[derive(Debug)]
+    struct Liar {
+        endless: bool,
+    }
+
+    #[async_trait]
+    impl ObjectStore for Liar {
+        async fn head(&self, _: &Uri) -> PortResult<Option<ObjectMeta>> {
+            Ok(Some(ObjectMeta { size: 1, modified: Timestamp(0) }))
+        }
+
+        async fn read(&self, _: &Uri, _: u64) -> PortResult<Vec<u8>> {
+            Ok(Vec::new())
+        }
+
+        async fn write(&self, _: &Uri, _: &[u8]) -> PortResult<()> {
+            Ok(())
+        }
+
+        async fn download(&self, _: &Uri, to: &Path) -> PortResult<()> {
+            let mut file = tokio::fs::File::create(to).await.unwrap();
+            loop {
+                file.write_all(&[0; 4096]).await.unwrap();
+                file.flush().await.unwrap();
+                if !self.endless {
+                    return Ok(());
+                }
+            }
+        }
+
+        async fn upload(&self, _: &Path, _: &Uri) -> PortResult<()> {
+            Ok(())
+        }
+
+        async fn delete(&self, _: &Uri) -> PortResult<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_sends_more_than_it_said_is_stopped() {
+        for endless in [false, true] {
+            let stores = Stores { s3: Some(Arc::new(Liar { endless })), ..Stores::default() };
+            let access = Access { read: vec!["s3://input".parse().unwrap()], write: Vec::new() };
+            let storage = Storage::new(stores, access, 1000);
+            let folder = tempfile::tempdir().unwrap();
+            let from = storage.input("s3://input/a.mp4", "input_uri", None).unwrap();
+            let to = folder.path().join("a.mp4");
+            let cancel = CancellationToken::new();
+            let fetched = storage.fetch(&from, &to, "input_uri", None, &cancel).await;
+            assert_eq!(fetched.unwrap_err().kind, FailureKind::TooLarge, "endless: {endless}");
+        }
+    }
 }

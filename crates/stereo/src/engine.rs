@@ -161,18 +161,28 @@ impl fmt::Display for Stage {
 /// Somebody who is told of progress within an engine, or nobody.
 #[derive(Clone, Default)]
 pub struct Watch {
-    stages: Option<Arc<StageObserver>>,
+    frames: Option<Arc<FrameObserver>>,
+    again: Option<Arc<RetryObserver>>,
     shots: Option<Arc<ShotObserver>>,
 }
 
-type StageObserver = dyn Fn(Stage, u64) + Send + Sync;
+type FrameObserver = dyn Fn(Stage, u64) + Send + Sync;
+type RetryObserver = dyn Fn(Stage) + Send + Sync;
 type ShotObserver = dyn Fn(&ShotReport) + Send + Sync;
 
 impl Watch {
     /// Has `observer` told how many of the clip's frames a stage has done, whenever that changes. It
     /// must return quickly.
     pub fn new(observer: impl Fn(Stage, u64) + Send + Sync + 'static) -> Self {
-        Self { stages: Some(Arc::new(observer)), shots: None }
+        Self { frames: Some(Arc::new(observer)), ..Self::default() }
+    }
+
+    /// Has `observer` told, too, whenever a stage begins again in smaller pieces because memory ran
+    /// out.
+    #[must_use]
+    pub fn with_retries(mut self, observer: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+        self.again = Some(Arc::new(observer));
+        self
     }
 
     /// Has `observer` told of every shot, once it is over. It must return quickly.
@@ -184,8 +194,15 @@ impl Watch {
 
     /// `frames` of the clip have passed `stage`.
     pub fn tell(&self, stage: Stage, frames: u64) {
-        if let Some(observer) = &self.stages {
+        if let Some(observer) = &self.frames {
             observer(stage, frames);
+        }
+    }
+
+    /// `stage` begins again in smaller pieces.
+    pub fn tell_retry(&self, stage: Stage) {
+        if let Some(observer) = &self.again {
+            observer(stage);
         }
     }
 
@@ -199,7 +216,7 @@ impl Watch {
 
 impl Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let somebody = self.stages.is_some() || self.shots.is_some();
+        let somebody = self.frames.is_some() || self.again.is_some() || self.shots.is_some();
         f.write_str(if somebody { "Watch(somebody)" } else { "Watch(nobody)" })
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use candle_core::Device;
+pub use candle_core::Device;
 
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,24 @@ fn cuda() -> Result<Device, Error> {
     }
 }
 
+/// Bytes of the device's memory that are taken, by whatever program, and those that it has; `None`
+/// for the processor, whose memory is the process's own.
+pub fn memory(device: &Device) -> Option<(u64, u64)> {
+    taken_and_all(device)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn taken_and_all(_: &Device) -> Option<(u64, u64)> {
+    None
+}
+
+#[cfg(feature = "cuda")]
+fn taken_and_all(device: &Device) -> Option<(u64, u64)> {
+    let Device::Cuda(cuda) = device else { return None };
+    let (free, all) = cuda.cuda_stream().context().mem_get_info().ok()?;
+    Some((all.saturating_sub(free) as u64, all as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +122,7 @@ mod tests {
     #[test]
     fn the_processor_is_always_there_and_names_are_strict() {
         assert!(open("cpu".parse().unwrap()).unwrap().is_cpu());
+        assert_eq!(memory(&Device::Cpu), None);
         assert_eq!("cuda".parse::<Choice>().unwrap().to_string(), "cuda");
         assert!("gpu".parse::<Choice>().unwrap_err().contains("allowed are cpu and cuda"));
     }

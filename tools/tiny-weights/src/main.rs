@@ -1,5 +1,6 @@
 //! `parallax-tiny-weights DIR [SEED]`: models of a few hundred kilobytes for trying the whole pipeline
-//! without the published weights. What they paint means nothing.
+//! without the published weights. What they paint means nothing. With `--hollow` in place of a seed
+//! they have the published sizes and only zeros, as holes: for measuring what reading them takes.
 
 use std::path::Path;
 
@@ -9,8 +10,11 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (dir, seed) = match args.as_slice() {
         [dir] => (dir, 0),
+        [dir, hollow] if hollow == "--hollow" => {
+            return parallax_tiny_weights::write_hollow(Path::new(dir));
+        }
         [dir, seed] => (dir, seed.parse().with_context(|| format!("seed {seed:?}"))?),
-        _ => bail!("usage: parallax-tiny-weights DIR [SEED]"),
+        _ => bail!("usage: parallax-tiny-weights DIR [SEED | --hollow]"),
     };
     parallax_tiny_weights::write(Path::new(dir), seed)
 }

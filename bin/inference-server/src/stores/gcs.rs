@@ -58,6 +58,14 @@ impl ObjectStore for Gcs {
         self.0.upload(from, &renamed(uri)?).await
     }
 
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
+        self.0.upload_noted(from, &renamed(uri)?, note).await
+    }
+
+    async fn note(&self, uri: &Uri) -> Result<Option<String>> {
+        self.0.note(&renamed(uri)?).await
+    }
+
     async fn delete(&self, uri: &Uri) -> Result<()> {
         self.0.delete(&renamed(uri)?).await
     }

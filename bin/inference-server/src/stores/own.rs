@@ -38,14 +38,44 @@ impl Connect for Own {
             secret_access_key: secret(&credentials.secret_access_key),
             session_token: credentials.session_token.as_ref().map(secret),
         };
-        let resolver: Arc<dyn Resolver> = Arc::new(self.clone());
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let resolver: Arc<dyn Resolver> = Arc::new(Only { host, outside: self.outside.clone() });
         Ok(Arc::new(S3Objects::compatible(&store, Some(resolver))))
     }
 }
 
+/// The one host that was checked: a client that makes up another, such as one named after the
+/// bucket, finds nobody there.
+#[derive(Debug)]
+struct Only {
+    host: String,
+    outside: Outside,
+}
+
 #[async_trait]
-impl Resolver for Own {
+impl Resolver for Only {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if !name.eq_ignore_ascii_case(&self.host) {
+            let what = format!("{name} is not the store's host");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+        }
         self.outside.resolve(name).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parallax_serving::net::Networks;
+
+    #[tokio::test]
+    async fn only_the_stores_own_host_is_looked_up() {
+        let networks =
+            Networks::new(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+        let outside = Outside::new(vec!["http://*.localhost".parse().unwrap()], networks);
+        let only = Only { host: "localhost".to_owned(), outside };
+        assert!(only.resolve("LOCALHOST").await.is_ok());
+        let error = only.resolve("bucket.localhost").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }

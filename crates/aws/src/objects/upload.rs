@@ -3,6 +3,7 @@
 //! An object appears when its last step succeeds, never before. Parts that were sent for nothing
 //! are removed on the way out; a lifecycle rule for unfinished uploads covers a killed process.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use aws_sdk_s3::Client;
@@ -13,7 +14,7 @@ use parallax_job::Uri;
 use parallax_ports::{Error, Kind, Result};
 use tracing::warn;
 
-use super::{S3Objects, address, io};
+use super::{NOTE, S3Objects, address, io};
 use crate::error::translate;
 
 /// What S3 accepts as a part that is not the last.
@@ -43,20 +44,33 @@ impl Plan {
 }
 
 impl S3Objects {
-    pub(super) async fn upload_file(&self, from: &Path, uri: &Uri) -> Result<()> {
+    pub(super) async fn upload_file(
+        &self,
+        from: &Path,
+        uri: &Uri,
+        note: Option<&str>,
+    ) -> Result<()> {
         let (bucket, key) = address(uri)?;
         let meta = tokio::fs::metadata(from).await.map_err(|error| io("read", from, error))?;
         if meta.len() > self.plan.part {
-            return self.upload_in_parts(from, meta.len(), uri).await;
+            return self.upload_in_parts(from, meta.len(), uri, note).await;
         }
         let body = piece(from, 0, meta.len()).await?;
-        let sent = self.client.put_object().bucket(bucket).key(key).body(body).send().await;
+        let call = self.client.put_object().bucket(bucket).key(key).set_metadata(metadata(note));
+        let sent = call.body(body).send().await;
         sent.map(drop).map_err(|error| translate(format!("upload {uri}"), error))
     }
 
-    async fn upload_in_parts(&self, from: &Path, size: u64, uri: &Uri) -> Result<()> {
+    async fn upload_in_parts(
+        &self,
+        from: &Path,
+        size: u64,
+        uri: &Uri,
+        note: Option<&str>,
+    ) -> Result<()> {
         let (bucket, key) = address(uri)?;
-        let begun = self.client.create_multipart_upload().bucket(bucket).key(key).send().await;
+        let call = self.client.create_multipart_upload().bucket(bucket).key(key);
+        let begun = call.set_metadata(metadata(note)).send().await;
         let begun = begun.map_err(|error| translate(format!("begin upload of {uri}"), error))?;
         let Some(id) = begun.upload_id else {
             return Err(Error::new(Kind::Internal, format!("upload {uri}: no upload id")));
@@ -105,6 +119,10 @@ impl S3Objects {
             }
         }
     }
+}
+
+fn metadata(note: Option<&str>) -> Option<HashMap<String, String>> {
+    Some(HashMap::from([(NOTE.to_owned(), note?.to_owned())]))
 }
 
 async fn piece(from: &Path, offset: u64, length: u64) -> Result<ByteStream> {

@@ -44,6 +44,7 @@ async fn s3_objects() {
             bucket: Bucket::Cloud { scheme: Scheme::S3, name },
             events: Some(events),
             scratch: tempfile::tempdir_in(&folders).unwrap().keep(),
+            notes: true,
         }
     })
     .await;

@@ -27,6 +27,9 @@ use place::{PARTIAL, Place, Root};
 
 pub use transfer::Transfer;
 
+/// The extended attribute that holds an object's note.
+const NOTE: &str = "user.parallax.note";
+
 /// The embedded object store.
 #[derive(Debug)]
 pub struct LocalObjects {
@@ -89,6 +92,7 @@ impl LocalObjects {
     async fn put(
         &self,
         uri: &Uri,
+        note: Option<&str>,
         fill: impl FnOnce(&Path, &transfer::Stop) -> Result<tempfile::TempPath> + Send + 'static,
     ) -> Result<()> {
         let place = self.root.place(uri)?;
@@ -97,9 +101,14 @@ impl LocalObjects {
         let (root, of_thread) = (self.root.clone(), place.clone());
         let stop = transfer::Stop::default();
         let _stop_when_dropped = stop.guard();
+        let note = note.map(str::to_owned);
         let size = blocking(move || {
             let partial = root.prepare(&of_thread)?;
             let file = fill(&partial, &stop)?;
+            if let Some(note) = note {
+                // Not every filesystem keeps any; a file without its note is whole all the same.
+                let _ = xattr::set(&file, NOTE, note.as_bytes());
+            }
             transfer::publish(file, &of_thread.path, modified, &stop)
         })
         .await?;
@@ -165,7 +174,7 @@ impl ObjectStore for LocalObjects {
 
     async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()> {
         let bytes = bytes.to_vec();
-        self.put(uri, move |partial, _| transfer::from_bytes(&bytes, partial)).await
+        self.put(uri, None, move |partial, _| transfer::from_bytes(&bytes, partial)).await
     }
 
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
@@ -182,8 +191,31 @@ impl ObjectStore for LocalObjects {
 
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
         let (from, transfer) = (from.to_owned(), self.transfer);
-        self.put(uri, move |partial, stop| transfer::from_file(transfer, &from, partial, stop))
-            .await
+        let fill = move |partial: &Path, stop: &transfer::Stop| {
+            transfer::from_file(transfer, &from, partial, stop)
+        };
+        self.put(uri, None, fill).await
+    }
+
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
+        let from = from.to_owned();
+        // A copy: the note is of the object, and a linked file is somebody else's too.
+        let fill = move |partial: &Path, stop: &transfer::Stop| {
+            transfer::from_file(Transfer::Copy, &from, partial, stop)
+        };
+        self.put(uri, Some(note), fill).await
+    }
+
+    async fn note(&self, uri: &Uri) -> Result<Option<String>> {
+        let (root, place) = (self.root.clone(), self.root.place(uri)?);
+        blocking(move || {
+            if root.look(&place)?.is_none() {
+                return Ok(None);
+            }
+            let found = xattr::get(&place.path, NOTE).ok().flatten();
+            Ok(found.and_then(|bytes| String::from_utf8(bytes).ok()))
+        })
+        .await
     }
 
     async fn delete(&self, uri: &Uri) -> Result<()> {

@@ -19,6 +19,8 @@ pub struct Setup {
     pub events: Option<Arc<dyn Queue>>,
     /// An empty local folder.
     pub scratch: PathBuf,
+    /// Whether the store keeps notes here.
+    pub notes: bool,
 }
 
 impl Setup {
@@ -68,6 +70,7 @@ pub async fn all(make: impl AsyncFn() -> Setup) {
     files_go_up_and_come_down(make().await).await;
     a_failed_upload_leaves_nothing(make().await).await;
     deleting_is_final_and_repeatable(make().await).await;
+    a_note_lasts_as_long_as_its_object(make().await).await;
     readers_see_whole_objects(make().await).await;
     a_dropped_write_leaves_nothing_in_part(make().await).await;
     writes_are_announced(make().await).await;
@@ -139,6 +142,24 @@ pub async fn a_failed_upload_leaves_nothing(s: Setup) {
     s.store.write(&uri, b"old").await.unwrap();
     assert!(s.store.upload(&missing, &uri).await.is_err());
     assert_eq!(s.store.read(&uri, 10).await.unwrap(), b"old");
+}
+
+/// A store that keeps notes keeps them as long as the bytes that they came with.
+pub async fn a_note_lasts_as_long_as_its_object(s: Setup) {
+    let file = s.file("noted", b"bytes");
+    let uri = s.uri("noted.out");
+    assert_eq!(s.store.note(&uri).await.unwrap(), None);
+    let note = format!("{{\"n\": \"{}\"}}", "x".repeat(crate::LONGEST_NOTE - 9));
+    s.store.upload_noted(&file, &uri, &note).await.unwrap();
+    assert_eq!(s.store.read(&uri, 100).await.unwrap(), b"bytes");
+    assert_eq!(s.store.note(&uri).await.unwrap(), s.notes.then_some(note));
+    s.store.upload_noted(&file, &uri, "other").await.unwrap();
+    assert_eq!(s.store.note(&uri).await.unwrap().as_deref(), s.notes.then_some("other"));
+    s.store.upload(&file, &uri).await.unwrap();
+    assert_eq!(s.store.note(&uri).await.unwrap(), None, "other bytes, no note");
+    s.store.upload_noted(&file, &uri, "other").await.unwrap();
+    s.store.delete(&uri).await.unwrap();
+    assert_eq!(s.store.note(&uri).await.unwrap(), None);
 }
 
 /// Deleting twice, or what never was, succeeds.

@@ -14,8 +14,15 @@ use crate::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
 #[derive(Debug)]
 pub struct MemoryObjects {
     clock: Arc<dyn Clock>,
-    objects: Mutex<BTreeMap<Uri, (Timestamp, Vec<u8>)>>,
+    objects: Mutex<BTreeMap<Uri, Held>>,
     routes: Vec<(String, Arc<dyn Queue>)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    modified: Timestamp,
+    bytes: Vec<u8>,
+    note: Option<String>,
 }
 
 impl MemoryObjects {
@@ -30,12 +37,13 @@ impl MemoryObjects {
         lock(&self.objects).contains_key(uri)
     }
 
-    async fn put(&self, uri: &Uri, bytes: Vec<u8>) -> Result<()> {
+    async fn put(&self, uri: &Uri, bytes: Vec<u8>, note: Option<&str>) -> Result<()> {
         let Uri::Object { bucket, key, .. } = uri else {
             return Err(Error::new(Kind::Rejected, format!("{uri}: not an object in a bucket")));
         };
         let size = Some(bytes.len() as u64);
-        lock(&self.objects).insert(uri.clone(), (self.clock.now(), bytes));
+        let held = Held { modified: self.clock.now(), bytes, note: note.map(str::to_owned) };
+        lock(&self.objects).insert(uri.clone(), held);
         let name = format!("{bucket}/{key}");
         for (_, queue) in self.routes.iter().filter(|(prefix, _)| name.starts_with(prefix)) {
             let event = ObjectEvent { bucket: bucket.clone(), key: key.clone(), size };
@@ -46,7 +54,7 @@ impl MemoryObjects {
 
     fn get(&self, uri: &Uri) -> Result<Vec<u8>> {
         let objects = lock(&self.objects);
-        let found = objects.get(uri).map(|(_, bytes)| bytes.clone());
+        let found = objects.get(uri).map(|held| held.bytes.clone());
         found.ok_or_else(|| Error::new(Kind::NotFound, format!("{uri}: no such object")))
     }
 }
@@ -61,7 +69,7 @@ impl ObjectStore for MemoryObjects {
         let objects = lock(&self.objects);
         Ok(objects
             .get(uri)
-            .map(|(modified, bytes)| ObjectMeta { size: bytes.len() as u64, modified: *modified }))
+            .map(|held| ObjectMeta { size: held.bytes.len() as u64, modified: held.modified }))
     }
 
     async fn read(&self, uri: &Uri, limit: u64) -> Result<Vec<u8>> {
@@ -74,7 +82,7 @@ impl ObjectStore for MemoryObjects {
     }
 
     async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()> {
-        self.put(uri, bytes.to_vec()).await
+        self.put(uri, bytes.to_vec(), None).await
     }
 
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
@@ -84,7 +92,16 @@ impl ObjectStore for MemoryObjects {
 
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
         let bytes = tokio::fs::read(from).await.map_err(|error| io("read", from, error))?;
-        self.put(uri, bytes).await
+        self.put(uri, bytes, None).await
+    }
+
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
+        let bytes = tokio::fs::read(from).await.map_err(|error| io("read", from, error))?;
+        self.put(uri, bytes, Some(note)).await
+    }
+
+    async fn note(&self, uri: &Uri) -> Result<Option<String>> {
+        Ok(lock(&self.objects).get(uri).and_then(|held| held.note.clone()))
     }
 
     async fn delete(&self, uri: &Uri) -> Result<()> {

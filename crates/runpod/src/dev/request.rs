@@ -22,7 +22,7 @@ pub(super) struct Submission {
     pub(super) rest: Map<String, Value>,
     /// How long it may run, if it says so.
     pub(super) execution: Option<Duration>,
-    /// The length of the request.
+    /// The memory that it takes, and at least the length of the request.
     pub(super) bytes: usize,
 }
 
@@ -124,7 +124,23 @@ fn parse(bytes: &Bytes, limits: &Limits) -> Result<Submission, Refusal> {
             Some(time.ok_or_else(|| bad(why()))?)
         }
     };
-    Ok(Submission { input, rest, execution, bytes: bytes.len() })
+    let held = rest.values().fold(weight(&input), |sum, value| sum + weight(value));
+    Ok(Submission { input, rest, execution, bytes: held.max(bytes.len()) })
+}
+
+/// About the memory that a value takes: of `[0,0,0]` far more than its text.
+fn weight(value: &Value) -> usize {
+    let inside = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        // A name, and its place in the tree.
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| 2 * size_of::<String>() + name.len() + weight(value))
+            .sum(),
+    };
+    size_of::<Value>() + inside
 }
 
 #[cfg(test)]
@@ -143,7 +159,12 @@ mod tests {
         assert_eq!(read.rest["webhook"], "w");
         assert!(!read.rest.contains_key("id"));
         assert_eq!(read.execution, Some(Duration::from_secs(5)));
-        assert_eq!(read.bytes, text.len());
+        assert!(read.bytes >= text.len(), "{}", read.bytes);
+        let zeros = format!("{{\"input\": [0{}]}}", ",0".repeat(999));
+        assert!(
+            super::parse(&Bytes::from(zeros), &Limits::default()).unwrap().bytes
+                >= 1000 * size_of::<Value>()
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::ORIGIN;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -43,7 +45,17 @@ pub fn router(handler: Arc<dyn Handler>, limits: Limits, shutdown: CancellationT
         .route("/cancel/{id}", post(cancel))
         .route("/purge-queue", post(purge))
         .route("/health", get(health));
-    Router::new().merge(routes.clone()).nest("/v2/{endpoint}", routes).with_state(api)
+    let both = Router::new().merge(routes.clone()).nest("/v2/{endpoint}", routes);
+    both.layer(from_fn(no_pages)).with_state(api)
+}
+
+/// A page that a browser shows could ask from within: there is no token to tell it by.
+async fn no_pages(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(ORIGIN) {
+        let why = "requests of web pages are not answered";
+        return Refusal::new(StatusCode::FORBIDDEN, why).into_response();
+    }
+    next.run(request).await
 }
 
 #[derive(Debug, Deserialize)]

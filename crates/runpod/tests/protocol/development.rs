@@ -72,7 +72,7 @@ impl Server {
 }
 
 /// A client without TLS: everything is on loopback.
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     let roots = rustls::RootCertStore::empty();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -377,4 +377,15 @@ async fn jobs_run_in_the_order_they_came_in() {
         server.until(id, "COMPLETED").await;
     }
     server.until(&last, "IN_PROGRESS").await;
+}
+
+#[tokio::test]
+async fn a_page_that_a_browser_shows_is_refused() {
+    let server = Server::start(quick()).await;
+    for page in ["/run", "/purge-queue", "/v2/ep/cancel/x", "/v2/ep/runsync"] {
+        let call = server.call(Method::POST, page).header("origin", "https://evil.example");
+        let (status, answer) = answer(call.json(&json!({"input": {"steps": []}}))).await;
+        assert_eq!(status, 403, "{page}: {answer}");
+    }
+    assert_eq!(server.events.count("started"), 0);
 }

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod development;
+mod fuzz;
 mod mock;
 mod platform;
 mod secrets;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parallax_ports::{MetricsSink, NoMetrics};
 use tracing::info;
@@ -123,8 +124,13 @@ impl Models {
             None => {
                 let bytes = (self.slots[index].model.bytes)();
                 self.make_room(bytes, index)?;
-                info!(model = name, "loading");
+                info!(model = name, bytes, "loading");
+                let started = Instant::now();
                 let loaded = (self.slots[index].model.load)()?;
+                let seconds = started.elapsed().as_secs_f64();
+                info!(model = name, bytes, seconds, "loaded");
+                let label = [("model", self.slots[index].model.name)];
+                self.metrics.gauge(metrics::LOAD, &label, seconds);
                 self.slots[index].bytes = bytes;
                 self.slots[index].loaded = Some(loaded.clone());
                 self.tell();

@@ -1,11 +1,12 @@
 //! Who may ask: bearer tokens, compared in constant time.
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, ORIGIN};
 
 use crate::{Failure, FailureKind, Secret};
 
-/// Tokens that are let in. Empty, everybody is.
+/// Tokens that are let in. Empty, everybody is but the pages that a browser shows: they could ask
+/// from behind whatever keeps others away from an open server.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens(Vec<Secret>);
 
@@ -21,9 +22,13 @@ impl Tokens {
     }
 
     /// # Errors
-    /// `Unauthenticated`.
+    /// `Unauthenticated`, or `Forbidden` for a page's request where no token is asked for.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if self.is_open() {
+            if headers.contains_key(ORIGIN) {
+                let message = "requests of web pages are let in with a token only";
+                return Err(Failure::new(FailureKind::Forbidden, message));
+            }
             return Ok(());
         }
         let given = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
@@ -61,5 +66,15 @@ mod tests {
         }
         assert!(tokens.check(&HeaderMap::new()).is_err());
         assert!(Tokens::default().check(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_page_needs_a_token() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, "https://evil.example".parse().unwrap());
+        let failure = Tokens::default().check(&headers).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Forbidden);
+        headers.insert(AUTHORIZATION, "Bearer first".parse().unwrap());
+        assert!(Tokens::new(vec![Secret::new("first")]).check(&headers).is_ok());
     }
 }

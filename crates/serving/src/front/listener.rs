@@ -1,17 +1,18 @@
 //! Connections: how many, how slow, and how they end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -26,6 +27,8 @@ pub struct Limits {
     pub body: Duration,
     /// Bytes of a request's body. Defaults to 64 KiB.
     pub body_bytes: usize,
+    /// Longest time in which a client takes nothing of an answer. Defaults to 30 s.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
@@ -35,13 +38,29 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             body: Duration::from_secs(10),
             body_bytes: 64 << 10,
+            stall: Duration::from_secs(30),
         }
     }
 }
 
 /// Who is at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) struct Peer(SocketAddr);
+
+impl Peer {
+    /// A client as fairness counts it: an address, and of IPv6 the network that one subscriber is
+    /// given, whose addresses are for the taking.
+    pub(super) fn client(peer: Option<Extension<Self>>) -> String {
+        let Some(Extension(Self(peer))) = peer else { return "unknown".to_owned() };
+        match peer.ip().to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                format!("{}/64", Ipv6Addr::from(network))
+            }
+        }
+    }
+}
 
 /// A bound address.
 #[derive(Debug)]
@@ -81,9 +100,12 @@ impl Listener {
                 accepted = accept(&self.listener, &slots) => accepted,
             };
             let Some((stream, peer, slot)) = accepted else { continue };
-            let service =
-                TowerToHyperService::new(routes.clone().layer(axum::Extension(Peer(peer))));
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+            let mut stream = TimeoutStream::new(stream);
+            // A request's own time is counted where it is read.
+            stream.set_write_timeout(Some(self.limits.stall));
+            let stream = TokioIo::new(Box::pin(stream));
+            let connection = graceful.watch(http.serve_connection(stream, service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     debug!(%peer, %error, "a connection broke");
@@ -116,5 +138,21 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_is_one_client_whatever_address_it_takes() {
+        let client = |address: &str| {
+            Peer::client(Some(Extension(Peer(SocketAddr::new(address.parse().unwrap(), 1)))))
+        };
+        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
+        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }
 }

@@ -74,7 +74,7 @@ async fn invoke(
         Some(Value::String(name)) => name,
         Some(_) => return Err(Failure::field("operation", "expected a string")),
     };
-    let client = peer.map_or("unknown".to_owned(), |Extension(Peer(peer))| peer.ip().to_string());
+    let client = Peer::client(peer);
     let answer = front.service.call(Request { operation, input, id, client }).await;
     // The contract has 400 for everything that is wrong with a request.
     answer.map_err(|failure| match failure.kind {

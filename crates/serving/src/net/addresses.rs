@@ -54,18 +54,25 @@ fn innermost(address: IpAddr) -> IpAddr {
     }
 }
 
+const METADATA_V4: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+
 /// Where credentials are handed out, and what is no host at all.
 fn never(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
         IpAddr::V4(v4) if v4.is_unspecified() || v4.octets()[0] == 0 => Some("no host"),
         IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => Some("not a single host"),
-        // Metadata of Alibaba Cloud.
-        IpAddr::V4(v4) if v4 == Ipv4Addr::new(100, 100, 100, 200) => Some("a metadata address"),
+        // Metadata of Alibaba Cloud, and of Azure, which is a public address.
+        IpAddr::V4(v4) if METADATA_V4.contains(&v4) => Some("a metadata address"),
         // Metadata of AWS over IPv6.
         IpAddr::V6(v6) if v6.segments()[..3] == [0xfd00, 0x0ec2, 0] => Some("a metadata address"),
         // Metadata of Google Cloud over IPv6.
         IpAddr::V6(v6) if v6.segments()[..3] == [0xfd20, 0x00ce, 0] => Some("a metadata address"),
+        // NAT64 of a network's own choice (RFC 8215) and Teredo: IPv4 addresses in forms that only
+        // the network knows, or masked.
+        IpAddr::V6(v6) if v6.segments()[..3] == [0x64, 0xff9b, 1] => Some("another address inside"),
+        IpAddr::V6(v6) if v6.segments()[..2] == [0x2001, 0] => Some("another address inside"),
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
         IpAddr::V6(v6) if v6.is_unspecified() => Some("no host"),
         IpAddr::V6(v6) if v6.is_multicast() => Some("not a single host"),
@@ -124,6 +131,7 @@ mod tests {
             "100.100.100.200",
             "127.0.0.1",
             "127.255.255.254",
+            "168.63.129.16",
             "169.254.169.254",
             "169.254.170.2",
             "172.16.0.1",
@@ -211,6 +219,11 @@ mod tests {
             "fd00:ec2::254",
             "fe80::1",
             "100.100.100.200",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "2001:0:4136:e378:8000:63bf:5601:5601",
             "0.0.0.0",
             "224.0.0.1",
         ] {

@@ -71,24 +71,16 @@ impl Fetcher {
     /// are no file, `Unavailable` when nobody answers. Messages hold neither paths nor queries,
     /// which may hold signatures.
     pub async fn fetch(&self, url: &Url, to: &Path, limit: u64) -> Result<u64, Failure> {
+        self.outside.permit(url)?;
         let mut url = url.clone();
         for _ in 0..=REDIRECTS {
-            self.outside.permit(&url)?;
             let response = self.client.get(url.clone()).send().await.map_err(unanswered)?;
             let status = response.status();
             if !status.is_redirection() {
                 return save(response, to, limit).await;
             }
             let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let next = next.and_then(|text| url.join(text).ok());
-            let Some(next) = next else {
-                return Err(Failure::new(FailureKind::Invalid, "a redirect that leads nowhere"));
-            };
-            if url.scheme() == "https" && next.scheme() != "https" {
-                let message = "a redirect from https to something else";
-                return Err(Failure::new(FailureKind::Forbidden, message));
-            }
-            url = next;
+            url = self.outside.redirected(&url, next)?;
         }
         Err(Failure::new(FailureKind::Invalid, format!("more than {REDIRECTS} redirects")))
     }

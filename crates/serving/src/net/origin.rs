@@ -38,7 +38,7 @@ impl FromStr for Origin {
             return Err(error());
         }
         let host = plain(&host);
-        if host.contains('*') {
+        if host.contains('*') || host.split('.').any(str::is_empty) {
             return Err(error());
         }
         Ok(Self { scheme: url.scheme().to_owned(), host, below, port })
@@ -71,9 +71,9 @@ impl Origin {
 /// final dot means nothing.
 fn plain(host: &Host<&str>) -> String {
     match host {
-        Host::Domain(name) => name.trim_end_matches('.').to_ascii_lowercase(),
+        Host::Domain(name) => name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase(),
         Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
+        Host::Ipv6(address) => format!("[{address}]"),
     }
 }
 
@@ -99,6 +99,9 @@ mod tests {
         assert!(holds("https://cdn.example", "https://CDN.example.:443/a"));
         assert!(holds("https://*.example", "https://a.b.example/"));
         assert!(holds("http://127.0.0.1:81", "http://0x7f.1:81/"));
+        assert!(holds("https://[2001:db8::1]", "https://[2001:DB8:0::1]:443/"));
+        let shown = "https://[2001:db8::1]".parse::<Origin>().unwrap().to_string();
+        assert_eq!(shown, "https://[2001:db8::1]:443");
         for (origin, url) in [
             ("https://cdn.example", "http://cdn.example/"),
             ("https://cdn.example", "https://cdn.example:444/"),
@@ -121,6 +124,8 @@ mod tests {
             "https://u@a",
             "https://*.1.2.3.4",
             "https://*",
+            "https://../",
+            "http://127.0.%2e",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

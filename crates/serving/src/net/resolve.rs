@@ -13,6 +13,9 @@ use super::addresses::Networks;
 use super::origin::{Origin, literal};
 use crate::{Failure, FailureKind};
 
+/// The longest URL in characters, given or redirected to.
+const LONGEST_URL: usize = 4096;
+
 /// What lies outside and may be spoken to on behalf of a request. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Outside(Arc<Allowed>);
@@ -40,19 +43,35 @@ impl Outside {
     /// `Invalid` or `Forbidden`. The message never holds the path or the query.
     pub fn check(&self, text: &str) -> Result<Url, Failure> {
         let invalid = |why: &str| Failure::new(FailureKind::Invalid, why);
-        if text.len() > 4096 {
+        if text.len() > LONGEST_URL {
             return Err(invalid("a URL has at most 4096 characters"));
         }
         let url = Url::parse(text).map_err(|error| invalid(&format!("not a URL: {error}")))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("a URL with a user or a password is not allowed"));
-        }
         self.permit(&url)?;
         Ok(url)
     }
 
+    /// Where a redirect leads, checked like the first address.
+    pub(super) fn redirected(&self, from: &Url, location: Option<&str>) -> Result<Url, Failure> {
+        let next = location.and_then(|location| from.join(location).ok());
+        let next = next.filter(|next| next.as_str().len() <= LONGEST_URL);
+        let Some(next) = next else {
+            return Err(Failure::new(FailureKind::Invalid, "a redirect that leads nowhere"));
+        };
+        if from.scheme() == "https" && next.scheme() != "https" {
+            let message = "a redirect from https to something else";
+            return Err(Failure::new(FailureKind::Forbidden, message));
+        }
+        self.permit(&next)?;
+        Ok(next)
+    }
+
     /// As [`Outside::check`], for a URL that was read.
     pub(super) fn permit(&self, url: &Url) -> Result<(), Failure> {
+        if !url.username().is_empty() || url.password().is_some() {
+            let message = "a URL with a user or a password is not allowed";
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
         let forbid = |why: String| Err(Failure::new(FailureKind::Forbidden, why));
         if let Some(address) = literal(url)
             && let Some(why) = self.0.networks.refuse(address)

@@ -97,7 +97,7 @@ impl Effects {
             };
             let outcome = work(&effect, &mut |done| {
                 let per_second = done as f64 / started.elapsed().as_secs_f64().max(1e-6);
-                report(Progress { stage: "rendering", done, total: 0, per_second });
+                report(Progress { done, per_second, ..Progress::stage("rendering") });
             });
             // The folder and the turn are kept until the work has ended, whoever waits.
             drop(turn);
@@ -106,7 +106,7 @@ impl Effects {
         let rendered = call.stage("rendering", tokio::task::spawn_blocking(job)).await;
         let rendered = rendered.map_err(|error| Failure::internal(error.to_string()))?;
         let (folder, frames) = rendered.map_err(|error| failure(&error, &result))?;
-        let put = self.storage.put(&result, &output, "output_uri", own, &call.cancel);
+        let put = self.storage.put((&result, None), &output, "output_uri", own, &call.cancel);
         let meta = call.stage("writing", put).await?;
         drop(folder);
         let seconds = started.elapsed().as_secs_f64();

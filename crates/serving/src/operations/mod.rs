@@ -2,10 +2,11 @@
 
 mod effects;
 mod health;
+mod inside;
 mod memory;
 mod stereo;
 
 pub use effects::{Effects, Interpolate, Loop};
 pub use health::Health;
 pub use memory::{LoadedModels, MemoryStats};
-pub use stereo::{STEREO_MODEL, Stereo, StereoModel, StereoSettings};
+pub use stereo::{Recipe, STEREO_MODEL, Stereo, StereoModel, StereoSettings};

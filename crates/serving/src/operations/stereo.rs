@@ -13,9 +13,11 @@ use parallax_stereo::{Engine, Geometry, Layout, Run};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::inside::Inside;
 use crate::engine::Models;
 use crate::metrics::{self, ConversionSink};
 use crate::storage::{Address, Credentials, Storage};
@@ -41,6 +43,19 @@ pub struct StereoSettings {
     pub encode: EncodeSettings,
     /// Counts conversions for others.
     pub conversions: Arc<dyn ConversionSink>,
+    /// What besides requests and these settings makes results what they are.
+    pub recipe: Recipe,
+}
+
+/// Says what makes results what they are: the engine, its version, options and weights. Equal texts
+/// promise equal results. Asked when models are loaded; `None` where nobody knows.
+#[derive(Clone)]
+pub struct Recipe(pub Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl std::fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recipe")
+    }
 }
 
 /// The operation.
@@ -118,7 +133,7 @@ pub struct StereoResponse {
     /// Seconds that the conversion took.
     seconds: f64,
     /// The engine that made it.
-    engine: &'static str,
+    engine: String,
 }
 
 impl StereoRequest {
@@ -181,6 +196,39 @@ impl Stereo {
     }
 }
 
+/// What is kept beside a result, so that whoever is asked for it again need not make it. Bytes and
+/// time of the last change are the object's own.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    /// [`Stereo::digest`] of the request.
+    request: String,
+    input_modified_ms: i64,
+    input_bytes: u64,
+    frames: u64,
+    width: u32,
+    height: u32,
+    seconds: f64,
+    engine: String,
+}
+
+/// Another number, and earlier notes are believed no more.
+const NOTE_VERSION: u32 = 1;
+
+impl Stereo {
+    /// A digest of everything that makes the result of a request what it is, for other processes.
+    /// Holds no credentials: what they opened is where the note is.
+    fn digest(&self, request: &StereoRequest) -> Option<String> {
+        let recipe = (self.settings.recipe.0)()?;
+        let mut identity = self.identity(request)?;
+        identity["storage"] = json!(request.storage.as_ref().map(|own| &own.endpoint_url));
+        let StereoSettings { side_by_side, encode, .. } = &self.settings;
+        let text = format!("{NOTE_VERSION} {identity} {side_by_side:?} {encode:?} {recipe}");
+        let digest = Sha256::digest(text.as_bytes());
+        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
 #[async_trait]
 impl Operation for Stereo {
     type Request = StereoRequest;
@@ -234,6 +282,35 @@ impl Operation for Stereo {
         same && read.is_some() && self.modified(&input, own).await == read
     }
 
+    async fn recall(&self, request: &StereoRequest) -> Option<StereoResponse> {
+        let own = request.storage.as_ref();
+        let (input, output) = self.addresses(request).ok()?;
+        let Address::Object(input) = input else { return None };
+        let note = self.storage.note(&output, "output_uri", own).await.ok()??;
+        let note: Note = serde_json::from_str(&note).ok()?;
+        if note.request != self.digest(request)? {
+            return None;
+        }
+        let read = self.storage.head(&input, "input_uri", own).await.ok()??;
+        if (read.modified.0, read.size) != (note.input_modified_ms, note.input_bytes) {
+            return None;
+        }
+        let written = self.storage.head(&output, "output_uri", own).await.ok()??;
+        info!(%output, "the result is there already");
+        Some(StereoResponse {
+            status: "ok",
+            output_uri: output.to_string(),
+            bytes: written.size,
+            modified_ms: written.modified.0,
+            input_modified_ms: Some(note.input_modified_ms),
+            frames: note.frames,
+            width: note.width,
+            height: note.height,
+            seconds: note.seconds,
+            engine: note.engine,
+        })
+    }
+
     async fn run(&self, request: StereoRequest, call: &Call) -> Result<StereoResponse, Failure> {
         let (input, output) = self.addresses(&request)?;
         let (input_field, output_field) = (request.input()?.1, request.output()?.1);
@@ -260,10 +337,10 @@ impl Operation for Stereo {
             source,
             result: result.clone(),
         };
-        let (report, metrics) = (call.reporter(), call.metrics.clone());
+        let inside = Inside::new(call.reporter(), call.metrics.clone());
         let started = Instant::now();
         let work = call.on_engine(move |models, cancel| {
-            let outcome = job.run(models, cancel, &report, &*metrics);
+            let outcome = job.run(models, cancel, &inside);
             // The folder outlives the work even when nobody waits for it any more.
             outcome.map(|(made, engine)| (folder, made, engine))
         });
@@ -279,7 +356,19 @@ impl Operation for Stereo {
             made.frames as f64 / seconds.max(1e-6),
         );
 
-        let put = self.storage.put(&result, &output, output_field, own, &call.cancel);
+        let note = self.digest(&request).zip(input_modified_ms).map(|(request, modified)| Note {
+            request,
+            input_modified_ms: modified,
+            input_bytes,
+            frames: made.frames,
+            width: made.format.width,
+            height: made.format.height,
+            seconds,
+            engine: engine.to_owned(),
+        });
+        let note = note.and_then(|note| serde_json::to_string(&note).ok());
+        let what = (result.as_path(), note.as_deref());
+        let put = self.storage.put(what, &output, output_field, own, &call.cancel);
         let meta = call.stage("writing", put).await?;
         drop(folder);
         self.settings.conversions.converted(made.elapsed, input_bytes).await;
@@ -294,7 +383,7 @@ impl Operation for Stereo {
             width: made.format.width,
             height: made.format.height,
             seconds,
-            engine,
+            engine: engine.to_owned(),
         })
     }
 }
@@ -315,20 +404,20 @@ impl Job {
         &self,
         models: &mut Models,
         cancel: &CancellationToken,
-        report: &dyn Fn(Progress),
-        metrics: &dyn ports::MetricsSink,
+        inside: &Arc<Inside>,
     ) -> Result<(Report, &'static str), Failure> {
-        report(Progress::stage("converting"));
+        inside.begin();
         let model = models.get::<StereoModel>(STEREO_MODEL)?;
-        let once = || self.convert(&*model.0, cancel, report);
+        let once = || self.convert(&*model.0, cancel, inside);
         let outcome = match once() {
             Err(error) if is_out_of_memory(&error) && models.evict_others(STEREO_MODEL) => {
                 warn!(%error, "memory ran out; trying again without the other models");
-                metrics.count(metrics::OUT_OF_MEMORY, &[], 1);
+                inside.retried();
                 once()
             }
             outcome => outcome,
         };
+        inside.end();
         let report = outcome.map_err(|error| failure(error, &self.source))?;
         Ok((report, model.0.name()))
     }
@@ -337,7 +426,7 @@ impl Job {
         &self,
         engine: &dyn Engine,
         cancel: &CancellationToken,
-        report: &dyn Fn(Progress),
+        inside: &Arc<Inside>,
     ) -> Result<Report, ConversionError> {
         let encode = self.encode.clone();
         let conversion = Conversion {
@@ -352,16 +441,12 @@ impl Job {
             geometry: self.geometry,
             seed: self.seed,
             scratch: self.source.parent().map(Path::to_owned),
+            watch: inside.watch(),
             cancel: cancel.clone(),
             ..Run::default()
         };
         convert_segment(&self.tools, &conversion, engine, &run, &|now| {
-            report(Progress {
-                stage: "converting",
-                done: now.frames,
-                total: now.total,
-                per_second: now.fps,
-            });
+            inside.converted(now.frames, now.total, now.fps);
         })
     }
 }

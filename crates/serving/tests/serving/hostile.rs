@@ -10,7 +10,7 @@ use parallax_serving::front::Limits;
 use parallax_serving::net::{Networks, Outside};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::stage::{Options, Stage, clip, output};
 
@@ -209,6 +209,39 @@ async fn slow_and_broken_requests_hold_nothing() {
     assert_eq!(stage.invoke(&good).await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_holds_its_connection_for_a_while_only() {
+    let limits = Limits { connections: 1, stall: Duration::from_millis(300), ..Limits::default() };
+    let stage = Stage::start(Options { limits, ..Options::default() }).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut deaf = socket.connect(stage.address.parse().unwrap()).await.unwrap();
+    let ask = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    // More and more answers, until both directions are full.
+    while let Ok(Ok(())) =
+        tokio::time::timeout(Duration::from_millis(200), deaf.write_all(ask)).await
+    {}
+    let mut next = TcpStream::connect(&stage.address).await.unwrap();
+    next.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let read = next.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), read).await.expect("it is its turn").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(deaf);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_a_browser_shows_is_refused_where_no_token_is_asked_for() {
+    let stage = Stage::start(Options::default()).await;
+    let request = stage.request("a", 2).await;
+    for page in ["/invocations", "/v1/operations/stereo", "/v1/operations/health"] {
+        let call = stage.client.post(format!("{}{page}", stage.url));
+        let call = call.header("origin", "https://evil.example").body(request.to_string());
+        assert_eq!(call.send().await.unwrap().status(), 403, "{page}");
+    }
+    assert!(!stage.has("a").await);
+}
+
 /// Somebody else's server, which redirects.
 async fn elsewhere() -> String {
     async fn to(place: String) -> axum::response::Response {
@@ -225,6 +258,7 @@ async fn elsewhere() -> String {
         .route("/file", get(|| to("file:///etc/passwd".to_owned())))
         .route("/name", get(|| to("http://metadata.google.internal/".to_owned())))
         .route("/port", get(|| to("http://127.0.0.1:1/".to_owned())))
+        .route("/user", get(move || to(format!("http://me:canary@127.0.0.1:{port}/clip.mp4"))))
         .route("/nowhere", get(|| async { axum::http::StatusCode::FOUND }))
         .route("/loop", get(|| to("/loop".to_owned())));
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -245,6 +279,7 @@ async fn a_redirect_is_checked_like_the_first_address() {
         ("/file", 403),
         ("/name", 403),
         ("/port", 403),
+        ("/user", 400),
         ("/nowhere", 400),
         ("/loop", 400),
         ("/missing", 404),
@@ -254,6 +289,7 @@ async fn a_redirect_is_checked_like_the_first_address() {
         let request = json!({ "input_uri": format!("{url}{page}"), "output_uri": output(&name) });
         let (status, body) = stage.invoke(&request).await;
         assert_eq!(status, expected, "{page}: {body}");
+        assert!(!body.to_string().contains("canary"), "{body}");
         assert_eq!(stage.has(&name).await, expected == 200);
     }
     let stage = Stage::start(Options::default()).await;

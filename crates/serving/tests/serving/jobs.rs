@@ -69,7 +69,7 @@ async fn a_key_names_one_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_jobs_are_kept_within_a_bound() {
-    let retention = http::Retention { jobs: 2, time: Duration::from_secs(3600) };
+    let retention = http::Retention { jobs: 2, ..http::Retention::default() };
     let stage = Stage::start(Options { retention, ..Options::default() }).await;
     let mut ids = Vec::new();
     for number in 0..4 {
@@ -87,6 +87,47 @@ async fn ended_jobs_are_kept_within_a_bound() {
         found.push(stage.get(page).await.0);
     }
     assert_eq!(found, [404, 404, 200, 200]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_join_one_run_are_bounded_too() {
+    let retention = http::Retention { live: 3, ..http::Retention::default() };
+    let stage = Stage::start(Options { retention, places: 1, ..Options::default() }).await;
+    stage.gate.shut();
+    let request = stage.request("a", 3).await;
+    let mut pages = Vec::new();
+    for _ in 0..3 {
+        let (status, job) = stage.post("/v1/operations/stereo", &request).await;
+        assert_eq!(status, 202, "{job}");
+        pages.push(format!("/v1/jobs/{}", job["id"].as_str().unwrap()));
+    }
+    let (status, body) = stage.post("/v1/operations/stereo", &request).await;
+    assert_eq!((status, body["kind"].as_str()), (429, Some("overloaded")), "{body}");
+    stage.client.delete(format!("{}{}", stage.url, pages[0])).send().await.unwrap();
+    assert_eq!(stage.post("/v1/operations/stereo", &request).await.0, 202, "one has ended");
+    stage.gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_events_are_bounded_and_whoever_leaves_makes_room() {
+    let retention = http::Retention { streams: 2, ..http::Retention::default() };
+    let stage = Stage::start(Options { retention, ..Options::default() }).await;
+    stage.gate.shut();
+    let request = stage.request("a", 3).await;
+    let (_, job) = stage.post("/v1/operations/stereo", &request).await;
+    let page = format!("{}/v1/jobs/{}/events", stage.url, job["id"].as_str().unwrap());
+    let open = async || stage.client.get(&page).send().await.unwrap();
+    let (first, second) = (open().await, open().await);
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    let third = open().await;
+    assert_eq!(third.status(), 429);
+    assert!(third.headers().contains_key("retry-after"));
+    drop(first);
+    while open().await.status() != 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(second);
+    stage.gate.open();
 }
 
 #[tokio::test(flavor = "multi_thread")]

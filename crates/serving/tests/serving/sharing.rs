@@ -74,3 +74,52 @@ async fn a_failure_is_not_remembered() {
     stage.objects.write(&input, &good).await.unwrap();
     assert_eq!(stage.invoke(&request).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_finds_what_was_made_for_the_very_same_request() {
+    let first = Stage::start(Options::default()).await;
+    let request = first.request("a", 5).await;
+    let (_, made) = first.invoke(&request).await;
+    assert_eq!(made["status"], "ok", "{made}");
+    let objects = first.objects.clone();
+    drop(first);
+    let restart = async |recipe| {
+        let objects = Some(objects.clone());
+        Stage::start(Options { objects, recipe, ..Options::default() }).await
+    };
+    let second = restart("gate").await;
+    assert_eq!(second.invoke(&request).await, (200, made.clone()));
+    assert_eq!(second.gate.starts(), 0, "what is there is not made again");
+    let (status, job) = second.post("/v1/operations/stereo", &request).await;
+    assert_eq!(status, 202, "{job}");
+    assert_eq!(second.gate.starts(), 0);
+
+    let mut other = request.clone();
+    other["seed"] = 1.into();
+    let changed = restart("other weights").await;
+    assert_eq!(changed.invoke(&request).await.0, 200);
+    assert_eq!(changed.gate.starts(), 1, "another recipe is another result");
+    assert_eq!(changed.invoke(&other).await.0, 200);
+    assert_eq!(changed.gate.starts(), 2, "another request is another result");
+
+    // Whatever else lies there is nobody's result, whoever put it there.
+    let output = output("a").parse().unwrap();
+    let third = restart("gate").await;
+    let bytes = objects.read(&output, 1 << 20).await.unwrap();
+    objects.write(&output, &bytes).await.unwrap();
+    assert_eq!(third.invoke(&request).await.0, 200);
+    assert_eq!(third.gate.starts(), 1, "an object without a note");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let input = "s3://input/segments/a.mp4".parse().unwrap();
+    objects.write(&input, &clip(7)).await.unwrap();
+    let fourth = restart("gate").await;
+    assert_eq!(fourth.invoke(&request).await.1["frames"], 7, "another segment");
+    for note in ["{}", "no JSON", "{\"request\": \"x\"}"] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        objects.upload_noted(file.path(), &output, note).await.unwrap();
+        let fifth = restart("gate").await;
+        assert_eq!(fifth.invoke(&request).await.0, 200);
+        assert_eq!(fifth.gate.starts(), 1, "{note}");
+    }
+}

@@ -14,7 +14,7 @@ use parallax_ports::{NoMetrics, ObjectStore, SystemClock};
 use parallax_serving::front::{Limits, Listener, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};
 use parallax_serving::operations::{
-    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, STEREO_MODEL, Stereo,
+    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, Recipe, STEREO_MODEL, Stereo,
     StereoModel, StereoSettings,
 };
 use parallax_serving::{
@@ -33,6 +33,10 @@ pub(crate) struct Options {
     pub(crate) outside: Outside,
     pub(crate) run_limit: Duration,
     pub(crate) retention: http::Retention,
+    /// What another server left.
+    pub(crate) objects: Option<Arc<MemoryObjects>>,
+    /// What makes results what they are.
+    pub(crate) recipe: &'static str,
 }
 
 impl Default for Options {
@@ -44,6 +48,8 @@ impl Default for Options {
             outside: Outside::default(),
             run_limit: Duration::from_secs(600),
             retention: http::Retention::default(),
+            objects: None,
+            recipe: "gate",
         }
     }
 }
@@ -61,7 +67,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start(options: Options) -> Self {
-        let objects = Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
+        let new = || Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
+        let objects = options.objects.unwrap_or_else(new);
         let store: Arc<dyn ObjectStore> = objects.clone();
         let web = Fetcher::new(options.outside).unwrap();
         let stores = Stores { s3: Some(store), web: Some(web), ..Stores::default() };
@@ -74,6 +81,7 @@ impl Stage {
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
             conversions: Arc::new(NoConversions),
+            recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };
         let storage = Storage::new(stores, access, 1 << 20);
         let (tools, encode) = (settings.tools.clone(), settings.encode.clone());

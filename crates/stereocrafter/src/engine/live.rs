@@ -130,6 +130,7 @@ impl Live {
         let smaller = self.job.smaller(&self.plan, stage).filter(|_| full);
         let Some(plan) = smaller else { return Err(told(error, &self.run.cancel)) };
         tracing::warn!(%stage, %plan, "out of memory; doing it again in smaller pieces");
+        self.run.watch.tell_retry(stage);
         self.plan = plan;
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::PACE;
@@ -24,37 +25,38 @@ enum Next {
     Nothing,
 }
 
-/// `progress` events at a bounded pace, then one `end` event with the whole job.
-pub(super) fn stream(job: Arc<Job>) -> Response {
+/// `progress` events at a bounded pace, then one `end` event with the whole job. The stream keeps
+/// its `place` until it ends or its reader leaves.
+pub(super) fn stream(job: Arc<Job>, place: OwnedSemaphorePermit) -> Response {
     let progress = job.progress();
-    let events =
-        stream::unfold((job, progress, Next::Now), |(job, mut progress, next)| async move {
-            match next {
-                Next::Nothing => return None,
-                Next::Now => {}
-                Next::Later => {
-                    tokio::select! {
-                        biased;
-                        () = job.over() => {}
-                        // A run that has ended tells no more: then only the end is waited for.
-                        () = async {
-                            sleep(PACE).await;
-                            if progress.changed().await.is_err() {
-                                std::future::pending::<()>().await;
-                            }
-                        } => {}
-                    }
+    let first = (job, progress, Next::Now, place);
+    let events = stream::unfold(first, |(job, mut progress, next, place)| async move {
+        match next {
+            Next::Nothing => return None,
+            Next::Now => {}
+            Next::Later => {
+                tokio::select! {
+                    biased;
+                    () = job.over() => {}
+                    // A run that has ended tells no more: then only the end is waited for.
+                    () = async {
+                        sleep(PACE).await;
+                        if progress.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    } => {}
                 }
             }
-            let shown = job.show();
-            let (event, next) = if shown.get("ended_ms").is_some() {
-                (Event::default().event("end").data(shown.to_string()), Next::Nothing)
-            } else {
-                let told = shown["progress"].to_string();
-                progress.mark_unchanged();
-                (Event::default().event("progress").data(told), Next::Later)
-            };
-            Some((Ok::<_, Infallible>(event), (job, progress, next)))
-        });
+        }
+        let shown = job.show();
+        let (event, next) = if shown.get("ended_ms").is_some() {
+            (Event::default().event("end").data(shown.to_string()), Next::Nothing)
+        } else {
+            let told = shown["progress"].to_string();
+            progress.mark_unchanged();
+            (Event::default().event("progress").data(told), Next::Later)
+        };
+        Some((Ok::<_, Infallible>(event), (job, progress, next, place)))
+    });
     Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
 }

@@ -13,18 +13,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Failure, FailureKind, Handle, Progress};
 
-/// How long ended jobs are kept.
+/// How many jobs there may be, how long ended ones are kept, and how many may be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Ended jobs that are kept at most. Defaults to 1000.
     pub jobs: usize,
+    /// Jobs that have not ended at most: places bound the runs, but any number of identical
+    /// requests joins one. Defaults to 1000.
+    pub live: usize,
+    /// Streams of events at once: each holds a connection as long as its job goes on. Defaults to
+    /// 256.
+    pub streams: usize,
     /// Time for which an ended job is kept at most. Defaults to an hour.
     pub time: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { jobs: 1000, time: Duration::from_secs(3600) }
+        Self { jobs: 1000, live: 1000, streams: 256, time: Duration::from_secs(3600) }
     }
 }
 
@@ -177,6 +183,18 @@ impl Jobs {
         table.order.push_back(job.id.clone());
         table.jobs.insert(job.id.clone(), Entry { job: job.clone(), key: named });
         job
+    }
+
+    /// # Errors
+    /// `Overloaded` when as many jobs go on as may.
+    pub(super) fn room(&self) -> Result<(), Failure> {
+        let most = self.retention.live;
+        let live = self.swept().jobs.values().filter(|e| e.job.ended_at().is_none()).count();
+        if live < most {
+            return Ok(());
+        }
+        let message = format!("{live} jobs go on; at most {most} may");
+        Err(Failure::new(FailureKind::Overloaded, message))
     }
 
     /// A job by its id.

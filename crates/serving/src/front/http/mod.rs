@@ -21,6 +21,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use parallax_ports::Clock;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::answer::refusal;
 use super::listener::Peer;
@@ -38,6 +39,7 @@ struct Front {
     tokens: Tokens,
     limits: Limits,
     jobs: Arc<Jobs>,
+    streams: Arc<Semaphore>,
 }
 
 /// Everything below `/v1`, and `/openapi.json`. All but the latter ask for a token where there are
@@ -49,8 +51,9 @@ pub fn routes(
     retention: Retention,
     clock: Arc<dyn Clock>,
 ) -> Router {
+    let streams = Arc::new(Semaphore::new(retention.streams));
     let jobs = Arc::new(Jobs::new(retention, clock));
-    let front = Front { service, tokens, limits, jobs };
+    let front = Front { service, tokens, limits, jobs, streams };
     Router::new()
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{name}", post(operate))
@@ -130,7 +133,8 @@ async fn begin(
     {
         return Ok(accepted(&job.show()));
     }
-    let client = peer.map_or("unknown".to_owned(), |Extension(Peer(peer))| peer.ip().to_string());
+    front.jobs.room()?;
+    let client = Peer::client(peer);
     let request = Request { operation: name, input, id: None, client };
     let handle = front.service.submit(request).await?;
     if !handle.is_queued() {
@@ -171,10 +175,15 @@ async fn job_events(
     State(front): State<Front>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
-    match parameter(id).and_then(|id| front.jobs.get(&id)) {
-        Ok(job) => events::stream(job),
-        Err(failure) => refusal(&failure, None),
-    }
+    let watch = || -> Result<Response, Failure> {
+        let job = front.jobs.get(&parameter(id)?)?;
+        let place = front.streams.clone().try_acquire_owned().map_err(|_| {
+            let message = "as many streams of events are open as may be";
+            Failure::new(FailureKind::Overloaded, message)
+        })?;
+        Ok(events::stream(job, place))
+    };
+    watch().unwrap_or_else(|failure| refusal(&failure, None))
 }
 
 fn fresh(mut response: Response) -> Response {

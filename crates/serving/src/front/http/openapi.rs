@@ -46,7 +46,7 @@ pub(super) fn document(registry: &Registry, tokens: bool) -> Value {
             "get": {
                 "operationId": "job_events",
                 "summary": "Streams `progress` events and one `end` event with the job.",
-                "responses": with_errors(&[401, 404], json!({ "200": {
+                "responses": with_errors(&[401, 404, 429], json!({ "200": {
                     "description": "Server-sent events.",
                     "content": { "text/event-stream": { "schema": { "type": "string" } } },
                 } })),
@@ -106,7 +106,7 @@ fn with_errors(statuses: &[u16], mut responses: Value) -> Value {
             408 => "The request did not arrive in time.",
             409 => "The key was used for another request.",
             413 => "The request is too large.",
-            429 => "Every place is taken; `Retry-After` says when to ask again.",
+            429 => "Every place, job or stream is taken; `Retry-After` says when to ask again.",
             _ => "The server cannot serve now; `Retry-After` says when to ask again.",
         };
         responses[status.to_string()] =

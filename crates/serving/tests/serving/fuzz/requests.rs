@@ -1,4 +1,4 @@
-//! Ten thousand requests that somebody made up.
+//! Ten thousand requests that somebody made up, from a grammar of what operations look for.
 
 use parallax_serving::front::Limits;
 use proptest::prelude::*;
@@ -77,7 +77,7 @@ fn page() -> impl Strategy<Value = String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_made_up_requests_are_answered_and_harm_nothing() {
+async fn fuzz_ten_thousand_made_up_requests() {
     let stage = Stage::start(Options { limits: Limits::default(), ..Options::default() }).await;
     let good = stage.request("good", 2).await;
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
