@@ -97,9 +97,33 @@ fn cuda() -> Result<Device, Error> {
     }
 }
 
+/// Bytes that are free on `device`, as far as the system tells.
+pub fn free_bytes(device: &Device) -> Option<u64> {
+    match device {
+        Device::Cpu => {
+            let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+            let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+            Some(kib << 10)
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => {
+            // The driver's word on this very device, whichever CUDA_VISIBLE_DEVICES made the first.
+            let (free, _total) = cuda.cuda_stream().context().mem_get_info().ok()?;
+            Some(free as u64)
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert!(free_bytes(&Device::Cpu).unwrap() > 1 << 20);
+    }
 
     #[test]
     fn the_processor_is_always_there_and_names_are_strict() {
