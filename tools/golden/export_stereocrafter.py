@@ -191,7 +191,7 @@ def inpaint(net, out, name, n, length, overlap, tiles, shared, guidance):
                 extra = torch.cat([image, small], 1)[None]
                 latents = net.denoise(noise, extra, tokens, [6.0, 127.0, 0.0], guidance, False, lambda z: z)[0]
                 key = f"{chunk}.{r * tiles + c}."
-                got[key + "noise"], got[key + "latents"] = noise, latents
+                got[key + "noise"] = noise
                 if chunk == 0:
                     got[key + "extra"], got[key + "token"] = extra[0], tokens[0]
                 row.append(latents)
@@ -241,7 +241,7 @@ def main():
         odd = Networks(root / "odd", root / "small/scheduler")
         any_latent_size(odd.unet)
         inpaint(odd, out, "whole", 9, 5, 2, 1, 0, 1.01)
-        inpaint(odd, out, "tiled", 7, 5, 2, 2, 8, 1.01)
+        inpaint(odd, out, "tiled", 10, 5, 2, 2, 8, 1.01)
 
 
 if __name__ == "__main__":

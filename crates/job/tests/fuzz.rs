@@ -5,7 +5,7 @@
 use parallax_fuzz::Cases;
 use parallax_job::{
     JobId, Mode, Notification, ObjectEvent, ObjectKey, ReassemblyMessage, Record, Uri,
-    notification_time, parse_notification, s3_notification,
+    parse_notification, parse_timed_notification, s3_notification,
 };
 
 const CASES: u64 = 20_000;
@@ -90,7 +90,8 @@ fn fuzz_messages() {
                 }
             }
         }
-        let _ = notification_time(text);
+        let timed = parse_timed_notification(text).map(|(read, _)| read);
+        assert_eq!(timed.is_ok(), parse_notification(text).is_ok());
         if let Ok(message) = ReassemblyMessage::parse(text) {
             assert_eq!(ReassemblyMessage::parse(&message.body()).unwrap(), message);
         }

@@ -5,6 +5,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::decoding::Decoding;
 use crate::networks::{Check, Guided, Networks, Undecoded};
 use crate::noise::{Noise, Site};
 use crate::size::Size;
@@ -34,6 +35,8 @@ pub struct DepthOptions {
     pub codec_chunk: usize,
     /// Frames on either side that a decoded run sees besides. Defaults to 0.
     pub decode_context: usize,
+    /// Tiles along each side of a decoded picture. Defaults to 1.
+    pub decode_tiles: usize,
 }
 
 impl Default for DepthOptions {
@@ -46,6 +49,7 @@ impl Default for DepthOptions {
             noise_augmentation: 0.02,
             codec_chunk: 8,
             decode_context: 0,
+            decode_tiles: 1,
         }
     }
 }
@@ -234,8 +238,12 @@ impl DepthStage {
 
     /// Latents (N, 4, h, w) to depth (N, 1, H, W) in [0, 1]: the mean of the decoded channels.
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
-        let DepthOptions { codec_chunk, decode_context, .. } = self.options;
-        flatten(&self.networks.decode(latents, codec_chunk, decode_context, check)?)
+        flatten(&self.networks.decode(latents, self.decoding(), check)?)
+    }
+
+    fn decoding(&self) -> Decoding {
+        let DepthOptions { codec_chunk, decode_context, decode_tiles, .. } = self.options;
+        Decoding { chunk: codec_chunk, context: decode_context, tiles: decode_tiles }
     }
 
     /// The next depth (F, 1, H, W) in [0, 1] of frames whose latents wait; see
@@ -246,9 +254,7 @@ impl DepthStage {
         ended: bool,
         check: &mut Check,
     ) -> Result<Option<Tensor>> {
-        let DepthOptions { codec_chunk, decode_context, .. } = self.options;
-        let shape = (codec_chunk, decode_context);
-        let images = self.networks.decode_next(waiting, ended, shape, check)?;
+        let images = self.networks.decode_next(waiting, ended, self.decoding(), check)?;
         images.map(|images| flatten(&images)).transpose()
     }
 }

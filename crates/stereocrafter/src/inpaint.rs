@@ -6,6 +6,7 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use crate::colour::Fit as ColourFit;
+use crate::decoding::Decoding;
 use crate::networks::{Check, Guided, Networks};
 use crate::noise::{Noise, Site};
 use crate::size::{Size, cropped_size};
@@ -55,6 +56,8 @@ pub struct InpaintOptions {
     pub decode_chunk: usize,
     /// Frames on either side that a decoded run sees besides. Defaults to 0.
     pub decode_context: usize,
+    /// Tiles along each side of a decoded picture. Defaults to 1.
+    pub decode_tiles: usize,
     /// How the mask is reduced to latents. Defaults to the top left pixel.
     pub holes: Holes,
     /// Worked sizes are multiples of this, in pixels. Defaults to 128.
@@ -81,6 +84,7 @@ impl Default for InpaintOptions {
             encode_chunk: 5,
             decode_chunk: 2,
             decode_context: 0,
+            decode_tiles: 1,
             holes: Holes::TopLeft,
             step_px: 128,
             fit: Fit::Crop,
@@ -321,8 +325,10 @@ impl InpaintStage {
 
     /// Latents (F, 4, h, w) to images (F, 3, H, W) in [0, 1], rounded to multiples of 1/255.
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
-        let InpaintOptions { decode_chunk, decode_context, .. } = self.options;
-        let images = self.networks.decode(latents, decode_chunk, decode_context, check)?;
+        let InpaintOptions { decode_chunk, decode_context, decode_tiles, .. } = self.options;
+        let decoding =
+            Decoding { chunk: decode_chunk, context: decode_context, tiles: decode_tiles };
+        let images = self.networks.decode(latents, decoding, check)?;
         levels(&((images / 2.0)? + 0.5)?)
     }
 }

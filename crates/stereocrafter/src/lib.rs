@@ -12,6 +12,7 @@
 //! Codecs are not known here.
 
 mod colour;
+mod decoding;
 mod depth;
 mod engine;
 mod inpaint;
@@ -19,21 +20,24 @@ mod memory;
 mod networks;
 mod noise;
 mod plan;
+mod precision;
 mod range;
 mod size;
 mod strip;
 mod tiles;
 mod windows;
 
-pub use candle_core::Device;
+pub use candle_core::{DType, Device};
+pub use decoding::Decoding;
 pub use depth::{DepthOptions, DepthStage, Stitch, enlarge, normalise, range, spread};
 pub use engine::{Folders, NAME, Options, StereoCrafter};
 pub use inpaint::{Fit, Holes, InpaintOptions, InpaintStage};
-pub use memory::{Memory, free_bytes};
+pub use memory::Memory;
 pub use networks::{Check, Networks, Undecoded};
 pub use noise::{Field, Noise, Recorded, Site};
-pub use parallax_svd::device;
+pub use parallax_svd::device::{self, free_bytes};
 pub use plan::{Footprint, Job, Plan, Residency, Short};
+pub use precision::Precision;
 pub use size::{Size, cropped_size, nearest_size, working_size};
 pub use strip::Strip;
 pub use tiles::{Grid, Tiling};

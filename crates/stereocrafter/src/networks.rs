@@ -10,6 +10,8 @@ use parallax_svd::unet::{self, Conditioning, Unet};
 use parallax_svd::vae::{self, TemporalVae};
 use parallax_weights::{Checkpoint, Error, Inventory, Part, config, part_dir};
 
+use crate::decoding::{Decoding, tiled};
+use crate::precision::Precision;
 use crate::windows::runs;
 
 /// Noisy latents and image latents.
@@ -20,7 +22,7 @@ const INPAINTING_CHANNELS: usize = 9;
 /// Called before every piece of work that takes long; its error stops the stage.
 pub type Check<'a> = dyn FnMut() -> Result<()> + 'a;
 
-/// One stage's networks, in f32, as its checkpoint has them.
+/// One stage's networks, as its checkpoint has them. All take and give f32.
 #[derive(Debug, Clone)]
 pub struct Networks {
     /// Image encoder.
@@ -52,7 +54,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Read image encoder, VAE and schedule from the Stable Video Diffusion folder `svd`.
-    pub(crate) fn open(svd: &Path, device: &Device) -> std::result::Result<Self, Error> {
+    pub(crate) fn open(
+        svd: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> std::result::Result<Self, Error> {
         let weights = |part| Checkpoint::open(&part_dir(svd, part)?);
         let clip_config: clip::Config = config(svd, Part::ImageEncoder)?;
         let vae_config: vae::Config = config(svd, Part::Vae)?;
@@ -63,8 +69,9 @@ impl Shared {
             })?,
             clip_side: clip_config.image_size,
             preprocess: config(svd, Part::FeatureExtractor)?,
-            vae: weights(Part::Vae)?
-                .build("the VAE", dtype, device, |vb| TemporalVae::new(&vae_config, vb))?,
+            vae: weights(Part::Vae)?.build("the VAE", dtype, device, |vb| {
+                TemporalVae::decoding_in(precision.decoder, &vae_config, vb)
+            })?,
             vae_config,
             scheduler: config(svd, Part::Scheduler)?,
         })
@@ -104,18 +111,20 @@ impl Denoiser {
         Ok(Self { name, config, checkpoint })
     }
 
-    pub(crate) fn load(&self, device: &Device) -> std::result::Result<Unet, Error> {
+    pub(crate) fn load(
+        &self,
+        device: &Device,
+        precision: Precision,
+    ) -> std::result::Result<Unet, Error> {
         let build = |vb: candle_nn::VarBuilder| Unet::new(&self.config, vb);
-        // Half precision where it is fast, as the reference has it; on the CPU it is slower than f32.
-        let dtype = if device.is_cuda() { DType::F16 } else { DType::F32 };
-        self.checkpoint.build(self.name, dtype, device, build)
+        self.checkpoint.build(self.name, precision.denoiser, device, build)
     }
 }
 
 impl Networks {
     /// Read the networks of a stage: image encoder, VAE and schedule from the Stable Video Diffusion
     /// folder `svd`, the denoiser from the folder `denoiser` of DepthCrafter ([`Part::DepthUnet`]) or
-    /// StereoCrafter ([`Part::InpaintingUnet`]).
+    /// StereoCrafter ([`Part::InpaintingUnet`]). They compute in f32 on the processor and in f16 on a GPU.
     ///
     /// # Errors
     /// As `parallax_weights` has them; a denoiser with other channels than `part` is named as such.
@@ -125,8 +134,10 @@ impl Networks {
         part: Part,
         device: &Device,
     ) -> std::result::Result<Self, Error> {
-        let shared = Shared::open(svd, device)?;
-        Ok(shared.with(Denoiser::find(denoiser, part)?.load(device)?))
+        let failed = |source| Error::Build { what: "the networks".to_owned(), source };
+        let precision = Precision::on(device, None).map_err(failed)?;
+        let shared = Shared::open(svd, device, precision)?;
+        Ok(shared.with(Denoiser::find(denoiser, part)?.load(device, precision)?))
     }
 
     /// Frames (N, 3, H, W) in [-1, 1] to one context token each, (N, D).
@@ -140,19 +151,17 @@ impl Networks {
         in_runs(frames, chunk, check, |part| self.vae.encode(part))
     }
 
-    /// Latents (N, 4, h, w) to images (N, 3, H, W) around [-1, 1], `chunk` at a time. Each sees `context`
-    /// more frames on either side; the reference has none.
+    /// Latents (N, 4, h, w) to images (N, 3, H, W) around [-1, 1].
     pub fn decode(
         &self,
         latents: &Tensor,
-        chunk: usize,
-        context: usize,
+        decoding: Decoding,
         check: &mut Check,
     ) -> Result<Tensor> {
         let mut waiting = Undecoded::default();
         waiting.push(latents)?;
         let mut parts = Vec::new();
-        while let Some(images) = self.decode_next(&mut waiting, true, (chunk, context), check)? {
+        while let Some(images) = self.decode_next(&mut waiting, true, decoding, check)? {
             parts.push(images);
         }
         if parts.is_empty() {
@@ -161,30 +170,33 @@ impl Networks {
         Tensor::cat(&parts, 0)
     }
 
-    /// The next `chunk` images of those whose latents wait, with `context` frames on either side, or
-    /// nothing until more latents are there or they have `ended`.
+    /// The next images of those whose latents wait, a chunk of them, or nothing until more latents are
+    /// there or they have `ended`.
     ///
     /// After an error the latents still wait.
     pub fn decode_next(
         &self,
         waiting: &mut Undecoded,
         ended: bool,
-        (chunk, context): (usize, usize),
+        decoding: Decoding,
         check: &mut Check,
     ) -> Result<Option<Tensor>> {
+        let Decoding { chunk, context, tiles } = decoding;
         let Some(latents) = &waiting.latents else { return Ok(None) };
         let total = waiting.first + latents.dim(0)?;
         let whole = waiting.next + chunk.max(1) + context <= total;
         if !whole && (!ended || waiting.next >= total) {
             return Ok(None);
         }
-        check()?;
         let end = total.min(waiting.next + chunk.max(1));
         let start = waiting.first.max(waiting.next.saturating_sub(context));
         let length = total.min(end + context) - start;
         let part = latents.narrow(0, start - waiting.first, length)?;
         let part = (part / self.vae_config.scaling_factor)?;
-        let images = self.vae.decode(&part, length)?;
+        let images = tiled(&part, tiles, |tile| {
+            check()?;
+            self.vae.decode(tile, length)
+        })?;
         let images = images.narrow(0, waiting.next - start, end - waiting.next)?;
         let keep = end.saturating_sub(context).max(waiting.first);
         let rest = total - keep;

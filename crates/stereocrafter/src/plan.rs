@@ -7,20 +7,23 @@
 //!         | shared + max(depth, inpainting)      (by stage)
 //! depth   = window  * latents(depth size) * bytes per latent of a denoising step
 //! inpaint = chunk   * latents(tile)       * bytes per latent of a denoising step
-//! decode  = (decode + 2 * context) * pixels * bytes per pixel of decoding
+//! decode  = (decode + 2 * context) * pixels(decoded tile) * bytes per pixel of decoding
 //! encode  = encode  * pixels(tile)        * bytes per pixel of encoding
 //! peak    = weights + max(depth, inpaint, decode, encode)
 //! ```
 //!
 //! Bytes per latent and pixel follow from the networks' widths by factors that were measured; see
 //! [`Footprint::of`]. What is wrong with them is found out when a device says that it is full: then the
-//! piece of work is made one notch smaller and done again.
+//! stage's largest piece of work is made one notch smaller and done again.
 
 use std::fmt;
 
+use candle_core::DType;
 use parallax_stereo::Stage;
 use parallax_svd::{unet, vae};
 
+use crate::decoding::spans;
+use crate::precision::Precision;
 use crate::size::Size;
 use crate::tiles::Tiling;
 
@@ -31,8 +34,19 @@ const SHARE: f64 = 0.9;
 const WINDOWS: [(usize, usize); 6] = [(70, 25), (50, 20), (35, 14), (24, 9), (16, 6), (8, 3)];
 /// Frames inpainted together.
 const CHUNKS: [usize; 4] = [23, 16, 12, 8];
-/// Frames decoded together and on either side besides.
-const DECODES: [(usize, usize); 5] = [(8, 2), (4, 2), (2, 2), (1, 1), (1, 0)];
+/// Frames decoded together, frames on either side besides, and tiles along a side of the picture. Tiles
+/// come last: they alone change what a picture looks like.
+const DECODES: [(usize, usize, usize); 9] = [
+    (8, 2, 1),
+    (4, 2, 1),
+    (2, 2, 1),
+    (1, 1, 1),
+    (2, 2, 2),
+    (1, 1, 2),
+    (1, 1, 3),
+    (1, 1, 4),
+    (1, 1, 8),
+];
 /// Most tiles along a side.
 const MOST_TILES: usize = 8;
 
@@ -60,6 +74,8 @@ pub struct Plan {
     pub decode: usize,
     /// Frames that decoding sees on either side besides.
     pub context: usize,
+    /// Tiles along each side of a decoded picture.
+    pub decode_tiles: usize,
     /// Which networks are in memory together.
     pub residency: Residency,
 }
@@ -74,6 +90,7 @@ impl Default for Plan {
             chunk: CHUNKS[0],
             decode: DECODES[0].0,
             context: DECODES[0].1,
+            decode_tiles: DECODES[0].2,
             residency: Residency::Both,
         }
     }
@@ -88,13 +105,14 @@ impl fmt::Display for Plan {
         write!(
             f,
             "depth in windows of {} sharing {}, inpainting in {n}x{n} tiles and chunks of {}, decoding \
-             {} frames with {} around them, {residency}",
+             {} frames with {} around them in {d}x{d} tiles, {residency}",
             self.window,
             self.window_overlap,
             self.chunk,
             self.decode,
             self.context,
             n = self.tiles,
+            d = self.decode_tiles,
         )
     }
 }
@@ -123,22 +141,27 @@ const ENCODE_WIDTHS: u64 = 6;
 const DECODE_WIDTHS: u64 = 12;
 
 impl Footprint {
-    /// The footprint of networks of these widths with `[shared, depth, inpainting]` bytes of weights and
-    /// `element` bytes in an activation.
+    /// The footprint of networks of these widths with `[shared, depth, inpainting]` bytes of weights.
     ///
     /// The factors are the peaks that `cargo run -p parallax-stereocrafter --example memory networks`
     /// measured on the CPU (see `docs/performance.md`), rounded up.
-    pub fn of(weights: [u64; 3], unet: &unet::Config, vae: &vae::Config, element: u64) -> Self {
+    pub fn of(
+        weights: [u64; 3],
+        unet: &unet::Config,
+        vae: &vae::Config,
+        precision: Precision,
+    ) -> Self {
         let first = |widths: &[usize]| widths.first().copied().unwrap_or(1) as u64;
         let (wide, pixel) = (first(&unet.block_out_channels), first(&vae.block_out_channels));
+        let size = |dtype: DType| dtype.size_in_bytes() as u64;
         let [shared, depth, inpainting] = weights;
         Self {
             shared,
             depth,
             inpainting,
-            latent: STEP_WIDTHS * wide * element,
-            encode_pixel: ENCODE_WIDTHS * pixel * element,
-            decode_pixel: DECODE_WIDTHS * pixel * element,
+            latent: STEP_WIDTHS * wide * size(precision.denoiser),
+            encode_pixel: ENCODE_WIDTHS * pixel * size(DType::F32),
+            decode_pixel: DECODE_WIDTHS * pixel * size(precision.decoder),
         }
     }
 }
@@ -198,29 +221,42 @@ impl Job {
         Size::new(side(padded.width), side(padded.height))
     }
 
-    /// Bytes of the work of `stage` under `plan`, without weights.
-    pub fn work(&self, stage: Stage, plan: &Plan, footprint: &Footprint) -> u64 {
-        let pixels = |size: Size| (size.width * size.height) as u64;
+    /// Bytes of the pieces of work of `stage` under `plan`.
+    fn pieces(&self, stage: Stage, plan: &Plan, footprint: &Footprint) -> Vec<(Piece, u64)> {
         let latents = |size: Size| pixels(size) / (self.downsampling * self.downsampling) as u64;
-        let decoded = (plan.decode + 2 * plan.context) as u64;
-        let most = |a: u64, b: u64, c: u64| a.max(b).max(c);
-        match stage {
-            Stage::Warp => 0,
-            Stage::Depth => most(
+        let decoded = |size: Size| {
+            let side = |side: usize| {
+                let spans = spans(side.div_ceil(self.downsampling), plan.decode_tiles);
+                (spans[0].len() * self.downsampling) as u64
+            };
+            let frames = (plan.decode + 2 * plan.context) as u64;
+            frames * side(size.width) * side(size.height) * footprint.decode_pixel
+        };
+        let (denoising, decoding, encoding) = match stage {
+            Stage::Warp => return Vec::new(),
+            Stage::Depth => (
                 plan.window as u64 * latents(self.depth) * footprint.latent,
-                decoded * pixels(self.depth) * footprint.decode_pixel,
+                decoded(self.depth),
                 plan.decode as u64 * pixels(self.depth) * footprint.encode_pixel,
             ),
             Stage::Inpaint => {
                 let tile = self.tile(plan.tiles);
-                let whole = Self::tiling(plan.tiles).padded(self.picture, STEP_PX);
-                most(
+                (
                     plan.chunk as u64 * latents(tile) * footprint.latent,
-                    decoded * pixels(whole) * footprint.decode_pixel,
+                    decoded(Self::tiling(plan.tiles).padded(self.picture, STEP_PX)),
                     ENCODED * pixels(tile) * footprint.encode_pixel,
                 )
             }
-        }
+        };
+        // Frames are encoded as many at a time as are decoded, and tiles are encoded by themselves.
+        let encoder = if stage == Stage::Depth { Piece::Decoding } else { Piece::Denoising };
+        vec![(Piece::Denoising, denoising), (Piece::Decoding, decoding), (encoder, encoding)]
+    }
+
+    /// Bytes of the work of `stage` under `plan`, without weights.
+    pub fn work(&self, stage: Stage, plan: &Plan, footprint: &Footprint) -> u64 {
+        let pieces = self.pieces(stage, plan, footprint);
+        pieces.into_iter().map(|(_, bytes)| bytes).max().unwrap_or(0)
     }
 
     /// The most that a run under `plan` takes, in bytes.
@@ -249,7 +285,7 @@ impl Job {
         let weights = footprint.shared + footprint.depth.max(footprint.inpainting);
         for stage in [Stage::Depth, Stage::Inpaint] {
             while weights + self.work(stage, &plan, footprint) > room {
-                plan = self.smaller(&plan, stage).ok_or_else(|| Short {
+                plan = self.smaller(&plan, stage, footprint).ok_or_else(|| Short {
                     needed: (self.peak(&plan, footprint) as f64 / SHARE) as u64 >> 20,
                     found: free >> 20,
                     width: self.picture.width,
@@ -260,42 +296,63 @@ impl Job {
         Ok(plan)
     }
 
-    /// `plan` with the work of `stage` one notch smaller, or `None` at the end of the scale.
-    pub fn smaller(&self, plan: &Plan, stage: Stage) -> Option<Plan> {
-        let mut next = plan.clone();
+    /// `plan` with the largest piece of `stage`'s work one notch smaller, or another where that one is at
+    /// the end of its scale, or `None` where all are.
+    pub fn smaller(&self, plan: &Plan, stage: Stage, footprint: &Footprint) -> Option<Plan> {
         if plan.residency == Residency::Both {
-            next.residency = Residency::ByStage;
-            return Some(next);
+            return Some(Plan { residency: Residency::ByStage, ..plan.clone() });
         }
-        if let Some(&(decode, context)) =
-            DECODES.iter().find(|(d, c)| d + 2 * c < plan.decode + 2 * plan.context)
-        {
-            (next.decode, next.context) = (decode, context);
-        }
-        match stage {
-            Stage::Warp => return None,
-            Stage::Depth => {
-                if let Some(&(window, overlap)) = WINDOWS.iter().find(|(w, _)| *w < plan.window) {
-                    (next.window, next.window_overlap) = (window, overlap);
-                }
+        let mut pieces = self.pieces(stage, plan, footprint);
+        pieces.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        pieces.into_iter().find_map(|(piece, _)| match (piece, stage) {
+            (Piece::Decoding, _) => self.less_decoded(plan, stage),
+            (Piece::Denoising, Stage::Depth) => {
+                let (window, window_overlap) =
+                    *WINDOWS.iter().find(|(window, _)| *window < plan.window)?;
+                Some(Plan { window, window_overlap, ..plan.clone() })
             }
-            Stage::Inpaint => {
-                // Some counts pad more than they divide.
-                let area = |size: Size| size.width * size.height;
-                let whole = |count| area(Self::tiling(count).padded(self.picture, STEP_PX));
-                let divides = |&count: &usize| {
-                    area(self.tile(count)) < area(self.tile(plan.tiles))
-                        && whole(count) * 8 <= whole(plan.tiles) * 9
-                };
-                if let Some(tiles) = (plan.tiles + 1..=self.most_tiles()).find(divides) {
-                    next.tiles = tiles;
-                } else if let Some(&chunk) = CHUNKS.iter().find(|c| **c < plan.chunk) {
-                    next.chunk = chunk;
-                }
-            }
-        }
-        (next != *plan).then_some(next)
+            (Piece::Denoising, _) => self.less_inpainted(plan),
+        })
     }
+
+    fn less_decoded(&self, plan: &Plan, stage: Stage) -> Option<Plan> {
+        let now = (plan.decode, plan.context, plan.decode_tiles);
+        let at = DECODES.iter().position(|&notch| notch == now)?;
+        let size = if stage == Stage::Depth { self.depth } else { self.picture };
+        let long = size.width.max(size.height) / self.downsampling;
+        let &(decode, context, decode_tiles) = DECODES[at + 1..]
+            .iter()
+            // Counts that make no smaller tiles are no notch.
+            .find(|(.., tiles)| {
+                *tiles <= plan.decode_tiles || spans(long, *tiles).len() == *tiles
+            })?;
+        Some(Plan { decode, context, decode_tiles, ..plan.clone() })
+    }
+
+    fn less_inpainted(&self, plan: &Plan) -> Option<Plan> {
+        // Some counts pad more than they divide.
+        let whole = |count| pixels(Self::tiling(count).padded(self.picture, STEP_PX));
+        let divides = |&count: &usize| {
+            pixels(self.tile(count)) < pixels(self.tile(plan.tiles))
+                && whole(count) * 8 <= whole(plan.tiles) * 9
+        };
+        if let Some(tiles) = (plan.tiles + 1..=self.most_tiles()).find(divides) {
+            return Some(Plan { tiles, ..plan.clone() });
+        }
+        let &chunk = CHUNKS.iter().find(|chunk| **chunk < plan.chunk)?;
+        Some(Plan { chunk, ..plan.clone() })
+    }
+}
+
+/// What can be made smaller by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Denoising,
+    Decoding,
+}
+
+fn pixels(size: Size) -> u64 {
+    (size.width * size.height) as u64
 }
 
 /// Sides of inpainted tiles are multiples of this.
@@ -313,7 +370,8 @@ mod tests {
     /// Full-size networks in half precision.
     fn footprint() -> Footprint {
         let weights = [1_459_639_294, 3_049_246_164, 3_049_251_924];
-        Footprint::of(weights, &unet::Config::svd(), &vae::Config::svd(), 2)
+        let half = Precision { denoiser: DType::F16, decoder: DType::F16 };
+        Footprint::of(weights, &unet::Config::svd(), &vae::Config::svd(), half)
     }
 
     fn job(width: usize, height: usize) -> Job {
@@ -368,14 +426,14 @@ mod tests {
         for stage in [Stage::Depth, Stage::Inpaint] {
             let (job, mut plan, mut notches) = (job(1920, 1080), Plan::default(), 0);
             let mut work = job.work(stage, &plan, &footprint());
-            while let Some(next) = job.smaller(&plan, stage) {
+            while let Some(next) = job.smaller(&plan, stage, &footprint()) {
                 assert_ne!(next, plan);
                 let now = job.work(stage, &next, &footprint());
                 // More tiles may pad the whole a little more, which decoding sees.
                 assert!(now <= work / 8 * 9, "{plan} to {next}");
                 (plan, notches, work) = (next, notches + 1, now);
             }
-            assert!((5..20).contains(&notches), "{notches}");
+            assert!((10..24).contains(&notches), "{notches}");
         }
         assert_eq!(job(200, 100).most_tiles(), 1);
     }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
 use parallax_stereocrafter::{
-    DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks, Noise,
-    Recorded, Site, Size, Tiling, normalise,
+    Decoding, DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks,
+    Noise, Recorded, Site, Size, Tiling, normalise,
 };
 use parallax_svd::noise::Generator;
 use parallax_weights::Part;
@@ -215,9 +215,9 @@ fn inpainting_of_three_chunks_with_a_short_last_one() {
 }
 
 #[test]
-fn inpainting_in_four_tiles() {
+fn inpainting_in_four_tiles_of_three_chunks() {
     let tiling = Tiling { count: 2, overlap_px: 8 };
-    check_inpainting("inpaint.tiled", tiling, &[(0, 5, 0), (4, 3, 1)]);
+    check_inpainting("inpaint.tiled", tiling, &[(0, 5, 0), (3, 5, 2), (7, 3, 1)]);
 }
 
 #[test]
@@ -278,7 +278,9 @@ fn context_enough_for_all_decodes_as_a_whole() {
     let want = tensors("inpaint.whole");
     let stage = inpaint_stage(Tiling::default());
     let latents = &want["0.merged"];
-    let decode = |chunk, context| stage.networks.decode(latents, chunk, context, &mut go).unwrap();
+    let decode = |chunk, context| {
+        stage.networks.decode(latents, Decoding { chunk, context, tiles: 1 }, &mut go).unwrap()
+    };
     let whole = decode(5, 0);
     assert_close("context", &decode(2, 4), &whole, 1e-5);
     let apart = values(&decode(2, 0));

@@ -100,24 +100,41 @@ fn cuda() -> Result<Device, Error> {
 /// Bytes of the device's memory that are taken, by whatever program, and those that it has; `None`
 /// for the processor, whose memory is the process's own.
 pub fn memory(device: &Device) -> Option<(u64, u64)> {
-    taken_and_all(device)
+    free_and_all(device).map(|(free, all)| (all.saturating_sub(free), all))
+}
+
+/// Bytes that are free on `device`, as far as the system tells.
+pub fn free_bytes(device: &Device) -> Option<u64> {
+    if let Device::Cpu = device {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+        return Some(kib << 10);
+    }
+    free_and_all(device).map(|(free, _)| free)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn taken_and_all(_: &Device) -> Option<(u64, u64)> {
+fn free_and_all(_: &Device) -> Option<(u64, u64)> {
     None
 }
 
+/// The driver's word on this very device, whichever CUDA_VISIBLE_DEVICES made the first.
 #[cfg(feature = "cuda")]
-fn taken_and_all(device: &Device) -> Option<(u64, u64)> {
+fn free_and_all(device: &Device) -> Option<(u64, u64)> {
     let Device::Cuda(cuda) = device else { return None };
     let (free, all) = cuda.cuda_stream().context().mem_get_info().ok()?;
-    Some((all.saturating_sub(free) as u64, all as u64))
+    Some((free as u64, all as u64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert!(free_bytes(&Device::Cpu).unwrap() > 1 << 20);
+    }
 
     #[test]
     fn the_processor_is_always_there_and_names_are_strict() {

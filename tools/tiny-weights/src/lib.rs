@@ -31,6 +31,7 @@ pub fn write(dir: &Path, seed: u64) -> Result<()> {
     store(&svd.join("vae"), "diffusion_pytorch_model.fp16", &vae(), &autoencoder, seed + 1)?;
     text(&svd.join("scheduler"), "scheduler_config.json", &scheduler())?;
     text(&svd.join("feature_extractor"), "preprocessor_config.json", &extractor())?;
+    text(&svd, "model_index.json", &index())?;
     for (folder, channels, seed) in [("DepthCrafter", 8, seed + 2), (INPAINTING, 9, seed + 3)] {
         let config = denoiser(channels);
         let names = inventory(&config, |c, vb| unet::Unet::new(c, vb))?;
@@ -85,19 +86,21 @@ fn published_denoiser(channels: usize) -> Value {
     })
 }
 
+/// The published programs resize to 224 pixels whatever the encoder.
 fn image_encoder() -> Value {
     json!({
         "architectures": ["CLIPVisionModelWithProjection"], "hidden_act": "gelu", "hidden_size": 32,
-        "image_size": 28, "intermediate_size": 48, "layer_norm_eps": 1e-5, "num_attention_heads": 2,
-        "num_channels": 3, "num_hidden_layers": 2, "patch_size": 7, "projection_dim": 24,
+        "image_size": 224, "intermediate_size": 48, "layer_norm_eps": 1e-5, "num_attention_heads": 2,
+        "num_channels": 3, "num_hidden_layers": 2, "patch_size": 32, "projection_dim": 24,
     })
 }
 
 /// Eight pixels to a latent, as in the published one.
 fn vae() -> Value {
+    let downs = ["DownEncoderBlock2D"; 4];
     json!({
         "_class_name": "AutoencoderKLTemporalDecoder", "block_out_channels": [32, 32, 32, 32],
-        "force_upcast": true, "in_channels": 3, "latent_channels": 4, "layers_per_block": 1,
+        "down_block_types": downs, "force_upcast": true, "in_channels": 3, "latent_channels": 4, "layers_per_block": 1,
         "out_channels": 3, "scaling_factor": 0.18215,
     })
 }
@@ -123,8 +126,21 @@ fn scheduler() -> Value {
     })
 }
 
+/// What the published programs open the folder by.
+fn index() -> Value {
+    json!({
+        "_class_name": "StableVideoDiffusionPipeline",
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        "unet": ["diffusers", "UNetSpatioTemporalConditionModel"],
+        "vae": ["diffusers", "AutoencoderKLTemporalDecoder"],
+    })
+}
+
 fn extractor() -> Value {
     json!({
+        "image_processor_type": "CLIPImageProcessor",
         "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73],
         "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11],
     })
@@ -172,6 +188,8 @@ fn create(path: &Path, names: &Inventory) -> std::io::Result<(BufWriter<File>, u
         header.insert(name.to_owned(), entry);
         at = end;
     }
+    // transformers opens no file without.
+    header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let header = Value::Object(header).to_string();
     let mut file = BufWriter::new(File::create(path)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;

@@ -127,7 +127,7 @@ impl Live {
     /// Makes the work of `stage` smaller when it did not fit, for another try.
     fn relent(&mut self, stage: Stage, error: &candle_core::Error) -> Result<(), Error> {
         let full = out_of_memory(error) && !self.run.cancel.is_cancelled();
-        let smaller = self.job.smaller(&self.plan, stage).filter(|_| full);
+        let smaller = self.job.smaller(&self.plan, stage, &self.desk.footprint).filter(|_| full);
         let Some(plan) = smaller else { return Err(told(error, &self.run.cancel)) };
         tracing::warn!(%stage, %plan, "out of memory; doing it again in smaller pieces");
         self.run.watch.tell_retry(stage);

@@ -18,12 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device};
 use parallax_stereo::{Clip, Engine, Error, Rendering, Rgb, Run, Session, Stage, Staging};
+use parallax_svd::device::free_bytes;
 
 use crate::depth::{DepthOptions, DepthStage};
 use crate::inpaint::{InpaintOptions, InpaintStage};
-use crate::memory::{footprint, free_bytes};
+use crate::memory::footprint;
 use crate::networks::Networks;
 use crate::plan::{Footprint, Job, Plan, Residency, STEP_PX};
+use crate::precision::Precision;
 use crate::size::{Size, cropped_size, nearest_size, working_size};
 use crate::tiles::Tiling;
 pub use models::Folders;
@@ -44,11 +46,14 @@ pub struct Options {
     pub steps: usize,
     /// Bytes of the device that may be taken. Defaults to what is free when a clip is begun.
     pub memory: Option<u64>,
+    /// Type of the denoisers and of decoding, see [`Precision::on`]. Defaults to f32 on the processor and
+    /// f16 on a GPU.
+    pub dtype: Option<DType>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { reference: false, steps: 8, memory: None }
+        Self { reference: false, steps: 8, memory: None, dtype: None }
     }
 }
 
@@ -130,6 +135,7 @@ impl Desk {
             overlap: plan.window_overlap,
             codec_chunk: plan.decode,
             decode_context: plan.context,
+            decode_tiles: plan.decode_tiles,
             ..DepthOptions::preferred()
         }
     }
@@ -144,6 +150,7 @@ impl Desk {
             chunk: plan.chunk,
             decode_chunk: plan.decode,
             decode_context: plan.context,
+            decode_tiles: plan.decode_tiles,
             step_px: STEP_PX,
             tiling: Tiling { count: plan.tiles, ..Tiling::default() },
             ..InpaintOptions::preferred()
@@ -161,8 +168,11 @@ impl StereoCrafter {
         device: &Device,
         options: Options,
     ) -> Result<Self, parallax_weights::Error> {
-        let models = Models::open(folders, device)?;
-        let (footprint, downsampling) = footprint(folders, DType::F32)?;
+        let failed =
+            |source| parallax_weights::Error::Build { what: "the networks".into(), source };
+        let precision = Precision::on(device, options.dtype).map_err(failed)?;
+        let models = Models::open(folders, device, precision)?;
+        let (footprint, downsampling) = footprint(folders, precision)?;
         let desk = Desk {
             models: Mutex::new(models),
             turn: Mutex::default(),

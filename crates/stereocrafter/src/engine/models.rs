@@ -8,6 +8,7 @@ use parallax_weights::{Error, Part};
 
 use crate::networks::{Denoiser, Networks, Shared};
 use crate::plan::{Footprint, Residency};
+use crate::precision::Precision;
 
 /// Where the three models lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,7 @@ impl Folders {
 #[derive(Debug)]
 pub(crate) struct Models {
     device: Device,
+    precision: Precision,
     shared: Shared,
     depth: Slot,
     inpainting: Slot,
@@ -56,15 +58,20 @@ pub(crate) enum Wanted {
 
 impl Models {
     /// Read what both stages share and check the denoisers, which are read when they are wanted.
-    pub(crate) fn open(folders: &Folders, device: &Device) -> Result<Self, Error> {
+    pub(crate) fn open(
+        folders: &Folders,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let find = |root: &Path, part| {
             Ok::<_, Error>(Slot { denoiser: Denoiser::find(root, part)?, loaded: None })
         };
         Ok(Self {
             depth: find(&folders.depth, Part::DepthUnet)?,
             inpainting: find(&folders.inpainting, Part::InpaintingUnet)?,
-            shared: Shared::open(&folders.svd, device)?,
+            shared: Shared::open(&folders.svd, device, precision)?,
             device: device.clone(),
+            precision,
             residency: Residency::Both,
         })
     }
@@ -88,7 +95,7 @@ impl Models {
         }
         let unet = match &slot.loaded {
             Some(unet) => unet.clone(),
-            None => slot.loaded.insert(slot.denoiser.load(&self.device)?).clone(),
+            None => slot.loaded.insert(slot.denoiser.load(&self.device, self.precision)?).clone(),
         };
         Ok(self.shared.with(unet))
     }

@@ -3,12 +3,12 @@
 //! On the CPU the input is gathered in blocks of output pixels small enough for the second-level
 //! cache, and each block is one matrix product with the weights as they lie in the checkpoint.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::gemm::{Mat, Old, Threads, product};
-use super::{cpu_f32, elements};
+use super::{TEMPORARY, cpu_f32, elements};
 
 /// Rows and columns of zeros around the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +76,39 @@ impl Conv2d {
             let op = Gather { stride: self.stride, padding: self.padding };
             return x.contiguous()?.apply_op3_no_bwd(&self.weight, &bias.contiguous()?, &op);
         }
+        super::add_per_channel(&self.in_parts(x, TEMPORARY)?, bias)
+    }
+
+    /// The convolution without its bias, on as many images, or rows of one, as gather at most `limit`
+    /// inputs under the kernel; at least a row.
+    fn in_parts(&self, x: &Tensor, limit: usize) -> Result<Tensor> {
+        let (images, channels, height, width) = x.dims4()?;
+        let kernel = self.weight.dim(2)?;
         let Padding { before, after } = self.padding;
-        let y = if before == after {
-            x.conv2d(&self.weight, before, self.stride, 1, 1)?
-        } else {
+        let (high, wide) = (height + before + after, width + before + after);
+        if high < kernel || wide < kernel {
+            bail!("a convolution of {kernel}x{kernel} on {:?}", x.dims());
+        }
+        let out = |side: usize| (side - kernel) / self.stride + 1;
+        let row = channels * kernel * kernel * out(wide);
+        let rows = (limit / row).clamp(1, out(high));
+        let step = (limit / (row * rows)).clamp(1, images);
+        let mut parts = Vec::new();
+        for i in (0..images).step_by(step) {
+            let x = x.narrow(0, i, step.min(images - i))?;
             let x = x.pad_with_zeros(2, before, after)?.pad_with_zeros(3, before, after)?;
-            x.conv2d(&self.weight, 0, self.stride, 1, 1)?
-        };
-        super::add_per_channel(&y, bias)
+            let bands = (0..out(high))
+                .step_by(rows)
+                .map(|y| {
+                    let last = out(high).min(y + rows) - 1;
+                    let high = (last - y) * self.stride + kernel;
+                    let band = x.narrow(2, y * self.stride, high)?.contiguous()?;
+                    band.conv2d(&self.weight, 0, self.stride, 1, 1)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            parts.push(if bands.len() == 1 { bands[0].clone() } else { Tensor::cat(&bands, 2)? });
+        }
+        Tensor::cat(&parts, 0)
     }
 }
 
@@ -293,12 +318,20 @@ mod tests {
             let conv = Conv2d { weight, bias, stride, padding: Padding { before, after } };
             let got = conv.forward(&x).unwrap();
             assert_eq!(got.dims(), want.dims());
-            let diff = (got - want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+            let diff = (got - &want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
             assert!(
                 diff.to_scalar::<f32>().unwrap() < 2e-4,
                 "{n} {cin} {cout} {h} {w} {kernel}: {diff}"
             );
             assert_eq!(diff.dtype(), DType::F32);
+            // What gathers little at a time gathers the same.
+            for limit in [1, 500, 5000] {
+                let parts = conv.in_parts(&x, limit).unwrap();
+                let parts = crate::ops::add_per_channel(&parts, &conv.bias.unsqueeze(0).unwrap());
+                let diff = (parts.unwrap() - &want).unwrap().abs().unwrap();
+                let diff = diff.flatten_all().unwrap().max(0).unwrap();
+                assert!(diff.to_scalar::<f32>().unwrap() < 2e-4, "{limit}: {diff}");
+            }
         }
     }
 }

@@ -25,6 +25,10 @@ pub use temporal_conv::TemporalConv;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Layout, Result, Tensor, bail};
 
+/// Elements that an operation made of candle's may gather, score or widen at a time: its temporaries
+/// must not outgrow the activations, whose sizes the memory planner knows.
+const TEMPORARY: usize = 1 << 27;
+
 /// Whether our own CPU bodies apply.
 fn cpu_f32(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32

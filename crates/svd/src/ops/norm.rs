@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Module, Result, Shape, T
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
-use super::{cpu_f32, elements, simd};
+use super::{TEMPORARY, cpu_f32, elements, simd};
 
 /// What follows a norm in the same pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,41 @@ impl GroupNorm {
             let op = Grouped { groups: self.groups, eps: self.eps, frames, then };
             return x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op);
         }
+        self.by_groups(x, frames, then, TEMPORARY)
+    }
+
+    /// As many groups at a time as have at most `limit` elements; at least one.
+    fn by_groups(
+        &self,
+        x: &Tensor,
+        frames: usize,
+        then: Activation,
+        limit: usize,
+    ) -> Result<Tensor> {
+        let (channels, each) = (x.dim(1)?, x.elem_count() / self.groups.max(1));
+        let step = (limit / each.max(1)).clamp(1, self.groups);
+        if step == self.groups {
+            return self.plain(x, frames, then);
+        }
+        let size = channels / self.groups;
+        let parts = (0..self.groups)
+            .step_by(step)
+            .map(|first| {
+                let groups = step.min(self.groups - first);
+                let part = Self {
+                    weight: self.weight.narrow(0, first * size, groups * size)?,
+                    bias: self.bias.narrow(0, first * size, groups * size)?,
+                    groups,
+                    eps: self.eps,
+                };
+                let x = x.narrow(1, first * size, groups * size)?.contiguous()?;
+                part.plain(&x, frames, then)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&parts, 1)
+    }
+
+    fn plain(&self, x: &Tensor, frames: usize, then: Activation) -> Result<Tensor> {
         let (images, channels, height, width) = x.dims4()?;
         // (B F, C, H, W) -> (B, F, G, C / G, H W), reduced over all but B and G
         let shape = (images / frames, frames, self.groups, channels / self.groups, height * width);
@@ -275,5 +310,28 @@ impl CustomOp3 for Layered {
             );
         });
         Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn groups_by_themselves_are_normalised_as_together() {
+        let random = |shape: &[usize]| Tensor::randn(0.3f32, 1.5, shape, &Device::Cpu).unwrap();
+        let x = random(&[6, 12, 5, 7]);
+        let norm = GroupNorm { weight: random(&[12]), bias: random(&[12]), groups: 4, eps: 1e-5 };
+        for frames in [1, 3] {
+            let want = norm.forward_clips(&x, frames, Activation::Silu).unwrap();
+            for limit in [1, 2 * 6 * 3 * 35, 3 * 6 * 3 * 35, usize::MAX] {
+                let got = norm.by_groups(&x, frames, Activation::Silu, limit).unwrap();
+                let off = (got - &want).unwrap().abs().unwrap().flatten_all().unwrap();
+                let off = off.max(0).unwrap().to_scalar::<f32>().unwrap();
+                assert!(off < 1e-5, "{frames} frames, {limit}: {off}");
+            }
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! Convolution over three consecutive frames, a (3, 1, 1) kernel with one frame of zeros either side.
 //!
-//! On the CPU it is three matrix products per frame over the neighbours, read where they lie.
+//! On the CPU it is three matrix products per frame over the neighbours, read where they lie; elsewhere one
+//! over frames that are joined with their neighbours.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::gemm::{Mat, Old, Threads, product};
-use super::{cpu_f32, elements};
+use super::{TEMPORARY, cpu_f32, elements};
 
 const TAPS: usize = 3;
 
@@ -45,18 +46,40 @@ impl TemporalConv {
                 &Neighbours { frames },
             );
         }
+        super::add_per_channel(&self.in_runs(x, frames, TEMPORARY)?, bias)
+    }
+
+    /// The convolution without its bias, on runs of frames that have at most `limit` elements with their
+    /// neighbours; at least one frame.
+    fn in_runs(&self, x: &Tensor, frames: usize, limit: usize) -> Result<Tensor> {
         let (images, channels, height, width) = x.dims4()?;
         let (outputs, inputs, ..) = self.weight.dims5()?;
-        // (B F, C, H, W) -> (B, C, F, H W), convolved as images of F rows
-        let x = x
-            .reshape((images / frames, frames, channels, height * width))?
-            .transpose(1, 2)?
-            .contiguous()?;
-        let weight = self.weight.reshape((outputs, inputs, TAPS, 1))?;
-        let y = x.pad_with_zeros(2, 1, 1)?.conv2d(&weight, 0, 1, 1, 1)?;
-        // (B, C', F, H W) -> (B F, C', H, W)
-        let y = y.transpose(1, 2)?.contiguous()?.reshape((images, outputs, height, width))?;
-        super::add_per_channel(&y, bias)
+        // (C', C, 3, 1, 1) -> (C', 3 C), taps outermost
+        let weight = self.weight.reshape((outputs, inputs, TAPS))?.transpose(1, 2)?;
+        let weight = weight.reshape((outputs, TAPS * inputs))?;
+        let step = (limit / (TAPS * channels * height * width)).clamp(1, frames);
+        let mut parts = Vec::new();
+        for clip in 0..images / frames {
+            let clip = x.narrow(0, clip * frames, frames)?;
+            for first in (0..frames).step_by(step) {
+                let run = step.min(frames - first);
+                let taps = (0..TAPS)
+                    .map(|tap| {
+                        // Frames first + tap - 1 and on, of which the clip may lack one at either end.
+                        let before = usize::from(first + tap == 0);
+                        let after = usize::from(first + tap + run > frames + 1);
+                        let there = run - before - after;
+                        let start = if there == 0 { 0 } else { first + tap + before - 1 };
+                        clip.narrow(0, start, there)?.pad_with_zeros(0, before, after)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                // (F, 3 C, H W)
+                let joined =
+                    Tensor::cat(&taps, 1)?.reshape((run, TAPS * channels, height * width))?;
+                parts.push(weight.broadcast_matmul(&joined)?);
+            }
+        }
+        Tensor::cat(&parts, 0)?.reshape((images, outputs, height, width))
     }
 }
 
@@ -146,9 +169,18 @@ mod tests {
             let want = want.conv2d(&kernel, 0, 1, 1, 1).unwrap().transpose(1, 2).unwrap();
             let want = want.contiguous().unwrap().reshape((clips * frames, cout, h, w)).unwrap();
             let want = want.broadcast_add(&bias.reshape((1, cout, 1, 1)).unwrap()).unwrap();
-            let got = TemporalConv { weight, bias }.forward(&x, frames).unwrap();
-            let diff = (got - want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
-            assert!(diff.to_scalar::<f32>().unwrap() < 1e-4, "{diff}");
+            let conv = TemporalConv { weight, bias };
+            let rows = conv.bias.unsqueeze(0).unwrap();
+            let runs = |limit| {
+                let y = conv.in_runs(&x, frames, limit).unwrap();
+                crate::ops::add_per_channel(&y, &rows).unwrap()
+            };
+            let two = 2 * TAPS * cin * h * w;
+            for got in [conv.forward(&x, frames).unwrap(), runs(TEMPORARY), runs(1), runs(two)] {
+                let diff = (got - &want).unwrap().abs().unwrap().flatten_all().unwrap();
+                let diff = diff.max(0).unwrap().to_scalar::<f32>().unwrap();
+                assert!(diff < 1e-4, "{clips} {frames}: {diff}");
+            }
         }
     }
 }

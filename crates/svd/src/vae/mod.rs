@@ -10,7 +10,7 @@ mod config;
 mod decoder;
 mod encoder;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 pub use self::config::Config;
@@ -31,17 +31,26 @@ pub struct TemporalVae {
     encoder: Encoder,
     quant_conv: Conv2d,
     decoder: Decoder,
+    decoding: DType,
     latent_channels: usize,
 }
 
 impl TemporalVae {
     /// Names as in `vae/diffusion_pytorch_model.safetensors`.
     pub fn new(cfg: &Config, vb: VarBuilder) -> Result<Self> {
+        let decoding = vb.dtype();
+        Self::decoding_in(decoding, cfg, vb)
+    }
+
+    /// [`TemporalVae::new`] with the decoder's weights as `decoding`: the reference encodes in f32
+    /// (`force_upcast`) and decodes in half precision.
+    pub fn decoding_in(decoding: DType, cfg: &Config, vb: VarBuilder) -> Result<Self> {
         let moments = 2 * cfg.latent_channels;
         Ok(Self {
             encoder: Encoder::new(cfg, vb.pp("encoder"))?,
             quant_conv: Conv2d::new(moments, moments, 1, POINT, vb.pp("quant_conv"))?,
-            decoder: Decoder::new(cfg, vb.pp("decoder"))?,
+            decoder: Decoder::new(cfg, vb.pp("decoder").to_dtype(decoding))?,
+            decoding,
             latent_channels: cfg.latent_channels,
         })
     }
@@ -60,7 +69,8 @@ impl TemporalVae {
     }
 
     /// Latents (B F, 4, h, w), divided by `scaling_factor`, to images (B F, 3, 8 h, 8 w) around [-1, 1],
-    /// in clips of `frames` F.
+    /// in clips of `frames` F. Computes in the type of the decoder's weights and answers in that of
+    /// `latents`.
     pub fn decode(&self, latents: &Tensor, frames: usize) -> Result<Tensor> {
         self.decode_tapped(latents, frames, &mut ignore)
     }
@@ -71,6 +81,7 @@ impl TemporalVae {
         if frames == 0 || images % frames != 0 {
             candle_core::bail!("{images} latents do not divide into clips of {frames} frames");
         }
-        self.decoder.forward(latents, frames, tap)
+        let images = self.decoder.forward(&latents.to_dtype(self.decoding)?, frames, tap)?;
+        images.to_dtype(latents.dtype())
     }
 }
