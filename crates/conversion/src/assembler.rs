@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parallax_job::{JobId, ObjectKey};
-use parallax_media::{AssembleOptions, Assembled, AudioFallback, Declaration, assemble};
+use parallax_media::{AssembleOptions, Assembled, AudioFallback, Declaration, assemble, declared};
 use parallax_ports::{Assembler, MediaError};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,8 @@ use crate::workplace::{Workplace, blocking, unless_cancelled};
 /// An [`Assembler`] on real media.
 ///
 /// Unless told otherwise it makes an MP4, as the final object's name says, in which sound that MP4
-/// does not hold becomes AAC rather than failing a job whose pictures are all there.
+/// does not hold becomes AAC rather than failing a job whose pictures are all there, and declares
+/// of its pictures what the first result does.
 #[derive(Clone)]
 pub struct MediaAssembler {
     workplace: Workplace,
@@ -80,10 +81,16 @@ impl Assembler for MediaAssembler {
         }
         let out = folder.path().join(if self.matroska { "final.mkv" } else { "final.mp4" });
         let (tools, target) = (tools.clone(), out.clone());
-        // Without being told, what the results declare about themselves is all that is known.
-        let declaration = self.declaration.unwrap_or_default();
+        let told = self.declaration;
         // The folder goes along, so that it outlives the work even when this future is dropped.
         let joined = blocking(cancel, move |cancel| {
+            // Without being told, what the results declare of themselves is all that is known:
+            // they may have been made anywhere.
+            let declaration = match (told, results.first()) {
+                (Some(declaration), _) => declaration,
+                (None, Some(first)) => declared(&tools, first, &cancel)?,
+                (None, None) => Declaration::default(),
+            };
             let options = AssembleOptions { audio: AudioFallback::Aac, declaration };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report.map(|report| (folder, report))

@@ -305,6 +305,36 @@ async fn a_job_goes_through_chunker_backend_and_assembler() {
 }
 
 #[tokio::test]
+async fn the_final_file_declares_what_its_results_do() {
+    let (media, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = make(&media, "a.mp4", &[PICTURES], ENCODE);
+    let workplace = workplace(&scratch);
+    let (objects, buckets) = (workplace.objects.clone(), workplace.buckets.clone());
+    for (name, layout, expected) in [
+        ("sbs", Layout::FullSbs, "side by side"),
+        ("tb", Layout::HalfTb, "top and bottom"),
+        ("anaglyph", Layout::Anaglyph, ""),
+    ] {
+        let job: parallax_job::JobId = name.parse().unwrap();
+        let result = media.path().join(format!("{name}.mp4"));
+        convert(&source, &result, layout, &Copy, &Run::default()).unwrap();
+        let key = ObjectKey::Result { job_id: job.clone(), index: 0 };
+        objects.upload(&result, &buckets.output.uri(&key).unwrap()).await.unwrap();
+        let uri = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+        objects.upload(&source, &uri).await.unwrap();
+        let assembler = MediaAssembler::new(workplace.clone());
+        assembler.assemble(&job, 1, &CancellationToken::new()).await.unwrap();
+        let out = media.path().join("final.mp4");
+        objects.download(&buckets.output.uri(&ObjectKey::Final(job)).unwrap(), &out).await.unwrap();
+        let bytes = std::fs::read(&out).unwrap();
+        let boxes = bytes.windows(4).filter(|four| four == b"st3d").count();
+        assert_eq!(boxes, usize::from(!expected.is_empty()), "{name}");
+        let show = ["-v", "error", "-show_entries", "stream_side_data=type", "-of", "csv=p=0"];
+        assert_eq!(text("ffprobe", &show, &out, &[]).trim(), expected, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_is_no_video_fails_the_job_and_a_missing_one_does_not() {
     let scratch = tempfile::tempdir().unwrap();
     let workplace = workplace(&scratch);

@@ -13,6 +13,7 @@ mod bars;
 mod boxes;
 mod child;
 mod declare;
+mod declared;
 mod decode;
 mod effects;
 mod encode;
@@ -34,6 +35,7 @@ pub use assemble::{
 };
 pub use bars::detect_bars;
 pub use declare::{Declaration, StereoMode};
+pub use declared::declared;
 pub use decode::{Crop, DecodeOptions, Decoder};
 pub use effects::{Effect, LoopStyle};
 pub use encode::{Codec, EncodeSettings, Encoder, Packing, Timing};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_ports::fault::{Faults, Faulty, Rates};
-use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Queue, Result};
+use parallax_ports::{
+    Clock, Custody, InferenceBackend, Invocation, Invoked, Ledger, Queue, Result,
+};
 use parallax_worker::{Config, Ports, Role};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,26 @@ async fn a_process_that_is_passed_permits_takes_free_ones_too() {
     let running = stage.run(stage.ports(quick.clone()), stage.config(), &[Role::Segments], time);
     tokio::join!(running, work_comes(&stage, 60));
     assert_eq!(quick.most.load(Ordering::Relaxed), 5, "the limit of the configuration");
+    assert_eq!(stage.segments.contents(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_another_gives_back_is_taken_by_whoever_is_busy() {
+    let stage = Stage::new();
+    stage.job("job", 60).await;
+    let elsewhere = stage.intended(&Stage::segment("other", 0, 1)).await;
+    let quick = Arc::new(Quick::default());
+    let config = Config { max_in_flight: 2, ..stage.config() };
+    let time = Duration::from_secs(120);
+    let running = stage.run(stage.ports(quick.clone()), config, &[Role::Segments], time);
+    let ending = async {
+        sleep(Duration::from_secs(50)).await;
+        assert_eq!(quick.most.load(Ordering::Relaxed), 1);
+        let now = stage.clock.now();
+        stage.ledger.complete(&elsewhere.fence(), true, now).await.unwrap();
+    };
+    tokio::join!(running, work_comes(&stage, 60), ending);
+    assert_eq!(quick.most.load(Ordering::Relaxed), 2);
     assert_eq!(stage.segments.contents(), []);
 }
 

@@ -115,6 +115,11 @@ impl Climate {
         let short = trouble > 0.0 && (rng.random_bool(0.4) || scenario.short_leases);
         let share = if short { rng.random_range(0.1..0.5) } else { 1.0 };
         let mut some = |rate: f64| if rng.random_bool(0.8) { rate * amount } else { 0.0 };
+        // What comes late for a short lease and in time for a long one.
+        let (delay, longest) = match scenario.short_leases {
+            true => (0.1, Duration::from_secs(60)),
+            false => (some(0.01), Duration::from_secs(200)),
+        };
         Self {
             rates: if trouble == 0.0 {
                 Self::SLOW
@@ -123,8 +128,8 @@ impl Climate {
                     refuse: some(0.01),
                     lose_reply: some(0.01),
                     late: some(0.004),
-                    delay: some(0.01),
-                    longest: Duration::from_secs(200),
+                    delay,
+                    longest,
                     pause: some(0.0005),
                     longest_pause: Duration::from_secs(900),
                     crash: some(0.004) * mortality,
