@@ -196,7 +196,7 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
     ask(&[token], &request("s3://own/a.mp4", odd), 400);
     // None of these can stand in a header.
     for field in ["access_key_id", "secret_access_key", "session_token", "region"] {
-        let mut odd = own(&moto.url());
+        let mut odd = own(moto.url());
         odd[field] = json!("canary\ncanary");
         ask(&[token], &request("s3://own/a.mp4", odd), 400);
     }
