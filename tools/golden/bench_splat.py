@@ -18,7 +18,7 @@ import torch
 from forward_warp import splat
 
 WIDTH, HEIGHT, MOST_PX = 1920, 1080, 20.0
-ROUNDS = 5
+ROUNDS = 8
 
 
 def inputs():

@@ -56,7 +56,13 @@ fn main() {
 
     let mut warp = Warp::new(WIDTH, HEIGHT);
     time("map and mask", || warp.splat(black_box(&disparity)));
+    let mut eye = [plane(0), plane(1), plane(2)];
     time("map, mask and three f32 planes", || {
+        warp.splat(black_box(&disparity));
+        warp.planes(&[r, g, b], &mut eye);
+        black_box(&eye);
+    });
+    time("the same into new memory, holes black", || {
         black_box(splat(&[r, g, b], &disparity));
     });
 

@@ -30,7 +30,10 @@ impl Plane {
 
     /// Computes every sample from its column and row.
     pub fn from_fn(width: usize, height: usize, value: impl Fn(usize, usize) -> f32) -> Self {
-        let data = (0..width * height).map(|i| value(i % width, i / width)).collect();
+        let mut data = Vec::with_capacity(width * height);
+        for y in 0..height {
+            data.extend((0..width).map(|x| value(x, y)));
+        }
         Self::new(width, height, data)
     }
 

@@ -71,21 +71,45 @@ impl Warp {
     /// # Panics
     /// When `plane` has another size.
     pub fn plane(&self, plane: &Plane) -> Plane {
-        let width = self.source.width();
-        assert_eq!((plane.width(), plane.height()), (width, self.source.height()), "plane size");
-        let mut out = Plane::filled(width, plane.height(), 0.0);
-        out.data_mut()
-            .par_chunks_mut(width)
-            .zip(self.source.data().par_chunks(width))
-            .zip(plane.data().par_chunks(width))
-            .for_each(|((out, source), plane)| {
-                for (out, &s) in out.iter_mut().zip(source) {
-                    let i = s as usize;
-                    let next = plane[(i + 1).min(width - 1)];
-                    *out = plane[i] + (next - plane[i]) * (s - i as f32);
-                }
-            });
+        let mut out = [Plane::filled(plane.width(), plane.height(), 0.0)];
+        self.planes(&[plane], &mut out);
+        let [out] = out;
         out
+    }
+
+    /// As [`Warp::plane`], for several planes into others that are overwritten.
+    ///
+    /// # Panics
+    /// When a plane has another size, or there are not as many of the ones as of the others.
+    pub fn planes(&self, planes: &[&Plane], out: &mut [Plane]) {
+        let (width, height) = (self.source.width(), self.source.height());
+        assert_eq!(planes.len(), out.len(), "planes");
+        for plane in planes.iter().copied().chain(out.iter()) {
+            assert_eq!((plane.width(), plane.height()), (width, height), "plane size");
+        }
+        let mut rows: Vec<Vec<&mut [f32]>> = (0..height).map(|_| Vec::new()).collect();
+        for plane in out {
+            let chunks = plane.data_mut().chunks_mut(width);
+            rows.iter_mut().zip(chunks).for_each(|(row, chunk)| row.push(chunk));
+        }
+        rows.par_iter_mut().enumerate().for_each_init(
+            || (vec![(0i32, 0.0f32); width], vec![0.0f32; width + 1]),
+            |(taps, samples), (y, outs)| {
+                // Where samples come from is the same in every plane.
+                for (tap, &s) in taps.iter_mut().zip(self.source.row(y)) {
+                    let i = s as i32;
+                    *tap = (i, s - i as f32);
+                }
+                for (out, plane) in outs.iter_mut().zip(planes) {
+                    samples[..width].copy_from_slice(plane.row(y));
+                    samples[width] = samples[width - 1];
+                    for (out, &(i, f)) in out.iter_mut().zip(taps.iter()) {
+                        let pair = &samples[i as usize..i as usize + 2];
+                        *out = pair[0] + (pair[1] - pair[0]) * f;
+                    }
+                }
+            },
+        );
     }
 }
 
@@ -106,19 +130,15 @@ pub struct Splat {
 pub fn splat(planes: &[&Plane], disparity: &Plane) -> Splat {
     let mut warp = Warp::new(disparity.width(), disparity.height());
     warp.splat(disparity);
-    let planes = planes
-        .iter()
-        .map(|plane| {
-            let mut out = warp.plane(plane);
-            for (v, &m) in out.data_mut().iter_mut().zip(warp.mask.data()) {
-                if m >= 1.0 {
-                    *v = 0.0;
-                }
-            }
-            out
-        })
-        .collect();
-    Splat { planes, mask: warp.mask }
+    let mut out: Vec<Plane> =
+        planes.iter().map(|plane| Plane::filled(plane.width(), plane.height(), 0.0)).collect();
+    warp.planes(planes, &mut out);
+    for plane in &mut out {
+        for (v, &m) in plane.data_mut().iter_mut().zip(warp.mask.data()) {
+            *v = if m >= 1.0 { 0.0 } else { *v };
+        }
+    }
+    Splat { planes: out, mask: warp.mask }
 }
 
 /// One row of the map while it is being built; `mask` holds coverage until the end.
@@ -129,7 +149,20 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn splat(mut self, disparity: &[f32]) {
+    fn splat(self, disparity: &[f32]) {
+        let width = disparity.len();
+        // Of one length that the compiler knows, so that it need not look at each index.
+        let Row { source, near, mask } = self;
+        let mut row = Row {
+            source: &mut source[..width],
+            near: &mut near[..width],
+            mask: &mut mask[..width],
+        };
+        row.trace(disparity);
+    }
+
+    #[inline]
+    fn trace(&mut self, disparity: &[f32]) {
         let width = disparity.len();
         self.near.fill(UNCLAIMED);
         self.mask.fill(0.0);
@@ -144,7 +177,8 @@ impl Row<'_> {
         let mut reached = 0;
         for (x, &next_d) in disparity.iter().enumerate().skip(1) {
             let next_d = read(next_d);
-            let next_at = x as f32 - next_d;
+            // Columns fit i32, which converts faster than usize.
+            let next_at = x as i32 as f32 - next_d;
             let stretch = next_at - at;
             let joined = stretch > 0.0 && stretch < TEAR;
             let torn = stretch >= TEAR;
@@ -170,7 +204,7 @@ impl Row<'_> {
 
     /// Claims every right-eye sample between two neighbours of one surface, from column `reached`
     /// on, and returns the first column beyond.
-    #[inline]
+    #[inline(always)]
     fn segment(
         &mut self,
         x: usize,
@@ -179,7 +213,7 @@ impl Row<'_> {
         reached: usize,
     ) -> usize {
         let width = self.near.len();
-        if to < reached as f32 {
+        if to < reached as i32 as f32 {
             return reached;
         }
         // Positions are at most twice the width, so i32 holds them; it converts faster.

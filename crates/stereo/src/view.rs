@@ -19,7 +19,8 @@ use crate::{
     reference,
 };
 
-/// Disparity by which what is remembered may be nearer than what is known behind a hole.
+/// Disparity by which what is remembered may differ from what lies behind a hole. Beyond, it is another
+/// thing, and something that moves may stand before it by now.
 const SAME_SURFACE_PX: f32 = 0.75;
 
 /// A rendered right eye.
@@ -207,8 +208,7 @@ impl ViewSynthesis {
             let near = self.warp.near.data()[i];
             unclaimed.data()[i] == f32::NEG_INFINITY
                 && mask.data()[i] >= open
-                && near != f32::NEG_INFINITY
-                && near <= behind.data()[i] + SAME_SURFACE_PX
+                && (near - behind.data()[i]).abs() <= SAME_SURFACE_PX
         };
         let format = eye.format().clone();
         let (width, bytes) = (format.width as usize, format.pixels.sample_bytes());
