@@ -2,8 +2,9 @@
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
-# make clips CLIPS=DIR   converts every clip of a folder and checks the results
+# make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
 # make soak    kills and stops daemons on emulated AWS, 200 and 100 times
+# make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
 # make bench-worker   measures the daemon on AWS against a moto server on this machine
@@ -15,7 +16,7 @@ CLIPS ?=
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips quality bench bench-worker soak setup setup-lint fmt
+.PHONY: demo test lint check clips fuzz quality bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -47,6 +48,13 @@ clips: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-tiny-weights
 	target/release/parallax-tiny-weights target/tiny-weights
 	tools/check-clips target/release/parallax $(CLIPS) target/tiny-weights
+	$(CARGO) build --locked --workspace --bins
+	CLIPS="$(abspath $(CLIPS))" $(CARGO) nextest run --locked -p parallax-tests --test clips --success-output immediate
+
+fuzz: setup
+	tools/fuzz
+	$(CARGO) build --locked -p inference-server
+	tools/check-openapi target/debug/inference-server
 
 bench: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene

@@ -136,10 +136,20 @@ impl Cloud {
     /// An endpoint with as many instances, and the emulator's options for what goes wrong.
     pub fn endpoint(&self, instances: usize, run: Duration, options: &[(&str, &str)]) -> Endpoint {
         let containers: Vec<_> = (0..instances).map(|_| self.container(run)).collect();
+        let urls: Vec<_> = containers.iter().map(|container| container.url.clone()).collect();
+        Endpoint::new(self.emulator(&urls, options), containers)
+    }
+
+    /// An endpoint before containers that run already, by their addresses.
+    pub fn endpoint_before(&self, containers: &[String]) -> Endpoint {
+        Endpoint::new(self.emulator(containers, &[]), Vec::new())
+    }
+
+    fn emulator(&self, containers: &[String], options: &[(&str, &str)]) -> Service {
         let mut command = endpoint::program("sagemaker-emulator", &self.moto.url);
         command.args(["--endpoint", ENDPOINT]);
-        for container in &containers {
-            command.args(["--container", &container.url]);
+        for container in containers {
+            command.args(["--container", container]);
         }
         for (option, folder) in [("--responses", "responses"), ("--failures", "failures")] {
             command.arg(option).arg(format!("s3://{OUTPUT}/sagemaker-async-{folder}/"));
@@ -147,7 +157,7 @@ impl Cloud {
         for (option, value) in options {
             command.args([option, value]);
         }
-        Endpoint::new(Service::start(&mut command), containers)
+        Service::start(&mut command)
     }
 
     /// How full a queue is.
