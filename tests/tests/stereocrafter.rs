@@ -110,6 +110,8 @@ fn what_is_wrong_with_the_models_is_told_before_anything_is_made() {
     let mut bare = convert(&studio.source);
     let bare = finish(bare.args(["--engine", "stereocrafter"]).env_remove("WEIGHTS_DIR"));
     assert!(bare.error().contains("--weights"), "{bare:?}");
+    let run = finish(&mut studio.convert("out.mp4", &["--dtype", "bf16"]));
+    assert!(run.error().contains("--dtype: bf16"), "{run:?}");
     let (depth, inpainting) = (weights.join("DepthCrafter"), weights.join("StereoCrafter"));
     let swapped = studio.path("swapped");
     std::fs::rename(&depth, &swapped).unwrap();

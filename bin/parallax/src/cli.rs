@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_stereo::{ENGINE_NAMES, Layout};
+use parallax_stereocrafter::{DType, Size};
 
 use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
 use crate::convert::staging::StagingArgs;
@@ -89,6 +90,14 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "DIR", env = "WEIGHTS_DIR")]
     pub(crate) dir: Option<PathBuf>,
 
+    /// The pictures whose conversion is planned.
+    #[arg(long, default_value = "1920x1080", value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
+    pub(crate) size: Size,
+
+    /// Free memory of the device that is planned for. Defaults to a few usual GPUs.
+    #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) memory: Option<u64>,
+
     /// Write the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -133,6 +142,11 @@ pub(crate) struct ConvertArgs {
     /// Where the engine `stereocrafter` computes.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
     pub(crate) device: DeviceChoice,
+
+    /// The type that the engine `stereocrafter` denoises and decodes in. `auto` is f32 on the processor
+    /// and f16 on a GPU.
+    #[arg(long, value_enum, default_value_t = TypeChoice::Auto)]
+    pub(crate) dtype: TypeChoice,
 
     #[command(flatten)]
     pub(crate) staging: StagingArgs,
@@ -210,6 +224,37 @@ pub(crate) enum DeviceChoice {
     Cpu,
     /// The first NVIDIA GPU.
     Cuda,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TypeChoice {
+    /// Whatever suits the device.
+    Auto,
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// Half precision with the range of single precision; not on the processor.
+    Bf16,
+}
+
+impl TypeChoice {
+    pub(crate) fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(DType::F32),
+            Self::F16 => Some(DType::F16),
+            Self::Bf16 => Some(DType::BF16),
+        }
+    }
+}
+
+/// Sides of 1 to 16384 pixels.
+fn parse_size(text: &str) -> Result<Size, String> {
+    let side = |side: &str| side.parse().ok().filter(|side| (1..=16384).contains(side));
+    text.split_once('x')
+        .and_then(|(width, height)| Some(Size::new(side(width)?, side(height)?)))
+        .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
 }
 
 fn parse_layout(text: &str) -> Result<Layout, String> {

@@ -297,7 +297,14 @@ impl InpaintStage {
             unconditional: unconditional.as_ref().map(|c| (c, self.options.guidance)),
         };
         let start = (start.unsqueeze(0)? * f64::from(schedule.init_noise_sigma))?;
-        guided.denoise(start, check)?.squeeze(0)
+        let latents = guided.denoise(start, check)?.squeeze(0)?;
+        if !noise.placed() {
+            // The published scheduler draws noise at every step, which it uses for other methods only.
+            for _ in 0..schedule.steps() {
+                noise.skip(latents.dims())?;
+            }
+        }
+        Ok(latents)
     }
 
     /// What the network sees of a tile besides noise: the token (1, D) of the first frame, and the frames'

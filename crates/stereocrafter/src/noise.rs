@@ -27,7 +27,8 @@ impl Site {
 ///
 /// Depth draws its noise augmentation (N, 3, H, W), then the noise of its windows (window, 4, h, w).
 /// Inpainting draws, for each tile of each chunk, a noise augmentation (F, 3, H, W) that it scales by
-/// zero, then the noise of the latents (F, 4, h, w).
+/// zero, then the noise of the latents (F, 4, h, w), then as much again for each step, which it does not
+/// use.
 pub trait Noise {
     /// The noise at `site`, f32; sources that are streams give their next, wherever it goes.
     fn draw(&mut self, site: Site, shape: &[usize], device: &Device) -> Result<Tensor>;

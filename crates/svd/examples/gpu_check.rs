@@ -10,12 +10,13 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
-use parallax_svd::device::{self, Choice};
+use parallax_svd::device::{self, Choice, free_bytes};
 use parallax_svd::ops::{
     Activation, Conv2d, GroupNorm, Linear, Padding, TemporalConv, attention, temporal_attention,
 };
@@ -109,17 +110,21 @@ fn run(arguments: &Arguments, device: &Device) -> std::result::Result<bool, Box<
         }
     }
     if !arguments.parity_only {
-        report += "\n| case | type | best of 5, ms | TFLOP/s |\n| --- | --- | --- | --- |\n";
+        report += "\n| case | type | best of 5, ms | TFLOP/s | memory, GiB |\n";
+        report += "| --- | --- | --- | --- | --- |\n";
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             for case in CASES.iter().filter(|case| !case.large || dtype == DType::F16) {
-                let row = match time(case, &Bench { device, dtype }) {
+                let (seconds, taken) = taken(device, || time(case, &Bench { device, dtype }));
+                let taken = taken as f64 / f64::from(1 << 30);
+                let row = match seconds {
                     Ok(seconds) => {
                         let rate = case.tflop.map_or("-".into(), |t| format!("{:.1}", t / seconds));
-                        format!("{:.2} | {rate}", seconds * 1e3)
+                        format!("{:.2} | {rate} | {taken:.2}", seconds * 1e3)
                     }
                     // Too little memory for a case says something too.
                     Err(error) => {
-                        format!("{} | -", error.to_string().lines().next().unwrap_or("failed"))
+                        let error = error.to_string();
+                        format!("{} | - | {taken:.2}", error.lines().next().unwrap_or("failed"))
                     }
                 };
                 let row = format!("| {} | {} | {row} |", case.name, dtype.as_str());
@@ -317,6 +322,33 @@ const CASES: [Case; 10] = [
         Ok(Box::new(move || net.forward(&x)))
     }),
 ];
+
+/// Set when this goes, by a panic too.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What `run` gives, and the most bytes of the device that were taken meanwhile, looked at every
+/// millisecond.
+fn taken<T>(device: &Device, run: impl FnOnce() -> T) -> (T, u64) {
+    let before = free_bytes(device).unwrap_or(0);
+    let (over, least) = (AtomicBool::new(false), AtomicU64::new(before));
+    let out = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                least.fetch_min(free_bytes(device).unwrap_or(before), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let _end = End(&over);
+        run()
+    });
+    (out, before - least.into_inner())
+}
 
 /// Seconds, best of some runs after one that is not counted.
 fn time(case: &Case, bench: &Bench) -> Result<f64> {

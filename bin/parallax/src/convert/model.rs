@@ -8,10 +8,10 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result, ensure};
 use parallax_stereo::{Engine, engine};
 use parallax_stereocrafter::device::{self, Choice};
-use parallax_stereocrafter::{NAME, Options, StereoCrafter};
+use parallax_stereocrafter::{NAME, Options, Precision, StereoCrafter};
 use sha2::{Digest, Sha256};
 
-use crate::cli::{ConvertArgs, DeviceChoice};
+use crate::cli::{ConvertArgs, DeviceChoice, TypeChoice};
 
 /// An engine and what besides its name decides its results.
 #[derive(Debug)]
@@ -26,6 +26,11 @@ pub(crate) struct Model {
 pub(crate) fn open(args: &ConvertArgs) -> Result<Model> {
     if args.engine != NAME {
         ensure!(!args.reference, "--reference is for the engine {NAME}, not {}", args.engine);
+        ensure!(
+            args.dtype == TypeChoice::Auto,
+            "--dtype is for the engine {NAME}, not {}",
+            args.engine
+        );
         let engine = engine(&args.engine)
             .with_context(|| format!("engine {:?} is not built in", args.engine))?;
         return Ok(Model { engine, identity: None });
@@ -42,16 +47,23 @@ pub(crate) fn open(args: &ConvertArgs) -> Result<Model> {
         DeviceChoice::Cuda => Choice::Cuda,
     };
     let device = device::open(choice).with_context(|| format!("--device {choice}"))?;
-    let options =
-        Options { reference: args.reference, steps: args.steps as usize, ..Options::default() };
+    let dtype = args.dtype.dtype();
+    let precision = Precision::on(&device, dtype).context("--dtype")?;
+    let options = Options {
+        reference: args.reference,
+        steps: args.steps as usize,
+        dtype,
+        ..Options::default()
+    };
     let engine = StereoCrafter::within(weights, &device, options)
         .with_context(|| format!("--weights {shown}"))?;
     let mode = if args.reference { "reference" } else { "default" };
     let identity = format!(
-        "{shown} ({}), {mode}, {} steps, {:?}",
+        "{shown} ({}), {mode}, {} steps, {:?}, {}",
         fingerprint(weights)?,
         args.steps,
-        args.device
+        args.device,
+        precision.denoiser.as_str()
     );
     Ok(Model { engine: Arc::new(engine), identity: Some(identity) })
 }

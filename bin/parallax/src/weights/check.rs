@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use parallax_stereocrafter::Size;
 use parallax_svd::{clip, preprocess, scheduler, unet, vae};
 use parallax_weights::{Checkpoint, DType, Error, Inventory, Part, config, part_dir};
 
+use super::demand::demands;
 use super::report::{ModelReport, Network, PartReport, Report, Stage};
 use crate::cli::CheckArgs;
 
@@ -26,7 +28,8 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
-    let report = super::folder(args.dir.as_ref()).and_then(|dir| examine(&dir));
+    let report =
+        super::folder(args.dir.as_ref()).and_then(|dir| examine(&dir, args.size, args.memory));
     match report {
         Ok(report) => {
             if args.json {
@@ -46,8 +49,8 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
     }
 }
 
-/// Looks at the folder of all models, or of one of them.
-fn examine(dir: &Path) -> Result<Report> {
+/// Looks at the folder of all models, or of one of them, and plans conversions of pictures of `size`.
+fn examine(dir: &Path, size: Size, memory: Option<u64>) -> Result<Report> {
     ensure!(dir.is_dir(), "{}: no such folder", dir.display());
     let found = FOLDERS.iter().any(|(_, folder)| dir.join(folder).is_dir());
     let models: Vec<ModelReport> = if found {
@@ -65,7 +68,8 @@ fn examine(dir: &Path) -> Result<Report> {
     };
     let ok = models.iter().flat_map(|model| &model.parts).all(|part| part.problems.is_empty());
     let stages = stages(&models);
-    Ok(Report { ok, models, stages })
+    let conversions = if ok && found { demands(dir, size, memory)? } else { Vec::new() };
+    Ok(Report { ok, models, stages, conversions })
 }
 
 /// Which model a folder of its own holds.
@@ -256,10 +260,14 @@ mod tests {
         dir
     }
 
+    fn examined(dir: &Path) -> Result<Report> {
+        examine(dir, Size::new(640, 360), None)
+    }
+
     #[test]
     fn a_right_folder_is_right_and_its_memory_is_planned() {
         let dir = small();
-        let report = examine(dir.path()).unwrap();
+        let report = examined(dir.path()).unwrap();
         assert!(report.ok, "{report:?}");
         let names: Vec<_> = report.stages.iter().map(|stage| stage.name).collect();
         assert_eq!(names, ["the depth stage", "the inpainting stage"]);
@@ -274,8 +282,9 @@ mod tests {
             .sum();
         let planned: u64 = report.stages.iter().map(|stage| stage.f16_bytes).sum();
         assert_eq!(planned, 2 * (parameters + shared));
+        assert!(report.conversions.iter().all(|demand| demand.peak_bytes > Some(planned)));
         for (name, folder) in FOLDERS {
-            let report = examine(&dir.path().join(folder)).unwrap();
+            let report = examined(&dir.path().join(folder)).unwrap();
             assert!(report.ok && report.models[0].name == name, "{report:?}");
         }
     }
@@ -291,7 +300,7 @@ mod tests {
             fs::rename(inpainting.join(file), depth.join(file)).unwrap();
             fs::rename(&spare, inpainting.join(file)).unwrap();
         }
-        let report = examine(dir.path()).unwrap();
+        let report = examined(dir.path()).unwrap();
         assert!(!report.ok);
         let problems = |model: usize| report.models[model].parts[0].problems.join("\n");
         assert!(problems(1).contains("found a spatio-temporal UNet of 9 input channels"));
@@ -308,7 +317,7 @@ mod tests {
         fs::write(svd.join("vae/config.json"), "{}").unwrap();
         fs::remove_dir_all(svd.join("scheduler")).unwrap();
         fs::remove_dir_all(dir.path().join("StereoCrafter")).unwrap();
-        let report = examine(dir.path()).unwrap();
+        let report = examined(dir.path()).unwrap();
         let problems: Vec<String> =
             report.models.iter().flat_map(|m| &m.parts).flat_map(|p| p.problems.clone()).collect();
         assert!(!report.ok);
@@ -319,7 +328,23 @@ mod tests {
             assert_eq!(hits, 1, "{text}: {problems:#?}");
         }
         let nothing = tempfile::tempdir().unwrap();
-        assert!(examine(nothing.path()).unwrap_err().to_string().contains("neither"));
-        assert!(examine(&nothing.path().join("x")).unwrap_err().to_string().contains("no such"));
+        assert!(examined(nothing.path()).unwrap_err().to_string().contains("neither"));
+        assert!(examined(&nothing.path().join("x")).unwrap_err().to_string().contains("no such"));
+    }
+
+    #[test]
+    fn conversions_with_the_published_models_are_planned_unread() {
+        let dir = tempfile::tempdir().unwrap();
+        parallax_tiny_weights::write_hollow(dir.path()).unwrap();
+        let (size, gib) = (Size::new(1920, 1080), 1u64 << 30);
+        let report = examine(dir.path(), size, Some(24)).unwrap();
+        assert!(report.ok, "{report:?}");
+        let [gpu, cpu] = report.conversions.as_slice() else { panic!("{report:?}") };
+        assert_eq!((gpu.device, gpu.dtype, cpu.device, cpu.dtype), ("cuda", "f16", "cpu", "f32"));
+        assert!((4 * gib..24 * gib).contains(&gpu.peak_bytes.unwrap()), "{gpu:?}");
+        assert!(gpu.plan.contains("one stage in memory at a time"), "{gpu:?}");
+        let none = examine(dir.path(), size, Some(3)).unwrap();
+        assert!(none.ok && none.conversions[0].peak_bytes.is_none());
+        assert!(none.conversions[0].plan.contains("too little memory"), "{none:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! `parallax weights`: bring the models here, and tell whether they are what they should be.
 
 mod check;
+mod demand;
 mod fetch;
 mod progress;
 mod report;

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::demand::Demand;
+
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) models: Vec<ModelReport>,
     pub(super) stages: Vec<Stage>,
+    /// Empty where a model is missing or wrong.
+    pub(super) conversions: Vec<Demand>,
 }
 
 /// One model.
@@ -73,6 +77,15 @@ impl Report {
                 stage.name,
                 super::progress::size(stage.f16_bytes),
                 super::progress::size(stage.f32_bytes)
+            );
+        }
+        for demand in &self.conversions {
+            let Demand { device, dtype, width, height, free_bytes, peak_bytes, plan } = demand;
+            let peak = peak_bytes.map(|bytes| format!("{}, ", super::progress::size(bytes)));
+            println!(
+                "conversion of {width}x{height} in {:.1} GiB ({device}, {dtype}): {}{plan}",
+                *free_bytes as f64 / (1u64 << 30) as f64,
+                peak.unwrap_or_default()
             );
         }
         println!("{}", if self.ok { "everything is as it should be" } else { "not usable" });

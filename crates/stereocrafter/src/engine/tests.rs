@@ -110,6 +110,27 @@ fn the_seed_decides() {
 }
 
 #[test]
+fn half_precision_stays_near_single_and_an_unknown_type_is_refused() {
+    let open = |dtype| {
+        let options = Options { steps: 1, dtype: Some(dtype), ..Options::default() };
+        StereoCrafter::within(weights(), &Device::Cpu, options)
+    };
+    let frames = film(&format(70, 46), 0, 0..3);
+    let of = |dtype| rights(&convert(&open(dtype).unwrap(), &frames, &run(1)).unwrap());
+    let (single, half) = (of(DType::F32), of(DType::F16));
+    assert_eq!(single, rights(&convert(&engine(false), &frames, &run(1)).unwrap()));
+    assert_ne!(single, half);
+    for (single, half) in single.iter().zip(&half) {
+        let (single, half) = (single.plane(0), half.plane(0));
+        let off: u32 = single.iter().zip(half).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        assert!((off as usize) < single.len(), "off by {off} over {} pixels", single.len());
+    }
+    let error = open(DType::BF16).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("bf16") && cause.contains("allowed are f32 and f16"), "{cause}");
+}
+
+#[test]
 fn nothing_is_shared_across_a_cut() {
     let engine = engine(false);
     let format = format(70, 46);
