@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
-use parallax_stereo::Plane;
+use parallax_stereo::{Plane, reference};
 use parallax_stereocrafter::{
-    DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks, Size, Source,
-    Tiling, normalise, reference_disparity, reference_splat,
+    DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks, Size, Tiling,
+    normalise,
 };
 use parallax_svd::noise::Generator;
 use parallax_weights::Part;
@@ -131,17 +131,17 @@ fn a_film_becomes_depth_and_a_warped_view() {
     let worst = got.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0f32, f32::max);
     assert!(worst <= 1e-3, "depth is off by {worst}");
 
-    let source = |f: usize| Source {
+    let source = |f: usize| reference::Source {
         planes: (0..3).map(|c| plane(&unit(&film.get(f).unwrap().get(c).unwrap()))).collect(),
-        disparity: reference_disparity(
+        disparity: reference::disparity(
             &plane(&depth.get(f).unwrap().get(0).unwrap()),
             MAX_DISPARITY,
         ),
     };
-    let batch: Vec<Source> = (0..FRAMES).map(source).collect();
+    let batch: Vec<reference::Source> = (0..FRAMES).map(source).collect();
     let cut = |p: &Plane| p.data().iter().map(|v| (v.clamp(0.0, 1.0) * 255.0) as u8).collect();
     let (mut warped, mut masks) = (Vec::<u8>::new(), Vec::<u8>::new());
-    for splat in reference_splat(&batch) {
+    for splat in reference::splat(&batch) {
         warped.extend(splat.planes.iter().flat_map(|p| -> Vec<u8> { cut(p) }));
         let mask: Vec<u8> = cut(&splat.mask);
         masks.extend(mask);
