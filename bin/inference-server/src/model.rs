@@ -1,6 +1,7 @@
 //! The stereo engine as a model of the pool.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parallax_serving::operations::{STEREO_MODEL, StereoModel};
@@ -24,6 +25,17 @@ pub(crate) fn open(settings: &Settings) -> Result<(&'static str, Model)> {
     let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
     // Without weights there is nothing to count.
     Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
+}
+
+/// How far the engine looks back beyond a segment's beginning.
+pub(crate) fn lead_in(settings: &Settings) -> Duration {
+    let name = match settings.engine {
+        EngineName::Draft => "draft",
+        EngineName::Copy => "copy",
+        // It begins anew in every segment.
+        EngineName::Stereocrafter => return Duration::ZERO,
+    };
+    parallax_stereo::engine(name).map(|engine| engine.lead_in()).unwrap_or_default()
 }
 
 fn stereocrafter(settings: &Settings) -> Result<(&'static str, Model)> {

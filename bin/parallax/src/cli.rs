@@ -7,6 +7,8 @@ use parallax_stereo::{ENGINE_NAMES, Layout};
 
 use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
 use crate::depth::DepthCommand;
+use crate::inspect::InspectArgs;
+use crate::preview::PreviewArgs;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -25,6 +27,10 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Write a video's depth to a file.
     Depth(DepthCommand),
+    /// Say what a file is: streams, layout, and the parallax between its eyes.
+    Inspect(InspectArgs),
+    /// Show on one sheet of pictures what a conversion will look like.
+    Preview(PreviewArgs),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
     /// Download model weights, or check them.
@@ -217,7 +223,7 @@ pub(crate) enum DeviceChoice {
     Cuda,
 }
 
-fn parse_layout(text: &str) -> Result<Layout, String> {
+pub(crate) fn parse_layout(text: &str) -> Result<Layout, String> {
     text.parse::<Layout>().map_err(|error| error.to_string())
 }
 
@@ -230,11 +236,11 @@ fn parse_engine(text: &str) -> Result<String, String> {
     Err(format!("allowed are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-fn parse_disparity(text: &str) -> Result<f32, String> {
+pub(crate) fn parse_disparity(text: &str) -> Result<f32, String> {
     in_range(text, 0.0, 10.0)
 }
 
-fn parse_unit(text: &str) -> Result<f32, String> {
+pub(crate) fn parse_unit(text: &str) -> Result<f32, String> {
     in_range(text, 0.0, 1.0)
 }
 

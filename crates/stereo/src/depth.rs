@@ -35,6 +35,8 @@ pub struct DepthSession<E> {
     rendering: Rendering,
     format: Arc<VideoFormat>,
     cancel: CancellationToken,
+    /// Frames from before the clip whose depth is not out yet.
+    before: usize,
 }
 
 impl<E: DepthEstimator> DepthSession<E> {
@@ -49,25 +51,11 @@ impl<E: DepthEstimator> DepthSession<E> {
             rendering: run.rendering,
             format: format.clone(),
             cancel: run.cancel.clone(),
+            before: 0,
         })
     }
 
-    fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
-        let mut pairs = Vec::with_capacity(ready.len());
-        for (frame, depth) in ready {
-            self.check()?;
-            pairs.push(self.synthesis.pair(frame, &depth, self.rendering)?);
-        }
-        Ok(pairs)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
-    }
-}
-
-impl<E: DepthEstimator> Session for DepthSession<E> {
-    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+    fn take(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
         self.check()?;
         if *frame.format() != self.format {
             return Err(Error::Unsupported(format!(
@@ -80,7 +68,36 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
                 self.format.pixels.ffmpeg_name(),
             )));
         }
-        let ready = self.estimator.push(frame)?;
+        self.estimator.push(frame)
+    }
+
+    fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
+        let mut pairs = Vec::with_capacity(ready.len());
+        for (frame, depth) in ready {
+            self.check()?;
+            if self.before > 0 {
+                self.before -= 1;
+                continue;
+            }
+            pairs.push(self.synthesis.pair(frame, &depth, self.rendering)?);
+        }
+        Ok(pairs)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl<E: DepthEstimator> Session for DepthSession<E> {
+    fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
+        self.before += 1;
+        let ready = self.take(frame)?;
+        self.render(ready).map(|_| ())
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        let ready = self.take(frame)?;
         self.render(ready)
     }
 

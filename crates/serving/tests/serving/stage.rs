@@ -73,6 +73,7 @@ impl Stage {
             scratch: scratch.path().to_owned(),
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
+            lead_in: Duration::ZERO,
             conversions: Arc::new(NoConversions),
         };
         let storage = Storage::new(stores, access, 1 << 20);
