@@ -111,3 +111,96 @@ fn the_convention_of_near_can_be_turned_round() {
     assert!(white.0 < 60 && white.1 > 200, "{white:?}");
     assert!(black.0 > 200 && black.1 < 60, "{black:?}");
 }
+
+/// The values of an `.npy` that `parallax depth` wrote.
+fn values(npy: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(npy).unwrap();
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[start..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// The samples of a film after `filter`.
+fn samples(film: &Path, filter: &str, format: &str) -> Vec<u8> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(film).args(["-vf", filter]);
+    command.args(["-vsync", "passthrough", "-pix_fmt", format, "-f", "rawvideo", "-"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn grey_video_keeps_sixteen_bits_both_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let film = film(folder.path(), 10);
+    export(&film, &at("depth.npy"));
+    export(&film, &at("depth.mkv"));
+    let written = samples(&at("depth.mkv"), "null", "gray16le");
+    let written: Vec<u16> =
+        written.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+    let seen = values(&at("depth.npy"));
+    assert_eq!(written.len(), seen.len());
+    for (written, seen) in written.iter().zip(&seen) {
+        assert!((f32::from(*written) - seen * 65535.0).abs() < 0.51, "{written} for {seen}");
+    }
+    // And back: not one of the bits is lost.
+    let mut command = Command::new(bin("parallax"));
+    command.arg("depth").arg(&film).args(["--engine", "depth-from", "--depth"]);
+    let run = finish(command.arg(at("depth.mkv")).arg("-o").arg(at("again.npy")));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for (written, read) in written.iter().zip(values(&at("again.npy"))) {
+        assert!((f32::from(*written) - read * 65535.0).abs() < 0.01, "{written} as {read}");
+    }
+    assert!(written.iter().any(|value| value % 16 != 0), "depth of more than 12 bits");
+}
+
+#[test]
+fn the_grid_of_two_by_two_goes_out_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let film = film(folder.path(), 10);
+    let mut command = Command::new(bin("parallax"));
+    command.args(["depth", "--grid", "--disparity", "6"]).arg(&film).arg("-o").arg(at("grid.mkv"));
+    let run = finish(&mut command);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let mut command = convert(&film);
+    command.args(["--layout", "right-only", "--crf", "0", "--disparity", "6", "-o"]);
+    assert_eq!(finish(command.arg(at("right.mkv"))).code, Some(0));
+    let quarter = |x: u32, y: u32| {
+        samples(&at("grid.mkv"), &format!("crop=128:72:{x}:{y},extractplanes=y"), "gray")
+    };
+    let source = samples(&film, "extractplanes=y", "gray");
+    assert!(quarter(0, 0) == source, "the source is above on the left");
+    let (mask, warped) = (quarter(0, 72), quarter(128, 72));
+    let right = samples(&at("right.mkv"), "extractplanes=y", "gray");
+    let (mut seen, mut hidden) = (0, 0);
+    for ((mask, warped), right) in mask.iter().zip(&warped).zip(&right) {
+        match mask {
+            16 => {
+                seen += 1;
+                assert!(warped.abs_diff(*right) <= 1, "{warped} where {right} is seen");
+            }
+            235 => {
+                hidden += 1;
+                assert_eq!(*warped, 16, "nothing is invented");
+            }
+            _ => {}
+        }
+    }
+    assert!(seen > 10 * hidden && hidden > 100, "{seen} and {hidden}");
+    // Back as depth: the film of the engine that saw it, but for 8 bits of depth.
+    let mut command = convert(&film);
+    command.args(["--engine", "depth-from", "--depth-grid", "--depth"]).arg(at("grid.mkv"));
+    command.args(["--layout", "right-only", "--crf", "0", "--disparity", "6", "-o"]);
+    let run = finish(command.arg(at("back.mkv")));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let back = samples(&at("back.mkv"), "extractplanes=y", "gray");
+    let apart: u64 = back.iter().zip(&right).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!((apart as f64) < 1.0 * back.len() as f64, "{apart} over {}", back.len());
+    let mut command = convert(&film);
+    command.args(["--engine", "depth-from", "--depth-grid", "--depth"]).arg(at("depth.npy"));
+    export(&film, &at("depth.npy"));
+    let run = finish(command.arg("-o").arg(at("none.mp4")));
+    assert!(run.error().contains("allowed as a grid is a video only"), "{run:?}");
+}

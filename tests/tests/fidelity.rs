@@ -25,8 +25,8 @@ struct Case {
     size: (u32, u32),
 }
 
-const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6";
-const BT709: &str = "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv";
+const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -colorspace bt709 \
+    -color_primaries bt709 -color_trc bt709 -color_range tv";
 
 const USUAL: Case = Case {
     name: "usual",
@@ -51,7 +51,8 @@ const CASES: [Case; 14] = [
     Case {
         name: "screen recording with a variable rate",
         picture: "testsrc2=s=128x72:r=60,trim=end_frame=60,select='lt(mod(n*n,7),3)'",
-        encode: "-vsync vfr -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6",
+        encode: "-vsync vfr -c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -colorspace bt709 \
+                 -color_primaries bt709 -color_trc iec61966-2-1 -color_range tv",
         frames: 43,
         ..USUAL
     },
@@ -62,10 +63,8 @@ const CASES: [Case; 14] = [
         ..USUAL
     },
     Case {
-        name: "60 frames per second, tagged BT.709",
+        name: "60 frames per second",
         picture: "testsrc2=s=128x72:r=60,trim=end_frame=30",
-        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -colorspace bt709 \
-                 -color_primaries bt709 -color_trc bt709 -color_range tv",
         frames: 30,
         ..USUAL
     },
@@ -77,8 +76,9 @@ const CASES: [Case; 14] = [
     },
     Case {
         name: "10-bit HEVC",
-        encode: "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 \
-                 -x265-params log-level=error",
+        encode: "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 -colorspace bt709 \
+                 -color_primaries bt709 -color_trc bt709 -color_range tv -x265-params \
+                 log-level=error",
         ..USUAL
     },
     Case { name: "HDR10", encode: HDR10, ..USUAL },
@@ -86,7 +86,8 @@ const CASES: [Case; 14] = [
     Case {
         name: "odd width and height",
         picture: "testsrc=s=127x71:r=25,trim=end_frame=6",
-        encode: "-c:v ffv1 -pix_fmt yuv420p",
+        encode: "-c:v ffv1 -pix_fmt yuv420p -colorspace smpte170m -color_primaries smpte170m \
+                 -color_trc smpte170m -color_range tv",
         files: ("film.mkv", "mp4"),
         frames: 6,
         ..USUAL
@@ -106,11 +107,17 @@ const CASES: [Case; 14] = [
     Case {
         name: "interlaced",
         picture: "testsrc2=s=128x72:r=50,trim=end_frame=24,tinterlace=interleave_top,setfield=tff",
-        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -flags +ildct+ilme -top 1",
+        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 6 -flags +ildct+ilme -top 1 \
+                 -colorspace bt470bg -color_primaries bt470bg -color_trc smpte170m -color_range tv",
         options: &["--interlaced", "deinterlace"],
         ..USUAL
     },
-    Case { name: "4:4:4", encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv444p", ..USUAL },
+    Case {
+        name: "4:4:4",
+        encode: "-c:v libx264 -preset ultrafast -pix_fmt yuv444p -colorspace bt709 \
+                 -color_primaries bt709 -color_trc bt709 -color_range tv",
+        ..USUAL
+    },
     Case {
         name: "4K",
         picture: "testsrc2=s=3840x2160:r=25,trim=end_frame=2",
@@ -167,16 +174,14 @@ fn check_pictures(case: &Case, source: &Path, result: &Path) {
     let size = (new["width"].as_u64().unwrap(), new["height"].as_u64().unwrap());
     assert_eq!(size, (case.size.0.into(), case.size.1.into()), "{}", case.name);
     for tag in ["color_range", "color_space", "color_primaries", "color_transfer"] {
-        // A source without a tag may get the range that its format implies, and limited range may
-        // lose its tag: that is what none means.
-        if old[tag] != new[tag] {
-            assert_eq!(tag, "color_range", "{}: {} and {}", case.name, old[tag], new[tag]);
-            let limited = |value: &Value| value.is_null() || *value == "tv";
-            assert!(limited(&old[tag]) && limited(&new[tag]), "{}: range", case.name);
-        }
+        assert!(old[tag].is_string(), "{}: the source has no {tag}", case.name);
+        assert_eq!(old[tag], new[tag], "{}: {tag}", case.name);
     }
+    let sampling = |stream: &Value| stream["pix_fmt"].as_str().unwrap().contains("444");
+    assert_eq!(sampling(old), sampling(new), "{}: chroma", case.name);
     let depth = |stream: &Value| stream["pix_fmt"].as_str().unwrap().contains("10le");
     assert_eq!(depth(old), depth(new), "{}: bits per sample", case.name);
+    assert_eq!(streams(&before, "audio").len(), streams(&after, "audio").len(), "{}", case.name);
     let (old, new) = (times(source), times(result));
     assert_eq!((old.len(), new.len()), (case.frames, case.frames), "{}: frames", case.name);
     for (n, (old, new)) in old.iter().zip(&new).enumerate() {
@@ -213,7 +218,7 @@ fn every_kind_of_source_keeps_frames_times_and_colours() {
 fn a_turned_portrait_comes_out_upright() {
     let folder = tempfile::tempdir().unwrap();
     let flat = folder.path().join("flat.mp4");
-    ffmpeg(&format!("-f lavfi -i {} {X264} {BT709}", USUAL.picture), &flat);
+    ffmpeg(&format!("-f lavfi -i {} {X264}", USUAL.picture), &flat);
     let source = folder.path().join("film.mp4");
     let copy = format!("-i {} -c copy -metadata:s:v:0 rotate=90", flat.display());
     ffmpeg(&copy, &source);
@@ -331,6 +336,104 @@ fn interlaced_and_hdr_sources_say_what_to_pass() {
         assert!(run.error().contains(says), "{run:?}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing is left over");
     }
+}
+
+/// The message that carries HDR10+ (ITU-T T.35, SMPTE ST 2094-40) for one window and no curve, as a
+/// unit of an H.265 stream.
+fn hdr10_plus_unit() -> Vec<u8> {
+    let mut bits = String::new();
+    let mut push = |value: u32, count: usize| bits.push_str(&format!("{value:0count$b}"));
+    push(1, 2);
+    push(4_000_000, 27);
+    push(0, 1);
+    for brightness in [50_000, 45_000, 40_000, 20_000] {
+        push(brightness, 17);
+    }
+    push(0, 4);
+    push(10, 10);
+    push(0, 8);
+    let mut payload = vec![0xB5, 0x00, 0x3C, 0x00, 0x01, 4, 1];
+    payload.extend(bits.as_bytes().chunks(8).map(|byte| {
+        let text = format!("{:0<8}", std::str::from_utf8(byte).unwrap());
+        u8::from_str_radix(&text, 2).unwrap()
+    }));
+    let mut unit = vec![39 << 1, 1, 4, payload.len() as u8];
+    unit.extend(payload);
+    unit.push(0x80);
+    // No three bytes that look like the start of a unit.
+    let mut out = vec![0, 0, 0, 1];
+    let mut zeros = 0;
+    for byte in unit {
+        if zeros == 2 && byte <= 3 {
+            out.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    out
+}
+
+/// An HDR10 film whose first picture also has HDR10+.
+fn hdr10_plus(folder: &Path) -> PathBuf {
+    let stream = folder.join("film.hevc");
+    ffmpeg(&format!("-f lavfi -i {} {HDR10}:bframes=0", USUAL.picture), &stream);
+    let mut bytes = std::fs::read(&stream).unwrap();
+    let picture = (0..bytes.len() - 4)
+        .find(|&at| bytes[at..].starts_with(&[0, 0, 1]) && bytes[at + 3] >> 1 & 63 < 32)
+        .unwrap();
+    bytes.splice(picture..picture, hdr10_plus_unit());
+    std::fs::write(&stream, bytes).unwrap();
+    let film = folder.join("plus.mp4");
+    ffmpeg(&format!("-r 25 -i {} -c copy -tag:v hvc1", stream.display()), &film);
+    assert!(first_frame(&film).iter().any(|data| data.to_string().contains("2094-40")));
+    film
+}
+
+/// An HDR10 film that says that it has Dolby Vision of `profile` on a base layer of `compatibility`.
+fn dolby_vision(folder: &Path, profile: u8, compatibility: u8) -> PathBuf {
+    let film = folder.join(format!("vision-{profile}.mp4"));
+    ffmpeg(&format!("-f lavfi -i {} {HDR10}", USUAL.picture), &film);
+    let mut bytes = std::fs::read(&film).unwrap();
+    let mut record = b"\0\0\0\x20dvcC\x01\0".to_vec();
+    // Profile, level 1, metadata and base layer present.
+    record.extend([profile << 1, 0b0000_1101, compatibility << 4]);
+    record.resize(32, 0);
+    // The header is at the file's end, so nothing but the boxes around it moves.
+    let mut at = 0;
+    let mut end = 0;
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"] {
+        at += bytes[at..].windows(4).position(|four| four == kind).unwrap();
+        let size: [u8; 4] = bytes[at - 4..at].try_into().unwrap();
+        end = at - 4 + u32::from_be_bytes(size) as usize;
+        bytes[at - 4..at].copy_from_slice(&(u32::from_be_bytes(size) + 32).to_be_bytes());
+    }
+    bytes.splice(end..end, record);
+    std::fs::write(&film, bytes).unwrap();
+    assert!(probe(&film).to_string().contains("DOVI"), "ffprobe reads the record");
+    film
+}
+
+#[test]
+fn dynamic_hdr_is_left_out_aloud_and_what_is_wrong_without_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (film, name) in
+        [(hdr10_plus(folder.path()), "HDR10+"), (dolby_vision(folder.path(), 8, 1), "Dolby Vision")]
+    {
+        let result = folder.path().join("out.mp4");
+        let mut command = convert(&film);
+        command.args(["--engine", "copy", "--overwrite", "-o"]).arg(&result);
+        let run = finish(&mut command);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stderr.contains(&format!("{name} is left out: ")), "{run:?}");
+        check_pictures(&USUAL, &film, &result);
+        let kept: Vec<String> = first_frame(&result).iter().map(Value::to_string).collect();
+        assert!(kept.iter().any(|data| data.contains("Mastering display")), "{kept:?}");
+        assert!(!kept.iter().any(|data| data.contains("2094-40")), "{kept:?}");
+    }
+    let film = dolby_vision(folder.path(), 5, 0);
+    let run = finish(convert(&film).args(["--engine", "copy"]));
+    assert!(run.error().contains("profile 5") && run.error().contains("allowed are"), "{run:?}");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use mp4_atom::{Codec, Equi, Moov, Prhd, ProjKind, ReadUntil, Spatial};
+
 use parallax_tests::{Clip, clip, convert, finish, frame_md5s, probe};
 use serde_json::Value;
 
@@ -13,30 +15,39 @@ struct Want {
     layout: &'static str,
     name: &'static str,
     size: (u32, u32),
-    /// ffprobe's word for `st3d`, if the layout has one.
-    st3d: Option<&'static str>,
-    /// Matroska's word.
-    matroska: Option<&'static str>,
+    /// The number in `st3d`, if the layout has one, and ffprobe's word for it, if it has one.
+    st3d: (Option<u8>, Option<&'static str>),
+    /// Matroska's StereoMode, and ffprobe's word for it.
+    matroska: (Option<u64>, Option<&'static str>),
     /// Whether the stream itself declares its packing.
     packed: bool,
 }
 
-const SIDE: Option<&str> = Some("side by side");
-const ABOVE: Option<&str> = Some("top and bottom");
+type Mark<N> = (Option<N>, Option<&'static str>);
+
+const SIDE: Mark<u8> = (Some(2), Some("side by side"));
+const ABOVE: Mark<u8> = (Some(1), Some("top and bottom"));
+/// ffprobe does not know it.
+const CROSSED: Mark<u8> = (Some(4), None);
+
+const LEFT_RIGHT: Mark<u64> = (Some(1), Some("left_right"));
+const TOP_BOTTOM: Mark<u64> = (Some(3), Some("top_bottom"));
+const RIGHT_LEFT: Mark<u64> = (Some(11), Some("right_left"));
 
 #[rustfmt::skip]
-const WANTS: [Want; 11] = [
-    Want { layout: "full-sbs", name: "film_LRF_Full_SBS", size: (256, 72), st3d: SIDE, matroska: Some("left_right"), packed: true },
-    Want { layout: "half-sbs", name: "film_LR", size: (128, 72), st3d: SIDE, matroska: Some("left_right"), packed: true },
-    Want { layout: "full-tb", name: "film_TBF_fulltb", size: (128, 144), st3d: ABOVE, matroska: Some("top_bottom"), packed: true },
-    Want { layout: "half-tb", name: "film_TB", size: (128, 72), st3d: ABOVE, matroska: Some("top_bottom"), packed: true },
-    Want { layout: "cross-eyed", name: "film_RLF_cross", size: (256, 72), st3d: None, matroska: Some("right_left"), packed: false },
-    Want { layout: "right-only", name: "film_right", size: (128, 72), st3d: None, matroska: None, packed: false },
-    Want { layout: "anaglyph", name: "film_redcyan_color", size: (128, 72), st3d: None, matroska: None, packed: false },
-    Want { layout: "anaglyph-half-colour", name: "film_redcyan_half-color", size: (128, 72), st3d: None, matroska: None, packed: false },
-    Want { layout: "anaglyph-optimised", name: "film_redcyan_optimised", size: (128, 72), st3d: None, matroska: None, packed: false },
-    Want { layout: "anaglyph-dubois", name: "film_redcyan_dubois", size: (128, 72), st3d: None, matroska: None, packed: false },
-    Want { layout: "vr180", name: "film_180x180_LR", size: (384, 192), st3d: SIDE, matroska: Some("left_right"), packed: true },
+const WANTS: [Want; 12] = [
+    Want { layout: "full-sbs", name: "film_LRF_Full_SBS", size: (256, 72), st3d: SIDE, matroska: LEFT_RIGHT, packed: true },
+    Want { layout: "half-sbs", name: "film_LR", size: (128, 72), st3d: SIDE, matroska: LEFT_RIGHT, packed: true },
+    Want { layout: "full-tb", name: "film_TBF_fulltb", size: (128, 144), st3d: ABOVE, matroska: TOP_BOTTOM, packed: true },
+    Want { layout: "half-tb", name: "film_TB", size: (128, 72), st3d: ABOVE, matroska: TOP_BOTTOM, packed: true },
+    Want { layout: "cross-eyed", name: "film_RLF_cross", size: (256, 72), st3d: CROSSED, matroska: RIGHT_LEFT, packed: false },
+    Want { layout: "right-only", name: "film_right", size: (128, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "rgbd", name: "film_RGBD", size: (256, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "anaglyph", name: "film_redcyan_color", size: (128, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "anaglyph-half-colour", name: "film_redcyan_half-color", size: (128, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "anaglyph-optimised", name: "film_redcyan_optimised", size: (128, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "anaglyph-dubois", name: "film_redcyan_dubois", size: (128, 72), st3d: (None, None), matroska: (None, None), packed: false },
+    Want { layout: "vr180", name: "film_180x180_LR", size: (384, 192), st3d: SIDE, matroska: LEFT_RIGHT, packed: true },
 ];
 
 fn small(folder: &Path) -> std::path::PathBuf {
@@ -60,6 +71,39 @@ fn packed(path: &Path) -> bool {
     text.contains("Stereo 3D")
 }
 
+/// `parallax convert` to a layout; only the depth beside a picture needs an engine that has it.
+fn to(source: &Path, layout: &str) -> Command {
+    let mut command = convert(source);
+    command.args(["--engine", if layout == "rgbd" { "draft" } else { "copy" }]);
+    command.args(["--layout", layout]);
+    command
+}
+
+/// The sample entry's marks as mp4-atom reads them, with the size that the entry gives. It reads the
+/// whole header of the file on the way.
+fn atoms(path: &Path) -> (Spatial, (u32, u32)) {
+    let mut file = std::fs::File::open(path).unwrap();
+    let moov = Moov::read_until(&mut file).unwrap();
+    let video = moov.trak.iter().find(|trak| trak.mdia.hdlr.handler == b"vide".into()).unwrap();
+    match &video.mdia.minf.stbl.stsd.codecs[..] {
+        [Codec::Avc1(entry)] => {
+            let size = (entry.visual.width.into(), entry.visual.height.into());
+            (entry.spatial.as_deref().cloned().unwrap_or_default(), size)
+        }
+        other => panic!("one H.264 entry, not {other:?}"),
+    }
+}
+
+/// The video track as mkvmerge identifies it.
+fn identified(path: &Path) -> Value {
+    let output = Command::new("mkvmerge").arg("-J").arg(path).output();
+    let output = output.expect("mkvmerge is needed: tools/setup installs it");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["container"]["supported"], true, "{answer}");
+    let tracks = answer["tracks"].as_array().unwrap();
+    tracks.iter().find(|track| track["type"] == "video").unwrap()["properties"].clone()
+}
+
 fn box_at(bytes: &[u8], kind: &[u8; 4]) -> Option<usize> {
     bytes.windows(4).position(|four| four == kind)
 }
@@ -69,7 +113,7 @@ fn mp4_declares_every_layout_in_its_boxes_and_its_stream() {
     let folder = tempfile::tempdir().unwrap();
     let source = small(folder.path());
     for want in &WANTS {
-        let run = finish(convert(&source).args(["--engine", "copy", "--layout", want.layout]));
+        let run = finish(&mut to(&source, want.layout));
         assert_eq!(run.code, Some(0), "{}: {run:?}", want.layout);
         let result = folder.path().join(format!("{}.mp4", want.name));
         let probed = probe(&result);
@@ -79,7 +123,13 @@ fn mp4_declares_every_layout_in_its_boxes_and_its_stream() {
         // The boxes in front of the sound and pictures have grown: all of it must still decode.
         assert_eq!(frame_md5s(&result).len(), 8);
         let declared = side_data(&probed, "Stereo 3D").map(|data| data["type"].as_str().unwrap());
-        assert_eq!(declared, want.st3d, "{}", want.layout);
+        assert_eq!(declared, want.st3d.1, "{}", want.layout);
+        let (marks, size) = atoms(&result);
+        assert_eq!(marks.st3d.map(|mark| mark.stereo_mode), want.st3d.0, "{}", want.layout);
+        assert_eq!(marks.sv3d.is_some(), want.layout == "vr180", "{}", want.layout);
+        assert_eq!(size, want.size, "{}", want.layout);
+        let track = identified(&result);
+        assert_eq!(track["pixel_dimensions"], format!("{}x{}", size.0, size.1), "{}", want.layout);
         assert_eq!(packed(&result), want.packed, "{}", want.layout);
         let bytes = std::fs::read(&result).unwrap();
         if let (Some(mark), Some(aspect)) = (box_at(&bytes, b"st3d"), box_at(&bytes, b"pasp")) {
@@ -105,21 +155,34 @@ fn half_a_sphere_is_declared_with_its_bounds() {
     // ffprobe tells pixels, rounded: half of the 384 that it takes for one view.
     assert!(bound("bound_left").abs_diff(192) < 3, "{sphere}");
     assert!(bound("bound_right").abs_diff(192) < 3, "{sphere}");
+    // Another parser tells the fractions as they are: a quarter of the sphere on either side.
+    let (marks, _) = atoms(&result);
+    let sphere = marks.sv3d.unwrap();
+    let projection = sphere.proj.unwrap();
+    assert_eq!(sphere.svhd.unwrap().metadata_source, "parallax");
+    assert_eq!(projection.prhd, Some(Prhd::default()), "facing forward");
+    let bounds = Equi {
+        projection_bounds_top: 0,
+        projection_bounds_bottom: 0,
+        projection_bounds_left: 1 << 30,
+        projection_bounds_right: 1 << 30,
+    };
+    assert_eq!(projection.kind, Some(ProjKind::Equi(bounds)));
 }
 
 #[test]
 fn matroska_declares_every_layout_in_its_track() {
     let folder = tempfile::tempdir().unwrap();
     let source = small(folder.path());
-    for want in WANTS.iter().filter(|want| want.layout != "half-tb") {
+    for want in &WANTS {
         let result = folder.path().join(format!("{}.mkv", want.name));
-        let run = finish(
-            convert(&source).args(["--engine", "copy", "--layout", want.layout, "-o"]).arg(&result),
-        );
+        let run = finish(to(&source, want.layout).arg("-o").arg(&result));
         assert_eq!(run.code, Some(0), "{}: {run:?}", want.layout);
         let probed = probe(&result);
         let mode = probed["streams"][0]["tags"]["stereo_mode"].as_str();
-        assert_eq!(mode, want.matroska, "{}", want.layout);
+        assert_eq!(mode, want.matroska.1, "{}", want.layout);
+        let track = identified(&result);
+        assert_eq!(track["stereo_mode"].as_u64(), want.matroska.0, "{}: {track}", want.layout);
     }
 }
 

@@ -32,6 +32,17 @@ pub(crate) fn open(
     Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
 }
 
+/// How far the engine looks back beyond a segment's beginning.
+pub(crate) fn lead_in(settings: &Settings) -> Duration {
+    let name = match settings.engine {
+        EngineName::Draft => "draft",
+        EngineName::Copy => "copy",
+        // It begins anew in every segment.
+        EngineName::Stereocrafter => return Duration::ZERO,
+    };
+    parallax_stereo::engine(name).map(|engine| engine.lead_in()).unwrap_or_default()
+}
+
 fn stereocrafter(
     settings: &Settings,
     metrics: &Arc<dyn MetricsSink>,

@@ -9,6 +9,8 @@ use parallax_stereocrafter::{DType, Size};
 use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
 use crate::convert::staging::StagingArgs;
 use crate::depth::DepthCommand;
+use crate::inspect::InspectArgs;
+use crate::preview::PreviewArgs;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -27,6 +29,10 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Write a video's depth to a file.
     Depth(DepthCommand),
+    /// Say what a file is: streams, layout, and the parallax between its eyes.
+    Inspect(InspectArgs),
+    /// Show on one sheet of pictures what a conversion will look like.
+    Preview(PreviewArgs),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
     /// Download model weights, or check them.
@@ -257,7 +263,7 @@ fn parse_size(text: &str) -> Result<Size, String> {
         .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
 }
 
-fn parse_layout(text: &str) -> Result<Layout, String> {
+pub(crate) fn parse_layout(text: &str) -> Result<Layout, String> {
     text.parse::<Layout>().map_err(|error| error.to_string())
 }
 

@@ -4,6 +4,8 @@ mod cli;
 mod convert;
 mod depth;
 mod doctor;
+mod inspect;
+mod preview;
 mod weights;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Convert(args) => convert::main(&args),
         Command::Depth(args) => depth::main(&args),
+        Command::Inspect(args) => inspect::main(&args),
+        Command::Preview(args) => preview::main(&args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Weights(command) => weights::main(&command),
     }

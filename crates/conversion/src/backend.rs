@@ -1,17 +1,19 @@
 //! Inference in this process.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
-use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, ObjectStore, Result};
+use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result};
 use parallax_stereo::{
     Engine, Geometry, Layout, Rendering, Run, ShotReport, Stage, Staging, Watch,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Conversion, Progress, Report, convert_segment};
+use crate::lead_in::LeadIn;
 use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// Called with the invocation and how far it is; must return quickly.
@@ -143,6 +145,29 @@ impl EngineBackend {
     fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.workplace.objects
     }
+
+    /// Fetches what precedes the segment into `folder`, as far as the engine looks back.
+    async fn before(
+        &self,
+        invocation: &Invocation,
+        folder: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PathBuf>> {
+        let mut lead_in = LeadIn::of(&invocation.input, self.engine.lead_in(), folder);
+        while let Some((uri, path)) = lead_in.wants() {
+            match unless_cancelled(cancel, self.objects().download(&uri, &path)).await {
+                // Somebody removed it. A visible seam is better than no result.
+                Err(error) if error.kind() == Kind::NotFound => {
+                    tracing::warn!(segment = %invocation.segment, %uri, "nothing precedes it");
+                    break;
+                }
+                fetched => fetched?,
+            }
+            let tools = self.workplace.tools.clone();
+            lead_in = blocking(cancel, move |cancel| lead_in.took(&tools, &cancel)).await??;
+        }
+        Ok(lead_in.files())
+    }
 }
 
 #[async_trait]
@@ -155,6 +180,7 @@ impl InferenceBackend for EngineBackend {
         let folder = self.workplace.folder()?;
         let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
         unless_cancelled(cancel, self.objects().download(&invocation.input, &input)).await?;
+        let before = self.before(invocation, folder.path(), cancel).await?;
         let layout = match invocation.segment.mode {
             Mode::Anaglyph => self.anaglyph,
             Mode::Sbs => self.side_by_side,
@@ -173,7 +199,9 @@ impl InferenceBackend for EngineBackend {
         let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());
-            let conversion = Conversion { input, output, layout, encode, decode, full_chroma };
+            let lead_in = before.as_slice();
+            let conversion =
+                Conversion { input, output, layout, encode, decode, full_chroma, lead_in };
             let run = Run { geometry, rendering, staging, seed, scratch, watch, cancel };
             let progress = |progress| observer(&told, progress);
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
-use parallax_media::{SegmentFile, Split, Tools, plan_segments, probe, scan, split};
+use parallax_media::{SegmentFile, Split, Tools, plan_segments_at, probe, scan, split};
 use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error as ConversionError;
+use crate::shots::first_of_a_shot;
 use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// How sources are cut.
@@ -85,7 +86,10 @@ fn cut(
     let media = probe(tools, source, cancel)?;
     let packets = scan(tools, &media, cancel)?;
     let most = settings.most.clamp(1, MAX_SEGMENTS);
-    let plan = plan_segments(&packets, media.video.time_base, settings.target, most);
+    let plan =
+        plan_segments_at(&packets, media.video.time_base, settings.target, most, |places| {
+            first_of_a_shot(tools, &media, &packets, places, cancel)
+        })?;
     split(tools, &media, &packets, &plan, folder, cancel)
 }
 

@@ -1,12 +1,15 @@
 //! One clip: decode, engine, pack, encode, each at its own pace over short queues.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use crate::declare::packing;
+use crate::error::Error;
+use crate::lead_in::{Part, parts};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
     Codec, DecodeOptions, Decoder, EncodeSettings, Encoder, Hdr, Media, Timing, Tools, probe, scan,
@@ -15,9 +18,7 @@ use parallax_stereo::{
     Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, full_chroma_format,
     output_format,
 };
-
-use crate::declare::packing;
-use crate::error::Error;
+use tokio_util::sync::CancellationToken;
 
 /// Frames or pairs that wait between two steps.
 const QUEUE: usize = 4;
@@ -38,6 +39,9 @@ pub struct Conversion<'a> {
     pub decode: DecodeOptions,
     /// Chroma at luma resolution in an anaglyph, whatever the source has.
     pub full_chroma: bool,
+    /// The clips before this one, in order of time, as far as the engine looks back: see
+    /// [`crate::LeadIn`].
+    pub lead_in: &'a [PathBuf],
 }
 
 /// How far a conversion is.
@@ -60,6 +64,14 @@ pub struct Report {
     pub format: VideoFormat,
     /// Wall time.
     pub elapsed: Duration,
+}
+
+/// What travels to the engine.
+enum Given {
+    /// A frame from before the clip.
+    Before(Frame),
+    /// A frame of the clip.
+    Frame(Frame),
 }
 
 /// What travels to the encoder. Only `End` makes the output a file: a queue that closes without
@@ -88,9 +100,12 @@ pub fn convert_segment(
     let _stop_children = cancel.clone().drop_guard();
     let media = probe(tools, conversion.input, &cancel)?;
     let total = scan(tools, &media, &cancel)?.shown();
-    let decoder = Decoder::open_with(tools, &media, Some(total), conversion.decode, &cancel)?;
-
-    let clip = Clip { format: Arc::clone(decoder.format()), rate: media.video.rate };
+    let (width, height) = conversion.decode.size(&media);
+    let format = VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) };
+    let clip = Clip { format: Arc::new(format), rate: media.video.rate };
+    let wanted = engine.lead_in();
+    let pictures = (&*clip.format, conversion.decode);
+    let before = parts(tools, conversion.lead_in, wanted, pictures, &cancel)?;
     let mut run = Run { cancel: cancel.clone(), ..run.clone() };
     run.rendering.depth_picture = conversion.layout == Layout::Rgbd;
     let (format, aspect) = if conversion.full_chroma && conversion.layout.is_anaglyph() {
@@ -99,7 +114,7 @@ pub fn convert_segment(
         output_format(conversion.layout, &clip.format)
     };
     let settings = settings(conversion, &media, aspect);
-    let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
+    let timing = Timing { time_base: media.video.time_base, rate: media.video.rate };
     let output_format = Arc::new(format);
     let encoder =
         Encoder::create(tools, conversion.output, &output_format, timing, &settings, &cancel)?;
@@ -113,7 +128,12 @@ pub fn convert_segment(
     let (frame_sender, frames) = sync_channel(QUEUE);
     let (pair_sender, pairs) = sync_channel(QUEUE);
     let (engine_result, encoder_result) = std::thread::scope(|scope| {
-        scope.spawn(move || decode(decoder, &frame_sender));
+        let reading = Reading { tools, media: &media, total, conversion, before: &before };
+        let stop = cancel.clone();
+        scope.spawn(move || {
+            // Who takes no more frames has a reason of his own.
+            let _ = reading.feed(&frame_sender, &stop);
+        });
         let stop = cancel.clone();
         let (packed, written) = ((conversion.layout, Arc::clone(&output_format)), &written);
         let encoding = scope.spawn(move || {
@@ -163,17 +183,59 @@ fn reduced(num: u32, den: u32) -> (u32, u32) {
     (num.max(1) / a, den.max(1) / a)
 }
 
-/// Feeds frames until the clip or the receiver ends.
-fn decode(decoder: Decoder, frames: &SyncSender<Result<Frame, parallax_media::Error>>) {
-    let mut shift = None;
-    for frame in decoder {
-        let frame = frame.map(|mut frame| {
-            frame.pts -= *shift.get_or_insert(frame.pts.min(0));
-            frame
-        });
-        if frames.send(frame).is_err() {
-            return;
+/// Nobody takes any more frames.
+struct Gone;
+
+type Frames = SyncSender<Result<Given, parallax_media::Error>>;
+
+/// What is read: one file after the other, so that no more than one decoder takes up memory.
+struct Reading<'a> {
+    tools: &'a Tools,
+    media: &'a Media,
+    total: u64,
+    conversion: &'a Conversion<'a>,
+    before: &'a [Part],
+}
+
+impl Reading<'_> {
+    /// Feeds what comes before the clip and the clip itself. If its first time is negative, it
+    /// becomes 0.
+    fn feed(&self, frames: &Frames, cancel: &CancellationToken) -> Result<(), Gone> {
+        // Times of their own files mean nothing here; what counts is that they precede the clip's.
+        let mut time = i64::MIN / 2;
+        for part in self.before {
+            let before = |mut frame: Frame| {
+                frame.pts = time;
+                time += 1;
+                Given::Before(frame)
+            };
+            feed(part.open(self.tools, cancel), frames, before)?;
         }
+        let mut shift = None;
+        let shifted = |mut frame: Frame| {
+            frame.pts -= *shift.get_or_insert(frame.pts.min(0));
+            Given::Frame(frame)
+        };
+        let options = self.conversion.decode;
+        let decoder = Decoder::open_with(self.tools, self.media, Some(self.total), options, cancel);
+        feed(decoder, frames, shifted)
+    }
+}
+
+/// Feeds every frame of a file.
+fn feed(
+    decoder: parallax_media::Result<Decoder>,
+    frames: &Frames,
+    mut given: impl FnMut(Frame) -> Given,
+) -> Result<(), Gone> {
+    match decoder {
+        Ok(decoder) => {
+            for frame in decoder {
+                frames.send(frame.map(&mut given)).map_err(|_| Gone)?;
+            }
+            Ok(())
+        }
+        Err(error) => frames.send(Err(error)).map_err(|_| Gone),
     }
 }
 
@@ -182,7 +244,7 @@ fn infer(
     engine: &dyn Engine,
     clip: &Clip,
     run: &Run,
-    frames: Receiver<Result<Frame, parallax_media::Error>>,
+    frames: Receiver<Result<Given, parallax_media::Error>>,
     pairs: &SyncSender<Step>,
     report_progress: &dyn Fn(),
 ) -> Result<(), Error> {
@@ -204,7 +266,13 @@ fn infer(
         if run.cancel.is_cancelled() {
             return Err(StereoError::Cancelled.into());
         }
-        let frame = frame?;
+        let frame = match frame? {
+            Given::Before(frame) => {
+                session.lead_in(frame)?;
+                continue;
+            }
+            Given::Frame(frame) => frame,
+        };
         waiting.push_back(frame.pts);
         let ready = session.push(frame)?;
         forward(&mut waiting, ready)?;

@@ -3,7 +3,8 @@
 //! [`convert_segment`] decodes, runs an engine, packs the two views and encodes, at constant
 //! memory for any length. [`MediaChunker`], [`MediaAssembler`] and [`EngineBackend`] put the same
 //! on objects behind the ports. Media work blocks, so it runs on blocking threads and ends when
-//! its token is cancelled or its future dropped.
+//! its token is cancelled or its future dropped. [`inspect`] and [`preview`] look at a film without
+//! converting it.
 
 mod assembler;
 mod backend;
@@ -12,6 +13,10 @@ mod convert;
 mod declare;
 mod depth_from;
 mod error;
+mod inspect;
+mod lead_in;
+mod preview;
+mod shots;
 mod workplace;
 
 pub use assembler::MediaAssembler;
@@ -21,4 +26,7 @@ pub use convert::{Conversion, Progress, Report, convert_segment};
 pub use declare::declaration;
 pub use depth_from::{DepthFrom, DepthSize, Near, write_npy, write_npz, write_png};
 pub use error::Error;
+pub use inspect::{Inspect, Inspection, inspect};
+pub use lead_in::LeadIn;
+pub use preview::{Preview, PreviewDepth, Sheet, preview};
 pub use workplace::Workplace;

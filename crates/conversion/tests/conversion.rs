@@ -79,6 +79,7 @@ fn convert(
         encode: lossless(),
         decode: DecodeOptions::default(),
         full_chroma: false,
+        lead_in: &[],
     };
     convert_segment(&tools, &conversion, engine, run, &|_| ())
 }
@@ -211,6 +212,7 @@ fn cancelling_ends_soon_and_leaves_no_file() {
         encode: EncodeSettings::default(),
         decode: DecodeOptions::default(),
         full_chroma: false,
+        lead_in: &[],
     };
     let stopped = std::cell::Cell::new(None);
     let stop = |progress: Progress| {
@@ -332,6 +334,108 @@ async fn the_final_file_declares_what_its_results_do() {
         let show = ["-v", "error", "-show_entries", "stream_side_data=type", "-of", "csv=p=0"];
         assert_eq!(text("ffprobe", &show, &out, &[]).trim(), expected, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_cut_falls_where_a_shot_begins_when_it_can() {
+    let (media, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Keyframes every quarter second; another picture from 0.75 s on.
+    let shots = "testsrc2=size=64x48:rate=24,trim=end_frame=18[a];\
+                 mandelbrot=size=64x48:rate=24,trim=end_frame=18[b];[a][b]concat";
+    let one = "testsrc2=size=64x48:rate=24,trim=end_frame=36";
+    let workplace = workplace(&scratch);
+    let cancel = CancellationToken::new();
+    for (name, pictures, frames) in [("shots", shots, 18), ("one", one, 12)] {
+        let source = make(&media, &format!("{name}.mp4"), &[pictures], ENCODE);
+        let job: parallax_job::JobId = name.parse().unwrap();
+        let uri = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+        workplace.objects.upload(&source, &uri).await.unwrap();
+        let settings = ChunkSettings { target: Duration::from_millis(500), most: 99 };
+        let chunker = MediaChunker::new(workplace.clone(), settings);
+        let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
+        cut.publish(&cancel).await.unwrap();
+        let first = Segment::new(job, 0, cut.total(), Mode::Sbs).unwrap();
+        let uri = workplace.buckets.input.uri(&ObjectKey::Segment(first)).unwrap();
+        let segment = media.path().join("segment.mp4");
+        workplace.objects.download(&uri, &segment).await.unwrap();
+        assert_eq!(times(&segment).len(), frames, "{name}");
+    }
+}
+
+/// Puts the number of frames that it was led in by into the luma of everything it gives.
+#[derive(Debug)]
+struct Counting(Duration);
+
+struct Counter(u8);
+
+impl Engine for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn start(&self, _clip: &Clip, _run: &Run) -> Result<Box<dyn Session>, StereoError> {
+        Ok(Box::new(Counter(0)))
+    }
+
+    fn lead_in(&self) -> Duration {
+        self.0
+    }
+}
+
+impl Session for Counter {
+    fn lead_in(&mut self, _frame: Frame) -> Result<(), StereoError> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, StereoError> {
+        let mut right = frame.clone();
+        right.plane_mut(0).fill(self.0);
+        Ok(vec![StereoPair { left: frame, right }])
+    }
+
+    fn finish(&mut self) -> Result<Vec<StereoPair>, StereoError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_segment_is_led_in_by_as_many_before_it_as_the_engine_looks_back_over() {
+    let (media, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pictures = "testsrc2=size=64x48:rate=24,trim=end_frame=24";
+    let source = make(&media, "a.mp4", &[pictures], ENCODE);
+    let workplace = workplace(&scratch);
+    let (objects, buckets) = (workplace.objects.clone(), workplace.buckets.clone());
+    let cancel = CancellationToken::new();
+    let job: parallax_job::JobId = "job".parse().unwrap();
+    let uri = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    objects.upload(&source, &uri).await.unwrap();
+    let settings = ChunkSettings { target: Duration::from_millis(250), most: 9 };
+    let chunker = MediaChunker::new(workplace.clone(), settings);
+    let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
+    assert_eq!(cut.total(), 4, "of six frames each");
+    cut.publish(&cancel).await.unwrap();
+    let backend = EngineBackend::new(workplace, Arc::new(Counting(Duration::from_millis(375))))
+        .with_output(Layout::RightOnly, lossless());
+    let segment = |index| Segment::new(job.clone(), index, 4, Mode::Sbs).unwrap();
+    let address = |index| buckets.input.uri(&ObjectKey::Segment(segment(index))).unwrap();
+    let led_in = async |index| {
+        let result = ObjectKey::Result { job_id: job.clone(), index };
+        let output = buckets.output.uri(&result).unwrap();
+        let (input, segment) = (address(index), segment(index));
+        let invocation = Invocation { input, output: output.clone(), segment, attempt: 1 };
+        assert_eq!(backend.invoke(&invocation, &cancel).await.unwrap(), Invoked::Finished);
+        let path = media.path().join("result.mp4");
+        objects.download(&output, &path).await.unwrap();
+        assert_eq!(times(&path).len(), 6, "segment {index}");
+        samples(&path, "extractplanes=y")[0]
+    };
+    // In any order: a segment depends on the film before it and not on its results.
+    assert_eq!(led_in(3).await, 9, "three eighths of a second");
+    assert_eq!(led_in(0).await, 0);
+    assert_eq!(led_in(1).await, 6, "there is no more");
+    objects.delete(&address(1)).await.unwrap();
+    assert_eq!(led_in(2).await, 0, "a film that lost a piece is converted all the same");
 }
 
 #[tokio::test]

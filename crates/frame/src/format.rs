@@ -51,6 +51,8 @@ impl PixelFormat {
     pub const YUV420P: PixelFormat = PixelFormat { chroma: Chroma::Yuv420, bits: 8 };
     /// 8-bit 4:4:4.
     pub const YUV444P: PixelFormat = PixelFormat { chroma: Chroma::Yuv444, bits: 8 };
+    /// 16-bit luma: depth, which is data. No film is read or encoded with so many bits.
+    pub const GRAY16: PixelFormat = PixelFormat { chroma: Chroma::Gray, bits: 16 };
 
     /// # Errors
     /// When `bits` is not 8, 10 or 12.
@@ -146,6 +148,14 @@ impl VideoFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depth_uses_all_sixteen_bits() {
+        let deep = PixelFormat::GRAY16;
+        assert_eq!((deep.max_value(), deep.sample_bytes()), (65535, 2));
+        assert_eq!(deep.ffmpeg_name(), "gray16le");
+        assert!(PixelFormat::new(Chroma::Gray, 16).is_err());
+    }
 
     #[test]
     fn odd_sizes_round_chroma_up_and_planes_do_not_overlap() {

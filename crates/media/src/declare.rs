@@ -31,6 +31,16 @@ pub struct Declaration {
 }
 
 impl StereoMode {
+    /// By ffmpeg's name of a packing; `inverted` puts the right view first.
+    pub(crate) fn named(packing: &str, inverted: bool) -> Option<Self> {
+        match (packing, inverted) {
+            ("side by side", false) => Some(Self::SideBySide),
+            ("side by side", true) => Some(Self::SideBySideRightFirst),
+            ("top and bottom", false) => Some(Self::TopBottom),
+            _ => None,
+        }
+    }
+
     /// ffmpeg's word for Matroska's StereoMode.
     pub(crate) fn matroska(self) -> &'static str {
         match self {
@@ -40,12 +50,12 @@ impl StereoMode {
         }
     }
 
-    /// `stereo_mode` of `st3d`, which knows no crossed views.
-    fn st3d(self) -> Option<u8> {
+    /// `stereo_mode` of `st3d`.
+    fn st3d(self) -> u8 {
         match self {
-            StereoMode::TopBottom => Some(1),
-            StereoMode::SideBySide => Some(2),
-            StereoMode::SideBySideRightFirst => None,
+            StereoMode::TopBottom => 1,
+            StereoMode::SideBySide => 2,
+            StereoMode::SideBySideRightFirst => 4,
         }
     }
 }
@@ -54,8 +64,8 @@ impl Declaration {
     /// Its boxes in MP4.
     fn marks(self) -> Vec<Node> {
         let mut marks = Vec::new();
-        if let Some(mode) = self.stereo.and_then(StereoMode::st3d) {
-            marks.push(Node::leaf(b"st3d", vec![0, 0, 0, 0, mode]));
+        if let Some(mode) = self.stereo {
+            marks.push(Node::leaf(b"st3d", vec![0, 0, 0, 0, mode.st3d()]));
         }
         if self.half_sphere {
             marks.push(sv3d());

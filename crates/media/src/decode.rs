@@ -5,20 +5,24 @@
 //! same decoder, so they cannot drift apart, and the two counts must agree at the end.
 
 use std::io::Read;
+use std::ops::Range;
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use parallax_frame::{Frame, TimeBase, VideoFormat};
+use parallax_frame::{Frame, PixelFormat, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
 use crate::child::Child;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::pixels;
+use crate::plan::cut_points;
 use crate::probe::Media;
 use crate::programs::{Tools, file_url};
+use crate::scan::Packets;
+use crate::split::seconds;
 
 /// Pipe buffer asked of the kernel: what an unprivileged process may have by default.
 const PIPE_BYTES: i32 = 1 << 20;
@@ -66,6 +70,25 @@ impl DecodeOptions {
     }
 }
 
+/// A part of a film.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Presentation times, in ticks of the stream.
+    pub times: Range<i64>,
+    /// Pictures are shrunk, to even sizes, until neither side is longer; `None` for their own size.
+    pub longest: Option<u32>,
+}
+
+/// What of a file is read, and whether damage is forgiven.
+#[derive(Debug, Default)]
+struct Part {
+    /// Where to begin reading, in microseconds; `None` for the beginning.
+    seek_us: Option<i64>,
+    span: Option<Span>,
+    /// Grey of more than 12 bits keeps them all.
+    deep: bool,
+}
+
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
 ///
 /// Dropping it kills the child.
@@ -75,6 +98,8 @@ pub struct Decoder {
     stdout: ChildStdout,
     notes: Receiver<Note>,
     concealed: Arc<AtomicBool>,
+    /// Reading from a keyframe on, decoders complain about what only the pictures before explain.
+    forgiving: bool,
     media: Media,
     expected: Option<u64>,
     decoded: u64,
@@ -107,18 +132,99 @@ impl Decoder {
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
+        Self::start(tools, media, expected, options, Part::default(), cancel)
+    }
+
+    /// As [`Decoder::open_with`], for depth: grey of more than 12 bits comes with 16.
+    ///
+    /// # Errors
+    /// As [`Decoder::open_with`].
+    pub fn open_depth(
+        tools: &Tools,
+        media: &Media,
+        expected: Option<u64>,
+        options: DecodeOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let part = Part { deep: true, ..Part::default() };
+        Self::start(tools, media, expected, options, part, cancel)
+    }
+
+    /// Starts decoding the frames of `span` only, from the last place before it that decoding may
+    /// start at; `packets` are the file's. All of its frames come, or an error; damage that leaves
+    /// their number right is not told.
+    ///
+    /// # Errors
+    /// As [`Decoder::open_with`]; `Input` too when the container stores no presentation times or
+    /// nothing lies in the span.
+    pub fn open_span(
+        tools: &Tools,
+        media: &Media,
+        packets: &Packets,
+        span: Span,
+        options: DecodeOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let Some(times) = packets.frame_times() else {
+            let what = "the container stores no presentation times to read a part by";
+            return Err(Error::input(&media.path, what));
+        };
+        let frames = times.iter().filter(|time| span.times.contains(time)).count() as u64;
+        if frames == 0 {
+            let base = media.video.time_base;
+            let what = format!(
+                "no frame from {:.3} s to {:.3} s",
+                base.seconds(span.times.start),
+                base.seconds(span.times.end)
+            );
+            return Err(Error::input(&media.path, what));
+        }
+        let starts = cut_points(packets).into_iter().filter_map(|cut| packets.packets[cut].pts);
+        let from = starts.skip(1).take_while(|pts| *pts <= span.times.start).last();
+        let seek_us = from.map(|pts| media.video.time_base.rescale(pts, 1_000_000));
+        let part = Part { seek_us, span: Some(span), deep: false };
+        Self::start(tools, media, Some(frames), options, part, cancel)
+    }
+
+    fn start(
+        tools: &Tools,
+        media: &Media,
+        expected: Option<u64>,
+        options: DecodeOptions,
+        part: Part,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
         let video = &media.video;
         let format = &video.format;
-        let pixels = pixels::map(&video.pixel_name);
+        let mut pixels = pixels::map(&video.pixel_name);
+        let mut media = media.clone();
+        if part.deep && pixels::is_deep_grey(&video.pixel_name) {
+            pixels.ask = PixelFormat::GRAY16.ffmpeg_name();
+            let deep = VideoFormat { pixels: PixelFormat::GRAY16, ..VideoFormat::clone(format) };
+            media.video.format = Arc::new(deep);
+        }
+        let format = media.video.format.clone();
         let mut command = tools.ffmpeg();
-        // Refuse to go on after an error: ffmpeg would conceal damage and end well.
-        command.arg("-xerror");
+        let forgiving = part.span.is_some();
+        if !forgiving {
+            // Refuse to go on after an error: ffmpeg would conceal damage and end well.
+            command.arg("-xerror");
+        }
         tools.guard(&mut command);
+        if let Some(us) = part.seek_us {
+            // Only roughly there: the filter below is exact.
+            command.args(["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &seconds(us)]);
+        }
         // Without -copyts ffmpeg shifts times by a start that it rounded to microseconds.
         command.args(["-copyts", "-i"]).arg(file_url(&media.path));
         let stream = format!("0:{}", video.index);
         // A stream may change its size on the way; all frames take that of the headers.
-        let mut filter = String::new();
+        let times = part
+            .span
+            .as_ref()
+            .map(|span| format!("trim=start_pts={}:end_pts={},", span.times.start, span.times.end));
+        let times = times.unwrap_or_default();
+        let mut filter = times.clone();
         if options.deinterlace {
             filter.push_str("bwdif=mode=send_frame:deint=all,");
         }
@@ -126,7 +232,6 @@ impl Decoder {
         if pixels.rgb {
             filter.push_str(":out_color_matrix=bt709:out_range=tv");
         }
-        let mut media = media.clone();
         if let Some(Crop { x, y, width, height }) = options.crop {
             let inside = width > 0
                 && height > 0
@@ -141,13 +246,21 @@ impl Decoder {
             }
             filter.push_str(&format!(",crop={width}:{height}:{x}:{y}:exact=1"));
             media.video.format =
+                Arc::new(VideoFormat { width, height, ..VideoFormat::clone(&format) });
+        }
+        if let Some(longest) = part.span.as_ref().and_then(|span| span.longest) {
+            let format = &media.video.format;
+            let (width, height) = shrunk(format.width, format.height, longest);
+            filter.push_str(&format!(",scale={width}:{height}:flags=area"));
+            media.video.format =
                 Arc::new(VideoFormat { width, height, ..VideoFormat::clone(format) });
         }
         command.args(["-map", &stream, "-an", "-sn", "-dn", "-vf", &filter]);
         command.args(["-pix_fmt", &pixels.ask, "-c:v", "rawvideo", "-f", "rawvideo"]);
         command.args(tools.passthrough()).arg("pipe:1");
         let TimeBase { num, den } = video.time_base;
-        command.args(["-map", &stream, "-c:v", "wrapped_avframe", "-enc_time_base"]);
+        command.args(["-map", &stream, "-vf", &format!("{times}null")]);
+        command.args(["-c:v", "wrapped_avframe", "-enc_time_base"]);
         command.arg(format!("{num}:{den}")).args(tools.passthrough());
         command.args(["-f", "framecrc", "-flush_packets", "1", "pipe:2"]);
 
@@ -170,7 +283,8 @@ impl Decoder {
         };
         // Only for speed: a smaller pipe works too.
         let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        Ok(Self { child: Some(child), stdout, notes, concealed, media, expected, decoded: 0 })
+        let child = Some(child);
+        Ok(Self { child, stdout, notes, concealed, forgiving, media, expected, decoded: 0 })
     }
 
     /// Format of every frame.
@@ -230,7 +344,8 @@ impl Decoder {
         ended.check(&doing, Kind::Input)?;
         let more = self.notes.try_iter().filter(|note| matches!(note, Note::Time(_))).count();
         let short = self.expected.is_some_and(|expected| expected != self.decoded);
-        let damaged = torn || self.concealed.load(Ordering::SeqCst);
+        let concealed = self.concealed.load(Ordering::SeqCst) && !self.forgiving;
+        let damaged = torn || concealed;
         if damaged || more > 0 || short || self.decoded == 0 {
             return Err(ended.failure(&doing, Kind::Input));
         }
@@ -251,6 +366,19 @@ impl Iterator for Decoder {
     }
 }
 
+/// The size, with even sides, of a picture shrunk until neither side is longer than `longest`.
+fn shrunk(width: u32, height: u32, longest: u32) -> (u32, u32) {
+    let most = width.max(height);
+    if most <= longest {
+        return (width, height);
+    }
+    let side = |value: u32| {
+        let scaled = u64::from(value) * u64::from(longest) / u64::from(most);
+        (scaled as u32 & !1).max(2)
+    };
+    (side(width), side(height))
+}
+
 /// Reads a framecrc line; the child's log lines have another form (`[level] ...`).
 fn parse(line: &str) -> Option<Note> {
     if let Some(unit) = line.strip_prefix("#tb 0: ") {
@@ -269,6 +397,14 @@ fn parse(line: &str) -> Option<Note> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_pictures_keep_their_shape_and_even_sides() {
+        assert_eq!(shrunk(1920, 1080, 320), (320, 180));
+        assert_eq!(shrunk(1080, 1921, 320), (178, 320));
+        assert_eq!(shrunk(319, 7, 320), (319, 7));
+        assert_eq!(shrunk(8192, 1, 320), (320, 2));
+    }
 
     #[test]
     fn only_framecrc_lines_are_times() {

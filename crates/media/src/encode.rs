@@ -32,8 +32,9 @@ pub enum Codec {
     H264Nvenc,
     /// H.265 by an NVIDIA GPU: at most 10 bits and 8192 wide.
     HevcNvenc,
-    /// FFV1, always lossless, for files between two steps: it takes odd sizes. The container is
-    /// QuickTime's, which readers of MP4 read.
+    /// FFV1, always lossless, for files between two steps and for depth: it takes odd sizes and grey
+    /// of 16 bits. The container is Matroska for a name in `.mkv`, which rounds times to milliseconds,
+    /// else QuickTime's, which readers of MP4 read.
     Ffv1,
 }
 
@@ -115,6 +116,8 @@ pub struct Encoder {
     /// Colourless chroma planes, which follow the luma of a gray frame.
     neutral: Vec<u8>,
     time_base: TimeBase,
+    /// The container rounds times to milliseconds.
+    rounded: bool,
     times: Vec<i64>,
     /// What is still to be written into the headers: x265 cannot say that two views are packed.
     packing: Option<Packing>,
@@ -146,7 +149,12 @@ impl Encoder {
         let TimeBase { num, den } = timing.time_base;
         command.args(tools.passthrough()).arg("-enc_time_base").arg(format!("{num}:{den}"));
         command.arg("-video_track_timescale").arg(den.to_string());
-        let container = if settings.codec == Codec::Ffv1 { "mov" } else { "mp4" };
+        let matroska = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
+        let container = match settings.codec {
+            Codec::Ffv1 if matroska => "matroska",
+            Codec::Ffv1 => "mov",
+            _ => "mp4",
+        };
         command.args(["-f", container]).arg(file_url(partial.path()));
         let mut child = Child::spawn(&mut command, cancel, None, |_| false)?;
         child.stdout = None;
@@ -160,6 +168,7 @@ impl Encoder {
             format: Arc::clone(format),
             neutral: neutral_chroma(format, &carried),
             time_base: timing.time_base,
+            rounded: container == "matroska",
             times: Vec::new(),
             packing: settings.packing.filter(|_| settings.codec.is_hevc()),
             cancel: cancel.clone(),
@@ -228,7 +237,12 @@ impl Encoder {
             let first = times.first().copied().unwrap_or(0);
             times.iter().map(|time| (time - first) * ticks).collect()
         };
-        if shape(&found, 1) != shape(&self.times, ticks) {
+        let same = if self.rounded {
+            found.len() == self.times.len()
+        } else {
+            shape(&found, 1) == shape(&self.times, ticks)
+        };
+        if !same {
             let counts = format!("{} frames, not {}", found.len(), self.times.len());
             let what = format!("{}: the file holds {counts}, or other times", self.doing);
             return Err(Error::new(Kind::Io, what));
@@ -315,6 +329,9 @@ fn check(
     if timing.time_base.den > i32::MAX as u32 || timing.rate.num == 0 || timing.rate.den == 0 {
         return Err(Error::input(path, format!("unusable timing {timing:?}")));
     }
+    if format.pixels == PixelFormat::GRAY16 && settings.codec != Codec::Ffv1 {
+        return Err(Error::input(path, "grey of 16 bits; allowed is FFV1 only"));
+    }
     let preset_is_plain = settings.preset.bytes().all(|b| b.is_ascii_lowercase());
     if settings.crf > 51 || settings.threads == 0 || !preset_is_plain {
         return Err(Error::input(path, format!("unusable settings {settings:?}")));
@@ -359,6 +376,7 @@ pub(crate) fn codec(command: &mut Command, format: &VideoFormat, settings: &Enco
         (_, chroma) => chroma,
     };
     let pixels = PixelFormat::new(chroma, bits.min(most)).unwrap_or(PixelFormat::YUV420P);
+    let pixels = if format.pixels == PixelFormat::GRAY16 { format.pixels } else { pixels };
     let name = match (settings.codec, pixels.ffmpeg_name().as_str()) {
         (Codec::HevcNvenc, "yuv420p10le") => "p010le".to_owned(),
         (Codec::HevcNvenc, "yuv444p10le") => "yuv444p16le".to_owned(),

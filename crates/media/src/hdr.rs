@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 
+use crate::declare::StereoMode;
+
 /// What the film was graded on: H.265 "mastering display colour volume".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mastering {
@@ -25,6 +27,20 @@ pub struct Light {
     pub max_average: u32,
 }
 
+/// Metadata that says anew for each scene or frame how it is to be shown. It describes the source's
+/// pictures, so it goes with none that are made from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DynamicHdr {
+    /// SMPTE ST 2094-40.
+    Hdr10Plus,
+    /// Dolby Vision, whose base layer can be watched without it.
+    DolbyVision,
+    /// Dolby Vision whose pictures have colours of their own, wrong without it (profile 5).
+    DolbyVisionOnly,
+    /// HDR Vivid.
+    Vivid,
+}
+
 /// Static HDR metadata of a stream; each part may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Hdr {
@@ -38,6 +54,14 @@ pub struct Hdr {
 #[derive(Debug, Deserialize, Default)]
 pub(crate) struct SideData {
     pub(crate) rotation: Option<f64>,
+    #[serde(rename = "side_data_type")]
+    pub(crate) name: Option<String>,
+    /// Of "Stereo 3D".
+    #[serde(rename = "type")]
+    pub(crate) packing: Option<String>,
+    pub(crate) inverted: Option<i64>,
+    dv_profile: Option<u32>,
+    dv_bl_signal_compatibility_id: Option<u32>,
     red_x: Option<String>,
     red_y: Option<String>,
     green_x: Option<String>,
@@ -108,7 +132,50 @@ impl Hdr {
     }
 }
 
+impl DynamicHdr {
+    /// What a list of side data holds, each kind once.
+    pub(crate) fn of(list: &[SideData]) -> Vec<Self> {
+        let mut found = Vec::new();
+        for data in list {
+            let kind = match data.name.as_deref().unwrap_or_default() {
+                name if name.contains("2094-40") => Self::Hdr10Plus,
+                name if name.contains("Vivid") => Self::Vivid,
+                name if name.contains("DOVI") || name.contains("Dolby Vision") => {
+                    let alone = data.dv_profile == Some(5)
+                        || data.dv_bl_signal_compatibility_id == Some(0)
+                            && data.dv_profile != Some(7);
+                    if alone { Self::DolbyVisionOnly } else { Self::DolbyVision }
+                }
+                _ => continue,
+            };
+            if !found.contains(&kind) {
+                found.push(kind);
+            }
+        }
+        found
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hdr10Plus => "HDR10+",
+            Self::DolbyVision | Self::DolbyVisionOnly => "Dolby Vision",
+            Self::Vivid => "HDR Vivid",
+        }
+    }
+}
+
 impl SideData {
+    /// How two views share the picture, as far as this says it.
+    pub(crate) fn stereo(&self) -> Option<StereoMode> {
+        StereoMode::named(self.packing.as_deref()?, self.inverted.unwrap_or(0) != 0)
+    }
+
+    /// Whether it says that the picture is part of a sphere.
+    pub(crate) fn is_sphere(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| name == "Spherical Mapping")
+    }
+
     fn mastering(&self) -> Option<Mastering> {
         let xy = |x: &Option<String>, y: &Option<String>| {
             Some((units(x.as_deref()?, 50_000)?, units(y.as_deref()?, 50_000)?))
@@ -165,6 +232,39 @@ mod tests {
         );
         assert_eq!(hdr.svt_av1_params()[0].matches("0.68000,0.32000").count(), 1);
         assert!(Hdr::of(&list[..1]).x265_params().is_empty());
+    }
+
+    #[test]
+    fn dynamic_metadata_is_told_by_its_kind() {
+        let json = r#"[{"side_data_type": "HDR Dynamic Metadata SMPTE2094-40 (HDR10+)"},
+            {"side_data_type": "Dolby Vision RPU Data"}, {"side_data_type": "Display Matrix"},
+            {"side_data_type": "Dolby Vision Metadata"}]"#;
+        let list: Vec<SideData> = serde_json::from_str(json).unwrap();
+        assert_eq!(DynamicHdr::of(&list), [DynamicHdr::Hdr10Plus, DynamicHdr::DolbyVision]);
+        for (profile, compatibility, kind) in [
+            (5, 0, DynamicHdr::DolbyVisionOnly),
+            (8, 1, DynamicHdr::DolbyVision),
+            (7, 6, DynamicHdr::DolbyVision),
+            (10, 0, DynamicHdr::DolbyVisionOnly),
+        ] {
+            let json = format!(
+                r#"[{{"side_data_type": "DOVI configuration record", "dv_profile": {profile},
+                "dv_bl_signal_compatibility_id": {compatibility}}}]"#
+            );
+            let list: Vec<SideData> = serde_json::from_str(&json).unwrap();
+            assert_eq!(DynamicHdr::of(&list), [kind], "profile {profile}");
+        }
+    }
+
+    #[test]
+    fn packing_is_read_with_its_order() {
+        let json = r#"[{"side_data_type": "Stereo 3D", "type": "side by side", "inverted": 1},
+            {"side_data_type": "Stereo 3D", "type": "top and bottom", "inverted": 0},
+            {"side_data_type": "Stereo 3D", "type": "checkerboard", "inverted": 0}]"#;
+        let list: Vec<SideData> = serde_json::from_str(json).unwrap();
+        let found: Vec<_> = list.iter().map(SideData::stereo).collect();
+        let crossed = StereoMode::SideBySideRightFirst;
+        assert_eq!(found, [Some(crossed), Some(StereoMode::TopBottom), None]);
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub(crate) fn map(name: &str) -> Pixels {
     Pixels { format, ask, rgb, full_range }
 }
 
+/// Whether it is luma alone, of more bits than [`map`] keeps.
+pub(crate) fn is_deep_grey(name: &str) -> bool {
+    ["gray14", "gray16", "grayf"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn is_rgb(name: &str) -> bool {
     ["rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "bayer", "xyz", "x2rgb", "x2bgr"]
         .iter()

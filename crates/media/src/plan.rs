@@ -47,27 +47,78 @@ pub fn cut_points(packets: &Packets) -> Vec<usize> {
     cuts
 }
 
+/// As [`plan_segments_at`], without a preference.
+pub fn plan_segments(packets: &Packets, time_base: TimeBase, target: Duration, limit: u32) -> Plan {
+    let starts = starts(packets, time_base, target, limit, |places| {
+        Ok::<_, std::convert::Infallible>(places[0])
+    });
+    match starts {
+        Ok(starts) => plan(packets, &starts),
+    }
+}
+
 /// Groups a stream into segments of at least `target`, cut at clean keyframes, at most `limit`
 /// of them (at least 1). A tail shorter than half the target joins the segment before it.
-pub fn plan_segments(packets: &Packets, time_base: TimeBase, target: Duration, limit: u32) -> Plan {
+///
+/// `prefer` is asked where there is a choice: for one of the packets that would make a segment of up
+/// to one and a half times the target, ascending; `None` takes the first.
+///
+/// # Errors
+/// Those of `prefer`.
+pub fn plan_segments_at<E>(
+    packets: &Packets,
+    time_base: TimeBase,
+    target: Duration,
+    limit: u32,
+    mut prefer: impl FnMut(&[usize]) -> Result<Option<usize>, E>,
+) -> Result<Plan, E> {
+    let starts = starts(packets, time_base, target, limit, |places| {
+        if places.len() == 1 {
+            return Ok(places[0]);
+        }
+        Ok(prefer(places)?.filter(|place| places.contains(place)).unwrap_or(places[0]))
+    })?;
+    Ok(plan(packets, &starts))
+}
+
+/// The first packets of segments. `choose` gets at least one place.
+fn starts<E>(
+    packets: &Packets,
+    time_base: TimeBase,
+    target: Duration,
+    limit: u32,
+    mut choose: impl FnMut(&[usize]) -> Result<usize, E>,
+) -> Result<Vec<usize>, E> {
     let list = &packets.packets;
     let start = list.iter().filter(|p| !p.hidden).filter_map(|p| p.pts).min().unwrap_or(0);
     let end = packets.end().unwrap_or(start);
     let whole = time_base.seconds(end - start);
     let target = target.as_secs_f64().max(whole / f64::from(limit.max(1)));
-    let mut starts = vec![0];
-    let mut segment_start = start;
-    for cut in cut_points(packets) {
-        let Some(pts) = list[cut].pts else { continue };
-        let long_enough = time_base.seconds(pts - segment_start) >= target;
-        if cut > 0 && pts > start && long_enough {
-            starts.push(cut);
-            segment_start = pts;
+    let time = |place: usize| list[place].pts.unwrap_or(start);
+    let mut places = cut_points(packets);
+    places.retain(|&place| place > 0 && time(place) > start);
+    let mut places = places.as_slice();
+    let (mut starts, mut segment_start) = (vec![0], start);
+    loop {
+        let length = |place: usize| time_base.seconds(time(place) - segment_start);
+        let first = places.partition_point(|&place| length(place) < target);
+        places = &places[first..];
+        if places.is_empty() {
+            break;
         }
+        let choice = places.partition_point(|&place| length(place) <= 1.5 * target).max(1);
+        let chosen = choose(&places[..choice])?;
+        starts.push(chosen);
+        segment_start = time(chosen);
     }
     if starts.len() > 1 && time_base.seconds(end - segment_start) < target / 2.0 {
         starts.pop();
     }
+    Ok(starts)
+}
+
+fn plan(packets: &Packets, starts: &[usize]) -> Plan {
+    let list = &packets.packets;
     let ends = starts.iter().skip(1).copied().chain([list.len()]);
     let segments = starts.iter().zip(ends).map(|(&first_packet, end)| Planned {
         first_packet,
@@ -122,5 +173,26 @@ mod tests {
         assert_eq!(frames(7, 100), [8, 8, 9]);
         assert_eq!(frames(1, 2), [14, 11]);
         assert_eq!(frames(100, 100), [25]);
+    }
+
+    #[test]
+    fn a_preferred_place_is_taken_where_there_is_a_choice() {
+        let order: Vec<(i64, bool)> = (0..60).map(|n| (n, n % 3 == 0)).collect();
+        let packets = stream(&order);
+        let mut asked = Vec::new();
+        let plan = plan_segments_at(
+            &packets,
+            SECOND,
+            Duration::from_secs(10),
+            100,
+            |places: &[usize]| {
+                asked.push(places.to_vec());
+                Ok::<_, ()>(places.iter().copied().find(|place| [15, 27].contains(place)))
+            },
+        );
+        let frames: Vec<u64> = plan.unwrap().segments.iter().map(|s| s.frames).collect();
+        // From 15 on, then from 27, from where nothing is preferred.
+        assert_eq!(frames, [15, 12, 12, 12, 9]);
+        assert_eq!(asked, [[12, 15], [27, 30], [39, 42], [51, 54]]);
     }
 }

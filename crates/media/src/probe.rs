@@ -5,14 +5,15 @@
 mod answer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parallax_frame::{FrameRate, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-use crate::child;
+use crate::child::{self, Child};
+use crate::declare::{Declaration, StereoMode};
 use crate::error::{Error, Kind, Result, show_path};
-use crate::hdr::Hdr;
+use crate::hdr::{DynamicHdr, Hdr, SideData};
 use crate::limits::DEMUXERS;
 use crate::programs::{Tools, file_url};
 
@@ -79,6 +80,10 @@ pub struct Video {
     pub extradata: Option<String>,
     /// Static HDR metadata, of the headers or of the first frame.
     pub hdr: Hdr,
+    /// Dynamic HDR metadata that the headers or the first frame show.
+    pub dynamic_hdr: Vec<DynamicHdr>,
+    /// What the container says of how two views share a picture.
+    pub declared: Declaration,
 }
 
 /// What a file is.
@@ -129,14 +134,60 @@ pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<M
     ended.check(&doing, Kind::Input).map_err(|e| explain(e, &ended.words()))?;
     let mut media = answer::read(tools, path, bytes, &output)?;
     let transfer = media.video.format.colour.transfer.as_deref();
-    if transfer == Some("smpte2084") && media.video.hdr.mastering.is_none() {
-        media.video.hdr = media.video.hdr.or(first_frame(tools, &media, cancel)?);
+    if transfer == Some("smpte2084") {
+        let first = first_frame(tools, &media, cancel)?;
+        media.video.hdr = media.video.hdr.or(Hdr::of(&first));
+        for kind in DynamicHdr::of(&first) {
+            // The headers know more of Dolby Vision than a frame does.
+            if media.video.dynamic_hdr.iter().all(|known| known.name() != kind.name()) {
+                media.video.dynamic_hdr.push(kind);
+            }
+        }
     }
     Ok(media)
 }
 
-/// HDR metadata inside the stream, which only decoding shows.
-fn first_frame(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Hdr> {
+/// How two views share the pictures of `media`, as its first picture says it: of the stream itself, or
+/// of the container, which decoders pass on in the same way.
+///
+/// # Errors
+/// As [`probe`].
+pub fn packing_of_stream(
+    tools: &Tools,
+    media: &Media,
+    cancel: &CancellationToken,
+) -> Result<Option<StereoMode>> {
+    let mut command = tools.ffmpeg();
+    tools.guard(&mut command);
+    // ffprobe 5 names this kind of side data and leaves out what it says.
+    command.args(["-loglevel", "level+info", "-i"]).arg(file_url(&media.path));
+    command.args(["-map", &format!("0:{}", media.video.index), "-frames:v", "1"]);
+    command.args(["-vf", "showinfo", "-f", "null", "/dev/null"]);
+    let found = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&found);
+    let limit = Some(tools.limits.probe_time);
+    let child = Child::spawn(&mut command, cancel, limit, move |line| {
+        let Some((_, says)) = line.split_once("stereoscopic information: type - ") else {
+            return !line.contains("[error]") && !line.contains("[fatal]");
+        };
+        let (packing, inverted) = match says.trim().split_once(" (") {
+            Some((packing, rest)) => (packing, rest.starts_with("inverted")),
+            None => (says.trim(), false),
+        };
+        // Of several the first counts.
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = seen.or(StereoMode::named(packing, inverted));
+        true
+    })?;
+    child
+        .wait()?
+        .check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
+    let found = *found.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(found)
+}
+
+/// Metadata inside the stream, which only decoding shows.
+fn first_frame(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Vec<SideData>> {
     let mut command = tools.ffprobe();
     tools.guard(&mut command);
     command.arg("-select_streams").arg(media.video.index.to_string());
@@ -147,7 +198,7 @@ fn first_frame(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Resu
     let limit = Some(tools.limits.probe_time);
     let (output, ended) = child::capture(&mut command, cancel, limit, 1 << 20)?;
     ended.check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
-    Ok(answer::first_frame_hdr(&output))
+    Ok(answer::first_frame(&output))
 }
 
 /// Adds what is allowed to a refusal by the format list.

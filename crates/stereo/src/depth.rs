@@ -44,6 +44,8 @@ pub struct DepthSession<E> {
     shots: Shots,
     /// Frames of the shot that wait for those after them.
     waiting: VecDeque<(Frame, Plane)>,
+    /// Frames from before the clip that have not passed yet.
+    before: usize,
     run: Run,
     format: Arc<VideoFormat>,
 }
@@ -61,65 +63,13 @@ impl<E: DepthEstimator> DepthSession<E> {
             stager: Stager::new(clip, run)?,
             shots: Shots::default(),
             waiting: VecDeque::new(),
+            before: 0,
             run: run.clone(),
             format: Arc::clone(&clip.format),
         })
     }
 
-    fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
-        let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
-        let mut pairs = Vec::with_capacity(ready.len());
-        for (frame, depth) in ready {
-            let begins = self.estimator.begins_shot(frame.pts);
-            if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
-                pairs.extend(self.end_shot()?);
-            }
-            if self.run.rendering.fill == Fill::Temporal {
-                self.synthesis.remember(&frame, &depth)?;
-            }
-            self.waiting.push_back((frame, depth));
-            if self.waiting.len() == ahead {
-                pairs.extend(self.draw()?);
-            }
-        }
-        Ok(pairs)
-    }
-
-    /// Draws what waits and closes the shot.
-    fn end_shot(&mut self) -> Result<Vec<StereoPair>, Error> {
-        let mut pairs = Vec::with_capacity(self.waiting.len());
-        while let Some(pair) = self.draw()? {
-            pairs.push(pair);
-        }
-        self.synthesis.forget();
-        if let Some(shot) = self.stager.end_shot() {
-            self.run.watch.tell_shot(&shot);
-        }
-        Ok(pairs)
-    }
-
-    /// Draws the first of the frames that wait.
-    fn draw(&mut self) -> Result<Option<StereoPair>, Error> {
-        self.check()?;
-        let stand = self.stager.next(self.waiting.iter().map(|(_, depth)| depth));
-        let (Some(stand), Some((frame, depth))) = (stand, self.waiting.pop_front()) else {
-            return Ok(None);
-        };
-        self.synthesis.set_convergence(stand.convergence);
-        let mut pair = self.synthesis.pair(frame, &depth, self.run.rendering)?;
-        if !self.run.rendering.depth_picture {
-            stand.bars.draw(&mut pair);
-        }
-        Ok(Some(pair))
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        if self.run.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
-    }
-}
-
-impl<E: DepthEstimator> Session for DepthSession<E> {
-    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+    fn take(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
         self.check()?;
         if *frame.format() != self.format {
             return Err(Error::Unsupported(format!(
@@ -132,7 +82,73 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
                 self.format.pixels.ffmpeg_name(),
             )));
         }
-        let ready = self.estimator.push(frame)?;
+        self.estimator.push(frame)
+    }
+
+    fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
+        let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
+        let mut pairs = Vec::with_capacity(ready.len());
+        for (frame, depth) in ready {
+            let begins = self.estimator.begins_shot(frame.pts);
+            if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
+                self.end_shot(&mut pairs)?;
+            }
+            if self.run.rendering.fill == Fill::Temporal {
+                self.synthesis.remember(&frame, &depth)?;
+            }
+            self.waiting.push_back((frame, depth));
+            if self.waiting.len() == ahead {
+                self.draw(&mut pairs)?;
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Draws what waits and closes the shot.
+    fn end_shot(&mut self, pairs: &mut Vec<StereoPair>) -> Result<(), Error> {
+        while self.draw(pairs)? {}
+        self.synthesis.forget();
+        if let Some(shot) = self.stager.end_shot() {
+            self.run.watch.tell_shot(&shot);
+        }
+        Ok(())
+    }
+
+    /// Draws the first of the frames that wait, unless it lies before the clip; `false` when none waits.
+    fn draw(&mut self, pairs: &mut Vec<StereoPair>) -> Result<bool, Error> {
+        self.check()?;
+        let stand = self.stager.next(self.waiting.iter().map(|(_, depth)| depth));
+        let (Some(stand), Some((frame, depth))) = (stand, self.waiting.pop_front()) else {
+            return Ok(false);
+        };
+        if self.before > 0 {
+            self.before -= 1;
+            self.stager.uncount();
+            return Ok(true);
+        }
+        self.synthesis.set_convergence(stand.convergence);
+        let mut pair = self.synthesis.pair(frame, &depth, self.run.rendering)?;
+        if !self.run.rendering.depth_picture {
+            stand.bars.draw(&mut pair);
+        }
+        pairs.push(pair);
+        Ok(true)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.run.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl<E: DepthEstimator> Session for DepthSession<E> {
+    fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
+        self.before += 1;
+        let ready = self.take(frame)?;
+        self.render(ready).map(|_| ())
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        let ready = self.take(frame)?;
         self.render(ready)
     }
 
@@ -140,7 +156,7 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
         self.check()?;
         let ready = self.estimator.finish()?;
         let mut pairs = self.render(ready)?;
-        pairs.extend(self.end_shot()?);
+        self.end_shot(&mut pairs)?;
         Ok(pairs)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parallax_frame::{Frame, FrameRate, VideoFormat};
 use tokio_util::sync::CancellationToken;
@@ -254,10 +255,28 @@ pub trait Engine: Debug + Send + Sync {
     /// # Errors
     /// `Unsupported` when the clip or the geometry cannot be served.
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error>;
+
+    /// How far back from its first frame a clip's pairs depend on what came before, so that they join
+    /// the pairs made of that without a seam. Defaults to nothing.
+    ///
+    /// Whatever an engine remembers within a shot must fade within this time.
+    fn lead_in(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// One clip in progress. Pairs come out in the order of the frames, one for each, and may lag.
 pub trait Session: Send {
+    /// Takes a frame from right before the clip, of the clip's format and in order, before the
+    /// first [`Session::push`]: it is remembered as one of the clip's would be, and gives no pair.
+    /// Defaults to forgetting it.
+    ///
+    /// # Errors
+    /// As [`Session::push`].
+    fn lead_in(&mut self, _frame: Frame) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Takes the next frame and returns the pairs that are ready.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod draft;
 mod engine;
 mod fill;
 mod layout;
+mod matching;
 mod matrix;
 mod memory;
 mod pack;
@@ -36,6 +37,7 @@ pub use engine::{
     Watch,
 };
 pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format};
+pub use matching::{Matches, match_eyes};
 pub use pack::{compose, compose_as};
 pub use plane::Plane;
 pub use registry::{ENGINE_NAMES, engine};

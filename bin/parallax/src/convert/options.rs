@@ -76,14 +76,19 @@ impl DrawingArgs {
 /// Depth that the user brings.
 #[derive(Debug, Args)]
 pub(crate) struct DepthArgs {
-    /// Depth for the `depth-from` engine, one plane for each frame: a grey video, a folder of PNG
-    /// pictures, .npy or .npz.
+    /// Depth for the `depth-from` engine, one plane for each frame: a grey video, a folder of PNG or
+    /// EXR pictures, .npy or .npz.
     #[arg(long, value_name = "FILE", required_if_eq("engine", "depth-from"))]
     pub(crate) depth: Option<PathBuf>,
 
     /// What is near in that depth: `white` (large values) or `black`.
     #[arg(long, value_enum, default_value_t = NearChoice::White)]
     pub(crate) depth_near: NearChoice,
+
+    /// That depth is the upper right picture of a video of two by two pictures, the grid of
+    /// StereoCrafter's first step.
+    #[arg(long)]
+    pub(crate) depth_grid: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -79,15 +79,16 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
+        source::dynamic_hdr(&media, &mut warnings)?;
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
         let (Model { engine, identity }, depth) = match &args.depth.depth {
             Some(path) if args.engine == "depth-from" => {
-                let near = args.depth.depth_near.near();
-                let depth = DepthFrom::open(&tools, path, near, &cancel)?;
+                let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
+                let depth = DepthFrom::open(&tools, path, (near, grid), &cancel)?;
                 let size = pictures.size(&media);
                 depth.check(size.0, size.1, frames)?;
                 let model = Model { engine: Arc::new(depth), identity: None };
-                (model, Some(format!("{} {near:?}", path.canonicalize()?.display())))
+                (model, Some(format!("{} {near:?} {grid}", path.canonicalize()?.display())))
             }
             Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
             None => (model::open(args)?, None),

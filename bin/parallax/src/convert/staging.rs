@@ -57,7 +57,7 @@ impl StagingArgs {
 
 /// A range of parallax.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Disparity {
+pub(crate) enum Disparity {
     Percent(f32),
     Pixels(f32),
 }
@@ -66,7 +66,11 @@ enum Disparity {
 const MOST: f32 = 10.0;
 
 impl Disparity {
-    fn percent(self, width_px: u32) -> Result<f32> {
+    /// The range for pictures of `width_px`, in percent of that.
+    ///
+    /// # Errors
+    /// When pixels amount to more than is allowed.
+    pub(crate) fn percent(self, width_px: u32) -> Result<f32> {
         let percent = match self {
             Disparity::Percent(percent) => percent,
             Disparity::Pixels(px) => {
@@ -114,7 +118,7 @@ impl FromStr for Convergence {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        in_range(text, 0.0, 1.0).map(Self::Depth).map_err(|allowed| format!("{allowed}, or auto"))
+        parse_depth(text).map(Self::Depth).map_err(|allowed| format!("{allowed}, or auto"))
     }
 }
 
@@ -129,6 +133,11 @@ impl FromStr for Limits {
         let limit = |text: &str| in_range(text.trim(), 0.0, MOST);
         Ok(Self(Comfort { front_percent: limit(limits.0)?, behind_percent: limit(limits.1)? }))
     }
+}
+
+/// A depth from 0, the farthest, to 1.
+pub(crate) fn parse_depth(text: &str) -> Result<f32, String> {
+    in_range(text, 0.0, 1.0)
 }
 
 fn in_range(text: &str, least: f32, most: f32) -> Result<f32, String> {

@@ -239,7 +239,7 @@ impl Manifest {
             .with_context(|| format!("{}: cannot be read", request.input.display()))?;
         let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
-            version: 1,
+            version: 2,
             input: request.input.clone(),
             input_bytes: meta.len(),
             input_modified_ms: modified.as_millis(),

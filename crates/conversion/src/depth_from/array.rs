@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use parallax_stereo::{Error as StereoError, Plane};
 
-use super::{DepthSize, Source, refuse};
+use super::{DepthSize, Scale, Source, refuse};
 
 /// Longest header that is read, and largest side.
 const MOST_HEADER: u32 = 1 << 16;
@@ -67,8 +67,7 @@ struct Array {
     kind: Kind,
     size: DepthSize,
     left: u64,
-    /// What becomes 0, and what the rest is multiplied by.
-    scale: (f32, f32),
+    scale: Scale,
 }
 
 pub(super) fn open(path: &Path, packed: bool) -> Result<(Box<dyn Source>, DepthSize), StereoError> {
@@ -79,10 +78,16 @@ pub(super) fn open(path: &Path, packed: bool) -> Result<(Box<dyn Source>, DepthS
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let (kind, size) = header(path, &mut reader)?;
     let start = reader.stream_position().map_err(|e| refuse(path, e))?;
-    let mut array =
-        Array { path: path.to_owned(), reader, kind, size, left: size.frames, scale: (0.0, 1.0) };
+    let mut array = Array {
+        path: path.to_owned(),
+        reader,
+        kind,
+        size,
+        left: size.frames,
+        scale: Scale::default(),
+    };
     if matches!(kind, Kind::F16 | Kind::F32 | Kind::F64) {
-        array.scale = array.limits()?;
+        array.scale = Scale::of(&mut array)?;
         array.left = size.frames;
         array.reader.seek(SeekFrom::Start(start)).map_err(|e| refuse(path, e))?;
     }
@@ -169,22 +174,6 @@ fn parse(text: &str) -> Result<(Kind, DepthSize), String> {
     Ok((kind, DepthSize { width: width as usize, height: height as usize, frames }))
 }
 
-impl Array {
-    /// Offset and factor that bring every sample to 0..1: none when they are there already.
-    fn limits(&mut self) -> Result<(f32, f32), StereoError> {
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        while let Some(plane) = self.next()? {
-            for &v in plane.data().iter().filter(|v| v.is_finite()) {
-                (low, high) = (low.min(v), high.max(v));
-            }
-        }
-        if low >= 0.0 && high <= 1.0 || low > high {
-            return Ok((0.0, 1.0));
-        }
-        Ok((low, if high > low { 1.0 / (high - low) } else { 0.0 }))
-    }
-}
-
 impl Source for Array {
     fn next(&mut self) -> Result<Option<Plane>, StereoError> {
         if self.left == 0 {
@@ -196,10 +185,10 @@ impl Source for Array {
         self.reader.read_exact(&mut bytes).map_err(|_| {
             refuse(&self.path, format!("ends before the {frames} frames that its header promises"))
         })?;
-        let (offset, factor) = self.scale;
-        let value = |b: &[u8]| (self.kind.value(b) - offset) * factor;
-        let values = bytes.chunks_exact(self.kind.bytes()).map(value).collect();
-        Ok(Some(Plane::new(width, height, values)))
+        let values = bytes.chunks_exact(self.kind.bytes()).map(|b| self.kind.value(b)).collect();
+        let mut plane = Plane::new(width, height, values);
+        self.scale.apply(&mut plane);
+        Ok(Some(plane))
     }
 }
 

@@ -1,27 +1,41 @@
-//! Depth as video: the luma of any format, by its nominal range.
+//! Depth as video: the luma of any format, by its nominal range, or a quarter of the reference
+//! pipeline's grid.
 
 use std::path::Path;
 
 use parallax_frame::Chroma;
-use parallax_media::{Decoder, Tools, probe, scan};
+use parallax_media::{Crop, DecodeOptions, Decoder, Tools, probe, scan};
 use parallax_stereo::{Error as StereoError, Plane};
 use tokio_util::sync::CancellationToken;
 
-use super::{DepthSize, Source};
+use super::{DepthSize, Source, refuse};
 
 #[derive(Debug)]
 struct Film(Decoder);
 
+/// Opens the video at `path`. Of a `grid` only the upper right quarter is depth.
 pub(super) fn open(
     tools: &Tools,
     path: &Path,
+    grid: bool,
     cancel: &CancellationToken,
 ) -> Result<(Box<dyn Source>, DepthSize), StereoError> {
     let media = probe(tools, path, cancel).map_err(told)?;
     let frames = scan(tools, &media, cancel).map_err(told)?.shown();
-    let format = &media.video.format;
-    let size = DepthSize { width: format.width as usize, height: format.height as usize, frames };
-    let decoder = Decoder::open(tools, &media, Some(frames), cancel).map_err(told)?;
+    let (width, height) = (media.video.format.width, media.video.format.height);
+    let mut options = DecodeOptions::default();
+    if grid {
+        if width % 2 != 0 || height % 2 != 0 || width < 4 || height < 4 {
+            let what = format!("{width}x{height} is no grid of two by two pictures");
+            return Err(refuse(path, what));
+        }
+        let crop = Crop { x: width / 2, y: 0, width: width / 2, height: height / 2 };
+        options.crop = Some(crop);
+    }
+    let (width, height) = options.size(&media);
+    let size = DepthSize { width: width as usize, height: height as usize, frames };
+    let decoder =
+        Decoder::open_depth(tools, &media, Some(frames), options, cancel).map_err(told)?;
     Ok((Box::new(Film(decoder)), size))
 }
 

@@ -35,6 +35,48 @@ pub enum Near {
 trait Source: Send + Debug {
     /// The next plane, 0 to 1 and larger where the file's values are; `None` at the end.
     fn next(&mut self) -> Result<Option<Plane>, StereoError>;
+
+    /// Passes over `frames` planes. Defaults to reading them.
+    fn skip(&mut self, frames: u64) -> Result<(), StereoError> {
+        (0..frames).try_for_each(|_| self.next().map(|_| ()))
+    }
+}
+
+/// How floating-point values become 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scale {
+    /// What becomes 0.
+    offset: f32,
+    factor: f32,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self { offset: 0.0, factor: 1.0 }
+    }
+}
+
+impl Scale {
+    /// What brings every finite value of the whole of `source` to 0..1: nothing when they are there
+    /// already. Reads it to its end.
+    fn of(source: &mut dyn Source) -> Result<Self, StereoError> {
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        while let Some(plane) = source.next()? {
+            for &v in plane.data().iter().filter(|v| v.is_finite()) {
+                (low, high) = (low.min(v), high.max(v));
+            }
+        }
+        if low >= 0.0 && high <= 1.0 || low > high {
+            return Ok(Self::default());
+        }
+        Ok(Self { offset: low, factor: if high > low { 1.0 / (high - low) } else { 0.0 } })
+    }
+
+    fn apply(self, plane: &mut Plane) {
+        if self != Self::default() {
+            plane.data_mut().iter_mut().for_each(|v| *v = (*v - self.offset) * self.factor);
+        }
+    }
 }
 
 /// What a depth file holds.
@@ -54,6 +96,7 @@ pub struct DepthFrom {
     tools: Tools,
     path: PathBuf,
     near: Near,
+    grid: bool,
     size: DepthSize,
 }
 
@@ -62,19 +105,20 @@ fn refuse(path: &Path, what: impl std::fmt::Display) -> StereoError {
 }
 
 impl DepthFrom {
-    /// Looks at the depth at `path`: a folder of PNG pictures in the order of their names, `.npy`,
-    /// `.npz` (its `depth`, or its only array), or any video.
+    /// Looks at the depth at `path`: a folder of PNG or EXR pictures in the order of their names,
+    /// `.npy`, `.npz` (its `depth`, or its only array), or any video. Of a video that is a `grid` of
+    /// two by two pictures, as the reference pipeline makes them, the upper right one is depth.
     ///
     /// # Errors
     /// `Unsupported` naming the file and what is wrong with it.
     pub fn open(
         tools: &Tools,
         path: &Path,
-        near: Near,
+        (near, grid): (Near, bool),
         cancel: &CancellationToken,
     ) -> Result<Self, StereoError> {
-        let (_, size) = source(tools, path, cancel)?;
-        Ok(Self { tools: tools.clone(), path: path.to_owned(), near, size })
+        let (_, size) = source(tools, path, grid, cancel)?;
+        Ok(Self { tools: tools.clone(), path: path.to_owned(), near, grid, size })
     }
 
     /// Size and length of the depth.
@@ -106,6 +150,20 @@ impl DepthFrom {
         Ok(())
     }
 
+    /// The depth of frame `position`, counted from 0.
+    ///
+    /// # Errors
+    /// As [`DepthFrom::open`].
+    pub fn plane(&self, position: u64, cancel: &CancellationToken) -> Result<Plane, StereoError> {
+        let (mut source, size) = source(&self.tools, &self.path, self.grid, cancel)?;
+        source.skip(position)?;
+        let Some(plane) = source.next()? else {
+            let what = format!("depth of {} frames has no frame {position}", size.frames);
+            return Err(refuse(&self.path, what));
+        };
+        Ok(turned(plane, self.near))
+    }
+
     /// The depth from its beginning.
     ///
     /// # Errors
@@ -116,7 +174,7 @@ impl DepthFrom {
         cancel: &CancellationToken,
     ) -> Result<impl DepthEstimator + use<>, StereoError> {
         self.check_shape(clip.format.width, clip.format.height)?;
-        let (source, size) = source(&self.tools, &self.path, cancel)?;
+        let (source, size) = source(&self.tools, &self.path, self.grid, cancel)?;
         let (path, near) = (self.path.clone(), self.near);
         Ok(FileDepth { source, path, near, frames: size.frames, seen: 0 })
     }
@@ -136,16 +194,29 @@ impl Engine for DepthFrom {
 fn source(
     tools: &Tools,
     path: &Path,
+    grid: bool,
     cancel: &CancellationToken,
 ) -> Result<(Box<dyn Source>, DepthSize), StereoError> {
     let ends = |suffix: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
+    let video = !path.is_dir() && !ends("npy") && !ends("npz");
+    if grid && !video {
+        return Err(refuse(path, "no video; allowed as a grid is a video only"));
+    }
     if path.is_dir() {
         folder::open(path)
     } else if ends("npy") || ends("npz") {
         array::open(path, ends("npz"))
     } else {
-        film::open(tools, path, cancel)
+        film::open(tools, path, grid, cancel)
     }
+}
+
+/// Large values near.
+fn turned(mut plane: Plane, near: Near) -> Plane {
+    if near == Near::Black {
+        plane.data_mut().iter_mut().for_each(|v| *v = 1.0 - *v);
+    }
+    plane
 }
 
 #[derive(Debug)]
@@ -160,14 +231,11 @@ struct FileDepth {
 impl DepthEstimator for FileDepth {
     fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, StereoError> {
         self.seen += 1;
-        let Some(mut plane) = self.source.next()? else {
+        let Some(plane) = self.source.next()? else {
             let what = format!("depth of {} frames for a film of more", self.frames);
             return Err(refuse(&self.path, what));
         };
-        if self.near == Near::Black {
-            plane.data_mut().iter_mut().for_each(|v| *v = 1.0 - *v);
-        }
-        Ok(vec![(frame, plane)])
+        Ok(vec![(frame, turned(plane, self.near))])
     }
 
     fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, StereoError> {

@@ -7,8 +7,9 @@ use parallax_frame::{Colour, FrameRate, Range, TimeBase, VideoFormat};
 use serde::Deserialize;
 
 use super::{Media, Stream, StreamKind, Video};
+use crate::declare::Declaration;
 use crate::error::{Error, Result, escape};
-use crate::hdr::{Hdr, SideData};
+use crate::hdr::{DynamicHdr, Hdr, SideData};
 use crate::pixels;
 use crate::programs::Tools;
 
@@ -85,10 +86,10 @@ struct FirstFrame {
     side_data_list: Vec<SideData>,
 }
 
-/// Reads the static HDR metadata of the first of the frames in `json`; none when unreadable.
-pub(super) fn first_frame_hdr(json: &[u8]) -> Hdr {
+/// Reads the side data of the first of the frames in `json`; none when unreadable.
+pub(super) fn first_frame(json: &[u8]) -> Vec<SideData> {
     let answer: Frames = serde_json::from_slice(json).unwrap_or_default();
-    answer.frames.first().map(|frame| Hdr::of(&frame.side_data_list)).unwrap_or_default()
+    answer.frames.into_iter().next().map(|frame| frame.side_data_list).unwrap_or_default()
 }
 
 /// Reads `json` into what the file is.
@@ -184,6 +185,11 @@ fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
         frames: raw.nb_frames.as_deref().and_then(|text| text.parse().ok()),
         extradata: raw.extradata_hash.clone(),
         hdr: Hdr::of(&raw.side_data_list),
+        dynamic_hdr: DynamicHdr::of(&raw.side_data_list),
+        declared: Declaration {
+            stereo: raw.side_data_list.iter().find_map(SideData::stereo),
+            half_sphere: raw.side_data_list.iter().any(SideData::is_sphere),
+        },
     })
 }
 

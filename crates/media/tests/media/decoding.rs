@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parallax_frame::Range;
-use parallax_media::{Decoder, Kind};
+use parallax_media::{DecodeOptions, Decoder, Kind, Span};
 
 use crate::clips::{Bench, PICTURES, decoded_times, pictures};
 
@@ -130,4 +130,34 @@ fn cancelling_ends_the_decoder() {
     let error = decoder.find_map(Result::err).unwrap();
     assert_eq!(error.kind(), Kind::Cancelled);
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_part_of_a_film_is_its_frames_and_no_others() {
+    let bench = Bench::new();
+    let clip = bench.clip("a.mp4");
+    let open = "-c:v libx264 -bf 2 -b_strategy 0 -g 6 -sc_threshold 0 -pix_fmt yuv420p \
+                -x264-params open-gop=1";
+    let open = bench.make("open.mkv", &[PICTURES], open);
+    let others = ["a.mkv", "a.ts", "a.mov"].map(|name| bench.remake(name, &clip, "-c copy"));
+    for path in [vec![clip, open], others.to_vec()].concat() {
+        let whole: Vec<_> = bench.decoder(&path).map(Result::unwrap).collect();
+        let media = bench.probe(&path);
+        let packets = bench.scan(&media);
+        let part = |times: std::ops::Range<i64>, longest| {
+            let span = Span { times, longest };
+            let options = DecodeOptions::default();
+            Decoder::open_span(&bench.tools, &media, &packets, span, options, &bench.cancel)
+        };
+        for (from, to) in [(0, 1), (0, 24), (5, 9), (6, 12), (17, 24), (23, 24)] {
+            let end = whole.get(to).map_or(i64::MAX, |frame| frame.pts);
+            let found: Result<Vec<_>, _> = part(whole[from].pts..end, None).unwrap().collect();
+            assert!(found.unwrap() == whole[from..to], "{path:?}: {from} to {to}");
+        }
+        let small: Vec<_> = part(whole[8].pts..whole[10].pts, Some(32)).unwrap().collect();
+        let format = small[0].as_ref().unwrap().format();
+        assert_eq!((small.len(), format.width, format.height), (2, 32, 24));
+        let error = part(i64::MAX - 1..i64::MAX, None).unwrap_err();
+        assert!(error.to_string().contains("no frame from"), "{error}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parallax_conversion::{Conversion, Error as ConversionError, Report, convert_segment};
+use parallax_conversion::{Conversion, Error as ConversionError, LeadIn, Report, convert_segment};
 use parallax_job::{Mode, Uri};
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
@@ -35,12 +35,15 @@ pub struct StereoModel(pub Arc<dyn Engine>);
 pub struct StereoSettings {
     /// The ffmpeg programs and the limits on inputs.
     pub tools: Tools,
-    /// An existing folder for temporary files, with room for every place's input and result.
+    /// An existing folder for temporary files, with room for every place's input, five seconds of what
+    /// precedes it, and its result.
     pub scratch: PathBuf,
     /// What mode `sbs` means: full or half.
     pub side_by_side: Layout,
     /// How results are encoded.
     pub encode: EncodeSettings,
+    /// How far the engine looks back: [`Engine::lead_in`].
+    pub lead_in: Duration,
     /// Counts conversions for others.
     pub conversions: Arc<dyn ConversionSink>,
     /// What besides requests and these settings makes results what they are.
@@ -189,6 +192,38 @@ impl Stereo {
         Ok((input, output))
     }
 
+    /// Fetches what precedes the segment at `input`, as far as the engine looks back. A caller who
+    /// may read a segment may read those before it, or there is no lead-in.
+    async fn before(
+        &self,
+        input: &Address,
+        folder: &Path,
+        own: Option<&Credentials>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        let Address::Object(uri) = input else { return Ok(Vec::new()) };
+        let mut lead_in = LeadIn::of(uri, self.settings.lead_in, folder);
+        while let Some((uri, path)) = lead_in.wants() {
+            let Ok(address) = self.storage.input(&uri.to_string(), "input_uri", own) else { break };
+            match self.storage.fetch(&address, &path, "input_uri", own, cancel).await {
+                // Somebody removed it, which S3 hides from those who may not list. A visible seam is
+                // better than no result.
+                Err(failure)
+                    if matches!(failure.kind, FailureKind::NotFound | FailureKind::Forbidden) =>
+                {
+                    warn!(%uri, "no segment is there to lead in");
+                    break;
+                }
+                fetched => fetched?,
+            };
+            let (tools, cancel) = (self.settings.tools.clone(), cancel.clone());
+            let took = tokio::task::spawn_blocking(move || lead_in.took(&tools, &cancel)).await;
+            let took = took.map_err(|error| Failure::internal(error.to_string()))?;
+            lead_in = took.map_err(|error| failure(error, &path))?;
+        }
+        Ok(lead_in.files())
+    }
+
     async fn modified(&self, input: &Address, own: Option<&Credentials>) -> Option<i64> {
         let Address::Object(uri) = input else { return None };
         let meta = self.storage.head(uri, "input_uri", own).await.ok()??;
@@ -325,7 +360,9 @@ impl Operation for Stereo {
         let fetch = self.storage.fetch(&input, &source, input_field, own, &call.cancel);
         let input_bytes = call.stage("reading", fetch).await?;
 
+        let lead_in = self.before(&input, folder.path(), own, &call.cancel).await?;
         let job = Job {
+            lead_in,
             tools: self.settings.tools.clone(),
             layout: match request.mode {
                 Mode::Anaglyph => Layout::Anaglyph,
@@ -390,6 +427,7 @@ impl Operation for Stereo {
 
 /// The part of a request that runs on the engine's thread.
 struct Job {
+    lead_in: Vec<PathBuf>,
     tools: Tools,
     layout: Layout,
     encode: EncodeSettings,
@@ -436,6 +474,7 @@ impl Job {
             encode,
             decode: DecodeOptions::default(),
             full_chroma: false,
+            lead_in: &self.lead_in,
         };
         let run = Run {
             geometry: self.geometry,

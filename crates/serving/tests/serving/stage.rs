@@ -80,6 +80,7 @@ impl Stage {
             scratch: scratch.path().to_owned(),
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
+            lead_in: Duration::ZERO,
             conversions: Arc::new(NoConversions),
             recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };

@@ -17,6 +17,7 @@ mod small;
 mod track;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,10 @@ use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Run, Sessi
 /// Frames at the start of a shot that are looked at before the first is given out, so that depth
 /// does not visibly settle after a cut. The only lag there is.
 const LOOKAHEAD: usize = 6;
+
+/// After this nothing of a shot's past is left that anyone sees: foreground that has come to rest
+/// stops standing out after about four seconds.
+const MEMORY: Duration = Duration::from_secs(5);
 
 /// `draft`: classical depth cues, warped and filled.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,6 +46,10 @@ impl Engine for Draft {
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         let depth = DraftDepth::new(clip, run.cancel.clone());
         Ok(Box::new(DepthSession::new(depth, clip, run)?))
+    }
+
+    fn lead_in(&self) -> Duration {
+        MEMORY
     }
 }
 

@@ -135,6 +135,11 @@ impl Stager {
         Some(stand)
     }
 
+    /// The frames of this shot so far lie before the clip: they are not part of what the shot amounts to.
+    pub fn uncount(&mut self) {
+        self.meter = Meter::default();
+    }
+
     /// Ends the shot and tells what it was; `None` when it had no frames.
     pub fn end_shot(&mut self) -> Option<ShotReport> {
         self.last = None;

@@ -1,5 +1,7 @@
 //! `parallax depth`: the depth that an engine sees, as a file that other programs read.
 
+mod film;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,33 +9,45 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use parallax_conversion::{DepthFrom, DepthSize, write_npy, write_npz, write_png};
+use parallax_frame::Frame;
 use parallax_media::{Decoder, Tools, probe, scan};
-use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Plane};
+use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Geometry, Plane};
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::options::NearChoice;
+use crate::convert::options::DepthArgs;
+use crate::convert::staging::{Disparity, parse_depth};
 
 #[derive(Debug, Args)]
 pub(crate) struct DepthCommand {
     /// The video.
     input: PathBuf,
 
-    /// The file to make: .npy or .npz (f32, frames x rows x columns, as `depth`), or a new folder
-    /// of 16-bit grey PNG pictures. 0 is farthest, 1 (white) nearest.
+    /// The file to make: .npy or .npz (f32, frames x rows x columns, as `depth`), .mkv (16-bit grey
+    /// video, FFV1, lossless), or a new folder of 16-bit grey PNG pictures. 0 is farthest, 1 (white)
+    /// nearest.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+
+    /// Make a video of two by two pictures instead, as StereoCrafter's first step does and its second
+    /// one reads: the source, its depth, what the right eye sees behind it, the right eye without
+    /// that. .mkv is lossless, .mp4 is not.
+    #[arg(long)]
+    grid: bool,
 
     /// What sees the depth.
     #[arg(long, value_enum, default_value_t = DepthEngine::Draft)]
     engine: DepthEngine,
 
-    /// Depth for `depth-from`, to be converted.
-    #[arg(long, value_name = "FILE", required_if_eq("engine", "depth-from"))]
-    depth: Option<PathBuf>,
+    #[command(flatten)]
+    depth: DepthArgs,
 
-    /// What is near in that depth.
-    #[arg(long, value_enum, default_value_t = NearChoice::White)]
-    depth_near: NearChoice,
+    /// Strength of a grid's right eye, as for `convert`.
+    #[arg(long, default_value = "2%", value_name = "RANGE")]
+    disparity: Disparity,
+
+    /// The depth that appears at the screen in a grid's right eye, as for `convert`.
+    #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_depth)]
+    convergence: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,13 +74,19 @@ fn run(args: &DepthCommand) -> Result<u64> {
     let cancel = CancellationToken::new();
     let output = &args.output;
     ensure!(!output.exists(), "{}: exists already", output.display());
+    let ends = |suffix: &str| output.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
+    if args.grid {
+        let video = ends("mkv") || ends("mp4");
+        ensure!(video, "{}: allowed for a grid are .mkv and .mp4", output.display());
+    }
     let media = probe(&tools, &args.input, &cancel)?;
     let frames = scan(&tools, &media, &cancel)?.shown();
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
-    let estimator: Box<dyn DepthEstimator> = match (&args.depth, args.engine) {
+    let estimator: Box<dyn DepthEstimator> = match (&args.depth.depth, args.engine) {
         (Some(path), DepthEngine::DepthFrom) => {
-            let depth = DepthFrom::open(&tools, path, args.depth_near.near(), &cancel)?;
+            let how = (args.depth.depth_near.near(), args.depth.depth_grid);
+            let depth = DepthFrom::open(&tools, path, how, &cancel)?;
             depth.check(format.width, format.height, frames)?;
             Box::new(depth.estimator(&clip, &cancel)?)
         }
@@ -74,13 +94,25 @@ fn run(args: &DepthCommand) -> Result<u64> {
         _ => bail!("--depth goes with --engine depth-from"),
     };
     let decoder = Decoder::open(&tools, &media, Some(frames), &cancel)?;
-    let mut planes = Planes { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
-    let Some(Ok(first)) = planes.peek() else {
-        let cause = planes.next().context("no frames")?;
+    let mut seen = Seen { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
+    let Some(Ok((_, first))) = seen.peek() else {
+        let cause = seen.next().context("no frames")?;
         return Err(cause.err().context("no frames")?.into());
     };
+    if args.grid {
+        let geometry = Geometry {
+            disparity_percent: args.disparity.percent(format.width)?,
+            convergence: args.convergence,
+        };
+        film::grid(&tools, &media, output, geometry, seen, &cancel)?;
+        return Ok(frames);
+    }
     let size = DepthSize { width: first.width(), height: first.height(), frames };
-    let ends = |suffix: &str| output.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
+    if ends("mkv") {
+        film::grey(&tools, &media, output, size, seen, &cancel)?;
+        return Ok(frames);
+    }
+    let mut planes = seen.map(|seen| seen.map(|(_, depth)| depth));
     let partial = beside(output)?;
     let made = if ends("npy") {
         std::fs::File::create(&partial).and_then(|file| {
@@ -93,11 +125,12 @@ fn run(args: &DepthCommand) -> Result<u64> {
     } else if output.extension().is_none() {
         std::fs::create_dir(&partial).and_then(|()| {
             planes
+                .by_ref()
                 .enumerate()
                 .try_for_each(|(n, plane)| write_png(&partial.join(format!("{n:06}.png")), &plane?))
         })
     } else {
-        bail!("{}: allowed are .npy, .npz or a folder without extension", output.display());
+        bail!("{}: allowed are .npy, .npz, .mkv or a folder without extension", output.display());
     };
     if let Err(error) = made {
         let _ = std::fs::remove_dir_all(&partial);
@@ -114,15 +147,16 @@ fn beside(output: &Path) -> Result<PathBuf> {
     Ok(output.with_file_name(format!(".{}.partial", name.to_string_lossy())))
 }
 
-/// The depth of a film, frame by frame.
-struct Planes {
+/// The frames of a film with their depth.
+struct Seen {
     decoder: Option<Decoder>,
     estimator: Box<dyn DepthEstimator>,
-    ready: Vec<Plane>,
+    /// In reverse.
+    ready: Vec<(Frame, Plane)>,
 }
 
-impl Iterator for Planes {
-    type Item = std::io::Result<Plane>;
+impl Iterator for Seen {
+    type Item = std::io::Result<(Frame, Plane)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.ready.is_empty() {
@@ -135,10 +169,10 @@ impl Iterator for Planes {
                 }
             };
             match given {
-                Ok(given) => self.ready.extend(given.into_iter().map(|(_, depth)| depth)),
+                Ok(given) => self.ready.extend(given.into_iter().rev()),
                 Err(error) => return Some(Err(std::io::Error::other(error))),
             }
         }
-        Some(Ok(self.ready.remove(0)))
+        self.ready.pop().map(Ok)
     }
 }

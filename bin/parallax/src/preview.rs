@@ -1,0 +1,148 @@
+//! `parallax preview`: one sheet of pictures that shows what a conversion will look like.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use parallax_conversion::{DepthFrom, Preview, PreviewDepth, preview};
+use parallax_media::{Packets, Tools, probe, scan};
+use parallax_stereo::Geometry;
+use tokio_util::sync::CancellationToken;
+
+use crate::convert::options::{DepthArgs, DrawingArgs};
+use crate::convert::staging::{Disparity, parse_depth};
+
+/// Frames of one sheet at most.
+const MOST: usize = 100;
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArgs {
+    /// The video.
+    input: PathBuf,
+
+    /// The PNG to make. Defaults to the input's name with `_preview`, beside it.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Frames to show, counted from 0, separated by commas.
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with_all = ["times", "count"])]
+    frames: Vec<usize>,
+
+    /// Moments to show, in seconds from the film's beginning, separated by commas.
+    #[arg(long, value_name = "S,S,...", value_delimiter = ',', conflicts_with = "count")]
+    times: Vec<f64>,
+
+    /// Frames to show, evenly over the film, where nothing else is said.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    count: u32,
+
+    /// Width of one picture of the sheet.
+    #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u32).range(16..=4096))]
+    width: u32,
+
+    /// Strength, as for `convert`.
+    #[arg(long, default_value = "2%", value_name = "RANGE")]
+    disparity: Disparity,
+
+    /// The depth that appears at the screen, as for `convert`.
+    #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_depth)]
+    convergence: f32,
+
+    #[command(flatten)]
+    drawing: DrawingArgs,
+
+    #[command(flatten)]
+    depth: DepthArgs,
+
+    /// What sees the depth: `draft` or `depth-from`.
+    #[arg(long, default_value = "draft", value_parser = ["draft", "depth-from"])]
+    engine: String,
+}
+
+pub(crate) fn main(args: &PreviewArgs) -> ExitCode {
+    match run(args) {
+        Ok((output, rows)) => {
+            eprintln!(
+                "{} is ready: {rows} frames; left eye, depth, mask, right eye, anaglyph",
+                output.display()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
+    let tools = Tools::find()?;
+    let cancel = CancellationToken::new();
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None => {
+            let stem = args.input.file_stem().context("the input has no file name")?;
+            args.input.with_file_name(format!("{}_preview.png", stem.to_string_lossy()))
+        }
+    };
+    let png = output.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
+    ensure!(png, "{}: the sheet's name must end in .png", output.display());
+    let media = probe(&tools, &args.input, &cancel)?;
+    let packets = scan(&tools, &media, &cancel)?;
+    let file = match (&args.depth.depth, args.engine.as_str()) {
+        (Some(path), "depth-from") => {
+            let how = (args.depth.depth_near.near(), args.depth.depth_grid);
+            let depth = DepthFrom::open(&tools, path, how, &cancel)?;
+            depth.check(media.video.format.width, media.video.format.height, packets.shown())?;
+            Some(depth)
+        }
+        (Some(_), _) => anyhow::bail!("--depth goes with --engine depth-from"),
+        (None, _) => None,
+    };
+    let times = packets.frame_times().with_context(|| {
+        format!("{}: stores no presentation times to find frames by", media.path.display())
+    })?;
+    let frames = choose(args, &media, &packets, &times)?;
+    let how = Preview {
+        depth: file.as_ref().map_or(PreviewDepth::Draft, PreviewDepth::File),
+        geometry: Geometry {
+            disparity_percent: args.disparity.percent(media.video.format.width)?,
+            convergence: args.convergence,
+        },
+        rendering: args.drawing.rendering(),
+        tile_width: args.width as usize,
+    };
+    let sheet = preview(&tools, (&media, &packets), &frames, how, &cancel)?;
+    sheet.write(&output).with_context(|| format!("write {}", output.display()))?;
+    Ok((output, frames.len()))
+}
+
+/// The positions of the frames that are asked for.
+fn choose(
+    args: &PreviewArgs,
+    media: &parallax_media::Media,
+    packets: &Packets,
+    times: &[i64],
+) -> Result<Vec<usize>> {
+    let base = media.video.time_base;
+    let end = base.seconds(packets.end().unwrap_or(0) - times[0]);
+    let frames = if !args.frames.is_empty() {
+        args.frames.clone()
+    } else if !args.times.is_empty() {
+        let at = |&seconds: &f64| {
+            ensure!((0.0..=end).contains(&seconds), "--times {seconds}: allowed are 0 to {end:.3}");
+            let ticks = (seconds * f64::from(base.den) / f64::from(base.num)).round() as i64;
+            Ok(times.partition_point(|time| time - times[0] <= ticks).saturating_sub(1))
+        };
+        args.times.iter().map(at).collect::<Result<_>>()?
+    } else {
+        let count = (args.count as usize).min(times.len());
+        (0..count).map(|k| (2 * k + 1) * times.len() / (2 * count)).collect()
+    };
+    for frame in &frames {
+        ensure!(*frame < times.len(), "--frames {frame}: allowed are 0 to {}", times.len() - 1);
+    }
+    ensure!(frames.len() <= MOST, "{} frames; allowed are {MOST} on one sheet", frames.len());
+    Ok(frames)
+}
