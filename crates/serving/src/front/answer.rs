@@ -1,6 +1,6 @@
 //! Outcomes as HTTP answers.
 
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -28,6 +28,10 @@ pub(super) fn refusal(failure: &Failure, id: Option<&str>) -> Response {
     };
     if let Some(wait) = wait {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+    }
+    if matches!(failure.kind, FailureKind::TooLarge | FailureKind::TooSlow) {
+        // What was not read of the request would be taken for the next one.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if failure.kind == FailureKind::Unauthenticated {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use futures::StreamExt;
 use serde_json::Value;
 
 use super::Limits;
@@ -12,6 +13,9 @@ use crate::{Failure, FailureKind};
 
 /// Arrays and objects within each other that a request may have. No operation needs a third of it.
 const DEPTH: usize = 32;
+/// What is read beyond the limit of a body, and for how long at most.
+const DROPPED_BYTES: usize = 1 << 20;
+const DROPPING: Duration = Duration::from_millis(500);
 
 /// Reads a JSON body.
 ///
@@ -30,33 +34,50 @@ async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Vec<u8>
         let message = format!("the body is larger than {} bytes", limits.body_bytes);
         Failure::new(FailureKind::TooLarge, message)
     };
+    let mut body = body.into_data_stream();
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > limits.body_bytes) {
+        // Who expects to be told to go on has sent nothing yet, and reading would tell him.
+        if !headers.contains_key(EXPECT) {
+            drop_rest(&mut body).await;
+        }
         return Err(too_large());
     }
-    match tokio::time::timeout(limits.body, to_bytes(body, limits.body_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(error)) if is_length(&error) => Err(too_large()),
-        Ok(Err(_)) => Err(Failure::new(FailureKind::Invalid, "the body broke off")),
-        Err(_) => Err(slow(limits.body)),
-    }
+    let reading = async {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            let broken = |_| Failure::new(FailureKind::Invalid, "the body broke off");
+            let chunk = chunk.map_err(broken)?;
+            if bytes.len() + chunk.len() > limits.body_bytes {
+                drop_rest(&mut body).await;
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    };
+    tokio::time::timeout(limits.body, reading).await.unwrap_or_else(|_| Err(slow(limits.body)))
+}
+
+/// Reads and forgets a little more of a body that is too large: closing a connection on what was sent
+/// already resets it, and the answer is lost on the way.
+async fn drop_rest(body: &mut BodyDataStream) {
+    let dropping = async {
+        let mut left = DROPPED_BYTES;
+        while let Some(Ok(chunk)) = body.next().await {
+            left = match left.checked_sub(chunk.len()) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    let _ = tokio::time::timeout(DROPPING, dropping).await;
 }
 
 fn slow(limit: Duration) -> Failure {
     let message = format!("the body took longer than {} s", limit.as_secs_f64());
     Failure::new(FailureKind::TooSlow, message)
-}
-
-fn is_length(error: &axum::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Reads JSON that is not nested too deeply. Total: any bytes are answered.

@@ -167,6 +167,18 @@ async fn bodies_that_are_no_requests_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_sends_too_much_is_told_so_every_time() {
+    let stage = Stage::start(Options::default()).await;
+    for length in [70_000, 500_000].repeat(60) {
+        let call = stage.client.post(format!("{}/invocations", stage.url)).body("[".repeat(length));
+        assert_eq!(call.send().await.unwrap().status(), 413);
+        // On the same connection, if it is still there.
+        let call = stage.client.post(format!("{}/invocations", stage.url)).body("{}");
+        assert_eq!(call.send().await.unwrap().status(), 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_and_broken_requests_hold_nothing() {
     let limits = Limits {
         head: Duration::from_millis(300),
