@@ -166,6 +166,8 @@ fn options_are_by_default_what_the_programs_have() {
     let inpaint = InpaintOptions::default();
     let own = [inpaint.chunk as f32, inpaint.overlap as f32, inpaint.tiling.count as f32];
     assert_eq!(values(&want["defaults.inpaint"]), own);
+    // Written into the programs' calls, not into their signatures.
+    assert_eq!((depth.codec_chunk, inpaint.decode_chunk), (8, 2), "frames at once");
 }
 
 #[test]
