@@ -3,6 +3,8 @@
 //! Addresses are checked when the request is read, before anything is admitted; bytes stream
 //! through files. Every write appears whole or not at all: that is the object store port's promise.
 
+mod credentials;
+
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,15 +13,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parallax_job::{Scheme, Uri};
 use parallax_ports::{ObjectMeta, ObjectStore};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use self::credentials::Credentials;
+
 use crate::access::{Access, plain_key};
 use crate::net::Fetcher;
-use crate::{Failure, FailureKind, Secret};
+use crate::{Failure, FailureKind};
 
 /// The stores that the server itself has access to.
 #[derive(Debug, Clone, Default)]
@@ -34,72 +35,6 @@ pub struct Stores {
     pub files: Vec<(PathBuf, Arc<dyn ObjectStore>)>,
     /// Opens stores with a request's own credentials.
     pub connect: Option<Arc<dyn Connect>>,
-}
-
-/// Credentials that a request brings for an S3-compatible store of its own. They are sent in
-/// headers: every text has visible ASCII characters only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// Address of the store, https and one of the allowed origins.
-    pub endpoint_url: String,
-    /// Access key.
-    #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
-    pub access_key_id: Secret,
-    /// Secret key.
-    #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
-    pub secret_access_key: Secret,
-    /// Token of temporary credentials.
-    #[serde(default)]
-    #[schemars(regex(pattern = "^[!-~]{1,8192}$"))]
-    pub session_token: Option<Secret>,
-    /// Region; `auto` where the store has none.
-    #[serde(default = "auto")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9-]{1,64}$"))]
-    pub region: String,
-}
-
-fn auto() -> String {
-    "auto".to_owned()
-}
-
-impl Credentials {
-    /// # Errors
-    /// `Invalid`, naming the field and never what it holds: whatever cannot stand in a header would
-    /// bring a client down.
-    fn validate(&self) -> Result<(), Failure> {
-        let visible = |name: &str, secret: &Secret, longest: usize| {
-            let text = secret.expose();
-            let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-            if plain && (1..=longest).contains(&text.len()) {
-                return Ok(());
-            }
-            let message = format!("1 to {longest} visible ASCII characters are allowed");
-            Err(Failure::field(format!("storage.{name}"), message))
-        };
-        visible("access_key_id", &self.access_key_id, 256)?;
-        visible("secret_access_key", &self.secret_access_key, 256)?;
-        if let Some(token) = &self.session_token {
-            visible("session_token", token, 8192)?;
-        }
-        let plain = self.region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !plain || !(1..=64).contains(&self.region.len()) {
-            let message = "1 to 64 letters, digits and '-' are allowed";
-            return Err(Failure::field("storage.region", message));
-        }
-        Ok(())
-    }
-
-    /// What tells them from others, without the secrets.
-    pub(crate) fn identity(&self) -> Value {
-        json!({
-            "endpoint_url": self.endpoint_url,
-            "key": self.access_key_id.fingerprint(),
-            "secret": self.secret_access_key.fingerprint(),
-            "token": self.session_token.as_ref().map(Secret::fingerprint),
-            "region": self.region,
-        })
-    }
 }
 
 /// Opens stores with a request's own credentials.
@@ -406,6 +341,7 @@ fn no_own_stores() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secret;
     use parallax_job::Timestamp;
     use parallax_ports::Result as PortResult;
     use tokio::io::AsyncWriteExt;
@@ -416,7 +352,7 @@ mod tests {
             access_key_id: Secret::new("canary"),
             secret_access_key: Secret::new("canary"),
             session_token: Some(Secret::new("canary")),
-            region: auto(),
+            region: "auto".to_owned(),
         }
     }
 

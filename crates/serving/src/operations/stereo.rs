@@ -1,15 +1,16 @@
 //! `stereo`: a segment in, its stereo result out, by address.
 
+mod job;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parallax_conversion::{Conversion, Error as ConversionError, LeadIn, Report, convert_segment};
+use parallax_conversion::LeadIn;
 use parallax_job::{Mode, Uri};
-use parallax_media::{DecodeOptions, EncodeSettings, Tools};
-use parallax_ports as ports;
-use parallax_stereo::{Engine, Geometry, Layout, Run};
+use parallax_media::{EncodeSettings, Tools};
+use parallax_stereo::{Engine, Geometry, Layout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,8 +18,8 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::job::{Job, failure};
 use super::inside::Inside;
-use crate::engine::Models;
 use crate::metrics::{self, ConversionSink};
 use crate::storage::{Address, Credentials, Storage};
 use crate::{Call, Cost, Failure, FailureKind, Operation, Progress};
@@ -422,93 +423,6 @@ impl Operation for Stereo {
             seconds,
             engine: engine.to_owned(),
         })
-    }
-}
-
-/// The part of a request that runs on the engine's thread.
-struct Job {
-    lead_in: Vec<PathBuf>,
-    tools: Tools,
-    layout: Layout,
-    encode: EncodeSettings,
-    geometry: Geometry,
-    seed: u64,
-    source: PathBuf,
-    result: PathBuf,
-}
-
-impl Job {
-    fn run(
-        &self,
-        models: &mut Models,
-        cancel: &CancellationToken,
-        inside: &Arc<Inside>,
-    ) -> Result<(Report, &'static str), Failure> {
-        inside.begin();
-        let model = models.get::<StereoModel>(STEREO_MODEL)?;
-        let once = || self.convert(&*model.0, cancel, inside);
-        let outcome = match once() {
-            Err(error) if is_out_of_memory(&error) && models.evict_others(STEREO_MODEL) => {
-                warn!(%error, "memory ran out; trying again without the other models");
-                inside.retried();
-                once()
-            }
-            outcome => outcome,
-        };
-        inside.end();
-        let report = outcome.map_err(|error| failure(error, &self.source))?;
-        Ok((report, model.0.name()))
-    }
-
-    fn convert(
-        &self,
-        engine: &dyn Engine,
-        cancel: &CancellationToken,
-        inside: &Arc<Inside>,
-    ) -> Result<Report, ConversionError> {
-        let encode = self.encode.clone();
-        let conversion = Conversion {
-            input: &self.source,
-            output: &self.result,
-            layout: self.layout,
-            encode,
-            decode: DecodeOptions::default(),
-            full_chroma: false,
-            lead_in: &self.lead_in,
-        };
-        let run = Run {
-            geometry: self.geometry,
-            seed: self.seed,
-            scratch: self.source.parent().map(Path::to_owned),
-            watch: inside.watch(),
-            cancel: cancel.clone(),
-            ..Run::default()
-        };
-        convert_segment(&self.tools, &conversion, engine, &run, &|now| {
-            inside.converted(now.frames, now.total, now.fps);
-        })
-    }
-}
-
-fn is_out_of_memory(error: &ConversionError) -> bool {
-    let text = error.to_string().to_ascii_lowercase();
-    text.contains("out of memory") || text.contains("out_of_memory")
-}
-
-/// What a caller is told: of a bad input why it is bad, without the server's own paths.
-fn failure(error: ConversionError, source: &Path) -> Failure {
-    let error = ports::Error::from(error);
-    let folder = source.parent().unwrap_or(source).display().to_string();
-    let text = error.chain().replace(&format!("{folder}/in.mp4"), "the segment");
-    let text = text.replace(&folder, "");
-    match error.kind() {
-        ports::Kind::Cancelled => Failure::cancelled(),
-        ports::Kind::Rejected => Failure::field("input_uri", text),
-        ports::Kind::Unavailable => {
-            let message = "there is no room for the result, or ffmpeg is missing";
-            Failure::new(FailureKind::Unavailable, message).with_detail(text)
-        }
-        _ => Failure::internal(text),
     }
 }
 
