@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Plane, Splat};
+use crate::Plane;
 
 /// Weight of a pixel one pixel of disparity nearer than another.
 const BASE: f32 = 1.414;
@@ -21,6 +21,15 @@ pub struct Source {
     pub planes: Vec<Plane>,
     /// Disparity in pixels; positive is nearer and moves the pixel left.
     pub disparity: Plane,
+}
+
+/// Planes seen from the right eye, and what was not seen.
+#[derive(Debug, Clone)]
+pub struct Splat {
+    /// The warped planes, in the order given; zero where `mask` is 1.
+    pub planes: Vec<Plane>,
+    /// The occlusion mask, 0 to 1.
+    pub mask: Plane,
 }
 
 /// Disparity in pixels of normalised `depth` (1 nearest): zero at a half, `max_px` at 1.

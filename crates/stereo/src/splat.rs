@@ -10,16 +10,15 @@
 //! It does not reproduce the two-dimensional kernel of the reference pipeline, nor its losses at
 //! the right and bottom borders: [`crate::reference`] does.
 
+mod gather;
+mod trace;
+
 use rayon::prelude::*;
 
 use crate::Plane;
-
-/// Segments at least this long (in right-eye pixels per source pixel) are depth edges, not
-/// surfaces. Two is where bilinear splatting starts to leave samples without any weight.
-const TEAR: f32 = 2.0;
-
-/// `near` of a right-eye sample that no source sample claims.
-const UNCLAIMED: f32 = f32::NEG_INFINITY;
+use crate::simd::over;
+pub(crate) use gather::gather;
+use trace::{Row, Tracer};
 
 /// The forward warp of one frame size, with its scratch: reuse one per clip.
 #[derive(Debug, Clone)]
@@ -55,9 +54,12 @@ impl Warp {
             .zip(self.near.data_mut().par_chunks_mut(width))
             .zip(self.mask.data_mut().par_chunks_mut(width))
             .zip(disparity.data().par_chunks(width))
-            .for_each(|(((source, near), mask), disparity)| {
-                Row { source, near, mask }.splat(disparity);
-            });
+            .for_each_init(
+                || Tracer::new(width),
+                |tracer, (((source, near), mask), disparity)| {
+                    tracer.trace(&mut Row { source, near, mask }, disparity);
+                },
+            );
     }
 
     /// The occlusion mask: 1 minus the bilinear coverage, 0 (seen from the left) to 1 (hole).
@@ -65,223 +67,53 @@ impl Warp {
         &self.mask
     }
 
-    /// Gathers one f32 plane of the warp's size through the map, linearly; holes hold whatever
-    /// lies beside them until [`Warp::fill`] has run.
+    /// Gathers f32 planes of the warp's size through the map, linearly, into others that are overwritten;
+    /// holes hold whatever lies beside them until [`Warp::fill`] has run.
     ///
     /// # Panics
-    /// When `plane` has another size.
-    pub fn plane(&self, plane: &Plane) -> Plane {
-        let mut out = [Plane::filled(plane.width(), plane.height(), 0.0)];
-        self.planes(&[plane], &mut out);
-        let [out] = out;
-        out
-    }
-
-    /// As [`Warp::plane`], for several planes into others that are overwritten.
-    ///
-    /// # Panics
-    /// When a plane has another size, or there are not as many of the ones as of the others.
-    pub fn planes(&self, planes: &[&Plane], out: &mut [Plane]) {
+    /// When a plane has another size.
+    pub fn planes<const P: usize>(&self, planes: [&Plane; P], out: &mut [Plane; P]) {
         let (width, height) = (self.source.width(), self.source.height());
-        assert_eq!(planes.len(), out.len(), "planes");
-        for plane in planes.iter().copied().chain(out.iter()) {
+        for plane in planes.into_iter().chain(out.iter()) {
             assert_eq!((plane.width(), plane.height()), (width, height), "plane size");
         }
-        let mut rows: Vec<Vec<&mut [f32]>> = (0..height).map(|_| Vec::new()).collect();
-        for plane in out {
-            let chunks = plane.data_mut().chunks_mut(width);
-            rows.iter_mut().zip(chunks).for_each(|(row, chunk)| row.push(chunk));
-        }
-        rows.par_iter_mut().enumerate().for_each_init(
-            || (vec![(0i32, 0.0f32); width], vec![0.0f32; width + 1]),
-            |(taps, samples), (y, outs)| {
-                // Where samples come from is the same in every plane.
-                for (tap, &s) in taps.iter_mut().zip(self.source.row(y)) {
-                    let i = s as i32;
-                    *tap = (i, s - i as f32);
-                }
-                for (out, plane) in outs.iter_mut().zip(planes) {
-                    samples[..width].copy_from_slice(plane.row(y));
-                    samples[width] = samples[width - 1];
-                    for (out, &(i, f)) in out.iter_mut().zip(taps.iter()) {
-                        let pair = &samples[i as usize..i as usize + 2];
-                        *out = pair[0] + (pair[1] - pair[0]) * f;
-                    }
-                }
-            },
-        );
+        let mut chunks = out.each_mut().map(|plane| plane.data_mut().chunks_mut(width));
+        let rows: Vec<[&mut [f32]; P]> =
+            (0..height).map(|_| chunks.each_mut().map(|c| c.next().unwrap_or_default())).collect();
+        rows.into_par_iter().enumerate().for_each(|(y, outs)| {
+            let mut outs = outs.into_iter();
+            let rows = planes.map(|plane| (plane.row(y), outs.next().unwrap_or_default()));
+            over(
+                #[inline(always)]
+                || gather(self.source.row(y), 0, rows, |[a, b], f| a + (b - a) * f),
+            );
+        });
     }
-}
-
-/// Planes seen from the right eye, and what was not seen.
-#[derive(Debug, Clone)]
-pub struct Splat {
-    /// The warped planes, in the order given; zero where `mask` is 1.
-    pub planes: Vec<Plane>,
-    /// The occlusion mask, 0 to 1.
-    pub mask: Plane,
-}
-
-/// Warps f32 planes (any value range) to the right eye by `disparity`, in pixels at their width,
-/// positive moves the sample left. Full holes are zero, as the reference pipeline has them.
-///
-/// # Panics
-/// When a plane and `disparity` differ in size.
-pub fn splat(planes: &[&Plane], disparity: &Plane) -> Splat {
-    let mut warp = Warp::new(disparity.width(), disparity.height());
-    warp.splat(disparity);
-    let mut out: Vec<Plane> =
-        planes.iter().map(|plane| Plane::filled(plane.width(), plane.height(), 0.0)).collect();
-    warp.planes(planes, &mut out);
-    for plane in &mut out {
-        for (v, &m) in plane.data_mut().iter_mut().zip(warp.mask.data()) {
-            *v = if m >= 1.0 { 0.0 } else { *v };
-        }
-    }
-    Splat { planes: out, mask: warp.mask }
-}
-
-/// One row of the map while it is being built; `mask` holds coverage until the end.
-struct Row<'a> {
-    source: &'a mut [f32],
-    near: &'a mut [f32],
-    mask: &'a mut [f32],
-}
-
-impl Row<'_> {
-    fn splat(self, disparity: &[f32]) {
-        let width = disparity.len();
-        // Of one length that the compiler knows, so that it need not look at each index.
-        let Row { source, near, mask } = self;
-        let mut row = Row {
-            source: &mut source[..width],
-            near: &mut near[..width],
-            mask: &mut mask[..width],
-        };
-        row.trace(disparity);
-    }
-
-    #[inline]
-    fn trace(&mut self, disparity: &[f32]) {
-        let width = disparity.len();
-        self.near.fill(UNCLAIMED);
-        self.mask.fill(0.0);
-        let limit = width as f32;
-        let read = |d: f32| if d.is_nan() { 0.0 } else { d.clamp(-limit, limit) };
-        // How the current sample hangs together with the one before it.
-        let mut torn_before = false;
-        let mut joined_before = false;
-        let mut d = read(disparity[0]);
-        let mut at = -d;
-        // First right-eye column that the surface has not reached yet.
-        let mut reached = 0;
-        for (x, &next_d) in disparity.iter().enumerate().skip(1) {
-            let next_d = read(next_d);
-            // Columns fit i32, which converts faster than usize.
-            let next_at = x as i32 as f32 - next_d;
-            let stretch = next_at - at;
-            let joined = stretch > 0.0 && stretch < TEAR;
-            let torn = stretch >= TEAR;
-            // A sample torn on both sides lies on a blurred depth edge, belongs to neither surface
-            // and would float in the hole.
-            if !(joined_before && joined || torn_before && torn) {
-                self.ends(x - 1, at, d, joined_before, joined);
-            }
-            if joined {
-                if !joined_before {
-                    reached = ceil(at.max(0.0));
-                }
-                reached = self.segment(x - 1, (at, next_at), (d, next_d), reached);
-            }
-            (torn_before, joined_before) = (torn, joined);
-            (d, at) = (next_d, next_at);
-        }
-        self.ends(width - 1, at, d, joined_before, false);
-        for coverage in self.mask.iter_mut() {
-            *coverage = 1.0 - coverage.min(1.0);
-        }
-    }
-
-    /// Claims every right-eye sample between two neighbours of one surface, from column `reached`
-    /// on, and returns the first column beyond.
-    #[inline(always)]
-    fn segment(
-        &mut self,
-        x: usize,
-        (from, to): (f32, f32),
-        (d_from, d_to): (f32, f32),
-        reached: usize,
-    ) -> usize {
-        let width = self.near.len();
-        if to < reached as i32 as f32 {
-            return reached;
-        }
-        // Positions are at most twice the width, so i32 holds them; it converts faster.
-        let end = (to as i32 as usize + 1).min(width);
-        let scale = 1.0 / (to - from);
-        for t in reached..end {
-            let along = ((t as i32 as f32 - from) * scale).min(1.0);
-            let d = d_from + (d_to - d_from) * along;
-            self.mask[t] = 1.0;
-            if d > self.near[t] {
-                self.near[t] = d;
-                self.source[t] = x as i32 as f32 + along;
-            }
-        }
-        end.max(reached)
-    }
-
-    /// Lets a surface's end samples cover, bilinearly, the fraction of a pixel beyond them; at half
-    /// a pixel they claim it, so that a surface keeps its width wherever it lands.
-    fn ends(&mut self, x: usize, at: f32, d: f32, joined_before: bool, joined: bool) {
-        let width = self.near.len() as f32;
-        if at <= -1.0 || at >= width {
-            return;
-        }
-        let base = at.floor();
-        let fraction = at - base;
-        if fraction == 0.0 {
-            if !joined_before && !joined {
-                self.cover(base, 1.0, true, d, x);
-            }
-            return;
-        }
-        if !joined_before {
-            self.cover(base, 1.0 - fraction, fraction < 0.5, d, x);
-        }
-        if !joined {
-            self.cover(base + 1.0, fraction, fraction >= 0.5, d, x);
-        }
-    }
-
-    fn cover(&mut self, at: f32, coverage: f32, claims: bool, d: f32, x: usize) {
-        if at < 0.0 || at >= self.near.len() as f32 {
-            return;
-        }
-        let t = at as usize;
-        self.mask[t] += coverage;
-        if claims {
-            if d > self.near[t] {
-                self.near[t] = d;
-                self.source[t] = x as f32;
-            }
-        } else if self.near[t] == UNCLAIMED {
-            self.source[t] = x as f32;
-        }
-    }
-}
-
-/// Ceiling of a non-negative value; `f32::ceil` is a library call on baseline x86-64.
-#[inline]
-fn ceil(v: f32) -> usize {
-    let i = v as usize;
-    if (i as f32) < v { i + 1 } else { i }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    struct Splat<const P: usize> {
+        planes: [Plane; P],
+        mask: Plane,
+    }
+
+    /// Planes seen from the right eye, 0 in full holes.
+    fn splat<const P: usize>(planes: [&Plane; P], disparity: &Plane) -> Splat<P> {
+        let mut warp = Warp::new(disparity.width(), disparity.height());
+        warp.splat(disparity);
+        let mut out = planes.map(|plane| Plane::filled(plane.width(), plane.height(), f32::NAN));
+        warp.planes(planes, &mut out);
+        for plane in &mut out {
+            for (v, &m) in plane.data_mut().iter_mut().zip(warp.mask.data()) {
+                *v = if m >= 1.0 { 0.0 } else { *v };
+            }
+        }
+        Splat { planes: out, mask: warp.mask }
+    }
 
     fn texture(width: usize, height: usize) -> Plane {
         Plane::from_fn(width, height, |x, y| ((x * 7919 + y * 104_729) % 251) as f32)
@@ -291,7 +123,7 @@ mod tests {
     fn zero_disparity_is_the_identity_at_any_size() {
         for (width, height) in [(1, 1), (1, 5), (2, 1), (7, 3), (64, 9)] {
             let plane = texture(width, height);
-            let out = splat(&[&plane], &Plane::filled(width, height, 0.0));
+            let out = splat([&plane], &Plane::filled(width, height, 0.0));
             assert_eq!(out.planes[0], plane);
             assert_eq!(out.mask, Plane::filled(width, height, 0.0));
         }
@@ -302,7 +134,7 @@ mod tests {
         let (width, height) = (16, 3);
         let plane = texture(width, height);
         for shift in [-20i32, -16, -5, -1, 1, 4, 15, 16, 30] {
-            let out = splat(&[&plane], &Plane::filled(width, height, shift as f32));
+            let out = splat([&plane], &Plane::filled(width, height, shift as f32));
             for y in 0..height {
                 for x in 0..width {
                     let from = x as i32 + shift;
@@ -335,7 +167,7 @@ mod tests {
         let plane = Plane::from_fn(32, 1, |x, _| if x >= 16 { 200.0 } else { 10.0 });
         for near in [0.25, 1.0, 6.0] {
             let disparity = Plane::from_fn(32, 1, |x, _| if x >= 16 { near } else { 0.0 });
-            let out = splat(&[&plane], &disparity);
+            let out = splat([&plane], &disparity);
             let values = out.planes[0].data()[..26].to_vec();
             assert!(values.iter().all(|&v| v == 10.0 || v == 200.0), "{near}: {values:?}");
         }
@@ -359,7 +191,7 @@ mod tests {
         let plane = texture(97, 41);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| splat(&[&plane], &disparity))
+            pool.install(|| splat([&plane], &disparity))
         };
         let (one, many) = (run(1), run(5));
         assert_eq!(one.planes, many.planes);
@@ -373,7 +205,7 @@ mod tests {
             values in prop::collection::vec(-1e6f32..1e6, 480),
         ) {
             let plane = Plane::from_fn(width, height, |x, y| values[y * width + x]);
-            let out = splat(&[&plane, &plane], &Plane::filled(width, height, 0.0));
+            let out = splat([&plane, &plane], &Plane::filled(width, height, 0.0));
             prop_assert_eq!(&out.planes[0], &plane);
             prop_assert_eq!(&out.planes[1], &plane);
             prop_assert!(out.mask.data().iter().all(|&m| m == 0.0));
@@ -402,6 +234,39 @@ mod tests {
             let seen = (first.ceil() as usize..width - 12).chain(12..last.floor() as usize);
             for t in seen {
                 prop_assert_eq!(warp.mask.at(t, 0), 0.0, "at {}", t);
+            }
+        }
+
+        #[test]
+        fn the_nearest_of_all_that_land_on_a_column_is_seen(
+            // Surfaces of some length, each at a disparity and with a slope.
+            surfaces in prop::collection::vec((1usize..30, -9.0f32..9.0, -0.9f32..0.9), 1..9),
+        ) {
+            let row: Vec<f32> = surfaces
+                .iter()
+                .flat_map(|&(length, d, slope)| (0..length).map(move |k| d + slope * k as f32))
+                .collect();
+            let mut warp = Warp::new(row.len(), 1);
+            warp.splat(&Plane::new(row.len(), 1, row.clone()));
+            let at = |x: usize| x as f32 - row[x];
+            for t in 0..row.len() {
+                let column = t as f32;
+                let segments = (1..row.len()).filter(|&x| {
+                    at(x) - at(x - 1) < 2.0 && (at(x - 1)..=at(x)).contains(&column)
+                });
+                let crossing = segments.map(|x| {
+                    let along = (column - at(x - 1)) / (at(x) - at(x - 1));
+                    row[x - 1] + (row[x] - row[x - 1]) * along
+                });
+                let least = crossing.fold(f32::NEG_INFINITY, f32::max);
+                // The end of a surface may claim what is half a pixel from it.
+                let ends = (0..row.len()).filter(|&x| (at(x) - column).abs() <= 0.5).map(|x| row[x]);
+                let most = ends.fold(least, f32::max);
+                let near = warp.near.at(t, 0);
+                prop_assert!(
+                    near == f32::NEG_INFINITY && least == near || least - 1e-3 <= near && near <= most + 1e-3,
+                    "{} at {}, not from {} to {}", near, t, least, most
+                );
             }
         }
 
