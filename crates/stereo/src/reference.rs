@@ -5,12 +5,15 @@
 //! of its targets lie inside, so the last row is never written and the last column only from its left.
 //! [`crate::Warp`] has neither loss and is the default.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::Plane;
+use crate::simd::{BLOCK, block, counts_up, over};
 
-/// Weight of a pixel one pixel of disparity nearer than another.
-const BASE: f32 = 1.414;
+/// Binary logarithm of 1.414 in f32, the weight of a pixel one pixel of disparity nearer than another.
+const LOG2_BASE: f64 = 0.499_782_155_176_309_6;
 /// Least divisor.
 const EPS: f32 = 1e-6;
 
@@ -58,9 +61,10 @@ fn warp(source: &Source, farthest: f32) -> Splat {
     for plane in &source.planes {
         assert_eq!((plane.width(), plane.height()), (width, height), "plane size");
     }
-    let nothing = Plane::filled(width, height, 0.0);
-    let mut planes = vec![nothing; source.planes.len()];
-    let mut mask = Plane::filled(width, height, 1.0);
+    let mut planes: Vec<Plane> =
+        source.planes.iter().map(|_| Plane::filled(width, height, 0.0)).collect();
+    let mut mask = Plane::filled(width, height, 0.0);
+    mask.row_mut(height - 1).fill(1.0);
     let mut rows: Vec<Vec<&mut [f32]>> = (0..height).map(|_| Vec::new()).collect();
     for plane in planes.iter_mut().chain([&mut mask]) {
         rows.iter_mut().zip(plane.data_mut().chunks_mut(width)).for_each(|(r, row)| r.push(row));
@@ -70,17 +74,17 @@ fn warp(source: &Source, farthest: f32) -> Splat {
     rows.par_iter_mut().take(height - 1).enumerate().for_each_init(
         || Landing::new(width),
         |landing, (y, out)| {
-            landing.find(disparity.row(y), farthest);
             let Some((mask, colours)) = out.split_last_mut() else { return };
-            for (out, plane) in colours.iter_mut().zip(&source.planes) {
-                landing.scatter(plane.row(y), out);
-            }
-            landing.cover(mask);
-            for out in colours {
-                for (v, w) in out.iter_mut().zip(&landing.total) {
-                    *v /= w.max(EPS);
-                }
-            }
+            over(
+                #[inline(always)]
+                || {
+                    landing.find(disparity.row(y), farthest);
+                    for (out, plane) in colours.iter_mut().zip(&source.planes) {
+                        landing.colour(plane.row(y), out);
+                    }
+                    landing.cover(mask);
+                },
+            );
         },
     );
     Splat { planes, mask }
@@ -88,76 +92,151 @@ fn warp(source: &Source, farthest: f32) -> Splat {
 
 /// Where the pixels of a row land, and what they weigh.
 struct Landing {
-    /// The left one of the two targets; `OUTSIDE` when one of them is not in the picture.
-    left: Vec<u32>,
-    /// Shares of the two targets, times the weight.
-    weighted: Vec<[f32; 2]>,
-    /// Share of the right target.
-    part: Vec<f32>,
-    /// Sums of weighted shares.
-    total: Vec<f32>,
+    /// The left one of the two targets; anything where one of them is not in the picture.
+    left: Vec<f32>,
+    /// The `left` of the first pixel of every whole block that lands as it is; else [`APART`].
+    to: Vec<usize>,
+    /// Shares of the two targets, which are 1 together.
+    shares: Pair,
+    /// Shares times the weight.
+    weighted: Pair,
+    /// 1 over the sums of weighted shares, which are at least [`EPS`].
+    per_total: Vec<f32>,
+    ones: Vec<f32>,
 }
 
-const OUTSIDE: u32 = u32::MAX;
+/// For every pixel, the shares of its left and its right target.
+type Pair = [Vec<f32>; 2];
+
+const APART: usize = usize::MAX;
 
 impl Landing {
     fn new(width: usize) -> Self {
+        let pair = || [vec![0.0; width], vec![0.0; width]];
         Self {
-            left: vec![OUTSIDE; width],
-            weighted: vec![[0.0; 2]; width],
-            part: vec![0.0; width],
-            total: vec![0.0; width],
+            left: vec![0.0; width],
+            to: vec![APART; width / BLOCK],
+            shares: pair(),
+            weighted: pair(),
+            per_total: vec![0.0; width],
+            ones: vec![1.0; width],
         }
     }
 
+    #[inline(always)]
     fn find(&mut self, disparity: &[f32], farthest: f32) {
-        let last = disparity.len() as f32 - 1.0;
-        self.total.fill(0.0);
-        for (x, &d) in disparity.iter().enumerate() {
-            let at = x as f32 - d;
+        let width = disparity.len();
+        let lefts = &mut self.left[..width];
+        let [near, far] = self.shares.each_mut().map(|v| &mut v[..width]);
+        let [near_weighted, far_weighted] = self.weighted.each_mut().map(|v| &mut v[..width]);
+        for x in 0..width {
+            let at = x as i32 as f32 - disparity[x];
             let left = at.floor();
-            if !(left >= 0.0 && left < last) {
-                self.left[x] = OUTSIDE;
-                continue;
-            }
-            let weight = BASE.powf(d - farthest);
-            let i = left as usize;
             let part = at - left;
-            let weighted = [weight * (1.0 - part), weight * part];
-            self.total[i] += weighted[0];
-            self.total[i + 1] += weighted[1];
-            (self.left[x], self.weighted[x], self.part[x]) = (i as u32, weighted, part);
+            let weight = weight(disparity[x] - farthest);
+            (lefts[x], near[x], far[x]) = (left, 1.0 - part, part);
+            (near_weighted[x], far_weighted[x]) = (weight * (1.0 - part), weight * part);
         }
+        let last = width as i32 as f32 - 1.0;
+        for (to, left) in self.to.iter_mut().zip(lefts.as_chunks().0) {
+            let inside = counts_up(left) && left[0] >= 0.0 && left[BLOCK - 1] < last;
+            *to = if inside { left[0] as i32 as usize } else { APART };
+        }
+        let mut total = std::mem::take(&mut self.per_total);
+        self.scatter(&self.weighted, &self.ones, &mut total);
+        total.iter_mut().for_each(|total| *total = 1.0 / total.max(EPS));
+        self.per_total = total;
     }
 
-    /// Adds every value to its two targets by their weighted shares.
-    fn scatter(&self, values: &[f32], out: &mut [f32]) {
-        for ((&v, &left), shares) in values.iter().zip(&self.left).zip(&self.weighted) {
-            if left != OUTSIDE {
-                let i = left as usize;
-                out[i] += v * shares[0];
-                out[i + 1] += v * shares[1];
-            }
+    /// The mean of the values that fall on every target, 0 where none does.
+    #[inline(always)]
+    fn colour(&self, values: &[f32], out: &mut [f32]) {
+        self.scatter(&self.weighted, values, out);
+        for (v, per_total) in out.iter_mut().zip(&self.per_total) {
+            *v *= per_total;
         }
     }
 
     /// 1 minus the sum of unweighted shares, at least 0.
+    #[inline(always)]
     fn cover(&self, mask: &mut [f32]) {
-        mask.fill(0.0);
-        for (&left, part) in self.left.iter().zip(&self.part) {
-            if left != OUTSIDE {
-                let i = left as usize;
-                mask[i] += 1.0 - part;
-                mask[i + 1] += part;
+        self.scatter(&self.shares, &self.ones, mask);
+        // Sums of shares are not negative.
+        mask.iter_mut().for_each(|m| *m = 1.0 - m.min(1.0));
+    }
+
+    /// Gives every target its shares of the values. Neighbours mostly land beside each other, and blocks
+    /// that do are added at once.
+    #[inline(always)]
+    fn scatter(&self, shares: &Pair, values: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        // What the right target of a block's last pixel gets is added with the block that begins there, if
+        // one does: reading a block just after one of its samples was written alone is slow.
+        let (mut carry, mut carry_to) = (0.0, 0);
+        for (b, &to) in self.to.iter().enumerate() {
+            let b = b * BLOCK;
+            if to != carry_to {
+                out[carry_to] += carry;
+                carry = 0.0;
+            }
+            if to == APART {
+                carry_to = 0;
+                self.single(shares, values, b..b + BLOCK, out);
+                continue;
+            }
+            let values = block(values, b);
+            let [near, far] = shares.each_ref().map(|share| block(share, b));
+            let mut sums = block(out, to);
+            sums[0] += carry + values[0] * near[0];
+            for k in 1..BLOCK {
+                sums[k] += values[k - 1] * far[k - 1] + values[k] * near[k];
+            }
+            out[to..to + BLOCK].copy_from_slice(&sums);
+            (carry, carry_to) = (values[BLOCK - 1] * far[BLOCK - 1], to + BLOCK);
+        }
+        out[carry_to] += carry;
+        self.single(shares, values, self.to.len() * BLOCK..out.len(), out);
+    }
+
+    #[inline(always)]
+    fn single(&self, [near, far]: &Pair, values: &[f32], pixels: Range<usize>, out: &mut [f32]) {
+        let last = out.len() as i32 as f32 - 1.0;
+        for x in pixels {
+            if self.left[x] >= 0.0 && self.left[x] < last {
+                let i = self.left[x] as i32 as usize;
+                out[i] += values[x] * near[x];
+                out[i + 1] += values[x] * far[x];
             }
         }
-        mask.iter_mut().for_each(|m| *m = 1.0 - m.clamp(0.0, 1.0));
     }
+}
+
+/// 1.414 to the power of `ahead`, at least 0; relative error under 3e-7, and infinity from 2^128 on.
+#[inline(always)]
+fn weight(ahead: f32) -> f32 {
+    // Adding 1.5 * 2^52 or 2^23 rounds to a whole number, which the low bits then are.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    const ROUND_F32: f32 = 12_582_912.0;
+    let power = (f64::from(ahead) * LOG2_BASE).min(128.0);
+    let whole = (power + ROUND) - ROUND;
+    // 2^r for r from -1/2 to 1/2 by its Taylor series, to the seventh power of r.
+    let r = (power - whole) as f32 * std::f32::consts::LN_2;
+    let p = 1.0 / 5040.0;
+    let p = p * r + 1.0 / 720.0;
+    let p = p * r + 1.0 / 120.0;
+    let p = p * r + 1.0 / 24.0;
+    let p = p * r + 1.0 / 6.0;
+    let p = p * r + 0.5;
+    let p = p * r + 1.0;
+    let p = p * r + 1.0;
+    // One power less and then doubled: the greatest is 2^127.
+    2.0 * (p * f32::from_bits((whole as f32 + ROUND_F32).to_bits().wrapping_add(126) << 23))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn one(values: &[f32], disparity: &[f32]) -> Splat {
         // A second row, because the last is lost.
@@ -177,12 +256,49 @@ mod tests {
     fn pixels_move_left_and_nearer_ones_weigh_more() {
         let out = one(&[1.0, 2.0, 3.0, 4.0], &[0.0, 0.0, 2.0, 0.0]);
         // Column 0 gets the first at weight 1 and the third at 1.414^2.
-        let near = BASE.powf(2.0);
+        let near = 1.414f32.powf(2.0);
         let want = (1.0 + 3.0 * near) / (1.0 + near);
         assert!((out.planes[0].at(0, 0) - want).abs() < 1e-6);
         assert_eq!(out.mask.row(0), [0.0, 0.0, 1.0, 1.0]);
         let half = one(&[1.0, 2.0, 3.0, 4.0], &[0.5; 4]);
         assert_eq!(half.planes[0].row(0), [2.0, 2.5, 3.5, 4.0]);
+    }
+
+    #[test]
+    fn weights_are_powers() {
+        assert_eq!(LOG2_BASE, f64::from(1.414f32).log2());
+        for i in 0..=25_600 {
+            let ahead = i as f32 * 0.01;
+            let want = f64::from(1.414f32).powf(f64::from(ahead));
+            assert!((f64::from(weight(ahead)) / want - 1.0).abs() < 3e-7, "{ahead}");
+        }
+        assert_eq!([weight(257.0), weight(1e30)], [f32::INFINITY; 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_are_scattered_as_single_pixels_are(
+            // Steps of where the next pixel lands from where this one does, in quarters.
+            steps in prop::collection::vec(
+                prop_oneof![8 => Just(4i32), 1 => -36i32..48], 1..90),
+            start in -24i32..120,
+        ) {
+            let disparity: Vec<f32> = steps
+                .iter()
+                .scan(start, |at, step| { *at += step; Some(*at as f32 * 0.25) })
+                .enumerate()
+                .map(|(x, at)| x as f32 - at)
+                .collect();
+            let width = disparity.len();
+            let values: Vec<f32> = (0..width).map(|x| (x * 7 % 31) as f32).collect();
+            let mut landing = Landing::new(width);
+            landing.find(&disparity, 0.0);
+            let (mut out, mut want) = (vec![f32::NAN; width], vec![0.0; width]);
+            landing.scatter(&landing.shares, &values, &mut out);
+            landing.single(&landing.shares, &values, 0..width, &mut want);
+            // Quarters are summed without rounding.
+            prop_assert_eq!(out, want);
+        }
     }
 
     #[test]
