@@ -80,8 +80,10 @@ fn main() {
         black_box(warp.frame(&frame));
     });
 
-    let batch = [reference::Source { planes: colours.to_vec(), disparity: disparity.clone() }];
+    let source = reference::Source { planes: colours.to_vec(), disparity };
+    let mut scattered = reference::Splat::black(3, WIDTH, HEIGHT);
     time("reference: mask and three f32 planes", || {
-        black_box(reference::splat(&batch));
+        scattered.warp(black_box(&source));
+        black_box(&scattered);
     });
 }

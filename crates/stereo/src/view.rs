@@ -39,6 +39,8 @@ pub struct ViewSynthesis {
     comfort: Option<Comfort>,
     disparity: Plane,
     warp: Warp,
+    /// Room for the published warp.
+    scattered: Option<reference::Splat>,
     memory: Option<Memory>,
 }
 
@@ -55,6 +57,7 @@ impl ViewSynthesis {
             comfort: None,
             disparity: Plane::filled(width, height, 0.0),
             warp: Warp::new(width, height),
+            scattered: None,
             memory: None,
         })
     }
@@ -286,21 +289,22 @@ impl ViewSynthesis {
             planes: rgb.planes(frame).into(),
             disparity: self.disparity.clone(),
         };
-        let splat =
-            reference::splat(&[source]).pop().map(|splat| (splat.planes.try_into(), splat.mask));
-        let Some((Ok(mut planes), mask)) = splat else {
-            return Err(Error::Failed("a frame without a warp".into()));
+        let (width, height) = (source.disparity.width(), source.disparity.height());
+        let splat = self.scattered.get_or_insert_with(|| reference::Splat::black(3, width, height));
+        splat.warp(&source);
+        let Ok(planes) = <&mut [Plane; 3]>::try_from(splat.planes.as_mut_slice()) else {
+            return Err(Error::Failed("a warp of other than three planes".into()));
         };
-        let planes: &mut [Plane; 3] = &mut planes;
         for (out, filled) in planes.iter_mut().zip(filled.map(|f| rgb.planes(f)).iter().flatten()) {
-            let samples = out.data_mut().iter_mut().zip(filled.data()).zip(mask.data());
+            let samples = out.data_mut().iter_mut().zip(filled.data()).zip(splat.mask.data());
             for ((out, &filled), &mask) in samples {
                 if mask >= 1.0 {
                     *out = filled;
                 }
             }
         }
-        self.warp.mask = mask;
+        // Both are of one size, and written anew for every frame.
+        std::mem::swap(&mut self.warp.mask, &mut splat.mask);
         Ok(rgb.frame(planes, frame.pts))
     }
 }
