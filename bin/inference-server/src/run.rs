@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use parallax_aws::Aws;
+use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flag, Flags};
 use parallax_ports::{MetricsSink, SystemClock};
-use parallax_serving::front::{Listener, http, sagemaker};
+use parallax_serving::front::{http, sagemaker};
 use parallax_serving::operations::{
     Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, STEREO_MODEL, Stereo,
     StereoModel, StereoSettings,
@@ -63,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         .with_context(|| format!("HEALTH_ADDRESS {}: cannot listen", settings.health_address))?;
     info!(address = %health.address()?, "health endpoints");
     let address = settings.address();
-    let listener = Listener::bind(address, settings.limits()).await;
+    let listener = Listener::bind(address, settings.limits().listener).await;
     let listener = listener.with_context(|| format!("SERVER_ADDRESS {address}: cannot listen"))?;
     info!(address = %listener.address()?, profile = ?settings.profile, "listening");
 
@@ -84,7 +85,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     closing.cancel();
     answering.await.context("answer requests")?;
     closed.cancel();
-    health.await?.context("serve the health endpoints")?;
+    health.await.context("serve the health endpoints")?;
     drop(scratch);
     info!("drained");
     failed

@@ -64,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     listening.abort();
     starting.lower("stopped");
     closed.cancel();
-    serving.await?.context("serve the health endpoints")?;
+    serving.await.context("serve the health endpoints")?;
     remove(&scratch)?;
     ended?;
     info!("drained");

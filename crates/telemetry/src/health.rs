@@ -2,6 +2,8 @@
 //!
 //! Liveness asks whether every loop still gives its beat, and nothing else: a dependency that is
 //! down must not get the process killed. Readiness asks whether work can be taken.
+//!
+//! A probe is one short request, so few connections are taken and none of them for long.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,22 +16,25 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use parallax_listener::{Limits, Listener};
 use parallax_ports::health::{Beats, Flags};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::PrometheusMetrics;
 
 /// How often observations are folded where nobody scrapes.
 const FOLD: Duration = Duration::from_secs(30);
+/// Probes, scrapers and a person beside them.
+const LIMITS: Limits =
+    Limits { connections: 64, head: Duration::from_secs(10), stall: Duration::from_secs(10) };
 /// How long answers in progress may take once the server is to stop.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A bound health server.
 #[derive(Debug)]
 pub struct HealthServer {
-    listener: TcpListener,
+    listener: Listener,
     state: Health,
 }
 
@@ -51,8 +56,15 @@ impl HealthServer {
         flags: Flags,
         metrics: Arc<PrometheusMetrics>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = Listener::bind(address, LIMITS).await?;
         Ok(Self { listener, state: Health { beats, flags, metrics } })
+    }
+
+    /// Changes what connections may take: by default 64 at once, and 10 s for a request's head,
+    /// between two requests and without taking anything of an answer.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { listener: self.listener.with_limits(limits), ..self }
     }
 
     /// Where it listens.
@@ -60,38 +72,26 @@ impl HealthServer {
     /// # Errors
     /// When the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.address()
     }
 
     /// Answers until `stop` is cancelled, then lets answers in progress finish for a moment.
-    ///
-    /// # Errors
-    /// When the listener breaks.
-    pub async fn serve(self, stop: CancellationToken) -> io::Result<()> {
+    pub async fn serve(self, stop: CancellationToken) {
         let metrics = self.state.metrics.clone();
         let routes = Router::new()
             .route("/livez", get(live))
             .route("/readyz", get(ready))
             .route("/metrics", get(numbers))
             .with_state(self.state);
-        let stopped = stop.clone();
-        let serving = axum::serve(self.listener, routes)
-            .with_graceful_shutdown(async move { stopped.cancelled().await });
         let fold = async {
             loop {
                 tokio::time::sleep(FOLD).await;
                 metrics.fold();
             }
         };
-        // A client that never finishes its request does not keep the process.
-        let overdue = async {
-            stop.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
         tokio::select! {
-            served = serving.into_future() => served,
-            () = overdue => Ok(()),
-            () = fold => Ok(()),
+            () = self.listener.serve(routes, stop, GRACE) => {}
+            () = fold => {}
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct StagingArgs {
     convergence: Convergence,
 
     /// Limit parallax in front of and behind the screen, in percent of the width. Without values 1,2,
-    /// which broadcasters ask for; what comes near a limit is compressed, never cut.
+    /// as for large televisions; what comes near a limit is compressed, never cut.
     #[arg(long, value_name = "FRONT,BEHIND", num_args = 0..=1, require_equals = true,
         default_missing_value = "1,2")]
     comfort: Option<Limits>,

@@ -16,6 +16,8 @@ use crate::{Job, Settings, SettingsError, Template};
 
 /// The longest list of jobs to stop that is read, in bytes.
 const LONGEST_STOPS: usize = 1 << 20;
+/// The most jobs beyond those asked for that are told so.
+const MOST_REFUSED: usize = 100;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The platform, seen from a worker.
@@ -34,7 +36,11 @@ pub(super) struct Platform {
 /// What a poll for jobs brought.
 #[derive(Debug)]
 pub(super) enum Taken {
-    Jobs(Vec<Job>),
+    Jobs {
+        taken: Vec<Job>,
+        /// The ids of jobs beyond the number that was asked for, not all if there are very many.
+        refused: Vec<String>,
+    },
     Nothing,
     Throttled,
     Failed(String),
@@ -89,20 +95,20 @@ impl Platform {
         self.stops.is_some()
     }
 
-    /// Asks for up to `slots` jobs and waits as long as the platform likes to, within bounds.
+    /// Asks for up to `slots` jobs, takes no more of what comes, and waits as long as the platform likes to, within bounds.
     pub(super) async fn take(&self, slots: usize, busy: bool) -> Taken {
         let mut url = if slots > 1 { self.take_batch.clone() } else { self.take.clone() };
         if slots > 1 {
             url.query_pairs_mut().append_pair("batch_size", &slots.to_string());
         }
         url.query_pairs_mut().append_pair("job_in_progress", if busy { "1" } else { "0" });
-        match tokio::time::timeout(self.timing.poll, self.ask_for_jobs(url)).await {
+        match tokio::time::timeout(self.timing.poll, self.ask_for_jobs(url, slots)).await {
             Ok(taken) => taken,
             Err(_) => Taken::Nothing,
         }
     }
 
-    async fn ask_for_jobs(&self, url: Url) -> Taken {
+    async fn ask_for_jobs(&self, url: Url, slots: usize) -> Taken {
         let response = match self.get(url).await {
             Ok(response) => response,
             Err(why) => return Taken::Failed(why),
@@ -118,8 +124,8 @@ impl Platform {
             Ok(Some(one @ Value::Object(_))) if one.get("input").is_none() => {
                 Taken::Failed("a job without input".to_owned())
             }
-            Ok(Some(one @ Value::Object(_))) => jobs(vec![one]),
-            Ok(Some(Value::Array(batch))) => jobs(batch),
+            Ok(Some(one @ Value::Object(_))) => jobs(vec![one], slots),
+            Ok(Some(Value::Array(batch))) => jobs(batch, slots),
             Ok(Some(_)) => Taken::Failed("neither a job nor a list of them".to_owned()),
             Ok(None) => Taken::Nothing,
             Err(why) => Taken::Failed(why),
@@ -264,15 +270,29 @@ fn beside(take: &Url, place: &str) -> Option<Url> {
     Some(url)
 }
 
-fn jobs(values: Vec<Value>) -> Taken {
+/// The first `slots` jobs that make sense; the others are refused.
+fn jobs(values: Vec<Value>, slots: usize) -> Taken {
+    let sent = values.len();
     let mut jobs = Vec::new();
     for value in values {
         match Job::read(value) {
             Ok(job) => jobs.push(job),
             Err(why) => error!(why, "a job that makes no sense is left out"),
         }
+        if jobs.len() == slots + MOST_REFUSED {
+            break;
+        }
     }
-    if jobs.is_empty() { Taken::Nothing } else { Taken::Jobs(jobs) }
+    let beyond = jobs.split_off(slots.min(jobs.len()));
+    if !beyond.is_empty() {
+        error!(asked = slots, sent, "the platform sent more jobs than were asked for");
+    }
+    match jobs.is_empty() {
+        true => Taken::Nothing,
+        false => {
+            Taken::Jobs { taken: jobs, refused: beyond.into_iter().map(|job| job.id).collect() }
+        }
+    }
 }
 
 /// A JSON body within `limit` bytes; `None` when it is empty or of another type.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -13,10 +12,9 @@ use super::{Shared, task};
 /// Takes jobs until there are to be no more.
 ///
 /// A place is free before a job is asked for. When the platform sends more than was asked for, the
-/// rest waits here.
+/// rest is told that it failed: it would wait here although another worker may be free.
 pub(super) async fn take(shared: Arc<Shared>) {
-    let slots = Arc::new(Semaphore::new(0));
-    let mut taker = Taker { size: 0, slots, failures: 0, shared };
+    let mut taker = Taker { size: 0, failures: 0, shared };
     while !taker.shared.enough.is_cancelled() {
         taker.once().await;
     }
@@ -26,7 +24,6 @@ struct Taker {
     shared: Arc<Shared>,
     /// Jobs that may run at once.
     size: usize,
-    slots: Arc<Semaphore>,
     /// Failed polls in a row.
     failures: u32,
 }
@@ -59,9 +56,12 @@ impl Taker {
         let failed = matches!(taken, Taken::Failed(_));
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         let wait = match taken {
-            Taken::Jobs(jobs) => {
-                for job in jobs {
+            Taken::Jobs { taken, refused } => {
+                for job in taken {
                     self.begin(job);
+                }
+                for id in refused {
+                    self.refuse(id);
                 }
                 return;
             }
@@ -100,17 +100,22 @@ impl Taker {
         self.shared.running.idle().await;
         info!(size, "jobs at once");
         self.size = size;
-        self.slots = Arc::new(Semaphore::new(size));
     }
 
     fn begin(&self, job: crate::Job) {
         match self.shared.running.begin(&job.id, &self.shared.end) {
             Some(place) => {
-                let task = task::run(self.shared.clone(), job, place, self.slots.clone());
-                tokio::spawn(task);
+                tokio::spawn(task::run(self.shared.clone(), job, place));
             }
             // The one that runs will answer for both.
             None => warn!(request_id = job.id, "job is in progress already"),
+        }
+    }
+
+    fn refuse(&self, id: String) {
+        // Nothing is said about one that runs.
+        if let Some(place) = self.shared.running.begin(&id, &self.shared.end) {
+            tokio::spawn(task::refuse(self.shared.clone(), id, place));
         }
     }
 }

@@ -3,9 +3,9 @@
 mod answer;
 mod auth;
 mod body;
+mod client;
 pub mod http;
-mod listener;
 pub mod sagemaker;
 
 pub use auth::Tokens;
-pub use listener::{Limits, Listener};
+pub use client::Limits;

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use parallax_listener::Peer;
 use serde_json::{Map, Value, json};
 
 use super::answer::refusal;
-use super::listener::Peer;
+use super::client::client;
 use super::{Limits, Tokens, body};
 use crate::{Failure, FailureKind, Request, Service};
 
@@ -74,7 +75,7 @@ async fn invoke(
         Some(Value::String(name)) => name,
         Some(_) => return Err(Failure::field("operation", "expected a string")),
     };
-    let client = Peer::client(peer);
+    let client = client(peer);
     let answer = front.service.call(Request { operation, input, id, client }).await;
     // The contract has 400 for everything that is wrong with a request.
     answer.map_err(|failure| match failure.kind {

@@ -180,8 +180,9 @@ async fn who_sends_too_much_is_told_so_every_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_and_broken_requests_hold_nothing() {
+    let head = Duration::from_millis(300);
     let limits = Limits {
-        head: Duration::from_millis(300),
+        listener: parallax_listener::Limits { head, ..Default::default() },
         body: Duration::from_millis(300),
         ..Limits::default()
     };
@@ -223,7 +224,9 @@ async fn slow_and_broken_requests_hold_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_holds_its_connection_for_a_while_only() {
-    let limits = Limits { connections: 1, stall: Duration::from_millis(300), ..Limits::default() };
+    let stall = Duration::from_millis(300);
+    let listener = parallax_listener::Limits { connections: 1, stall, ..Default::default() };
+    let limits = Limits { listener, ..Limits::default() };
     let stage = Stage::start(Options { limits, ..Options::default() }).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use parallax_frame::Frame;
 use parallax_job::Uri;
+use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{NoMetrics, ObjectStore, SystemClock};
-use parallax_serving::front::{Limits, Listener, Tokens, http, sagemaker};
+use parallax_serving::front::{Limits, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};
 use parallax_serving::operations::{
     Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, Recipe, STEREO_MODEL, Stereo,
@@ -108,7 +109,7 @@ impl Stage {
         let service = Service::new(registry, engine, readiness, Arc::new(NoMetrics), limits);
         health.tell_of(&service);
         let listener =
-            Listener::bind("127.0.0.1:0".parse().unwrap(), options.limits).await.unwrap();
+            Listener::bind("127.0.0.1:0".parse().unwrap(), options.limits.listener).await.unwrap();
         let address = listener.address().unwrap().to_string();
         let contract = sagemaker::routes(service.clone(), options.tokens.clone(), options.limits);
         let clock = Arc::new(SystemClock);

@@ -1,8 +1,9 @@
 //! How much parallax is watched without strain.
 //!
-//! Broadcasters' delivery rules for television agree on about 1 % of the width in front of the screen and
-//! 2 % behind it for what is shown at length (Sky and BBC 3D guidelines, EBU R 135), with more for moments.
-//! Those are the defaults. On a small screen the same percentage is less, on a cinema's more.
+//! The defaults are those of BSkyB's "Technical Guidelines for Plano Stereoscopic (3D) Programme Content",
+//! written for screens of 46 to 70 inches: 1 % of the width in front of the screen and 2 % behind it, with up
+//! to 2.5 % and 4 % for moments. 2 % of the widest of those screens is 31 mm, half of what lies between two
+//! eyes, so nobody's eyes have to diverge. On a small screen the same percentage is less, on a cinema's more.
 
 use crate::Error;
 

@@ -19,12 +19,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use parallax_listener::Peer;
 use parallax_ports::Clock;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::answer::refusal;
-use super::listener::Peer;
+use super::client::client;
 use super::{Limits, Tokens, body};
 use crate::{Failure, FailureKind, Request, Service};
 use jobs::Jobs;
@@ -134,7 +135,7 @@ async fn begin(
         return Ok(accepted(&job.show()));
     }
     front.jobs.room()?;
-    let client = Peer::client(peer);
+    let client = client(peer);
     let request = Request { operation: name, input, id: None, client };
     let handle = front.service.submit(request).await?;
     if !handle.is_queued() {

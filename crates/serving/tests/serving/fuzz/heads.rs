@@ -76,8 +76,9 @@ async fn ask(address: &str, bytes: Vec<u8>) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fuzz_heads_and_framing() {
+    let head = Duration::from_millis(100);
     let limits = Limits {
-        head: Duration::from_millis(100),
+        listener: parallax_listener::Limits { head, ..Default::default() },
         body: Duration::from_millis(100),
         ..Limits::default()
     };

@@ -1,7 +1,10 @@
-//! Connections: how many, how slow, and how they end.
+//! HTTP connections within bounds: how many, how slow, and how they end.
+//!
+//! For every port that others reach. axum's own loop takes any number of connections and waits for
+//! ever for a request's head. What a request's body may be is the business of whoever reads it.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,57 +13,33 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// What a client may take.
+/// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once; more wait to be accepted. Defaults to 1024.
     pub connections: usize,
     /// Time for a request's head, and between two requests of a connection. Defaults to 30 s.
     pub head: Duration,
-    /// Time for a request's body. Defaults to 10 s.
-    pub body: Duration,
-    /// Bytes of a request's body. Defaults to 64 KiB.
-    pub body_bytes: usize,
     /// Longest time in which a client takes nothing of an answer. Defaults to 30 s.
     pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 1024,
-            head: Duration::from_secs(30),
-            body: Duration::from_secs(10),
-            body_bytes: 64 << 10,
-            stall: Duration::from_secs(30),
-        }
+        let patience = Duration::from_secs(30);
+        Self { connections: 1024, head: patience, stall: patience }
     }
 }
 
-/// Who is at the other end of a request's connection.
+/// Who is at the other end of a request's connection: an extension of every request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(SocketAddr);
-
-impl Peer {
-    /// A client as fairness counts it: an address, and of IPv6 the network that one subscriber is
-    /// given, whose addresses are for the taking.
-    pub(super) fn client(peer: Option<Extension<Self>>) -> String {
-        let Some(Extension(Self(peer))) = peer else { return "unknown".to_owned() };
-        match peer.ip().to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                format!("{}/64", Ipv6Addr::from(network))
-            }
-        }
-    }
-}
+pub struct Peer(pub SocketAddr);
 
 /// A bound address.
 #[derive(Debug)]
@@ -76,6 +55,12 @@ impl Listener {
     /// When the address cannot be had.
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind(address).await?, limits })
+    }
+
+    /// Changes what connections may take.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Where it listens.
@@ -124,7 +109,7 @@ impl Listener {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -138,21 +123,5 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subscriber_is_one_client_whatever_address_it_takes() {
-        let client = |address: &str| {
-            Peer::client(Some(Extension(Peer(SocketAddr::new(address.parse().unwrap(), 1)))))
-        };
-        assert_eq!(client("2001:db8:1:2::1"), client("2001:db8:1:2:ffff::9"));
-        assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
-        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
-        assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
     }
 }
