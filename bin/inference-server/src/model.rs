@@ -35,13 +35,15 @@ pub(crate) fn open(
 
 /// How far the engine looks beyond a segment.
 pub(crate) fn reach(settings: &Settings) -> Reach {
+    let run = Run::default();
     let name = match settings.engine {
         EngineName::Draft => "draft",
         EngineName::Copy => "copy",
-        // It begins anew in every segment.
-        EngineName::Stereocrafter => return Reach::default(),
+        EngineName::Stereocrafter => {
+            let options = Options { reference: settings.reference, ..Options::default() };
+            return options.reach(&run);
+        }
     };
-    let run = Run::default();
     parallax_stereo::engine(name).map(|engine| engine.reach(&run)).unwrap_or_default()
 }
 

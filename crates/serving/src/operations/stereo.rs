@@ -250,7 +250,7 @@ struct Note {
 }
 
 /// Another number, and earlier notes are believed no more.
-const NOTE_VERSION: u32 = 1;
+const NOTE_VERSION: u32 = 2;
 
 impl Stereo {
     /// A digest of everything that makes the result of a request what it is, for other processes.
