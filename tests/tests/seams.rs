@@ -12,47 +12,71 @@ const HEIGHT: usize = 180;
 const RATE: usize = 25;
 /// Frames after which the picture repeats, and between keyframes.
 const PERIOD: usize = 50;
-/// Frames of a segment and of the film.
-const SEGMENT: usize = 2 * PERIOD;
-const FRAMES: usize = 5 * SEGMENT;
+
+/// A film and how it is cut.
+struct Film {
+    path: PathBuf,
+    segment: usize,
+    frames: usize,
+}
+
+const WALL: &str = "120+50*sin(X*0.83+Y*0.31)*cos(Y*0.71-X*0.23)";
 
 /// One shot without end: cards pass a still wall, each followed by the next at the same distance.
-fn film(folder: &Path) -> PathBuf {
-    let path = folder.join("film.mkv");
+fn passing_cards(folder: &Path) -> Film {
     // 160 pixels in a period, so that every period shows the same.
-    let texture = "120+50*sin(X*0.83+Y*0.31)*cos(Y*0.71-X*0.23)";
     let card = "lt(mod(X-3.2*N+3200\\,160)\\,56)*gt(Y\\,60)";
     let on_card = "130+70*sin((X-3.2*N)*0.589+Y*0.47)*cos(Y*0.39)";
+    film(folder, &format!("if({card}\\,{on_card}\\,{WALL})"), 2 * PERIOD, 10 * PERIOD)
+}
+
+/// One shot whose past counts: something comes in from the right, stays and goes on moving within itself,
+/// and nobody sees again what it covers; a card comes in from the left soon after a border.
+fn one_that_stays(folder: &Path) -> Film {
+    let left = "max(140\\,300-3.2*N)";
+    let guest = format!("gte(X\\,{left})*lt(X\\,{left}+56)*gt(Y\\,50)*lt(Y\\,150)");
+    let on_guest = "130+70*sin((X+3.2*N)*0.589+Y*0.47)*cos(Y*0.39)";
+    let at = "(2.5*mod(N+147\\,200)-40)";
+    let card = format!("gte(X\\,{at})*lt(X\\,{at}+40)*gt(Y\\,130)");
+    let on_card = format!("120+80*sin((X-{at})*0.41+Y*0.53)*cos(Y*0.37)");
+    let luma = format!("if({card}\\,{on_card}\\,if({guest}\\,{on_guest}\\,{WALL}))");
+    film(folder, &luma, PERIOD, 3 * PERIOD)
+}
+
+/// A film of this luma in segments of so many frames, each of which begins with a keyframe.
+fn film(folder: &Path, luma: &str, segment: usize, frames: usize) -> Film {
+    let path = folder.join("film.mkv");
     let picture = format!(
-        "nullsrc=s={WIDTH}x{HEIGHT}:r={RATE},trim=end_frame={FRAMES},\
-         geq=lum='if({card}\\,{on_card}\\,{texture})':cb=128:cr=128"
+        "nullsrc=s={WIDTH}x{HEIGHT}:r={RATE},trim=end_frame={frames},geq=lum='{luma}':cb=128:cr=128"
     );
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &picture]);
     command.args(["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p"]);
     command.args(["-g", &PERIOD.to_string(), "-sc_threshold", "0"]);
     assert!(command.arg(&path).status().unwrap().success());
-    path
+    Film { path, segment, frames }
 }
 
-/// The luma of every frame of `film` in `layout`, converted in segments of `seconds`.
-fn converted(film: &Path, layout: &str, seconds: &str) -> Vec<Vec<u8>> {
-    let out = film.with_file_name(format!("{layout}-{seconds}.mkv"));
+/// The luma of every frame of `film` with these options, converted in its segments or as one.
+fn converted(film: &Film, options: &[&str], cut: bool) -> Vec<Vec<u8>> {
+    let out = film.path.with_file_name("out.mkv");
+    let seconds = if cut { film.segment / RATE } else { 3600 }.to_string();
     let mut command = Command::new(bin("parallax"));
-    command.arg("convert").arg(film).args(["--preset", "ultrafast"]);
+    command.arg("convert").arg(&film.path).args(["--preset", "ultrafast", "--overwrite"]);
     // Twice as much parallax as usual, and nothing lost to the encoder.
-    command.args(["--layout", layout, "--disparity", "4", "--crf", "0", "-v"]);
-    let run = finish(command.args(["--segment-seconds", seconds, "-o"]).arg(&out));
+    command.args(["--disparity", "4", "--crf", "0", "-v"]).args(options);
+    let run = finish(command.args(["--segment-seconds", &seconds, "-o"]).arg(&out));
     assert_eq!(run.code, Some(0), "{run:?}");
     let segments = run.stderr.matches("segment completed").count();
-    let wanted = if seconds == "4" { FRAMES / SEGMENT } else { 1 };
+    let wanted = if cut { film.frames / film.segment } else { 1 };
     assert_eq!(segments, wanted, "{run:?}");
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-i"]).arg(&out);
     command.args(["-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"]);
     let samples = command.output().unwrap().stdout;
-    let frames: Vec<Vec<u8>> = samples.chunks(samples.len() / FRAMES).map(<[u8]>::to_vec).collect();
-    assert_eq!(frames.len(), FRAMES);
+    let frames: Vec<Vec<u8>> =
+        samples.chunks(samples.len() / film.frames).map(<[u8]>::to_vec).collect();
+    assert_eq!(frames.len(), film.frames);
     frames
 }
 
@@ -71,12 +95,17 @@ fn flicker(frames: &[Vec<u8>], t: usize) -> f64 {
 #[test]
 fn borders_of_segments_flicker_no_more_than_what_is_between_them() {
     let folder = tempfile::tempdir().unwrap();
-    let film = film(folder.path());
+    let film = passing_cards(folder.path());
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-    for layout in ["right-only", "rgbd"] {
-        let pieces = converted(&film, layout, "4");
-        let whole = converted(&film, layout, "3600");
-        let borders: Vec<usize> = (SEGMENT..FRAMES).step_by(SEGMENT).collect();
+    let right = ["--layout", "right-only"];
+    let by_shot = ["--convergence", "auto", "--floating-window", "--fill", "temporal"];
+    let all = [&right[..], &by_shot].concat();
+    let cases: [(&str, &[&str]); 3] =
+        [("right", &right), ("depth", &["--layout", "rgbd"]), ("by the shot", &all)];
+    for (layout, options) in cases {
+        let (pieces, whole) = (converted(&film, options, true), converted(&film, options, false));
+        let Film { segment, frames, .. } = film;
+        let borders: Vec<usize> = (segment..frames).step_by(segment).collect();
         for &border in &borders {
             for t in border..border + PERIOD {
                 let (mean, most) = difference(&pieces[t], &whole[t]);
@@ -87,7 +116,7 @@ fn borders_of_segments_flicker_no_more_than_what_is_between_them() {
         let around = |t: usize| t - 2..t + 6;
         let at_borders: Vec<f64> =
             borders.iter().flat_map(|&t| around(t)).map(|t| flicker(&pieces, t)).collect();
-        let between = (SEGMENT + PERIOD..FRAMES).step_by(SEGMENT).flat_map(around);
+        let between = (segment + PERIOD..frames).step_by(segment).flat_map(around);
         let between: Vec<f64> = between.map(|t| flicker(&pieces, t)).collect();
         let worst = at_borders.iter().copied().fold(0.0, f64::max);
         let usual = between.iter().copied().fold(0.0, f64::max);
@@ -98,5 +127,23 @@ fn borders_of_segments_flicker_no_more_than_what_is_between_them() {
         assert!((at_borders / between - 1.0).abs() < 0.05, "{layout}: {at_borders}, {between}");
         assert!(worst < 1.05 * usual, "{layout}: {worst} at a border, {usual} elsewhere");
         assert!(between > 0.2, "{layout}: a picture in which something moves");
+    }
+}
+
+#[test]
+fn what_is_decided_by_the_shot_does_not_depend_on_where_the_film_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = one_that_stays(folder.path());
+    let plain = converted(&film, &[], true);
+    let options: [&[&str]; 3] =
+        [&["--convergence", "auto"], &["--floating-window"], &["--fill", "temporal"]];
+    for option in options {
+        let (pieces, whole) = (converted(&film, option, true), converted(&film, option, false));
+        for (t, (piece, whole)) in pieces.iter().zip(&whole).enumerate() {
+            let (mean, most) = difference(piece, whole);
+            assert!(most == 0, "{option:?}: {mean} and at most {most} at frame {t}");
+        }
+        let last = film.frames - film.segment;
+        assert!(pieces[last..] != plain[last..], "{option:?} does nothing here");
     }
 }

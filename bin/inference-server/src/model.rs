@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use parallax_ports::MetricsSink;
 use parallax_serving::operations::{STEREO_MODEL, StereoModel};
 use parallax_serving::{Failure, Model};
+use parallax_stereo::{Reach, Run};
 use parallax_stereocrafter::{NAME, Options, StereoCrafter};
 use parallax_svd::device::{self, Device};
 
@@ -32,15 +33,18 @@ pub(crate) fn open(
     Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
 }
 
-/// How far the engine looks back beyond a segment's beginning.
-pub(crate) fn lead_in(settings: &Settings) -> Duration {
+/// How far the engine looks beyond a segment.
+pub(crate) fn reach(settings: &Settings) -> Reach {
+    let run = Run::default();
     let name = match settings.engine {
         EngineName::Draft => "draft",
         EngineName::Copy => "copy",
-        // It begins anew in every segment.
-        EngineName::Stereocrafter => return Duration::ZERO,
+        EngineName::Stereocrafter => {
+            let options = Options { reference: settings.reference, ..Options::default() };
+            return options.reach(&run);
+        }
     };
-    parallax_stereo::engine(name).map(|engine| engine.lead_in()).unwrap_or_default()
+    parallax_stereo::engine(name).map(|engine| engine.reach(&run)).unwrap_or_default()
 }
 
 fn stereocrafter(

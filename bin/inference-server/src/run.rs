@@ -115,7 +115,7 @@ async fn service(
             SideBySide::Half => Layout::HalfSbs,
         },
         encode: EncodeSettings::default(),
-        lead_in: model::lead_in(settings),
+        reach: model::reach(settings),
         conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
         recipe: recipe::of(settings),
     };

@@ -5,6 +5,7 @@ mod convert;
 mod depth;
 mod doctor;
 mod inspect;
+mod memory;
 mod preview;
 mod weights;
 
@@ -15,6 +16,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    memory::share_pool();
     let cli = Cli::parse();
     let filter = match cli.verbose {
         0 => "off",

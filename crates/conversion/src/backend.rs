@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result};
 use parallax_stereo::{
-    Engine, Geometry, Layout, Rendering, Run, ShotReport, Stage, Staging, Watch,
+    Engine, Geometry, Layout, Reach, Rendering, Run, ShotReport, Stage, Staging, Watch,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Conversion, Progress, Report, convert_segment};
-use crate::lead_in::LeadIn;
+use crate::lead_in::{LeadIn, Preceding, Surroundings, after};
 use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// Called with the invocation and how far it is; must return quickly.
@@ -24,6 +25,11 @@ type StageObserver = dyn Fn(&Invocation, Stage, u64) + Send + Sync;
 
 /// Called with the invocation and a shot that is over; likewise.
 type ShotObserver = dyn Fn(&Invocation, &ShotReport) + Send + Sync;
+
+/// How long a segment waits for the one after it, which is published right after it, and how often it
+/// looks.
+const PUBLISHED: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// An [`InferenceBackend`] that runs an engine here.
 pub struct EngineBackend {
@@ -146,14 +152,15 @@ impl EngineBackend {
         &self.workplace.objects
     }
 
-    /// Fetches what precedes the segment into `folder`, as far as the engine looks back.
+    /// Fetches what precedes the segment, of which `segment` is a copy, to its folder.
     async fn before(
         &self,
         invocation: &Invocation,
-        folder: &Path,
+        segment: &Path,
+        reach: Reach,
         cancel: &CancellationToken,
-    ) -> Result<Vec<PathBuf>> {
-        let mut lead_in = LeadIn::of(&invocation.input, self.engine.lead_in(), folder);
+    ) -> Result<Vec<Preceding>> {
+        let mut lead_in = LeadIn::of(&invocation.input, segment, reach);
         while let Some((uri, path)) = lead_in.wants() {
             match unless_cancelled(cancel, self.objects().download(&uri, &path)).await {
                 // Somebody removed it. A visible seam is better than no result.
@@ -168,6 +175,42 @@ impl EngineBackend {
         }
         Ok(lead_in.files())
     }
+
+    /// Fetches what follows the segment, of which `segment` is a copy, to its folder.
+    async fn after(
+        &self,
+        invocation: &Invocation,
+        segment: &Path,
+        reach: Reach,
+        cancel: &CancellationToken,
+    ) -> Result<Option<PathBuf>> {
+        let Some(uri) = after(&invocation.input).filter(|_| reach.ahead > 0) else {
+            return Ok(None);
+        };
+        let path = segment.with_file_name("after.mp4");
+        let mut waited = Duration::ZERO;
+        loop {
+            match unless_cancelled(cancel, self.objects().download(&uri, &path)).await {
+                Err(error) if error.kind() == Kind::NotFound && waited < PUBLISHED => {
+                    waited += LOOK;
+                    let pause = async {
+                        tokio::time::sleep(LOOK).await;
+                        Ok(())
+                    };
+                    unless_cancelled(cancel, pause).await?;
+                }
+                // Somebody removed it, or publishing was given up.
+                Err(error) if error.kind() == Kind::NotFound => {
+                    tracing::warn!(segment = %invocation.segment, %uri, "nothing follows it");
+                    return Ok(None);
+                }
+                fetched => {
+                    fetched?;
+                    return Ok(Some(path));
+                }
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -180,15 +223,19 @@ impl InferenceBackend for EngineBackend {
         let folder = self.workplace.folder()?;
         let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
         unless_cancelled(cancel, self.objects().download(&invocation.input, &input)).await?;
-        let before = self.before(invocation, folder.path(), cancel).await?;
+        let (geometry, seed, rendering) = (self.geometry, self.seed, self.rendering);
+        let staging = self.staging;
+        let reach = self.engine.reach(&Run { rendering, staging, ..Run::default() });
+        let around = Surroundings {
+            before: self.before(invocation, &input, reach, cancel).await?,
+            after: self.after(invocation, &input, reach, cancel).await?,
+        };
         let layout = match invocation.segment.mode {
             Mode::Anaglyph => self.anaglyph,
             Mode::Sbs => self.side_by_side,
         };
         let tools: Tools = self.workplace.tools.clone();
         let (engine, encode) = (Arc::clone(&self.engine), self.encode.clone());
-        let (geometry, seed, rendering) = (self.geometry, self.seed, self.rendering);
-        let staging = self.staging;
         let (decode, full_chroma) = (self.decode, self.full_chroma);
         let (observer, told) = (Arc::clone(&self.observer), invocation.clone());
         let result = output.clone();
@@ -199,9 +246,9 @@ impl InferenceBackend for EngineBackend {
         let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());
-            let lead_in = before.as_slice();
+            let around = &around;
             let conversion =
-                Conversion { input, output, layout, encode, decode, full_chroma, lead_in };
+                Conversion { input, output, layout, encode, decode, full_chroma, around };
             let run = Run { geometry, rendering, staging, seed, scratch, watch, cancel };
             let progress = |progress| observer(&told, progress);
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);

@@ -1,7 +1,7 @@
 //! One clip: decode, engine, pack, encode, each at its own pace over short queues.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::declare::packing;
 use crate::error::Error;
-use crate::lead_in::{Part, parts};
+use crate::lead_in::{Part, Reader, Surroundings};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
     Codec, DecodeOptions, Decoder, EncodeSettings, Encoder, Hdr, Media, Timing, Tools, probe, scan,
@@ -39,9 +39,8 @@ pub struct Conversion<'a> {
     pub decode: DecodeOptions,
     /// Chroma at luma resolution in an anaglyph, whatever the source has.
     pub full_chroma: bool,
-    /// The clips before this one, in order of time, as far as the engine looks back: see
-    /// [`crate::LeadIn`].
-    pub lead_in: &'a [PathBuf],
+    /// The clips around this one, as far as the engine looks: see [`crate::LeadIn`].
+    pub around: &'a Surroundings,
 }
 
 /// How far a conversion is.
@@ -72,6 +71,8 @@ enum Given {
     Before(Frame),
     /// A frame of the clip.
     Frame(Frame),
+    /// A frame from after the clip.
+    After(Frame),
 }
 
 /// What travels to the encoder. Only `End` makes the output a file: a queue that closes without
@@ -103,11 +104,15 @@ pub fn convert_segment(
     let (width, height) = conversion.decode.size(&media);
     let format = VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) };
     let clip = Clip { format: Arc::new(format), rate: media.video.rate };
-    let wanted = engine.lead_in();
-    let pictures = (&*clip.format, conversion.decode);
-    let before = parts(tools, conversion.lead_in, wanted, pictures, &cancel)?;
     let mut run = Run { cancel: cancel.clone(), ..run.clone() };
     run.rendering.depth_picture = conversion.layout == Layout::Rgbd;
+    let neighbours =
+        Reader { tools, format: &clip.format, decode: conversion.decode, cancel: &cancel };
+    let before = neighbours.before(&conversion.around.before)?;
+    let after = match (&conversion.around.after, engine.reach(&run).ahead) {
+        (Some(file), frames @ 1..) => neighbours.after(file, frames)?,
+        _ => None,
+    };
     let (format, aspect) = if conversion.full_chroma && conversion.layout.is_anaglyph() {
         full_chroma_format(conversion.layout, &clip.format)
     } else {
@@ -128,7 +133,8 @@ pub fn convert_segment(
     let (frame_sender, frames) = sync_channel(QUEUE);
     let (pair_sender, pairs) = sync_channel(QUEUE);
     let (engine_result, encoder_result) = std::thread::scope(|scope| {
-        let reading = Reading { tools, media: &media, total, conversion, before: &before };
+        let around = (before.as_slice(), after.as_ref());
+        let reading = Reading { tools, media: &media, total, conversion, around };
         let stop = cancel.clone();
         scope.spawn(move || {
             // Who takes no more frames has a reason of his own.
@@ -194,22 +200,25 @@ struct Reading<'a> {
     media: &'a Media,
     total: u64,
     conversion: &'a Conversion<'a>,
-    before: &'a [Part],
+    /// What comes before and after.
+    around: (&'a [Part], Option<&'a Part>),
 }
 
 impl Reading<'_> {
-    /// Feeds what comes before the clip and the clip itself. If its first time is negative, it
-    /// becomes 0.
+    /// Feeds what comes before the clip, the clip itself and what comes after. If its first time is
+    /// negative, it becomes 0.
     fn feed(&self, frames: &Frames, cancel: &CancellationToken) -> Result<(), Gone> {
-        // Times of their own files mean nothing here; what counts is that they precede the clip's.
+        // Times of other files mean nothing here; what counts is that they are in order.
+        let timed = |mut frame: Frame, time: &mut i64| {
+            frame.pts = *time;
+            *time += 1;
+            frame
+        };
+        let (before, after) = self.around;
         let mut time = i64::MIN / 2;
-        for part in self.before {
-            let before = |mut frame: Frame| {
-                frame.pts = time;
-                time += 1;
-                Given::Before(frame)
-            };
-            feed(part.open(self.tools, cancel), frames, before)?;
+        for part in before {
+            let given = |frame: Frame| Given::Before(timed(frame, &mut time));
+            feed(part.open(self.tools, cancel), frames, given)?;
         }
         let mut shift = None;
         let shifted = |mut frame: Frame| {
@@ -218,7 +227,13 @@ impl Reading<'_> {
         };
         let options = self.conversion.decode;
         let decoder = Decoder::open_with(self.tools, self.media, Some(self.total), options, cancel);
-        feed(decoder, frames, shifted)
+        feed(decoder, frames, shifted)?;
+        let mut time = i64::MAX / 2;
+        if let Some(part) = after {
+            let given = |frame: Frame| Given::After(timed(frame, &mut time));
+            feed(part.open(self.tools, cancel), frames, given)?;
+        }
+        Ok(())
     }
 }
 
@@ -266,15 +281,17 @@ fn infer(
         if run.cancel.is_cancelled() {
             return Err(StereoError::Cancelled.into());
         }
-        let frame = match frame? {
+        let ready = match frame? {
             Given::Before(frame) => {
                 session.lead_in(frame)?;
                 continue;
             }
-            Given::Frame(frame) => frame,
+            Given::Frame(frame) => {
+                waiting.push_back(frame.pts);
+                session.push(frame)?
+            }
+            Given::After(frame) => session.lead_out(frame)?,
         };
-        waiting.push_back(frame.pts);
-        let ready = session.push(frame)?;
         forward(&mut waiting, ready)?;
     }
     if run.cancel.is_cancelled() {

@@ -27,6 +27,6 @@ pub use declare::declaration;
 pub use depth_from::{DepthFrom, DepthSize, Near, write_npy, write_npz, write_png};
 pub use error::Error;
 pub use inspect::{Inspect, Inspection, inspect};
-pub use lead_in::LeadIn;
+pub use lead_in::{LeadIn, Preceding, Surroundings};
 pub use preview::{Preview, PreviewDepth, Sheet, preview};
 pub use workplace::Workplace;

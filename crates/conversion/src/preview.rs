@@ -11,7 +11,7 @@ use parallax_frame::Frame;
 use parallax_media::{DecodeOptions, Decoder, Media, Packets, Span, Tools};
 use parallax_stereo::{
     Clip, DepthEstimator, Draft, DraftDepth, Engine, Error as StereoError, Geometry, Layout, Plane,
-    Rendering, Rgb, ViewSynthesis, compose,
+    Rendering, Rgb, Run, ViewSynthesis, compose,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +104,9 @@ pub fn preview(
             return Err(StereoError::Unsupported(what).into());
         }
         let back = match how.depth {
-            PreviewDepth::Draft => Draft.lead_in().as_secs_f64() * clip.rate.fps(),
+            PreviewDepth::Draft => {
+                Draft.reach(&Run::default()).back.as_secs_f64() * clip.rate.fps()
+            }
             PreviewDepth::File(_) => 0.0,
         };
         let first = position.saturating_sub(back.ceil() as usize);

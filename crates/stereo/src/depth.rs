@@ -46,6 +46,8 @@ pub struct DepthSession<E> {
     waiting: VecDeque<(Frame, Plane)>,
     /// Frames from before the clip that have not passed yet.
     before: usize,
+    /// Frames of the clip that have not been drawn yet.
+    owed: usize,
     run: Run,
     format: Arc<VideoFormat>,
 }
@@ -64,6 +66,7 @@ impl<E: DepthEstimator> DepthSession<E> {
             shots: Shots::default(),
             waiting: VecDeque::new(),
             before: 0,
+            owed: 0,
             run: run.clone(),
             format: Arc::clone(&clip.format),
         })
@@ -97,7 +100,7 @@ impl<E: DepthEstimator> DepthSession<E> {
                 self.synthesis.remember(&frame, &depth)?;
             }
             self.waiting.push_back((frame, depth));
-            if self.waiting.len() == ahead {
+            if self.waiting.len() >= ahead {
                 self.draw(&mut pairs)?;
             }
         }
@@ -114,9 +117,13 @@ impl<E: DepthEstimator> DepthSession<E> {
         Ok(())
     }
 
-    /// Draws the first of the frames that wait, unless it lies before the clip; `false` when none waits.
+    /// Draws the first of the frames that wait, unless it lies before the clip; `false` when none of
+    /// them is left to draw.
     fn draw(&mut self, pairs: &mut Vec<StereoPair>) -> Result<bool, Error> {
         self.check()?;
+        if self.before + self.owed == 0 {
+            return Ok(false);
+        }
         let stand = self.stager.next(self.waiting.iter().map(|(_, depth)| depth));
         let (Some(stand), Some((frame, depth))) = (stand, self.waiting.pop_front()) else {
             return Ok(false);
@@ -126,6 +133,7 @@ impl<E: DepthEstimator> DepthSession<E> {
             self.stager.uncount();
             return Ok(true);
         }
+        self.owed -= 1;
         self.synthesis.set_convergence(stand.convergence);
         let mut pair = self.synthesis.pair(frame, &depth, self.run.rendering)?;
         if !self.run.rendering.depth_picture {
@@ -148,6 +156,12 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
     }
 
     fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        self.owed += 1;
+        let ready = self.take(frame)?;
+        self.render(ready)
+    }
+
+    fn lead_out(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
         let ready = self.take(frame)?;
         self.render(ready)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parallax_frame::{Frame, FrameRate, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
+use crate::staging::LOOKAHEAD;
 use crate::{ShotReport, Staging};
 
 /// What an engine may know of a clip before its first frame.
@@ -136,6 +137,31 @@ impl Run {
     pub fn looks_ahead(&self) -> bool {
         self.staging.looks_ahead() || self.rendering.fill == Fill::Temporal
     }
+
+    /// What is decided shot by shot depends on this much of the film around a clip, whatever makes the
+    /// depth.
+    pub fn reach(&self) -> Reach {
+        if !self.looks_ahead() {
+            return Reach::default();
+        }
+        Reach { back: SHOT, within_shot: true, ahead: LOOKAHEAD - 1 }
+    }
+}
+
+/// Of longer shots the last so many seconds count. Convergence has forgotten all but a thousandth of
+/// what came before; a hole may be filled differently if what is behind it was seen only then.
+const SHOT: Duration = Duration::from_secs(30);
+
+/// How much of the film around a clip its pairs depend on, so that they join those of the clips before
+/// and after it without a seam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// How far back from the clip's first frame, at most.
+    pub back: Duration,
+    /// Whether nothing counts that lies before the beginning of the shot that the first frame is in.
+    pub within_shot: bool,
+    /// Frames after the clip's last.
+    pub ahead: usize,
 }
 
 /// A part of an engine's work that a person can make sense of.
@@ -256,12 +282,11 @@ pub trait Engine: Debug + Send + Sync {
     /// `Unsupported` when the clip or the geometry cannot be served.
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error>;
 
-    /// How far back from its first frame a clip's pairs depend on what came before, so that they join
-    /// the pairs made of that without a seam. Defaults to nothing.
+    /// What a clip's pairs depend on besides the clip in such a run. Defaults to nothing.
     ///
-    /// Whatever an engine remembers within a shot must fade within this time.
-    fn lead_in(&self) -> Duration {
-        Duration::ZERO
+    /// Whatever an engine remembers within a shot must have faded where this ends.
+    fn reach(&self, _run: &Run) -> Reach {
+        Reach::default()
     }
 }
 
@@ -282,6 +307,16 @@ pub trait Session: Send {
     /// # Errors
     /// After an error the session is of no further use.
     fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error>;
+
+    /// Takes a frame from right after the clip, of the clip's format and in order, after the last
+    /// [`Session::push`]: the clip's last frames may look ahead to it, and it gives no pair. Returns the
+    /// clip's pairs that are ready. Defaults to ignoring it.
+    ///
+    /// # Errors
+    /// As [`Session::push`].
+    fn lead_out(&mut self, _frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        Ok(Vec::new())
+    }
 
     /// Ends the clip and returns pairs that remain, as many as are ready together. Called again until
     /// it returns none: an engine that can only begin at the end need not hold all pairs at once.

@@ -34,8 +34,8 @@ pub use copy::Copy;
 pub use depth::{DepthEstimator, DepthSession};
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
-    Clip, Engine, Error, Eyes, Fill, Geometry, Rendering, Run, Session, Stage, StereoPair, Warping,
-    Watch,
+    Clip, Engine, Error, Eyes, Fill, Geometry, Reach, Rendering, Run, Session, Stage, StereoPair,
+    Warping, Watch,
 };
 pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format};
 pub use matching::{Matches, match_eyes};

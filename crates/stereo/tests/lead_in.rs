@@ -47,7 +47,8 @@ fn furthest(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 
 #[test]
 fn nothing_of_a_shot_is_remembered_longer_than_the_lead_in() {
-    let lead_in = (Draft.lead_in().as_secs_f64() * RATE.fps()).round() as i64;
+    let back = Draft.reach(&Run::default()).back;
+    let lead_in = (back.as_secs_f64() * RATE.fps()).round() as i64;
     let border = lead_in + 25;
     let mut coldest = 0.0f32;
     // The walker stops right before what is led in, soon after its beginning, and not at all.

@@ -14,8 +14,8 @@ const LOOKED_AT: usize = 1 << 16;
 /// Least and greatest depth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Range {
-    low: f32,
-    high: f32,
+    pub(crate) low: f32,
+    pub(crate) high: f32,
 }
 
 /// A range that grows over a window's frames.

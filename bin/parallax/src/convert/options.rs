@@ -44,7 +44,7 @@ pub(crate) struct DrawingArgs {
     /// What fills the holes that moved foreground uncovers: nothing (`black`), the background's edge
     /// drawn across (`stretch`), its mirror image (`mirror`), its surroundings blurred (`smooth`), or
     /// what other frames saw there while the camera stands still, and else the mirror image
-    /// (`temporal`; the film is one segment then).
+    /// (`temporal`).
     #[arg(long, value_enum, default_value_t = FillChoice::Mirror)]
     pub(crate) fill: FillChoice,
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
-use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Staging};
+use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
@@ -100,12 +100,9 @@ impl Request {
              --floating-window"
         );
         let geometry = args.staging.geometry(pictures.size(&media).0)?;
-        // Depth is matched by counting from the first frame, and what is settled for a shot must not
-        // be settled again where a segment happens to begin: so there is one segment.
         let rendering = args.drawing.rendering();
-        let run = Run { rendering, staging, ..Run::default() };
-        let whole = depth.is_some() || run.looks_ahead();
-        let segment_seconds = if whole { u32::MAX } else { args.segment_seconds };
+        // Depth is matched by counting from the film's first frame: so there is one segment.
+        let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
         let encode = EncodeSettings {
             crf: args.crf,
             preset: args.preset.clone(),

@@ -16,7 +16,7 @@ pub(crate) struct StagingArgs {
     disparity: Disparity,
 
     /// The depth that appears at the screen: 0 puts the farthest there, 1 the nearest. `auto` settles it
-    /// for each shot: a third of its range in front. The film is one segment then.
+    /// for each shot: a third of its range in front.
     #[arg(long, default_value = "0.5", value_name = "DEPTH|auto")]
     convergence: Convergence,
 
@@ -27,7 +27,7 @@ pub(crate) struct StagingArgs {
     comfort: Option<Limits>,
 
     /// Lay black bars over the sides where something in front of the screen is cut by the picture's
-    /// edge. The film is one segment then.
+    /// edge.
     #[arg(long)]
     floating_window: bool,
 }

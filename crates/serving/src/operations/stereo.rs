@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parallax_conversion::LeadIn;
+use parallax_conversion::{LeadIn, Preceding, Surroundings};
 use parallax_job::{Mode, Uri};
 use parallax_media::{EncodeSettings, Tools};
-use parallax_stereo::{Engine, Geometry, Layout};
+use parallax_stereo::{Engine, Geometry, Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -36,15 +36,16 @@ pub struct StereoModel(pub Arc<dyn Engine>);
 pub struct StereoSettings {
     /// The ffmpeg programs and the limits on inputs.
     pub tools: Tools,
-    /// An existing folder for temporary files, with room for every place's input, five seconds of what
-    /// precedes it, and its result.
+    /// An existing folder for temporary files, with room for every place's input, what precedes it as far
+    /// as the engine looks back, and its result.
     pub scratch: PathBuf,
     /// What mode `sbs` means: full or half.
     pub side_by_side: Layout,
     /// How results are encoded.
     pub encode: EncodeSettings,
-    /// How far the engine looks back: [`Engine::lead_in`].
-    pub lead_in: Duration,
+    /// How far the engine looks back: [`Engine::reach`]. What follows a segment may not be there yet when
+    /// it is asked for, and is not looked at.
+    pub reach: Reach,
     /// Counts conversions for others.
     pub conversions: Arc<dyn ConversionSink>,
     /// What besides requests and these settings makes results what they are.
@@ -193,17 +194,17 @@ impl Stereo {
         Ok((input, output))
     }
 
-    /// Fetches what precedes the segment at `input`, as far as the engine looks back. A caller who
-    /// may read a segment may read those before it, or there is no lead-in.
+    /// Fetches what precedes the segment at `input`, of which `source` is a copy, as far as the engine
+    /// looks back. A caller who may read a segment may read those before it, or there is no lead-in.
     async fn before(
         &self,
         input: &Address,
-        folder: &Path,
+        source: &Path,
         own: Option<&Credentials>,
         cancel: &CancellationToken,
-    ) -> Result<Vec<PathBuf>, Failure> {
+    ) -> Result<Vec<Preceding>, Failure> {
         let Address::Object(uri) = input else { return Ok(Vec::new()) };
-        let mut lead_in = LeadIn::of(uri, self.settings.lead_in, folder);
+        let mut lead_in = LeadIn::of(uri, source, self.settings.reach);
         while let Some((uri, path)) = lead_in.wants() {
             let Ok(address) = self.storage.input(&uri.to_string(), "input_uri", own) else { break };
             match self.storage.fetch(&address, &path, "input_uri", own, cancel).await {
@@ -249,7 +250,7 @@ struct Note {
 }
 
 /// Another number, and earlier notes are believed no more.
-const NOTE_VERSION: u32 = 1;
+const NOTE_VERSION: u32 = 2;
 
 impl Stereo {
     /// A digest of everything that makes the result of a request what it is, for other processes.
@@ -361,9 +362,9 @@ impl Operation for Stereo {
         let fetch = self.storage.fetch(&input, &source, input_field, own, &call.cancel);
         let input_bytes = call.stage("reading", fetch).await?;
 
-        let lead_in = self.before(&input, folder.path(), own, &call.cancel).await?;
+        let before = self.before(&input, &source, own, &call.cancel).await?;
         let job = Job {
-            lead_in,
+            around: Surroundings { before, after: None },
             tools: self.settings.tools.clone(),
             layout: match request.mode {
                 Mode::Anaglyph => Layout::Anaglyph,

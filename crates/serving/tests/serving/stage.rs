@@ -22,7 +22,7 @@ use parallax_serving::{
     Access, Engine, EngineSettings, Model, Models, NoConversions, Readiness, Registry, Service,
     ServiceSettings, Storage, Stores,
 };
-use parallax_stereo::{Clip, Error, Layout, Run, Session, StereoPair};
+use parallax_stereo::{Clip, Error, Layout, Reach, Run, Session, StereoPair};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +81,7 @@ impl Stage {
             scratch: scratch.path().to_owned(),
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
-            lead_in: Duration::ZERO,
+            reach: Reach::default(),
             conversions: Arc::new(NoConversions),
             recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };

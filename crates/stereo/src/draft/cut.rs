@@ -10,18 +10,20 @@ const HISTOGRAM: f32 = 0.25;
 const UNMATCHED: f32 = 0.1;
 
 /// Whether `current` begins a new shot after `previous`; `matched` is the mean error of their
-/// block motion.
-pub(super) fn is_cut(current: &Plane, previous: &Plane, matched: f32) -> bool {
+/// block motion. Everything must change by `margin` times as much as usual.
+pub(super) fn is_cut(current: &Plane, previous: &Plane, matched: f32, margin: f32) -> bool {
     let count = current.data().len() as f32;
     let pairs = current.data().iter().zip(previous.data());
     let difference = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / count;
-    if matched > UNMATCHED {
+    if matched > margin * UNMATCHED {
         return true;
     }
     let (a, b) = (histogram(current), histogram(previous));
     let moved: f32 =
         a.iter().zip(&b).map(|(a, b)| a.abs_diff(*b) as f32).sum::<f32>() / count / 2.0;
-    difference > DIFFERENCE && moved > HISTOGRAM && matched > 0.3 * difference
+    difference > margin * DIFFERENCE
+        && moved > margin * HISTOGRAM
+        && matched > margin * 0.3 * difference
 }
 
 fn histogram(plane: &Plane) -> [u32; BINS] {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::shots::Shots;
 use self::track::{Look, Track};
-use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Run, Session};
+use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Reach, Run, Session};
 
 /// Frames at the start of a shot that are looked at before the first is given out, so that depth
 /// does not visibly settle after a cut. The only lag there is.
@@ -48,8 +48,11 @@ impl Engine for Draft {
         Ok(Box::new(DepthSession::new(depth, clip, run)?))
     }
 
-    fn lead_in(&self) -> Duration {
-        MEMORY
+    fn reach(&self, run: &Run) -> Reach {
+        let staged = run.reach();
+        // Depth is not looked at before the beginning of the shot either, but finding that costs more
+        // than these few seconds.
+        if staged == Reach::default() { Reach { back: MEMORY, ..staged } } else { staged }
     }
 }
 
@@ -119,7 +122,7 @@ impl DepthEstimator for DraftDepth {
         }
         let mut ready = Vec::new();
         if let Some((_, last)) = self.opening.back()
-            && last.is_cut_before(&look)
+            && last.is_cut_before(&look, 1.0)
         {
             ready = self.open()?;
             self.track = None;

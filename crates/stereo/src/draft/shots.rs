@@ -4,17 +4,32 @@ use parallax_frame::Frame;
 
 use super::track::Look;
 
+/// How much plainer than needed a cut is on which pictures of other sizes agree.
+const PLAINLY: f32 = 1.25;
+
 /// Tells the first frame of each shot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shots {
     last: Option<Look>,
+    margin: f32,
+}
+
+impl Default for Shots {
+    fn default() -> Self {
+        Self { last: None, margin: 1.0 }
+    }
 }
 
 impl Shots {
+    /// Tells only shots that everybody else will tell too, who may see the film in another size.
+    pub fn plain() -> Self {
+        Self { margin: PLAINLY, ..Self::default() }
+    }
+
     /// Takes the next frame of a clip; true when it begins another shot than the frame before.
     pub fn begins(&mut self, frame: &Frame) -> bool {
         let look = Look::of(frame);
-        let cut = self.last.as_ref().is_some_and(|last| last.is_cut_before(&look));
+        let cut = self.last.as_ref().is_some_and(|last| last.is_cut_before(&look, self.margin));
         self.last = Some(look);
         cut
     }

@@ -29,10 +29,10 @@ impl Look {
         Self { small, pyramid }
     }
 
-    /// Whether `next` begins another shot.
-    pub(super) fn is_cut_before(&self, next: &Look) -> bool {
+    /// Whether `next` begins another shot, by `margin` times what it takes.
+    pub(super) fn is_cut_before(&self, next: &Look, margin: f32) -> bool {
         let flow = Flow::between(&next.pyramid, &self.pyramid);
-        cut::is_cut(&next.small.luma, &self.small.luma, flow.mean_error())
+        cut::is_cut(&next.small.luma, &self.small.luma, flow.mean_error(), margin)
     }
 }
 
@@ -65,7 +65,7 @@ impl Track {
     }
 
     pub(super) fn is_cut(&self, look: &Look, flow: &Flow) -> bool {
-        cut::is_cut(&look.small.luma, &self.look.small.luma, flow.mean_error())
+        cut::is_cut(&look.small.luma, &self.look.small.luma, flow.mean_error(), 1.0)
     }
 
     /// Moves on to the next frame of the shot.

@@ -6,11 +6,10 @@ use crate::depth::{DepthStage, Stitch};
 use crate::networks::{Check, Undecoded};
 use crate::noise::Noise;
 
-/// How far the depth of one shot is. Holds one window and what decoding needs besides.
+/// How far the depth of one shot is. Holds one window and what decoding needs besides. Noise is that of
+/// the shot's frames, counted from its first, so a shot gets the same wherever it is in a clip.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
-    /// The clip's frame that the shot begins with.
-    first: usize,
     stitch: Stitch,
     waiting: Undecoded,
     /// Tokens and image latents of the frames from the next window's first on.
@@ -27,11 +26,6 @@ pub(crate) enum Next {
 }
 
 impl Flow {
-    /// A shot that begins with frame `first` of the clip.
-    pub(crate) fn new(first: usize) -> Self {
-        Self { first, ..Self::default() }
-    }
-
     /// What can be done with `total` frames of the shot, `ended` or not, in windows of `window`.
     pub(crate) fn next(&self, total: usize, ended: bool, window: usize) -> Option<Next> {
         let start = self.stitch.start();
@@ -78,7 +72,7 @@ impl Flow {
             let run = start..end.min(start + stage.options.codec_chunk.max(1));
             let frames = Tensor::cat(&run.map(&mut *frame).collect::<Result<Vec<_>>>()?, 0)?;
             let tokens = stage.embed(&frames, check)?;
-            let images = stage.encode(&frames, self.first + start, noise, check)?;
+            let images = stage.encode(&frames, start, noise, check)?;
             self.encoded = Some(match &self.encoded {
                 None => (tokens, images),
                 Some((t, i)) => (Tensor::cat(&[t, &tokens], 0)?, Tensor::cat(&[i, &images], 0)?),
@@ -104,7 +98,7 @@ impl Flow {
                     &mut self.stitch,
                     (&cut_tokens, &cut_images),
                     last,
-                    (self.first, noise),
+                    (0, noise),
                     check,
                 )?;
                 let done = self.stitch.start() - start;
@@ -141,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_window_waits_for_its_frames_or_the_end() {
-        let flow = Flow::new(0);
+        let flow = Flow::default();
         assert_eq!(flow.next(0, true, 4), None);
         assert_eq!(flow.next(3, false, 4), None);
         assert_eq!(flow.next(3, true, 4), Some(Next::Window { length: 3, last: true }));

@@ -1,4 +1,7 @@
 //! Pairs while frames still come: shot by shot, window by window, chunk by chunk.
+//!
+//! Frames around the clip go through depth alone, so that a shot which passes the clip's borders has the
+//! depth, and the range of it, that it has as a whole.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +39,10 @@ pub(super) struct Live {
     stager: Stager,
     shots: Shots,
     shot: Shot,
+    /// Frames from before the clip whose depth is not known yet.
+    before: u64,
+    /// Frames of the clip whose depth is not known yet.
+    owed: u64,
     done: Done,
 }
 
@@ -59,14 +66,14 @@ struct Shot {
     views: VecDeque<(Frame, View, Bars)>,
 }
 
-impl Shot {
-    fn new(first: usize) -> Self {
+impl Default for Shot {
+    fn default() -> Self {
         Self {
             frames: VecDeque::new(),
             gone: 0,
-            flow: Flow::new(first),
+            flow: Flow::default(),
             range: None,
-            strip: Strip::new(first),
+            strip: Strip::new(0),
             views: VecDeque::new(),
         }
     }
@@ -91,15 +98,18 @@ impl Live {
             job,
             plan,
             shots: Shots::default(),
-            shot: Shot::new(0),
+            shot: Shot::default(),
+            before: 0,
+            owed: 0,
             done: Done::default(),
         })
     }
 
-    /// Does what can be done with the frames of the shot, all of them once it has `ended`.
+    /// Does what can be done with the frames of the shot, all of them once it has `ended`, but for those
+    /// after the clip that nothing else needs.
     fn work(&mut self, ended: bool) -> Result<Vec<StereoPair>, Error> {
         let mut pairs = Vec::new();
-        loop {
+        while self.before + self.owed > 0 {
             let last = match self.window(ended) {
                 Ok(None) => return Ok(pairs),
                 Ok(Some(next)) => !matches!(next, Next::Window { last: false, .. }),
@@ -112,12 +122,20 @@ impl Live {
             self.warp(depth)?;
             self.inpaint(last, &mut pairs)?;
         }
+        Ok(pairs)
     }
 
     /// Does what is left of the shot and makes room for another.
     fn end_shot(&mut self) -> Result<Vec<StereoPair>, Error> {
-        let pairs = self.work(true)?;
-        self.shot = Shot::new(self.done.taken as usize);
+        let mut pairs = Vec::new();
+        if self.owed > 0 {
+            pairs = self.work(true)?;
+        } else {
+            // Of a shot that ends before the clip begins, nothing is needed any more.
+            self.before = self.before.saturating_sub(self.shot.frames.len() as u64);
+        }
+        self.inpaint(true, &mut pairs)?;
+        self.shot = Shot::default();
         if let Some(shot) = self.stager.end_shot() {
             self.run.watch.tell_shot(&shot);
         }
@@ -166,8 +184,8 @@ impl Live {
                 Ok(Some(planes)) => out.extend(planes),
                 Err(error) => self.relent(Stage::Depth, &error)?,
             }
-            let before = self.done.taken - self.shot.frames.len() as u64;
-            self.run.watch.tell(Stage::Depth, before + out.len() as u64);
+            let known = (out.len() as u64).saturating_sub(self.before).min(self.owed);
+            self.run.watch.tell(Stage::Depth, self.done.taken - self.owed + known);
         }
     }
 
@@ -204,7 +222,22 @@ impl Live {
                 return Err(Error::Failed("more depth than frames".into()));
             };
             self.shot.gone += 1;
+            if self.before + self.owed == 0 {
+                continue;
+            }
             let Some(stand) = self.stager.next(depth[i..].iter()) else { continue };
+            if self.before > 0 {
+                self.before -= 1;
+                self.stager.uncount();
+                self.shot.strip = Strip::new(self.shot.gone);
+                continue;
+            }
+            self.owed -= 1;
+            #[cfg(test)]
+            {
+                let range = range.at((i + 1) as f32 / count as f32);
+                self.desk.seen.lock().unwrap().push((left.pts, depth[i].clone(), range));
+            }
             self.synthesis.set_convergence(stand.convergence);
             let view = self.synthesis.render(&left, &depth[i])?;
             let mut planes: Vec<Vec<u8>> =
@@ -242,7 +275,7 @@ impl Live {
     fn inpaint(&mut self, ended: bool, pairs: &mut Vec<StereoPair>) -> Result<(), Error> {
         let cancel = self.run.cancel.clone();
         let failed = |error: candle_core::Error| told(&error, &cancel);
-        loop {
+        while !self.shot.views.is_empty() {
             let results = match self.chunk(ended) {
                 Ok(None) => return Ok(()),
                 Ok(Some(results)) => results,
@@ -269,16 +302,20 @@ impl Live {
             }
             self.run.watch.tell(Stage::Inpaint, self.done.inpaint);
         }
+        Ok(())
     }
 
     /// How far from a hole the invented picture has faded out.
     fn feather_px(&self) -> f32 {
         (self.format.width as f32 / 240.0).max(2.0)
     }
-}
 
-impl Session for Live {
-    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+    /// Takes the next frame, after which `counted` is done.
+    fn take(
+        &mut self,
+        frame: Frame,
+        counted: impl FnOnce(&mut Self),
+    ) -> Result<Vec<StereoPair>, Error> {
         if self.run.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -289,10 +326,27 @@ impl Session for Live {
         if self.shots.begins(&frame) {
             pairs = self.end_shot()?;
         }
+        counted(self);
         self.shot.frames.push_back(frame);
-        self.done.taken += 1;
         pairs.extend(self.work(false)?);
         Ok(pairs)
+    }
+}
+
+impl Session for Live {
+    fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
+        self.take(frame, |live| live.before += 1).map(|_| ())
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        self.take(frame, |live| {
+            live.owed += 1;
+            live.done.taken += 1;
+        })
+    }
+
+    fn lead_out(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        self.take(frame, |_| ())
     }
 
     fn finish(&mut self) -> Result<Vec<StereoPair>, Error> {

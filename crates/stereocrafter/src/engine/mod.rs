@@ -15,9 +15,10 @@ mod spill;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use candle_core::{DType, Device};
-use parallax_stereo::{Clip, Engine, Error, Rendering, Rgb, Run, Session, Stage, Staging};
+use parallax_stereo::{Clip, Engine, Error, Reach, Rendering, Rgb, Run, Session, Stage, Staging};
 use parallax_svd::device::free_bytes;
 
 use crate::depth::{DepthOptions, DepthStage};
@@ -36,6 +37,10 @@ pub const NAME: &str = "stereocrafter";
 
 /// Depth is estimated at no more than this on the longer side, as in the reference.
 pub(crate) const LONGEST_PX: usize = 1024;
+
+/// How far back a shot is looked at before a clip that begins in it. All of that is denoised for depth, so
+/// it is a compromise: most shots are shorter, and of others the range of depth may differ a little.
+const SHOT: Duration = Duration::from_secs(10);
 
 /// Choices of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,22 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// [`Engine::reach`] of an engine with these options. The reference knows of nothing but the clip.
+    pub fn reach(&self, run: &Run) -> Reach {
+        if self.reference {
+            return Reach::default();
+        }
+        // The depth of a frame is settled by the windows that it is in, and decoded with others.
+        let DepthOptions { window, codec_chunk, decode_context, .. } = DepthOptions::preferred();
+        Reach {
+            back: run.reach().back.max(SHOT),
+            within_shot: true,
+            ahead: window + codec_chunk + decode_context,
+        }
+    }
+}
+
 /// `stereocrafter`: depth, warp and inpainting by diffusion.
 #[derive(Debug)]
 pub struct StereoCrafter {
@@ -75,7 +96,13 @@ struct Desk {
     options: Options,
     #[cfg(test)]
     fault: Mutex<Option<Fault>>,
+    #[cfg(test)]
+    seen: Mutex<Vec<Seen>>,
 }
+
+/// Time, depth and range of depth of a frame that was drawn.
+#[cfg(test)]
+type Seen = (i64, parallax_stereo::Plane, crate::range::Range);
 
 /// Whether a piece of work is told that the device is full.
 #[cfg(test)]
@@ -182,6 +209,8 @@ impl StereoCrafter {
             options,
             #[cfg(test)]
             fault: Mutex::default(),
+            #[cfg(test)]
+            seen: Mutex::default(),
         };
         Ok(Self { desk: Arc::new(desk) })
     }
@@ -235,6 +264,10 @@ impl Engine for StereoCrafter {
         let job = Job { depth, picture: size, downsampling: desk.downsampling };
         let plan = desk.plan(&job)?;
         Ok(Box::new(live::Live::new(desk, clip, run, rgb, (job, plan))?))
+    }
+
+    fn reach(&self, run: &Run) -> Reach {
+        self.desk.options.reach(run)
     }
 }
 

@@ -104,7 +104,7 @@ impl Replay {
         for _ in 0..total {
             noise.normal_f32(3 * width * height);
         }
-        let mut flow = Flow::new(0);
+        let mut flow = Flow::default();
         let mut limits: Option<(f32, f32)> = None;
         let mut frame = |i: usize| {
             let frame = self.frame(i).map_err(candle_core::Error::wrap)?;

@@ -143,6 +143,71 @@ fn nothing_is_shared_across_a_cut() {
     assert_eq!(rights(&pairs)[..3], rights(&alone));
 }
 
+/// Depth of the frames of `piece`, led in and out by those of `around`.
+fn seen(
+    engine: &StereoCrafter,
+    frames: &[Frame],
+    around: std::ops::Range<usize>,
+    piece: std::ops::Range<usize>,
+) -> Vec<Seen> {
+    engine.desk.seen.lock().unwrap().clear();
+    let mut session = engine.start(&clip(frames[0].format()), &run(1)).unwrap();
+    let mut pairs = Vec::new();
+    frames[around.start..piece.start].iter().for_each(|f| session.lead_in(f.clone()).unwrap());
+    for frame in &frames[piece.clone()] {
+        pairs.extend(session.push(frame.clone()).unwrap());
+    }
+    for frame in &frames[piece.end..around.end] {
+        pairs.extend(session.lead_out(frame.clone()).unwrap());
+    }
+    while let more = session.finish().unwrap()
+        && !more.is_empty()
+    {
+        pairs.extend(more);
+    }
+    let lefts: Vec<Frame> = pairs.into_iter().map(|pair| pair.left).collect();
+    assert_eq!(lefts, frames[piece]);
+    std::mem::take(&mut *engine.desk.seen.lock().unwrap())
+}
+
+#[test]
+fn a_border_inside_a_shot_changes_neither_depth_nor_its_range() {
+    let engine = engine(false);
+    // Several windows in few frames.
+    *engine.desk.fault.lock().unwrap() =
+        Some(|stage, plan| stage == Stage::Depth && plan.window > 12);
+    let format = format(64, 36);
+    // A shot that fades in, between two others.
+    let mut shot = film(&format, 0, 0..44);
+    for (t, frame) in shot.iter_mut().enumerate() {
+        let contrast = (t as f32 / 40.0).min(1.0);
+        let luma: Vec<f32> = frame.plane_f32(0).iter().map(|v| 16.0 + v * contrast).collect();
+        frame.set_plane_f32(0, &luma);
+    }
+    let (before, after) = (film(&format, 3, 0..4), film(&format, 3, 0..3));
+    let frames = [before.as_slice(), &shot, &after].concat();
+    let (begin, border, end) = (4, 28, frames.len());
+    let whole = seen(&engine, &frames, 0..end, 0..end);
+    let first = seen(&engine, &frames, 0..end, 0..border);
+    // With what lies before the shot and without.
+    for from in [0, begin] {
+        let second = seen(&engine, &frames, from..end, border..end);
+        assert!([first.as_slice(), &second].concat() == whole, "led in from {from}");
+    }
+    let steps = |a: &[Seen], b: &[Seen]| {
+        let (a, b) = (a.last().unwrap().2, b[0].2);
+        ((a.low - b.low).abs() + (a.high - b.high).abs()) / (a.high - a.low)
+    };
+    let within = (begin + 1..begin + 44).map(|t| steps(&whole[..t], &whole[t..]));
+    let usual = within.fold(0.0, f32::max);
+    let blind = seen(&engine, &frames, 0..border, 0..border);
+    let cold = seen(&engine, &frames, border..end, border..end);
+    let (blind, cold) = (steps(&blind, &whole[border..]), steps(&blind, &cold));
+    println!("{usual} {blind} {cold}");
+    assert!(cold > 2.0 * usual, "{cold} from nothing, {usual} at most without a border");
+    assert!(blind < usual, "{blind} without the frames after it, {usual} without a border");
+}
+
 #[test]
 fn shots_are_staged_and_measured() {
     static SHOTS: Mutex<Vec<ShotReport>> = Mutex::new(Vec::new());

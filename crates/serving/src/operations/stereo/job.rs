@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parallax_conversion::{Conversion, Error as ConversionError, Report, convert_segment};
+use parallax_conversion::{
+    Conversion, Error as ConversionError, Report, Surroundings, convert_segment,
+};
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
 use parallax_stereo::{Engine, Geometry, Layout, Run};
@@ -17,7 +19,7 @@ use crate::{Failure, FailureKind};
 
 /// The part of a request that runs on the engine's thread.
 pub(super) struct Job {
-    pub(super) lead_in: Vec<PathBuf>,
+    pub(super) around: Surroundings,
     pub(super) tools: Tools,
     pub(super) layout: Layout,
     pub(super) encode: EncodeSettings,
@@ -64,7 +66,7 @@ impl Job {
             encode,
             decode: DecodeOptions::default(),
             full_chroma: false,
-            lead_in: &self.lead_in,
+            around: &self.around,
         };
         let run = Run {
             geometry: self.geometry,
