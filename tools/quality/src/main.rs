@@ -35,16 +35,23 @@ struct Args {
 const SIZE: (u32, u32) = (480, 270);
 
 /// The ways that are measured, whether a cut of them is shown, and their names.
-const WAYS: [(Depth, Warping, Fill, bool, &str); 9] = [
+const WAYS: [(Depth, Warping, Fill, bool, &str); 10] = [
     (Depth::True, Warping::Surface, Fill::Black, false, "true depth, black"),
     (Depth::True, Warping::Surface, Fill::Stretch, true, "true depth, stretch"),
-    (Depth::True, Warping::Surface, Fill::Mirror, true, "true depth, mirror (default)"),
+    (Depth::True, Warping::Surface, Fill::Mirror, true, "true depth, mirror"),
+    (Depth::True, Warping::Surface, Fill::Continue, true, "true depth, continue (default)"),
     (Depth::True, Warping::Surface, Fill::Smooth, true, "true depth, smooth"),
     (Depth::True, Warping::Surface, Fill::Temporal, true, "true depth, temporal"),
     (Depth::True, Warping::Reference, Fill::Black, false, "true depth, reference warp, black"),
-    (Depth::True, Warping::Reference, Fill::Mirror, true, "true depth, reference warp, mirror"),
-    (Depth::Draft, Warping::Surface, Fill::Mirror, false, "draft, mirror"),
-    (Depth::None, Warping::Surface, Fill::Mirror, false, "copy"),
+    (
+        Depth::True,
+        Warping::Reference,
+        Fill::Continue,
+        false,
+        "true depth, reference warp, continue",
+    ),
+    (Depth::Draft, Warping::Surface, Fill::Continue, false, "draft, continue"),
+    (Depth::None, Warping::Surface, Fill::Continue, false, "copy"),
 ];
 
 fn main() -> Result<()> {

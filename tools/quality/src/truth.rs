@@ -30,8 +30,8 @@ pub(crate) struct Take {
 pub(crate) const TAKES: [Take; 5] = [
     Take { scene: Scene::Square, camera: Camera::Truck, soft: false },
     Take { scene: Scene::Square, camera: Camera::Tripod, soft: false },
-    Take { scene: Scene::Grove, camera: Camera::Truck, soft: false },
-    Take { scene: Scene::Gallery, camera: Camera::Tripod, soft: false },
+    Take { scene: Scene::Grove, camera: Camera::Truck, soft: true },
+    Take { scene: Scene::Gallery, camera: Camera::Tripod, soft: true },
     Take { scene: Scene::Gallery, camera: Camera::Truck, soft: true },
 ];
 
