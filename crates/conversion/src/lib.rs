@@ -17,6 +17,7 @@ mod inspect;
 mod lead_in;
 mod preview;
 mod shots;
+mod tone;
 mod workplace;
 
 pub use assembler::MediaAssembler;
