@@ -142,7 +142,7 @@ fn a_person_reads_streams_layout_and_limits() {
         "1 audio      aac",
         "pictures: 10 of 256x72",
         "layout:   full-sbs",
-        "the file says side by side; its name: full-sbs; pictures look like: full-sbs",
+        "the file says side by side; its name: full-sbs; pictures look like: perhaps full-sbs",
         "  crossed limit   -0.",
         "  uncrossed limit +0.",
     ] {

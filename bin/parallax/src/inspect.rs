@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use parallax_conversion::{Inspect, Inspection, inspect};
+use parallax_conversion::{Guess, Inspect, Inspection, inspect};
 use parallax_media::{Media, StereoMode, Stream, StreamKind, Tools};
 use parallax_stereo::{Layout, Matches};
 use serde_json::{Value, json};
@@ -101,6 +101,15 @@ fn layout_name(layout: Option<Layout>) -> String {
     layout.map_or_else(|| "none".to_owned(), |layout| layout.to_string())
 }
 
+fn looks(guess: Guess) -> String {
+    match (guess.layout, guess.sure) {
+        (Some(layout), true) => layout.to_string(),
+        (Some(layout), false) => format!("perhaps {layout} (say so with --layout)"),
+        (None, true) => "one flat picture".to_owned(),
+        (None, false) => "nothing that can be told".to_owned(),
+    }
+}
+
 fn to_text(report: &Inspection) -> String {
     use std::fmt::Write as _;
     let (media, video) = (&report.media, &report.media.video);
@@ -144,7 +153,7 @@ fn to_text(report: &Inspection) -> String {
         mode(report.container.stereo.or(report.stream)),
         if report.container.half_sphere { ", part of a sphere" } else { "" },
         layout_name(report.named),
-        layout_name(report.guessed)
+        looks(report.guessed)
     ));
     let Some(matches) = &report.matches else {
         line("parallax: there are no two eyes to compare".to_owned());
@@ -228,7 +237,9 @@ fn to_json(report: &Inspection) -> Value {
             "stream": report.stream.map(packing),
             "declared": name(report.declared),
             "named": name(report.named),
-            "guessed": name(report.guessed),
+            "guessed": name(report.guessed.layout.filter(|_| report.guessed.sure)),
+            "perhaps": name(report.guessed.layout.filter(|_| !report.guessed.sure)),
+            "sure": report.guessed.sure,
             "used": name(report.layout),
         },
         "parallax": parallax,

@@ -89,6 +89,7 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     let png = output.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     ensure!(png, "{}: the sheet's name must end in .png", output.display());
     let media = probe(&tools, &args.input, &cancel)?;
+    media.without_dynamic_hdr()?;
     let packets = scan(&tools, &media, &cancel)?;
     let file = match (&args.depth.depth, args.engine.as_str()) {
         (Some(path), "depth-from") => {

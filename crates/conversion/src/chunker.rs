@@ -84,6 +84,10 @@ fn cut(
     cancel: &CancellationToken,
 ) -> parallax_media::Result<Split> {
     let media = probe(tools, source, cancel)?;
+    // Segments may lose the headers that tell.
+    for lost in media.without_dynamic_hdr()? {
+        tracing::warn!(lost, "the source's metadata");
+    }
     let packets = scan(tools, &media, cancel)?;
     let most = settings.most.clamp(1, MAX_SEGMENTS);
     let plan =

@@ -100,6 +100,9 @@ pub fn convert_segment(
     let cancel = run.cancel.child_token();
     let _stop_children = cancel.clone().drop_guard();
     let media = probe(tools, conversion.input, &cancel)?;
+    for lost in media.without_dynamic_hdr()? {
+        tracing::warn!(lost, "the clip's metadata");
+    }
     let total = scan(tools, &media, &cancel)?.shown();
     let (width, height) = conversion.decode.size(&media);
     let format = VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) };

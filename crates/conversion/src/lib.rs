@@ -17,6 +17,7 @@ mod inspect;
 mod lead_in;
 mod preview;
 mod shots;
+mod tone;
 mod workplace;
 
 pub use assembler::MediaAssembler;
@@ -26,7 +27,7 @@ pub use convert::{Conversion, Progress, Report, convert_segment};
 pub use declare::declaration;
 pub use depth_from::{DepthFrom, DepthSize, Near, write_npy, write_npz, write_png};
 pub use error::Error;
-pub use inspect::{Inspect, Inspection, inspect};
+pub use inspect::{Guess, Inspect, Inspection, inspect};
 pub use lead_in::{LeadIn, Preceding, Surroundings};
 pub use preview::{Preview, PreviewDepth, Sheet, preview};
 pub use workplace::Workplace;

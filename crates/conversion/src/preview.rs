@@ -2,7 +2,8 @@
 //!
 //! A row for each chosen frame: the left eye, its depth, what the left eye does not see, the right eye,
 //! and both for red-cyan glasses. Only the chosen frames are decoded, and what the engine looks back
-//! over before each of them, so that the depth is the one that a conversion would give.
+//! over before each of them, so that the depth is the one that a conversion would give. Pictures of high
+//! dynamic range are shown as an ordinary screen can.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::DepthFrom;
 use crate::error::Error;
+use crate::tone::ToneMap;
 
 /// Frames after the chosen one that the draft engine may want to see first.
 const AHEAD: usize = 8;
@@ -193,8 +195,10 @@ impl Tile {
     fn picture(self, frame: &Frame) -> Result<Vec<u8>, Error> {
         let planes = Rgb::of(frame.format())?.planes(frame);
         let [r, g, b] = planes.map(|plane| self.shrunk(&plane));
+        let tone = ToneMap::of(&frame.format().colour);
+        let shown = |rgb: [f32; 3]| tone.map_or(rgb, |tone| tone.map(rgb)).map(byte);
         let samples = r.into_iter().zip(g).zip(b);
-        Ok(samples.flat_map(|((r, g), b)| [r, g, b].map(byte)).collect())
+        Ok(samples.flat_map(|((r, g), b)| shown([r, g, b])).collect())
     }
 
     fn grey(self, plane: &Plane) -> Vec<u8> {

@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parallax_conversion::{
-    ChunkSettings, Conversion, EngineBackend, Error, MediaAssembler, MediaChunker, Progress,
-    Report, Surroundings, Workplace, convert_segment,
+    ChunkSettings, Conversion, EngineBackend, Error, MediaAssembler, MediaChunker, Preview,
+    PreviewDepth, Progress, Report, Surroundings, Workplace, convert_segment, preview,
 };
 use parallax_frame::Frame;
 use parallax_job::{Bucket, Buckets, Mode, ObjectKey, Scheme, Segment};
-use parallax_media::{DecodeOptions, EncodeSettings, Tools};
+use parallax_media::{DecodeOptions, EncodeSettings, Tools, probe, scan};
 use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
     Assembler, Chunker, InferenceBackend, Invocation, Invoked, Kind, MediaError, SystemClock,
 };
 use parallax_stereo::{
-    Clip, Copy, Engine, Error as StereoError, Layout, Reach, Run, Session, StereoPair,
+    Clip, Copy, Engine, Error as StereoError, Geometry, Layout, Reach, Rendering, Run, Session,
+    StereoPair,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -526,4 +527,93 @@ async fn a_source_that_is_no_video_fails_the_job_and_a_missing_one_does_not() {
     cancel.cancel();
     let cancelled = chunker.plan(&job, Mode::Sbs, &cancel).await.err().unwrap();
     assert!(matches!(&cancelled, MediaError::Port(error) if error.kind() == Kind::Cancelled));
+}
+
+/// A film that says that it has Dolby Vision of `profile` on a base layer of `compatibility`.
+fn dolby_vision(dir: &TempDir, profile: u8, compatibility: u8) -> PathBuf {
+    let film = make(dir, &format!("vision-{profile}.mp4"), &[PICTURES], ENCODE);
+    let mut bytes = std::fs::read(&film).unwrap();
+    let mut record = b"\0\0\0\x20dvcC\x01\0".to_vec();
+    // Profile, level 1, metadata and base layer present.
+    record.extend([profile << 1, 0b0000_1101, compatibility << 4]);
+    record.resize(32, 0);
+    // The header is at the file's end, so nothing but the boxes around it moves.
+    let (mut at, mut end) = (0, 0);
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"] {
+        at += bytes[at..].windows(4).position(|four| four == kind).unwrap();
+        let size = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap());
+        end = at - 4 + size as usize;
+        bytes[at - 4..at].copy_from_slice(&(size + 32).to_be_bytes());
+    }
+    bytes.splice(end..end, record);
+    std::fs::write(&film, bytes).unwrap();
+    film
+}
+
+#[tokio::test]
+async fn what_is_wrong_without_dynamic_hdr_is_refused_on_every_way() {
+    let (media, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let workplace = workplace(&scratch);
+    let cancel = CancellationToken::new();
+    let chunker = MediaChunker::new(workplace.clone(), ChunkSettings::default());
+    let backend = EngineBackend::new(workplace.clone(), Arc::new(Copy));
+    for (profile, compatibility, refused) in [(5, 0, true), (8, 1, false)] {
+        let film = dolby_vision(&media, profile, compatibility);
+        let job: parallax_job::JobId = format!("job-{profile}").parse().unwrap();
+        let segment = Segment::new(job.clone(), 0, 1, Mode::Sbs).unwrap();
+        let source = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+        let input = workplace.buckets.input.uri(&ObjectKey::Segment(segment.clone())).unwrap();
+        for uri in [&source, &input] {
+            workplace.objects.upload(&film, uri).await.unwrap();
+        }
+        let result = ObjectKey::Result { job_id: job.clone(), index: 0 };
+        let output = workplace.buckets.output.uri(&result).unwrap();
+        let invocation = Invocation { input, output, segment, attempt: 1 };
+        let cut = chunker.plan(&job, Mode::Sbs, &cancel).await;
+        let made = backend.invoke(&invocation, &cancel).await;
+        if refused {
+            let error = cut.err().unwrap();
+            assert!(
+                matches!(&error, MediaError::Input(why) if why.contains("profile 5")),
+                "{error}"
+            );
+            let error = made.unwrap_err();
+            assert!(error.kind() == Kind::Rejected, "{error}");
+            assert!(error.to_string().contains("allowed are Dolby Vision on HDR10"), "{error}");
+        } else {
+            assert_eq!(cut.unwrap().total(), 1);
+            assert_eq!(made.unwrap(), Invoked::Finished);
+        }
+    }
+}
+
+#[test]
+fn a_preview_of_high_dynamic_range_is_shown_as_an_ordinary_screen_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tools, cancel) = (Tools::find().unwrap(), CancellationToken::new());
+    // 203 cd/m², the reference white, in 10 bits of PQ and of HLG.
+    for (transfer, luma) in [("smpte2084", 573), ("arib-std-b67", 721), ("bt709", 573)] {
+        let grey = format!(
+            "nullsrc=size=64x48:rate=24,trim=end_frame=4,format=yuv420p10,\
+             geq=lum={luma}:cb=512:cr=512"
+        );
+        let options = format!(
+            "-c:v libx264 -qp 1 -preset ultrafast -color_trc {transfer} -color_primaries bt2020 \
+             -colorspace bt2020nc -color_range tv"
+        );
+        let film = make(&dir, &format!("{transfer}.mp4"), &[&grey], &options);
+        let media = probe(&tools, &film, &cancel).unwrap();
+        let packets = scan(&tools, &media, &cancel).unwrap();
+        let how = Preview {
+            depth: PreviewDepth::Draft,
+            geometry: Geometry::default(),
+            rendering: Rendering::default(),
+            tile_width: 32,
+        };
+        let sheet = preview(&tools, (&media, &packets), &[2], how, &cancel).unwrap();
+        // Reference white is a little over half of the screen's light; unmapped PQ is 148.
+        let want: u8 = if transfer == "bt709" { 148 } else { 191 };
+        let left = &sheet.rgb[3 * 16..3 * 17];
+        assert!(left.iter().all(|v| v.abs_diff(want) <= 2), "{transfer}: {left:?}, not {want}");
+    }
 }

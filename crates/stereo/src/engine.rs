@@ -91,12 +91,14 @@ pub enum Fill {
     /// The background's last sample, drawn across the hole: fastest, and streaks.
     Stretch,
     /// The background mirrored at the edge of the hole.
-    #[default]
     Mirror,
+    /// The background around the hole, running on along its own edges.
+    #[default]
+    Continue,
     /// The background around the hole, blurred more the farther it is.
     Smooth,
-    /// What other frames of the shot saw there, if the camera stands still, and else the mirrored
-    /// background.
+    /// What other frames of the shot saw there, if the camera stands still, and else as
+    /// [`Fill::Continue`].
     Temporal,
 }
 

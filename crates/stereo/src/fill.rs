@@ -1,4 +1,4 @@
-//! Holes take the background: what a moved foreground uncovers continues what lies behind it.
+//! Holes take the background of their row: its mirror image or its last sample.
 //!
 //! The hole is filled in the inverse map, not in the picture: its samples point at the mirror
 //! image of the background beside it, so every plane is filled alike and texture continues instead

@@ -7,6 +7,7 @@
 
 mod anaglyph;
 mod blend;
+mod continuation;
 mod copy;
 mod depth;
 mod draft;
@@ -23,6 +24,7 @@ pub mod reference;
 mod registry;
 mod resample;
 mod rgb;
+mod rim;
 mod simd;
 mod splat;
 mod staging;

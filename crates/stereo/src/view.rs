@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
+use crate::continuation::run_on;
 use crate::fill::{blacken, soften};
 use crate::memory::Memory;
 use crate::pull_push::{roles, smooth};
@@ -183,11 +184,15 @@ impl ViewSynthesis {
         self.check(frame)?;
         self.place(&self.sized(depth), look);
         self.warp.splat(&self.disparity);
+        let flipped = look.mirrored.then(|| mirrored(frame));
+        let source = flipped.as_ref().unwrap_or(frame);
+        if look.rendering.fill != Fill::Black {
+            self.warp.trim(source);
+        }
         let remembered = look.rendering.fill == Fill::Temporal
             && self.memory.as_ref().is_some_and(|memory| memory.serves(frame));
         let unclaimed = remembered.then(|| self.warp.near.clone());
-        let flipped = look.mirrored.then(|| mirrored(frame));
-        let mut eye = self.filled(flipped.as_ref().unwrap_or(frame), look.rendering)?;
+        let mut eye = self.filled(source, look.rendering)?;
         if let Some(unclaimed) = unclaimed
             && let Some(memory) = self.memory.take()
         {
@@ -261,19 +266,22 @@ impl ViewSynthesis {
 
     /// The right eye of `frame` by the current disparity.
     fn filled(&mut self, frame: &Frame, rendering: Rendering) -> Result<Frame, Error> {
+        let runs_on = matches!(rendering.fill, Fill::Continue | Fill::Temporal);
+        let open = runs_on.then(|| self.warp.near.clone());
         let roles =
             if rendering.fill == Fill::Smooth { roles(&self.warp.near) } else { Vec::new() };
         match rendering.fill {
             Fill::Black => {}
-            Fill::Stretch | Fill::Smooth => self.warp.stretch(),
-            Fill::Mirror | Fill::Temporal => self.warp.fill(),
+            Fill::Mirror => self.warp.fill(),
+            _ => self.warp.stretch(),
         }
         let mut eye = self.warp.frame(frame);
         match rendering.fill {
             Fill::Black => blacken(&mut eye, &self.warp.near),
             Fill::Stretch => {}
             Fill::Smooth => smooth(&mut eye, &roles),
-            Fill::Mirror | Fill::Temporal => soften(&mut eye, self.warp.mask()),
+            Fill::Continue | Fill::Temporal => open.iter().for_each(|near| run_on(&mut eye, near)),
+            Fill::Mirror => soften(&mut eye, self.warp.mask()),
         }
         if rendering.warping == Warping::Reference {
             let filled = (rendering.fill != Fill::Black).then_some(&eye);

@@ -12,12 +12,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 use parallax_frame::Frame;
-use parallax_scene::Camera;
 use parallax_stereo::{Fill, Warping};
 
 use page::Part;
 use study::{Depth, Way, depths, study};
-use truth::Moment;
+use truth::{Moment, Sight, TAKES};
 
 /// Measures every engine and mode that needs no weights on films whose right eye is known, and writes a
 /// page about it, with pictures in the folder `quality` beside it.
@@ -36,16 +35,23 @@ struct Args {
 const SIZE: (u32, u32) = (480, 270);
 
 /// The ways that are measured, whether a cut of them is shown, and their names.
-const WAYS: [(Depth, Warping, Fill, bool, &str); 9] = [
+const WAYS: [(Depth, Warping, Fill, bool, &str); 10] = [
     (Depth::True, Warping::Surface, Fill::Black, false, "true depth, black"),
     (Depth::True, Warping::Surface, Fill::Stretch, true, "true depth, stretch"),
-    (Depth::True, Warping::Surface, Fill::Mirror, true, "true depth, mirror (default)"),
+    (Depth::True, Warping::Surface, Fill::Mirror, true, "true depth, mirror"),
+    (Depth::True, Warping::Surface, Fill::Continue, true, "true depth, continue (default)"),
     (Depth::True, Warping::Surface, Fill::Smooth, true, "true depth, smooth"),
     (Depth::True, Warping::Surface, Fill::Temporal, true, "true depth, temporal"),
     (Depth::True, Warping::Reference, Fill::Black, false, "true depth, reference warp, black"),
-    (Depth::True, Warping::Reference, Fill::Mirror, true, "true depth, reference warp, mirror"),
-    (Depth::Draft, Warping::Surface, Fill::Mirror, false, "draft, mirror"),
-    (Depth::None, Warping::Surface, Fill::Mirror, false, "copy"),
+    (
+        Depth::True,
+        Warping::Reference,
+        Fill::Continue,
+        false,
+        "true depth, reference warp, continue",
+    ),
+    (Depth::Draft, Warping::Surface, Fill::Continue, false, "draft, continue"),
+    (Depth::None, Warping::Surface, Fill::Continue, false, "copy"),
 ];
 
 fn main() -> Result<()> {
@@ -53,8 +59,8 @@ fn main() -> Result<()> {
     let folder = args.out.with_file_name("quality");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let mut parts = Vec::new();
-    for camera in [Camera::Truck, Camera::Tripod] {
-        let film = truth::film(camera, SIZE, args.frames);
+    for take in TAKES {
+        let film = truth::film(take, SIZE, args.frames);
         let shown = film.len() * 2 / 3;
         let (mut rows, mut cuts, mut names) =
             (Vec::new(), vec![film[shown].right.clone()], vec!["The true right eye".to_owned()]);
@@ -66,12 +72,12 @@ fn main() -> Result<()> {
             }
             rows.push((name.to_owned(), scores));
         }
-        let [holes, grey] = page::pictures(camera).map(|name| folder.join(name));
-        let at = pictures::busiest(&film[shown].hidden, SIZE.0 as usize);
+        let [holes, grey] = page::pictures(take).map(|name| folder.join(name));
+        let at = pictures::busiest(&film[shown].sights, SIZE.0 as usize);
         pictures::cuts(&holes, &cuts.iter().collect::<Vec<&Frame>>(), at)?;
         let draft = depths(&film, Depth::Draft)?.unwrap_or_default();
         pictures::depths(&grey, &[&film[shown].depth, &draft[shown]])?;
-        parts.push(Part { camera, rows, cuts: names, hidden_percent: hidden_percent(&film) });
+        parts.push(Part { take, rows, cuts: names, hidden_percent: hidden_percent(&film) });
     }
     fs::write(&args.out, page::page(&parts, SIZE, args.frames))
         .with_context(|| format!("write {}", args.out.display()))?;
@@ -80,7 +86,7 @@ fn main() -> Result<()> {
 }
 
 fn hidden_percent(film: &[Moment]) -> f64 {
-    let all = film.iter().flat_map(|moment| &moment.hidden);
-    let hidden = all.clone().filter(|hidden| **hidden).count();
+    let all = film.iter().flat_map(|moment| &moment.sights);
+    let hidden = all.clone().filter(|sight| **sight == Sight::Hidden).count();
     hidden as f64 / all.count().max(1) as f64 * 100.0
 }

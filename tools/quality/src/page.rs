@@ -2,31 +2,53 @@
 
 use std::fmt::Write;
 
-use parallax_scene::Camera;
+use parallax_scene::{Camera, Scene};
 
 use crate::study::Scores;
-use crate::truth::STEREO;
+use crate::truth::{STEREO, Take};
 
 /// One film's part of the page.
 pub(crate) struct Part {
-    pub(crate) camera: Camera,
+    pub(crate) take: Take,
     /// The name of each way, and its scores.
     pub(crate) rows: Vec<(String, Scores)>,
     /// What the cuts show, in their order.
     pub(crate) cuts: Vec<String>,
-    /// Share of the right eye that the left one does not see, in percent.
+    /// Share of the right eye in which the left one sees something nearer, in percent.
     pub(crate) hidden_percent: f64,
 }
 
 /// Names of the pictures of a film: cuts and depth.
-pub(crate) fn pictures(camera: Camera) -> [String; 2] {
-    ["holes", "depth"].map(|what| format!("{}-{what}.png", name(camera)))
-}
-
-fn name(camera: Camera) -> &'static str {
-    match camera {
+pub(crate) fn pictures(take: Take) -> [String; 2] {
+    let camera = match take.camera {
         Camera::Truck => "truck",
         Camera::Tripod => "tripod",
+    };
+    let soft = if take.soft { "-soft" } else { "" };
+    ["holes", "depth"].map(|what| format!("{}-{camera}{soft}-{what}.png", take.scene.name()))
+}
+
+fn title(take: Take) -> String {
+    let scene = match take.scene {
+        Scene::Square => "A square",
+        Scene::Grove => "A grove",
+        Scene::Gallery => "A gallery",
+    };
+    let camera = match take.camera {
+        Camera::Truck => "a moving camera",
+        Camera::Tripod => "a camera at rest",
+    };
+    let lens = if take.soft { " with a soft lens" } else { "" };
+    format!("{scene}, {camera}{lens}")
+}
+
+fn words(scene: Scene) -> &'static str {
+    match scene {
+        Scene::Square => "Pillars under clouds; two balls move before them.",
+        Scene::Grove => {
+            "Thin trunks at many depths before a striped wall; a ball moves among them."
+        }
+        Scene::Gallery => "Boxes and balls close before each other, strongly patterned.",
     }
 }
 
@@ -36,11 +58,13 @@ const HEAD: &str = "\
 Written by `make quality`; do not edit. The scene renderer (`tools/scene`) draws both eyes of a film and
 its depth, so the right eye that should come out is known. The same command gives the same numbers.
 
-- **Seen** is what both eyes see, **hidden** what the right eye alone sees; the truth of that comes from
-  the depth of both eyes, at pixel centres. Pixels in which two surfaces mix count as one or the other.
-- PSNR (dB) and SSIM of luma against the true right eye, over all frames. Every fill has the same
-  pixels outside its holes, so PSNR and precision there are those of the warp.
-- Precision and recall of the occlusion mask, at a half.
+- **Seen** is what both eyes see, **hidden** what the right eye alone sees, behind something that is nearer
+  to the left one; the truth of that comes from the depth of both eyes, at pixel centres. Pixels in which
+  two surfaces mix count as one or the other. The **rim** is what is seen within two pixels of what is
+  hidden. What lies beyond the border of the left picture counts only for the mask: nobody can know it.
+- PSNR (dB) and SSIM of luma against the true right eye, over all frames. Every fill but `black` also fills
+  the samples beside holes in which foreground and background mix; all else that is seen is the warp's.
+- Precision and recall of the occlusion mask, at a half: those of the warp.
 - Flicker: mean change of the error from frame to frame, in code values of 8 bits. It is 0 for a picture
   that changes exactly as the truth does.
 - Correlation (Pearson) of depth with the true one, mean over frames.
@@ -58,48 +82,62 @@ pub(crate) fn page(parts: &[Part], (width, height): (u32, u32), frames: u32) -> 
         "\nFilms of {frames} frames of {width}x{height}; parallax of {range} % of the width from far to \
          near, convergence {convergence}."
     );
+    let _ = writeln!(out, "\n## All films\n\nMeans of the tables below.\n");
+    let rows: Vec<Vec<(String, Scores)>> = parts.iter().map(|part| part.rows.clone()).collect();
+    table(&mut out, &means(&rows));
     for part in parts {
-        let (title, words) = match part.camera {
-            Camera::Truck => ("A moving camera", "The camera trucks to the side; two balls move."),
-            Camera::Tripod => {
-                ("A camera at rest", "The same scene from one place; two balls move.")
-            }
-        };
         let _ = writeln!(
             out,
-            "\n## {title}\n\n{words} {:.2} % of the right eye is hidden from the left.\n",
+            "\n## {}\n\n{} {:.2} % of the right eye is hidden from the left.\n",
+            title(part.take),
+            words(part.take.scene),
             part.hidden_percent
         );
-        out.push_str(
-            "| | PSNR seen | PSNR hidden | SSIM seen | SSIM hidden | precision | recall | flicker seen \
-             | flicker hidden | correlation |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-        );
-        for (way, s) in &part.rows {
-            let value = |v: Option<f64>, digits: usize| {
-                v.map_or("-".to_owned(), |v| format!("{v:.digits$}"))
-            };
-            let cells = [
-                way.clone(),
-                value(s.psnr_seen, 1),
-                value(s.psnr_hidden, 1),
-                value(s.ssim_seen, 4),
-                value(s.ssim_hidden, 3),
-                value(s.precision, 3),
-                value(s.recall, 3),
-                value(s.flicker_seen, 2),
-                value(s.flicker_hidden, 2),
-                value(s.correlation, 3),
-            ];
-            let _ = writeln!(out, "| {} |", cells.join(" | "));
-        }
-        let [cuts, depth] = pictures(part.camera);
+        table(&mut out, &part.rows);
+        let [cuts, depth] = pictures(part.take);
         let _ = writeln!(
             out,
-            "\n{}:\n\n![cuts](quality/{cuts})\n\nDepth, true and by `draft`:\n\n\
+            "\nIn rows: {}:\n\n![cuts](quality/{cuts})\n\nDepth, true and by `draft`:\n\n\
              ![depth](quality/{depth})",
             part.cuts.join(", ")
         );
     }
     out
+}
+
+/// The mean scores of each way over several films, which were measured in the same ways.
+fn means(films: &[Vec<(String, Scores)>]) -> Vec<(String, Scores)> {
+    let ways = films.first().map_or(&[][..], Vec::as_slice).iter().enumerate();
+    ways.map(|(i, (name, _))| {
+        let scores: Vec<Scores> = films.iter().map(|rows| rows[i].1).collect();
+        (name.clone(), Scores::mean(&scores))
+    })
+    .collect()
+}
+
+fn table(out: &mut String, rows: &[(String, Scores)]) {
+    out.push_str(
+        "| | PSNR seen | PSNR rim | PSNR hidden | SSIM seen | SSIM rim | SSIM hidden | precision \
+         | recall | flicker seen | flicker hidden | correlation |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (way, s) in rows {
+        let value =
+            |v: Option<f64>, digits: usize| v.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+        let cells = [
+            way.clone(),
+            value(s.psnr_seen, 1),
+            value(s.psnr_rim, 1),
+            value(s.psnr_hidden, 1),
+            value(s.ssim_seen, 4),
+            value(s.ssim_rim, 3),
+            value(s.ssim_hidden, 3),
+            value(s.precision, 3),
+            value(s.recall, 3),
+            value(s.flicker_seen, 2),
+            value(s.flicker_hidden, 2),
+            value(s.correlation, 3),
+        ];
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
 }

@@ -8,23 +8,28 @@ use anyhow::{Context, Result};
 use parallax_frame::Frame;
 use parallax_stereo::{Plane, Rgb};
 
-/// Samples of a cut, and how large each is drawn.
-pub(crate) const CUT: (usize, usize) = (72, 54);
-const ZOOM: usize = 3;
-/// Samples between cuts.
-const GAP: usize = 2;
+use crate::truth::Sight;
 
-/// The same cut, from its left upper corner `at`, of several pictures side by side.
+/// Samples of a cut, and how large each is drawn.
+pub(crate) const CUT: (usize, usize) = (96, 60);
+const ZOOM: usize = 4;
+/// Samples between cuts, and cuts in a row.
+const GAP: usize = 2;
+const ROW: usize = 3;
+
+/// The same cut, from its left upper corner `at`, of several pictures, three to a row.
 pub(crate) fn cuts(path: &Path, pictures: &[&Frame], at: (usize, usize)) -> Result<()> {
-    let width = pictures.len() * (CUT.0 + GAP) - GAP;
-    let mut pixels = vec![[255u8; 3]; width * CUT.1];
+    let (across, down) = (CUT.0 + GAP, CUT.1 + GAP);
+    let width = ROW.min(pictures.len()) * across - GAP;
+    let mut pixels = vec![[255u8; 3]; width * (pictures.len().div_ceil(ROW) * down - GAP)];
     for (i, picture) in pictures.iter().enumerate() {
         let planes = Rgb::of(picture.format())?.planes(picture);
+        let corner = i / ROW * down * width + i % ROW * across;
         for y in 0..CUT.1 {
             for x in 0..CUT.0 {
                 let value = |plane: &Plane| (plane.at(at.0 + x, at.1 + y) * 255.0 + 0.5) as u8;
                 let [r, g, b] = &planes;
-                pixels[y * width + i * (CUT.0 + GAP) + x] = [value(r), value(g), value(b)];
+                pixels[corner + y * width + x] = [value(r), value(g), value(b)];
             }
         }
     }
@@ -65,18 +70,15 @@ fn write(path: &Path, pixels: &[[u8; 3]], width: usize, zoom: usize) -> Result<(
 }
 
 /// The left upper corner of the cut with the most of what is hidden.
-pub(crate) fn busiest(hidden: &[bool], width: usize) -> (usize, usize) {
-    let height = hidden.len() / width;
-    // Away from the borders, where there is nothing to be known.
-    let inner = |x: usize| (width / 12..width - width / 12).contains(&x);
+pub(crate) fn busiest(sights: &[Sight], width: usize) -> (usize, usize) {
+    let height = sights.len() / width;
     let count = |x: usize, y: usize| {
-        let rows = (y..y + CUT.1).step_by(3);
-        let row = |y: usize| (x..x + CUT.0).filter(|&x| inner(x) && hidden[y * width + x]).count();
-        rows.map(row).sum::<usize>()
+        let rows = (y..y + CUT.1).step_by(3).map(|y| &sights[y * width + x..][..CUT.0]);
+        rows.flatten().filter(|sight| **sight == Sight::Hidden).count()
     };
     let corners = (0..height - CUT.1)
         .step_by(6)
-        .flat_map(|y| (width / 12..width - width / 12 - CUT.0).step_by(6).map(move |x| (x, y)));
+        .flat_map(|y| (0..width - CUT.0).step_by(6).map(move |x| (x, y)));
     corners.max_by_key(|&(x, y)| count(x, y)).unwrap_or_default()
 }
 
@@ -87,10 +89,13 @@ mod tests {
     #[test]
     fn the_busiest_cut_is_where_most_is_hidden() {
         let (width, height) = (240, 120);
-        let hidden: Vec<bool> = (0..width * height)
-            .map(|i| (130..140).contains(&(i % width)) && (60..80).contains(&(i / width)))
-            .collect();
-        let (x, y) = busiest(&hidden, width);
+        let hole = |i: usize| (130..140).contains(&(i % width)) && (60..80).contains(&(i / width));
+        let sight = |i: usize| match i % width {
+            0..30 => Sight::Beyond,
+            _ if hole(i) => Sight::Hidden,
+            _ => Sight::Seen,
+        };
+        let (x, y) = busiest(&(0..width * height).map(sight).collect::<Vec<_>>(), width);
         assert!((x..x + CUT.0).contains(&130) && (x..x + CUT.0).contains(&139), "{x}");
         assert!((y..y + CUT.1).contains(&60) && (y..y + CUT.1).contains(&79), "{y}");
     }

@@ -11,7 +11,7 @@ use parallax_stereo::{
 };
 
 use crate::metrics::{Mean, correlation, ssim};
-use crate::truth::{GEOMETRY, Moment, RATE};
+use crate::truth::{GEOMETRY, Moment, RATE, Sight};
 
 /// Where depth comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,10 @@ pub(crate) struct Way {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scores {
     pub(crate) psnr_seen: Option<f64>,
+    pub(crate) psnr_rim: Option<f64>,
     pub(crate) psnr_hidden: Option<f64>,
     pub(crate) ssim_seen: Option<f64>,
+    pub(crate) ssim_rim: Option<f64>,
     pub(crate) ssim_hidden: Option<f64>,
     pub(crate) precision: Option<f64>,
     pub(crate) recall: Option<f64>,
@@ -118,7 +120,8 @@ fn masks(film: &[Moment], depths: &[Plane], way: Way) -> Result<(Option<f64>, Op
     let (mut both, mut masked, mut hidden) = (0u64, 0u64, 0u64);
     for (moment, depth) in film.iter().zip(depths) {
         synthesis.pair(moment.left.clone(), depth, rendering)?;
-        for (&m, &h) in synthesis.mask().data().iter().zip(&moment.hidden) {
+        for (&m, &sight) in synthesis.mask().data().iter().zip(&moment.sights) {
+            let h = matches!(sight, Sight::Hidden | Sight::Beyond);
             both += u64::from(m > 0.5 && h);
             masked += u64::from(m > 0.5);
             hidden += u64::from(h);
@@ -134,52 +137,88 @@ fn luma(frame: &Frame) -> Plane {
 }
 
 fn compare(film: &[Moment], rights: &[Frame]) -> Scores {
-    let [mut error, mut similarity, mut flicker] = [[Mean::default(); 2]; 3];
+    // Of what is seen, of the rim as well, and of what is hidden.
+    let [mut error, mut similarity, mut flicker] = [[Mean::default(); 3]; 3];
     let mut before: Option<(Plane, Plane)> = None;
     for (moment, right) in film.iter().zip(rights) {
         let (made, truth) = (luma(right), luma(&moment.right));
         let similar = ssim(&made, &truth);
-        for (i, &hidden) in moment.hidden.iter().enumerate() {
-            let (place, off) = (usize::from(hidden), made.data()[i] - truth.data()[i]);
-            error[place].add(f64::from(off * off));
-            similarity[place].add(similar.data()[i].into());
-            if let Some((made, truth)) = &before {
-                // What changes although the truth does not, and the other way round.
-                let change = off - (made.data()[i] - truth.data()[i]);
-                flicker[place].add(change.abs().into());
+        for (i, &sight) in moment.sights.iter().enumerate() {
+            let places: &[usize] = match sight {
+                Sight::Seen => &[0],
+                Sight::Rim => &[0, 1],
+                Sight::Hidden => &[2],
+                Sight::Beyond => continue,
+            };
+            let off = made.data()[i] - truth.data()[i];
+            for &place in places {
+                error[place].add(f64::from(off * off));
+                similarity[place].add(similar.data()[i].into());
+                if let Some((made, truth)) = &before {
+                    // What changes although the truth does not, and the other way round.
+                    let change = off - (made.data()[i] - truth.data()[i]);
+                    flicker[place].add(change.abs().into());
+                }
             }
         }
         before = Some((made, truth));
     }
     Scores {
         psnr_seen: error[0].psnr(),
-        psnr_hidden: error[1].psnr(),
+        psnr_rim: error[1].psnr(),
+        psnr_hidden: error[2].psnr(),
         ssim_seen: similarity[0].value(),
-        ssim_hidden: similarity[1].value(),
+        ssim_rim: similarity[1].value(),
+        ssim_hidden: similarity[2].value(),
         flicker_seen: flicker[0].value(),
-        flicker_hidden: flicker[1].value(),
+        flicker_hidden: flicker[2].value(),
         ..Scores::default()
+    }
+}
+
+impl Scores {
+    /// The means of several films' scores; what one of them does not have, none has.
+    pub(crate) fn mean(all: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> Option<f64>| {
+            let values: Option<Vec<f64>> = all.iter().map(of).collect();
+            values.filter(|v| !v.is_empty()).map(|v| v.iter().sum::<f64>() / v.len() as f64)
+        };
+        Self {
+            psnr_seen: mean(|s| s.psnr_seen),
+            psnr_rim: mean(|s| s.psnr_rim),
+            psnr_hidden: mean(|s| s.psnr_hidden),
+            ssim_seen: mean(|s| s.ssim_seen),
+            ssim_rim: mean(|s| s.ssim_rim),
+            ssim_hidden: mean(|s| s.ssim_hidden),
+            precision: mean(|s| s.precision),
+            recall: mean(|s| s.recall),
+            flicker_seen: mean(|s| s.flicker_seen),
+            flicker_hidden: mean(|s| s.flicker_hidden),
+            correlation: mean(|s| s.correlation),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use parallax_scene::Camera;
+    use parallax_scene::Scene;
 
     use super::*;
-    use crate::truth::film;
+    use crate::truth::{TAKES, film};
 
     #[test]
     fn true_depth_gives_the_right_eye_outside_occlusions() -> Result<()> {
-        for camera in [Camera::Truck, Camera::Tripod] {
-            let film = film(camera, (320, 180), 3);
-            let way = Way { depth: Depth::True, warping: Warping::Surface, fill: Fill::Mirror };
+        for take in TAKES {
+            let film = film(take, (320, 180), 3);
+            let way = Way { depth: Depth::True, warping: Warping::Surface, fill: Fill::default() };
             let (_, scores) = study(&film, way)?;
             let seen = scores.psnr_seen.context("a picture")?;
-            assert!(seen >= 38.0, "{camera:?}: {seen} dB");
+            // Trunks are a few pixels wide at this size, and their sides mix with what is behind them.
+            let least = if take.scene == Scene::Grove { 35.0 } else { 38.0 };
+            assert!(seen >= least, "{take:?}: {seen} dB");
             // Pixels in which two surfaces mix are holes to the one and none to the other.
             let (precision, recall) = (scores.precision, scores.recall);
-            assert!(precision > Some(0.7) && recall > Some(0.9), "{camera:?}: {scores:?}");
+            assert!(precision > Some(0.7) && recall > Some(0.9), "{take:?}: {scores:?}");
         }
         Ok(())
     }

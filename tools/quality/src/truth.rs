@@ -1,7 +1,7 @@
 //! A film with both eyes, its depth, and what only the right eye sees.
 
 use parallax_frame::Frame;
-use parallax_scene::{Camera, Eye, Film, Stereo};
+use parallax_scene::{Camera, Eye, Film, Scene, Stereo};
 use parallax_stereo::{Geometry, Plane};
 
 pub(crate) const STEREO: Stereo = Stereo { disparity_percent: 5.0, convergence: 0.25 };
@@ -13,6 +13,41 @@ pub(crate) const GEOMETRY: Geometry =
 /// Frames per second.
 pub(crate) const RATE: u32 = 24;
 
+/// Pixels around what is hidden that count as its rim.
+const RIM: usize = 2;
+
+/// How a film is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Take {
+    pub(crate) scene: Scene,
+    pub(crate) camera: Camera,
+    /// Through a lens that spreads every point over its neighbours: edges are mixed over three pixels
+    /// instead of one, as in most footage.
+    pub(crate) soft: bool,
+}
+
+/// The films that are measured.
+pub(crate) const TAKES: [Take; 5] = [
+    Take { scene: Scene::Square, camera: Camera::Truck, soft: false },
+    Take { scene: Scene::Square, camera: Camera::Tripod, soft: false },
+    Take { scene: Scene::Grove, camera: Camera::Truck, soft: true },
+    Take { scene: Scene::Gallery, camera: Camera::Tripod, soft: true },
+    Take { scene: Scene::Gallery, camera: Camera::Truck, soft: true },
+];
+
+/// What the left eye sees of a pixel of the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// The same surface.
+    Seen,
+    /// The same surface, within two pixels of something hidden.
+    Rim,
+    /// Something nearer that stands before it.
+    Hidden,
+    /// Nothing: it lies beyond the left eye's picture.
+    Beyond,
+}
+
 /// One moment of a film.
 #[derive(Debug, Clone)]
 pub(crate) struct Moment {
@@ -20,13 +55,15 @@ pub(crate) struct Moment {
     pub(crate) right: Frame,
     /// Depth of the left eye, 0 to 1.
     pub(crate) depth: Plane,
-    /// Where the right eye sees what the left one does not, row-major.
-    pub(crate) hidden: Vec<bool>,
+    /// What the left eye sees of the right one's pixels, row-major.
+    pub(crate) sights: Vec<Sight>,
 }
 
 /// `frames` moments of a film of `width` x `height`.
-pub(crate) fn film(camera: Camera, (width, height): (u32, u32), frames: u32) -> Vec<Moment> {
-    let film = Film { width, height, stereo: STEREO, camera, samples: 3 };
+pub(crate) fn film(take: Take, (width, height): (u32, u32), frames: u32) -> Vec<Moment> {
+    let Take { scene, camera, soft } = take;
+    let film = Film { width, height, stereo: STEREO, scene, camera, samples: 3 };
+    let taken = |frame| if soft { softened(frame) } else { frame };
     (0..frames)
         .map(|n| {
             // Later, when the things of the scene cross before others.
@@ -35,28 +72,57 @@ pub(crate) fn film(camera: Camera, (width, height): (u32, u32), frames: u32) -> 
             let right = film.view(Eye::Right, seconds, n.into());
             let plane = |depth: Vec<f32>| Plane::new(width as usize, height as usize, depth);
             let (depth, seen) = (plane(left.depth), plane(right.depth));
-            let hidden = hidden(&depth, &seen);
-            Moment { left: left.frame, right: right.frame, depth, hidden }
+            let sights = sights(&depth, &seen);
+            Moment { left: taken(left.frame), right: taken(right.frame), depth, sights }
         })
         .collect()
 }
 
-/// Where the right eye, whose depth is `seen`, sees what the left one, whose depth is `depth`, does not:
-/// where the left eye has something nearer, by a pixel of disparity or more, or nothing at all.
-fn hidden(depth: &Plane, seen: &Plane) -> Vec<bool> {
-    let width = depth.width() as f32;
-    let range = STEREO.disparity_percent / 100.0 * width;
-    let mut out = Vec::with_capacity(seen.data().len());
-    for y in 0..seen.height() {
+/// `frame`, which is 4:4:4, with every point spread as 1, 2, 1 across and down.
+fn softened(mut frame: Frame) -> Frame {
+    let (width, height) = (frame.format().width as usize, frame.format().height as usize);
+    for index in 0..3 {
+        let plane = Plane::new(width, height, frame.plane_f32(index));
+        let spread = |a: f32, b: f32, c: f32| 0.25 * a + 0.5 * b + 0.25 * c;
+        let across = Plane::from_fn(width, height, |x, y| {
+            let at = |x: usize| plane.at(x.min(width - 1), y);
+            spread(at(x.saturating_sub(1)), at(x), at(x + 1))
+        });
+        let both = Plane::from_fn(width, height, |x, y| {
+            let at = |y: usize| across.at(x, y.min(height - 1));
+            spread(at(y.saturating_sub(1)), at(y), at(y + 1))
+        });
+        frame.set_plane_f32(index, both.data());
+    }
+    frame
+}
+
+/// What the left eye, whose depth is `depth`, sees of the right one's pixels, whose depth is `seen`. One
+/// is hidden where the left eye has something nearer, by a pixel of disparity or more.
+fn sights(depth: &Plane, seen: &Plane) -> Vec<Sight> {
+    let (width, height) = (depth.width(), depth.height());
+    let range = STEREO.disparity_percent / 100.0 * width as f32;
+    let mut out = Vec::with_capacity(width * height);
+    for y in 0..height {
         for (x, &d) in seen.row(y).iter().enumerate() {
             let from = x as f32 + (d - STEREO.convergence) * range;
-            if !(-0.5..width - 0.5).contains(&from) {
-                out.push(true);
+            if !(-0.5..width as f32 - 0.5).contains(&from) {
+                out.push(Sight::Beyond);
                 continue;
             }
             let low = from.max(0.0) as usize;
-            let near = |x: usize| (depth.at(x.min(depth.width() - 1), y) - d) * range > 1.0;
-            out.push(near(low) && near(low + 1));
+            let near = |x: usize| (depth.at(x.min(width - 1), y) - d) * range > 1.0;
+            out.push(if near(low) && near(low + 1) { Sight::Hidden } else { Sight::Seen });
+        }
+    }
+    let hidden: Vec<usize> = (0..out.len()).filter(|&i| out[i] == Sight::Hidden).collect();
+    for i in hidden {
+        let (x, y) = (i % width, i / width);
+        for y in y.saturating_sub(RIM)..(y + RIM + 1).min(height) {
+            for x in x.saturating_sub(RIM)..(x + RIM + 1).min(width) {
+                let sight = &mut out[y * width + x];
+                *sight = if *sight == Sight::Seen { Sight::Rim } else { *sight };
+            }
         }
     }
     out
@@ -73,9 +139,19 @@ mod tests {
             let wall = STEREO.convergence;
             Plane::from_fn(100, 1, |x, _| if columns.contains(&x) { 1.0 } else { wall })
         };
-        let hidden = hidden(&card(40..60), &card(36..56));
-        let columns: Vec<usize> = (0..100).filter(|&x| hidden[x]).collect();
+        let sights = sights(&card(40..60), &card(36..56));
+        let columns = |sight| (0..100).filter(|&x| sights[x] == sight).collect::<Vec<_>>();
         // Of the card's columns 56 to 59 the last stands beside the open wall.
-        assert_eq!(columns, [56, 57, 58]);
+        assert_eq!(columns(Sight::Hidden), [56, 57, 58]);
+        assert_eq!(columns(Sight::Rim), [54, 55, 59, 60]);
+        assert_eq!(columns(Sight::Beyond), []);
+    }
+
+    #[test]
+    fn what_leaves_the_picture_is_beyond_it() {
+        let near = Plane::filled(100, 1, 1.0);
+        let sights = sights(&near, &near);
+        let beyond = (0..100).filter(|&x| sights[x] == Sight::Beyond).collect::<Vec<_>>();
+        assert_eq!(beyond, [96, 97, 98, 99]);
     }
 }

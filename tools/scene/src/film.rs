@@ -1,4 +1,4 @@
-//! The film: what is in it, how the camera moves, and a frame of it.
+//! The film: how the camera moves, and a frame of it.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use parallax_frame::{Colour, Frame, PixelFormat, Range, VideoFormat};
 use rayon::prelude::*;
 
 use crate::camera::{Eye, FOCAL, NEAR, Stereo, depth};
-use crate::shapes::{Shape, Thing};
-use crate::texture::Texture;
+use crate::scenes::Scene;
+use crate::shapes::Thing;
 use crate::vec3::{Vec3, vec3};
 
 /// A film of one scene.
@@ -19,6 +19,8 @@ pub struct Film {
     pub height: u32,
     /// Stereo geometry.
     pub stereo: Stereo,
+    /// What is before the camera.
+    pub scene: Scene,
     /// What the camera does.
     pub camera: Camera,
     /// Rays per pixel and side: two are four per pixel.
@@ -63,7 +65,7 @@ impl Film {
 
     /// The view of `eye` at `seconds`; `pts` is only written into the frame.
     pub fn view(&self, eye: Eye, seconds: f32, pts: i64) -> View {
-        let things = things(seconds);
+        let things = self.scene.things(seconds);
         let (aside, shift) = self.stereo.placement(eye);
         let clock = if self.camera == Camera::Truck { seconds } else { 0.0 };
         let turn = clock * 0.7;
@@ -130,59 +132,6 @@ fn trace(things: &[Thing], from: Vec3, direction: Vec3) -> (Vec3, f32) {
     (nearest.1, nearest.0.max(NEAR))
 }
 
-fn things(seconds: f32) -> Vec<Thing> {
-    let still = |shape, texture| Thing { shape, texture, anchor: vec3(0.0, 0.0, 0.0) };
-    let ball = |centre: Vec3, radius, texture| Thing {
-        shape: Shape::Sphere { centre, radius },
-        texture,
-        anchor: centre,
-    };
-    let pillar = |x, z, half: Vec3, one, other| {
-        let centre = vec3(x, half.y - 1.2, z);
-        still(Shape::Pillar { centre, half }, Texture::Bands { one, other, height: 0.35 })
-    };
-    let bounce = |phase: f32| (seconds * 2.2 + phase).sin().abs();
-    vec![
-        still(
-            Shape::Wall { z: 15.0 },
-            Texture::Clouds {
-                low: vec3(0.20, 0.34, 0.62),
-                high: vec3(0.95, 0.86, 0.74),
-                scale: 2.5,
-            },
-        ),
-        still(
-            Shape::Floor { y: -1.2 },
-            Texture::Tiles {
-                light: vec3(0.78, 0.70, 0.55),
-                dark: vec3(0.42, 0.33, 0.28),
-                size: 0.9,
-            },
-        ),
-        pillar(-2.6, 7.5, vec3(0.45, 1.7, 0.45), vec3(0.75, 0.28, 0.22), vec3(0.90, 0.80, 0.66)),
-        pillar(2.9, 9.5, vec3(0.55, 2.1, 0.55), vec3(0.24, 0.50, 0.42), vec3(0.86, 0.86, 0.70)),
-        pillar(0.6, 11.5, vec3(0.6, 1.3, 0.6), vec3(0.48, 0.36, 0.66), vec3(0.88, 0.78, 0.84)),
-        ball(
-            vec3(-0.7 + 0.9 * (seconds * 0.9).sin(), -0.55 + 0.7 * bounce(0.0), 4.2),
-            0.55,
-            Texture::Bands {
-                one: vec3(0.92, 0.62, 0.18),
-                other: vec3(0.96, 0.90, 0.80),
-                height: 0.2,
-            },
-        ),
-        ball(
-            vec3(1.3 - 0.5 * (seconds * 1.1).sin(), -0.8 + 0.5 * bounce(1.3), 5.6),
-            0.4,
-            Texture::Clouds {
-                low: vec3(0.10, 0.42, 0.50),
-                high: vec3(0.80, 0.95, 0.92),
-                scale: 0.2,
-            },
-        ),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +140,7 @@ mod tests {
         width: 160,
         height: 90,
         stereo: Stereo { disparity_percent: 5.0, convergence: 0.3 },
+        scene: Scene::Square,
         camera: Camera::Truck,
         samples: 2,
     };

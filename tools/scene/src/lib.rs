@@ -6,9 +6,11 @@
 
 mod camera;
 mod film;
+mod scenes;
 mod shapes;
 mod texture;
 mod vec3;
 
 pub use camera::{Eye, Stereo};
 pub use film::{Camera, Film, View};
+pub use scenes::Scene;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use parallax_scene::{Camera, Eye, Film, Stereo};
+use parallax_scene::{Camera, Eye, Film, Scene, Stereo};
 
 /// Renders a textured scene with a moving camera: the left eye with sound and, when asked for,
 /// the true right eye and the true depth.
@@ -36,6 +36,9 @@ struct Args {
     /// Range of parallax of the true right eye, in percent of the width.
     #[arg(long, default_value_t = 2.0)]
     disparity: f32,
+    /// What is before the camera: square, grove or gallery.
+    #[arg(long, default_value = "square")]
+    scene: Scene,
     /// Have the camera stand still.
     #[arg(long)]
     tripod: bool,
@@ -50,7 +53,8 @@ fn main() -> Result<()> {
     ensure!(sizes, "{}x{}: width and height must be even", args.width, args.height);
     let stereo = Stereo { disparity_percent: args.disparity, convergence: args.convergence };
     let camera = if args.tripod { Camera::Tripod } else { Camera::Truck };
-    let film = Film { width: args.width, height: args.height, stereo, camera, samples: 2 };
+    let (width, height, scene) = (args.width, args.height, args.scene);
+    let film = Film { width, height, stereo, scene, camera, samples: 2 };
     let mut left = ffmpeg(&args, "yuv444p", &args.out, true)?;
     let mut right = match &args.right {
         Some(path) => Some(ffmpeg(&args, "yuv444p", path, false)?),

@@ -11,6 +11,10 @@ pub(crate) enum Texture {
     Clouds { low: Vec3, high: Vec3, scale: f32 },
     /// Horizontal bands of two colours with noise on them.
     Bands { one: Vec3, other: Vec3, height: f32 },
+    /// Upright stripes of two colours with noise on them.
+    Stripes { one: Vec3, other: Vec3, width: f32 },
+    /// A chequered pattern of two colours with noise on them, turned by 30 degrees.
+    Checks { one: Vec3, other: Vec3, size: f32 },
 }
 
 impl Texture {
@@ -28,6 +32,15 @@ impl Texture {
             Texture::Bands { one, other, height } => {
                 let odd = (p.y / height).floor().rem_euclid(2.0) >= 1.0;
                 (if odd { one } else { other }) * (0.6 + 0.7 * octaves(p * 4.0))
+            }
+            Texture::Stripes { one, other, width } => {
+                let odd = ((p.x + p.z) / width).floor().rem_euclid(2.0) >= 1.0;
+                (if odd { one } else { other }) * (0.6 + 0.7 * octaves(p * 5.0))
+            }
+            Texture::Checks { one, other, size } => {
+                let (along, up) = (0.866 * p.x + 0.5 * p.y + p.z, 0.866 * p.y - 0.5 * p.x);
+                let odd = ((along / size).floor() + (up / size).floor()).rem_euclid(2.0) >= 1.0;
+                (if odd { one } else { other }) * (0.7 + 0.5 * octaves(p * 3.0))
             }
         }
     }

@@ -42,10 +42,10 @@ pub(crate) struct DrawingArgs {
     pub(crate) warp: WarpChoice,
 
     /// What fills the holes that moved foreground uncovers: nothing (`black`), the background's edge
-    /// drawn across (`stretch`), its mirror image (`mirror`), its surroundings blurred (`smooth`), or
-    /// what other frames saw there while the camera stands still, and else the mirror image
-    /// (`temporal`).
-    #[arg(long, value_enum, default_value_t = FillChoice::Mirror)]
+    /// drawn across (`stretch`), its mirror image (`mirror`), the background running on along its own
+    /// edges (`continue`), its surroundings blurred (`smooth`), or what other frames saw there while the
+    /// camera stands still, and else as `continue` (`temporal`).
+    #[arg(long, value_enum, default_value_t = FillChoice::Continue)]
     pub(crate) fill: FillChoice,
 }
 
@@ -65,6 +65,7 @@ impl DrawingArgs {
                 FillChoice::Black => Fill::Black,
                 FillChoice::Stretch => Fill::Stretch,
                 FillChoice::Mirror => Fill::Mirror,
+                FillChoice::Continue => Fill::Continue,
                 FillChoice::Smooth => Fill::Smooth,
                 FillChoice::Temporal => Fill::Temporal,
             },
@@ -131,6 +132,7 @@ pub(crate) enum FillChoice {
     Black,
     Stretch,
     Mirror,
+    Continue,
     Smooth,
     Temporal,
 }

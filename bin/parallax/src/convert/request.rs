@@ -79,7 +79,7 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
-        source::dynamic_hdr(&media, &mut warnings)?;
+        warnings.extend(media.without_dynamic_hdr()?);
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
         let (Model { engine, identity }, depth) = match &args.depth.depth {
             Some(path) if args.engine == "depth-from" => {

@@ -2,8 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use parallax_media::{
-    Codec, DecodeOptions, DynamicHdr, EncodeSettings, Hdr, Media, Tools, choose_encoder,
-    detect_bars,
+    Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
 };
 use parallax_stereo::{Layout, full_chroma_format, output_format};
 use tokio_util::sync::CancellationToken;
@@ -32,28 +31,6 @@ pub(crate) fn pictures(
     let crop = if args.crop_bars { detect_bars(tools, media, cancel)? } else { None };
     let deinterlace = interlaced && args.interlaced == Interlaced::Deinterlace;
     Ok(DecodeOptions { deinterlace, crop })
-}
-
-/// What becomes of dynamic HDR metadata.
-///
-/// # Errors
-/// When the pictures are not right without it.
-pub(crate) fn dynamic_hdr(media: &Media, warnings: &mut Vec<String>) -> Result<()> {
-    for kind in &media.video.dynamic_hdr {
-        ensure!(
-            *kind != DynamicHdr::DolbyVisionOnly,
-            "{}: Dolby Vision without a base layer that others can show (profile 5): its colours \
-             would be wrong; allowed are Dolby Vision on HDR10 or HLG (profiles 7 and 8), HDR10 \
-             and HLG",
-            media.path.display()
-        );
-        let name = kind.name();
-        warnings.push(format!(
-            "{name} is left out: it says of each picture of the source how to show it, and the \
-             result has other pictures; what remains is plain HDR"
-        ));
-    }
-    Ok(())
 }
 
 /// What is to be encoded.

@@ -80,6 +80,7 @@ fn run(args: &DepthCommand) -> Result<u64> {
         ensure!(video, "{}: allowed for a grid are .mkv and .mp4", output.display());
     }
     let media = probe(&tools, &args.input, &cancel)?;
+    media.without_dynamic_hdr()?;
     let frames = scan(&tools, &media, &cancel)?.shown();
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
