@@ -147,7 +147,7 @@ fn borders(
             (start, end) = if side == Side::Left { (start - 1, end) } else { (start, end + 1) };
         }
         let edge = if side == Side::Left { start - 1 } else { end };
-        let found = slopes.iter().find(|slope| slope.end > hole.start << sx);
+        let found = slopes.get(slopes.partition_point(|slope| slope.end <= hole.start << sx));
         let slope = found.map_or(0.0, |s| s.slope) * (1 << sx) as f32 / (1 << sy) as f32;
         Some(Border { start, end, side, depth, slope, edge, value: samples.at(edge, y) })
     };
@@ -169,7 +169,9 @@ fn filled(
         for x in hole.start..hole.end {
             let (mut sum, mut weights) = (0.0f32, 0.0f32);
             for row in rows.clone() {
-                let there = borders[row].iter().find(|b| (b.start..b.end).contains(&x));
+                // The last that begins here or before.
+                let begun = borders[row].partition_point(|b| b.start <= x);
+                let there = borders[row][..begun].last().filter(|b| x < b.end);
                 let (edge, value) = match there {
                     Some(b) if b.side == hole.side && same(b.depth) => (b.edge, b.value),
                     // The background itself, above or below the hole.
