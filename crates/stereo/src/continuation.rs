@@ -10,7 +10,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::Plane;
-use crate::fill::{Side, holes};
+use crate::fill::{Side, holes, patch};
 
 /// Rows to either side that count.
 const ROWS: usize = 10;
@@ -43,19 +43,7 @@ pub(crate) fn run_on(frame: &mut Frame, near: &Plane) {
             .into_par_iter()
             .map(|y| filled(&borders, &samples, near, y, shifts))
             .collect();
-        let wide = format.pixels.sample_bytes() == 2;
-        let plane = frame.plane_mut(index);
-        for (y, patch) in patches.into_iter().enumerate() {
-            for (x, value) in patch {
-                let i = y * shape.width + x;
-                // A mean of code values needs no clamp.
-                if wide {
-                    plane[2 * i..2 * i + 2].copy_from_slice(&((value + 0.5) as u16).to_le_bytes());
-                } else {
-                    plane[i] = (value + 0.5) as u8;
-                }
-            }
-        }
+        patch(frame, index, patches);
     }
 }
 

@@ -182,16 +182,23 @@ pub(crate) fn soften(frame: &mut Frame, mask: &Plane) {
             .into_par_iter()
             .map(|y| soften_row(plane, wide, (shape.width, shape.height), y, mask, shifts))
             .collect();
-        let plane = frame.plane_mut(index);
-        for (y, patch) in patches.into_iter().enumerate() {
-            for (x, value) in patch {
-                let i = y * shape.width + x;
-                // A mean of code values needs no clamp.
-                if wide {
-                    plane[2 * i..2 * i + 2].copy_from_slice(&((value + 0.5) as u16).to_le_bytes());
-                } else {
-                    plane[i] = (value + 0.5) as u8;
-                }
+        patch(frame, index, patches);
+    }
+}
+
+/// Overwrites samples of plane `index`: of every row some columns, by means of code values, which need no
+/// clamp.
+pub(crate) fn patch(frame: &mut Frame, index: usize, rows: Vec<Vec<(usize, f32)>>) {
+    let wide = frame.format().pixels.sample_bytes() == 2;
+    let width = frame.format().plane(index).width;
+    let plane = frame.plane_mut(index);
+    for (y, row) in rows.into_iter().enumerate() {
+        for (x, value) in row {
+            let i = y * width + x;
+            if wide {
+                plane[2 * i..2 * i + 2].copy_from_slice(&((value + 0.5) as u16).to_le_bytes());
+            } else {
+                plane[i] = (value + 0.5) as u8;
             }
         }
     }
