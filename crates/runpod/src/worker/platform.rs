@@ -16,7 +16,9 @@ use crate::{Job, Settings, SettingsError, Template};
 
 /// The longest list of jobs to stop that is read, in bytes.
 const LONGEST_STOPS: usize = 1 << 20;
-/// The most jobs beyond those asked for that are told so.
+/// The most jobs beyond those asked for that wait for their turn.
+const MOST_WAITING: usize = 100;
+/// The most jobs beyond these that are told so.
 const MOST_REFUSED: usize = 100;
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -38,7 +40,7 @@ pub(super) struct Platform {
 pub(super) enum Taken {
     Jobs {
         taken: Vec<Job>,
-        /// The ids of jobs beyond the number that was asked for, not all if there are very many.
+        /// The ids of jobs beyond those that can wait, not all if there are very many.
         refused: Vec<String>,
     },
     Nothing,
@@ -95,7 +97,7 @@ impl Platform {
         self.stops.is_some()
     }
 
-    /// Asks for up to `slots` jobs, takes no more of what comes, and waits as long as the platform likes to, within bounds.
+    /// Asks for up to `slots` jobs and waits as long as the platform likes to, within bounds.
     pub(super) async fn take(&self, slots: usize, busy: bool) -> Taken {
         let mut url = if slots > 1 { self.take_batch.clone() } else { self.take.clone() };
         if slots > 1 {
@@ -270,29 +272,27 @@ fn beside(take: &Url, place: &str) -> Option<Url> {
     Some(url)
 }
 
-/// The first `slots` jobs that make sense; the others are refused.
+/// The jobs that make sense: those that were asked for and those that can wait; the others are refused.
 fn jobs(values: Vec<Value>, slots: usize) -> Taken {
-    let sent = values.len();
-    let mut jobs = Vec::new();
+    let (sent, room) = (values.len(), slots + MOST_WAITING);
+    let mut taken = Vec::new();
     for value in values {
         match Job::read(value) {
-            Ok(job) => jobs.push(job),
+            Ok(job) => taken.push(job),
             Err(why) => error!(why, "a job that makes no sense is left out"),
         }
-        if jobs.len() == slots + MOST_REFUSED {
+        if taken.len() == room + MOST_REFUSED {
             break;
         }
     }
-    let beyond = jobs.split_off(slots.min(jobs.len()));
-    if !beyond.is_empty() {
+    if taken.is_empty() {
+        return Taken::Nothing;
+    }
+    if taken.len() > slots {
         error!(asked = slots, sent, "the platform sent more jobs than were asked for");
     }
-    match jobs.is_empty() {
-        true => Taken::Nothing,
-        false => {
-            Taken::Jobs { taken: jobs, refused: beyond.into_iter().map(|job| job.id).collect() }
-        }
-    }
+    let refused = taken.split_off(room.min(taken.len()));
+    Taken::Jobs { taken, refused: refused.into_iter().map(|job| job.id).collect() }
 }
 
 /// A JSON body within `limit` bytes; `None` when it is empty or of another type.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -12,9 +13,10 @@ use super::{Shared, task};
 /// Takes jobs until there are to be no more.
 ///
 /// A place is free before a job is asked for. When the platform sends more than was asked for, the
-/// rest is told that it failed: it would wait here although another worker may be free.
+/// rest waits here, as far as there is room.
 pub(super) async fn take(shared: Arc<Shared>) {
-    let mut taker = Taker { size: 0, failures: 0, shared };
+    let slots = Arc::new(Semaphore::new(0));
+    let mut taker = Taker { size: 0, slots, failures: 0, shared };
     while !taker.shared.enough.is_cancelled() {
         taker.once().await;
     }
@@ -24,6 +26,7 @@ struct Taker {
     shared: Arc<Shared>,
     /// Jobs that may run at once.
     size: usize,
+    slots: Arc<Semaphore>,
     /// Failed polls in a row.
     failures: u32,
 }
@@ -100,12 +103,14 @@ impl Taker {
         self.shared.running.idle().await;
         info!(size, "jobs at once");
         self.size = size;
+        self.slots = Arc::new(Semaphore::new(size));
     }
 
     fn begin(&self, job: crate::Job) {
         match self.shared.running.begin(&job.id, &self.shared.end) {
             Some(place) => {
-                tokio::spawn(task::run(self.shared.clone(), job, place));
+                let task = task::run(self.shared.clone(), job, place, self.slots.clone());
+                tokio::spawn(task);
             }
             // The one that runs will answer for both.
             None => warn!(request_id = job.id, "job is in progress already"),

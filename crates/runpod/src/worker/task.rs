@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::Shared;
@@ -12,21 +13,27 @@ use super::running::Place;
 use crate::execute::{Ending, Listener, execute};
 use crate::{Job, JobError, body};
 
-/// Runs `job`. Its place is free when the platform has the result.
-pub(super) async fn run(shared: Arc<Shared>, job: Job, place: Place) {
+/// Runs `job` once there is a slot for it. Its place is free when the platform has the result.
+pub(super) async fn run(shared: Arc<Shared>, job: Job, place: Place, slots: Arc<Semaphore>) {
     let span = info_span!("runpod_job", request_id = job.id);
-    work(&shared, job, &place).instrument(span).await;
+    let work = async {
+        let slot = place.stopped().run_until_cancelled(slots.acquire()).await;
+        if let Some(Ok(_slot)) = slot {
+            run_in_slot(&shared, job, &place).await;
+        }
+    };
+    work.instrument(span).await;
 }
 
 /// Tells the sender of a job that it was one too many.
 pub(super) async fn refuse(shared: Arc<Shared>, id: String, place: Place) {
-    let message = "the platform sent this worker more jobs than it asked for: send it again";
+    let message = "the platform sent this worker more jobs than can wait here: send it again";
     let body = shared.reporter.failure(&JobError::new("Overloaded", message));
     let told = shared.tell(&place, Post::Output { streamed: false }, &id, &body).await;
     warn!(request_id = id, told, "job refused");
 }
 
-async fn work(shared: &Shared, job: Job, place: &Place) {
+async fn run_in_slot(shared: &Shared, job: Job, place: &Place) {
     info!("job started");
     let id = job.id.clone();
     let gather = shared.options.aggregate || !shared.platform.streams();

@@ -152,42 +152,41 @@ impl Handler for Counting {
 }
 
 #[tokio::test]
-async fn more_jobs_than_were_asked_for_are_refused() {
-    let jobs = |from: usize, to: usize| -> Value {
-        (from..to).map(|n| job(&format!("job-{n}"), json!([]))).collect()
-    };
-    // One of those beyond is in progress.
-    let mut first = jobs(0, 7);
-    first.as_array_mut().unwrap().push(job("job-0", json!([])));
-    let platform = Platform::start(json!({"take": take(&[first, jobs(7, 8)])}));
+async fn more_jobs_than_were_asked_for_wait_their_turn() {
+    let jobs: Vec<Value> = (0..7).map(|n| job(&format!("job-{n}"), json!([]))).collect();
+    let platform = Platform::start(json!({"take": take(&[jobs.into()])}));
     let counting = Arc::new(Counting { now: 0.into(), most: 0.into() });
     let options = Options { concurrency: 2, ..quick() };
     let working = Working::with(&platform, options, counting.clone());
-    platform.reached("done", 8).await;
+    platform.reached("done", 7).await;
     assert_eq!(working.end().await, DONE);
     assert_eq!(counting.most.load(Ordering::SeqCst), 2);
-    for n in [0, 1, 7] {
-        assert_eq!(platform.posted(&format!("job-{n}")), [json!({"output": null})], "job-{n}");
-    }
-    for n in 2..7 {
-        let [refused] = &platform.posted(&format!("job-{n}"))[..] else { panic!("one answer") };
-        assert_eq!(refused["error"]["error_type"], "Overloaded", "job-{n}");
-        let message = refused["error"]["error_message"].as_str().unwrap();
-        assert!(message.contains("more jobs than it asked for"), "{message}");
-    }
 }
 
 #[tokio::test]
-async fn a_list_for_who_asked_for_one_job_is_one_job() {
-    let jobs: Vec<Value> = (0..300).map(|n| job(&format!("job-{n}"), json!([]))).collect();
+async fn more_jobs_than_can_wait_are_refused() {
+    let mut jobs: Vec<Value> = (0..300).map(|n| job(&format!("job-{n}"), json!([]))).collect();
+    // One of those that are told is in progress.
+    jobs[150] = job("job-0", json!([]));
     let platform = Platform::start(json!({"take": take(&[jobs.into()])}));
     let counting = Arc::new(Counting { now: 0.into(), most: 0.into() });
-    let working = Working::with(&platform, quick(), counting.clone());
-    // Polled again, so all of the first answer is settled.
-    platform.reached("take", 2).await;
+    let options = Options { concurrency: 2, ..quick() };
+    let working = Working::with(&platform, options, counting.clone());
+    // Two that were asked for, a hundred that wait and a hundred that are told, but for the one.
+    platform.reached("done", 201).await;
     assert_eq!(working.end().await, DONE);
-    assert_eq!(counting.most.load(Ordering::SeqCst), 1);
-    assert_eq!(platform.count("done"), 101, "one result, and a hundred refusals at most");
+    assert_eq!(counting.most.load(Ordering::SeqCst), 2);
+    assert_eq!(platform.count("done"), 201);
+    for n in [0, 1, 2, 101] {
+        assert_eq!(platform.posted(&format!("job-{n}")), [json!({"output": null})], "job-{n}");
+    }
+    for n in [102, 149, 151, 201] {
+        let [refused] = &platform.posted(&format!("job-{n}"))[..] else { panic!("one answer") };
+        assert_eq!(refused["error"]["error_type"], "Overloaded", "job-{n}");
+        let message = refused["error"]["error_message"].as_str().unwrap();
+        assert!(message.contains("more jobs than can wait"), "{message}");
+    }
+    assert_eq!(platform.posted("job-202"), Vec::<Value>::new());
 }
 
 #[tokio::test]
@@ -292,6 +291,22 @@ async fn a_job_can_be_stopped_while_the_worker_drains() {
     platform.happened("sigterm");
     assert_eq!(working.end().await, DONE, "nothing is left");
     assert_eq!(platform.posted("job-1"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_place_can_be_stopped() {
+    let first = job("job-1", json!([{"wait": {"event": "stop", "count": 2}}, {"return": 1}]));
+    let second = job("job-2", json!([{"return": 2}]));
+    let stop = json!([{
+        "status": 200, "json": {"jobsToStop": ["job-2"]}, "after": {"event": "started", "count": 1},
+    }]);
+    let batch = json!([first, second]);
+    let platform = Platform::start(json!({"take": take(&[batch]), "stop": stop}));
+    let working = Working::start(&platform, quick());
+    platform.reached("take", 2).await;
+    assert_eq!(working.end().await, DONE);
+    assert_eq!(platform.posted("job-1"), [json!({"output": 1})]);
+    assert_eq!(platform.count("started"), 1);
 }
 
 #[tokio::test]
