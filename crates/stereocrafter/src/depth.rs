@@ -147,14 +147,14 @@ impl DepthStage {
             let cut = |t: &Tensor| t.narrow(0, span.start, span.len());
             let last = span.end == frames;
             let (tokens, images) = (cut(tokens)?, cut(images)?);
-            parts.push(self.advance(&mut stitch, (&tokens, &images), last, (0, noise), check)?);
+            parts.push(self.advance(&mut stitch, (&tokens, &images), last, noise, check)?);
         }
         Tensor::cat(&parts, 0)
     }
 
     /// The next window, with tokens (F, D) and image latents (F, 4, h, w): latents of the frames that no
-    /// later window changes, all of them in the `last`. `noise` comes with the clip's frame that the
-    /// first window began with.
+    /// later window changes, all of them in the `last`. Noise is counted from the first window's first
+    /// frame.
     ///
     /// Frames shared with the window before start from its result under the same noise as before, and
     /// end as a mix of both results, all old on the first and all new on the last. Noise that is a
@@ -165,20 +165,20 @@ impl DepthStage {
         stitch: &mut Stitch,
         (tokens, images): (&Tensor, &Tensor),
         last: bool,
-        (first, noise): (usize, &mut dyn Noise),
+        noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
         let (length, channels, height, width) = images.dims4()?;
         let schedule = self.networks.schedule(self.options.steps)?;
         let noise = if noise.placed() {
-            let site = Site::frame(first + stitch.start);
+            let site = Site::frame(stitch.start);
             noise.draw(site, &[length, channels, height, width], images.device())?
         } else {
             let drawn = match &stitch.noise {
                 Some(drawn) => drawn,
                 None => {
                     let shape = [length, channels, height, width];
-                    stitch.noise.insert(noise.draw(Site::frame(first), &shape, images.device())?)
+                    stitch.noise.insert(noise.draw(Site::frame(0), &shape, images.device())?)
                 }
             };
             let period = drawn.dim(0)?;

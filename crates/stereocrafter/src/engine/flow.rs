@@ -98,7 +98,7 @@ impl Flow {
                     &mut self.stitch,
                     (&cut_tokens, &cut_images),
                     last,
-                    (0, noise),
+                    noise,
                     check,
                 )?;
                 let done = self.stitch.start() - start;
