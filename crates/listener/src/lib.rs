@@ -2,6 +2,12 @@
 //!
 //! For every port that others reach. axum's own loop takes any number of connections and waits for
 //! ever for a request's head. What a request's body may be is the business of whoever reads it.
+//!
+//! Whoever opens connections and asks for nothing keeps nobody out: when there are as many as may be, the
+//! one that has been idle the longest makes room.
+
+mod idle;
+mod watched;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,19 +16,25 @@ use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::idle::{Answer, Idle, Room, Seat};
+use crate::watched::Watched;
+
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted. Defaults to 1024.
+    /// Connections at once. One more ends the one that has been idle the longest, and at least for a
+    /// quarter of a second, or waits for one. Defaults to 1024.
     pub connections: usize,
     /// Time for a request's head, and between two requests of a connection. Defaults to 30 s.
     pub head: Duration,
@@ -75,6 +87,7 @@ impl Listener {
     /// `grace`. A client that closes its connection ends its request.
     pub async fn serve(self, routes: Router, stop: CancellationToken, grace: Duration) {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let idle = Arc::new(Idle::default());
         let graceful = GracefulShutdown::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(16 << 10);
@@ -82,18 +95,27 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = accept(&self.listener, &slots) => accepted,
+                accepted = accept(&self.listener, &slots, &idle) => accepted,
             };
             let Some((stream, peer, slot)) = accepted else { continue };
-            let service = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
+            let routes = TowerToHyperService::new(routes.clone().layer(Extension(Peer(peer))));
             let mut stream = TimeoutStream::new(stream);
             // A request's own time is counted where it is read.
             stream.set_write_timeout(Some(self.limits.stall));
-            let stream = TokioIo::new(Box::pin(stream));
+            let seat = Seat::new(idle.clone());
+            let stream = TokioIo::new(Watched::new(Box::pin(stream), seat.clone()));
+            let end = seat.end.clone();
+            let service = service_fn(move |request| {
+                seat.asked();
+                let (answer, seat) = (routes.call(request), seat.clone());
+                async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, seat))) }
+            });
             let connection = graceful.watch(http.serve_connection(stream, service));
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    debug!(%peer, %error, "a connection broke");
+                match end.run_until_cancelled(connection).await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => debug!(%peer, %error, "a connection broke"),
+                    None => debug!(%peer, "an idle connection made room"),
                 }
                 drop(slot);
             });
@@ -105,23 +127,46 @@ impl Listener {
     }
 }
 
-/// Waits for a slot first, so that what cannot be served stays in the system's queue.
+/// Waits for a connection, then for a slot: beyond that one, what cannot be served stays in the system's
+/// queue.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
+    idle: &Idle,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
             // Answers are small: do not wait to fill a packet.
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, slot))
+            Some((stream, peer, slot(slots, idle).await?))
         }
         Err(error) => {
             // Too many open files, or a client that was gone at once. The first passes with time.
             warn!(%error, "could not accept a connection");
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
+        }
+    }
+}
+
+/// A slot: one that is free, that of the connection that has been idle the longest, or the first that
+/// becomes either.
+async fn slot(slots: &Arc<Semaphore>, idle: &Idle) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(slot) = slots.clone().try_acquire_owned() {
+            return Some(slot);
+        }
+        let free = slots.clone().acquire_owned();
+        match idle.end_oldest(Instant::now()) {
+            Room::Made => return free.await.ok(),
+            Room::Later(then) => tokio::select! {
+                slot = free => return slot.ok(),
+                () = tokio::time::sleep_until(then) => {}
+            },
+            Room::None => tokio::select! {
+                slot = free => return slot.ok(),
+                () = idle.more.notified() => {}
+            },
         }
     }
 }

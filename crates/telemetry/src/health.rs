@@ -3,7 +3,8 @@
 //! Liveness asks whether every loop still gives its beat, and nothing else: a dependency that is
 //! down must not get the process killed. Readiness asks whether work can be taken.
 //!
-//! A probe is one short request, so few connections are taken and none of them for long.
+//! A probe is one short request, so few connections are taken and none of them for long; one that asks for
+//! nothing soon makes room for a probe.
 
 use std::io;
 use std::net::SocketAddr;

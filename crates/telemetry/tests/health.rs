@@ -134,18 +134,28 @@ async fn connections_that_ask_for_nothing_do_not_pile_up() {
 }
 
 #[tokio::test]
-async fn no_more_connections_are_taken_than_probes_need() {
-    let server = server().await;
-    let mut idle = Vec::new();
-    for _ in 0..64 {
-        idle.push(TcpStream::connect(server.address).await.unwrap());
+async fn a_probe_is_answered_whoever_holds_every_connection() {
+    // Nobody is hung up on for being slow while this test has patience.
+    let long = Duration::from_secs(600);
+    let limits = Limits { connections: 64, head: long, stall: long };
+    let server = server_with(|server| server.with_limits(limits)).await;
+    let mut held = Vec::new();
+    for n in 0..64 {
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        let sent = ["", "GET /livez HT"][n % 2];
+        idle.write_all(sent.as_bytes()).await.unwrap();
+        held.push(idle);
     }
-    let probe = get(&server, "/livez");
-    tokio::pin!(probe);
-    let early = tokio::time::timeout(Duration::from_millis(200), &mut probe).await;
-    assert!(early.is_err(), "one more was taken");
-    idle.pop();
-    assert_eq!(probe.await.0, 200);
+    for page in ["/livez", "/metrics", "/livez"] {
+        let answer = tokio::time::timeout(Duration::from_secs(60), get(&server, page)).await;
+        assert_eq!(answer.expect("it is answered").0, 200);
+    }
+    // The first of them made room, and no more than were in the way.
+    let closed = held[0].read_u8();
+    let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
+    closed.expect("is hung up on").unwrap_err();
+    let open = tokio::time::timeout(Duration::from_millis(100), held[40].read_u8()).await;
+    assert!(open.is_err(), "it was in nobody's way");
 }
 
 #[tokio::test]
