@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{bin, finish};
+use parallax_tests::{finish, program};
 
 const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
@@ -61,7 +61,7 @@ fn film(folder: &Path, luma: &str, segment: usize, frames: usize) -> Film {
 fn converted(film: &Film, options: &[&str], cut: bool) -> Vec<Vec<u8>> {
     let out = film.path.with_file_name("out.mkv");
     let seconds = if cut { film.segment / RATE } else { 3600 }.to_string();
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(&film.path).args(["--preset", "ultrafast", "--overwrite"]);
     // Twice as much parallax as usual, and nothing lost to the encoder.
     command.args(["--disparity", "4", "--crf", "0", "-v"]).args(options);
