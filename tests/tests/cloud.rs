@@ -223,6 +223,11 @@ async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
         }
         fleet.revive();
         let (messages, done) = cloud.reassemble().await;
+        for job_id in &messages {
+            if dice.random_bool(0.8) {
+                cloud.repeat_reassembly(job_id).await;
+            }
+        }
         told.extend(messages);
         effective.extend(done);
         if submitted == cuts.len() && fleet.kills == kills && over(&cloud, &endpoint, &cuts).await {

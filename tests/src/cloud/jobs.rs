@@ -4,7 +4,7 @@ use parallax_job::{
     JobId, JobStatus, Mode, ObjectKey, ReassemblyMessage, Segment, SegmentCompletion,
 };
 use parallax_ports::ledger::{Advance, Job, Lock};
-use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
+use parallax_ports::{Clock, Ids, Ledger, ObjectStore, Queue, SystemClock};
 
 use super::Cloud;
 
@@ -86,11 +86,12 @@ impl Cloud {
     /// whoever gets it writes the final object, whose event completes the job. Answers the jobs of
     /// all messages, and of those that were not suppressed.
     pub async fn reassemble(&self) -> (Vec<JobId>, Vec<JobId>) {
-        let (mut told, mut done) = (Vec::new(), Vec::new());
+        let (ids, mut told, mut done) = (Ids::random(), Vec::new(), Vec::new());
         for message in self.take_all(&self.queues.reassembly.queue).await {
             let ReassemblyMessage { job_id } = ReassemblyMessage::parse(&message.body).unwrap();
             told.push(job_id.clone());
-            let nonce = format!("reassembler {}", told.len());
+            // Under an earlier message's name a copy of it would be given the right again.
+            let nonce = ids.next();
             let now = SystemClock.now();
             let until = now + std::time::Duration::from_secs(3600);
             match self.ledger.lock_reassembly(&job_id, &nonce, until, now).await.unwrap() {
@@ -113,5 +114,11 @@ impl Cloud {
             }
         }
         (told, done)
+    }
+
+    /// Delivers a job's reassembly message once more, as a queue may.
+    pub async fn repeat_reassembly(&self, job_id: &JobId) {
+        let body = ReassemblyMessage { job_id: job_id.clone() }.body();
+        self.queue(&self.queues.reassembly.queue).send(&body, &[]).await.unwrap();
     }
 }
