@@ -88,6 +88,7 @@ class Serial:
     def __init__(self, app, faults):
         self.app = app
         self.lock = threading.Lock()
+        self.counting = threading.Lock()
         self.calls = Counter()
         # moto has no other place to put something between a bucket and its queues.
         self.events = notifications._send_sqs_message = Events(faults, self.lock)
@@ -128,7 +129,8 @@ class Serial:
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         service = environ.get("HTTP_AUTHORIZATION", "").split("/")[3:4]
-        self.calls[target or f"{(service or ['?'])[0]}.{environ['REQUEST_METHOD']}"] += 1
+        with self.counting:
+            self.calls[target or f"{(service or ['?'])[0]}.{environ['REQUEST_METHOD']}"] += 1
         deadline = time.monotonic()
         if target == "AmazonSQS.ReceiveMessage":
             asked = json.loads(body)
@@ -147,9 +149,10 @@ class Serial:
         return [payload]
 
     def report(self, counts, environ, start_response):
-        if environ["REQUEST_METHOD"] == "DELETE":
-            counts.clear()
-        payload = json.dumps(counts).encode()
+        with self.counting:
+            if environ["REQUEST_METHOD"] == "DELETE":
+                counts.clear()
+            payload = json.dumps(counts.copy()).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
         start_response("200 OK", headers)
         return [payload]

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::http::ask;
-use crate::process::{Running, bin};
+use crate::process::{Running, program};
 
 /// A running daemon.
 #[derive(Debug)]
@@ -18,13 +18,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one over `state` with further `variables`, and waits until it is ready.
     pub fn start(state: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(bin("video-worker"));
+        let mut command = program("video-worker");
         command.env("PLATFORM", "local").env("STATE_DIR", state).env("TMPDIR", state);
         command.env("HEALTH_ADDRESS", "127.0.0.1:0").envs(variables.iter().copied());
         Self::run(&mut command)
     }
 
-    /// Starts one as `command` says, which asks for a free port, and waits until it is ready.
+    /// Starts one as `command` says, which asks for a free port, and waits until it is ready. One that
+    /// its surroundings were too slow for is started again, as a platform does.
     pub fn run(command: &mut Command) -> Self {
         let mut process = Running::start(command);
         let address = loop {
@@ -34,7 +35,11 @@ impl Daemon {
             if let Some(address) = line.as_ref().and_then(|line| line["address"].as_str()) {
                 break address.to_owned();
             }
-            assert!(!process.has_ended(), "{log}");
+            if process.has_ended() {
+                let (_, log) = process.said();
+                assert!(log.contains("is it reachable?"), "{log}");
+                process = Running::start(command);
+            }
             std::thread::sleep(Duration::from_millis(20));
         };
         let daemon = Self { process, address };

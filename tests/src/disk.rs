@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use crate::process::alone;
+
 /// A small filesystem in memory, mounted in a namespace of its own: nothing of it is left when the
 /// test ends, however it ends. Needs no privileges where users may make namespaces.
 #[derive(Debug)]
@@ -60,12 +62,13 @@ impl SmallDisk {
 
     /// `command` as a process that sees the disk.
     pub fn command(&self, command: &Command) -> Command {
-        let mut inside = Command::new("nsenter");
+        let mut inside = alone(Command::new("nsenter"));
         inside.arg("--target").arg(self.holder.id().to_string()).arg("--mount");
         if self.user {
             inside.args(["--user", "--preserve-credentials"]);
         }
         inside.arg("--").arg(command.get_program()).args(command.get_args());
+        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         inside
     }
 

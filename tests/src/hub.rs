@@ -107,9 +107,9 @@ impl Hub {
         self.shared().faults.entry(file.to_owned()).or_default().extend(faults);
     }
 
-    /// Transfers that hang go on.
+    /// A transfer that hangs goes on; the next one that would, where none does yet.
     pub fn release(&self) {
-        self.shared().released.notify_waiters();
+        self.shared().released.notify_one();
     }
 
     /// Announces another digest than the right one.

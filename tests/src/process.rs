@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
 /// The built program called `name`, beside the running test.
-pub fn bin(name: &str) -> PathBuf {
+pub(crate) fn bin(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let path = profile.join(name);
@@ -18,9 +18,27 @@ pub fn bin(name: &str) -> PathBuf {
     path
 }
 
+/// What a program may see of this process's surroundings: the machine's, and nothing that somebody set
+/// for another run of it.
+const SURROUNDINGS: [&str; 4] = ["PATH", "TMPDIR", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE"];
+
+/// `command` without any other variables.
+pub(crate) fn alone(mut command: Command) -> Command {
+    command.env_clear();
+    for name in SURROUNDINGS {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
+/// The built program called `name`, with no variables but those of the machine.
+pub fn program(name: &str) -> Command {
+    alone(Command::new(bin(name)))
+}
+
 /// `parallax convert INPUT`, quick and over short segments.
 pub fn convert(input: &Path) -> Command {
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(input);
     command.args(["--preset", "ultrafast", "--segment-seconds", "1"]);
     command

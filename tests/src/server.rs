@@ -3,12 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Running, bin};
+use crate::process::{Running, program};
 
 /// A running server.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl Server {
     /// Starts one with the draft engine and further `variables`, and waits until it is ready.
     /// Files below `root` may be named.
     pub fn start(root: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(bin("inference-server"));
+        let mut command = program("inference-server");
         // As SageMaker starts it.
         command.arg("serve");
         command.env_remove("AWS_REGION").env("SERVER_ENGINE", "draft");

@@ -14,7 +14,7 @@ use parallax_job::{Bucket, JobId, JobStatus, Mode, ObjectKey, Segment};
 use parallax_ports::ledger::Job;
 use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
 use parallax_tests::cloud::{Cloud, EventFaults};
-use parallax_tests::{Daemon, Server, audio_md5, bin, finish, frame_md5s, probe};
+use parallax_tests::{Daemon, Server, audio_md5, finish, frame_md5s, probe, program};
 
 /// Seconds of each clip that go through the draft engine.
 const SECONDS: &str = "2";
@@ -151,7 +151,7 @@ async fn compare(name: &str, engine: &Engine<'_>, source: &Path, mode: Mode) {
             // The cut is the same each time, so it is converted once.
             if index == expected.len() {
                 let output = cloud.folder().join("expected.mp4");
-                let mut command = Command::new(bin("parallax"));
+                let mut command = program("parallax");
                 command.arg("convert").arg(segment).arg("--output").arg(&output);
                 command.args(["--overwrite", "--layout", layout, "--segment-seconds", "600"]);
                 let done = finish(command.args(engine.arguments));
@@ -182,7 +182,7 @@ async fn draft_jobs_have_the_frames_of_convert() {
 async fn diffusion_jobs_have_the_frames_of_convert() {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights");
-    let made = finish(Command::new(bin("parallax-tiny-weights")).arg(&weights));
+    let made = finish(program("parallax-tiny-weights").arg(&weights));
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let weights = weights.to_str().unwrap();
     let variables = [

@@ -91,12 +91,15 @@ fn anaglyph_keeps_frames_times_and_sound() {
 #[test]
 fn ctrl_c_leaves_a_state_that_resume_continues() {
     let folder = tempfile::tempdir().unwrap();
-    let source = clip(&folder.path().join("film.mp4"), Clip::default());
+    // So long that most of it is left when the first segment is done, one after another.
+    let shape = Clip { frames: 400, ..Clip::default() };
+    let source = clip(&folder.path().join("film.mp4"), shape);
     let (plain, out) = (folder.path().join("plain.mp4"), folder.path().join("out.mp4"));
     assert_eq!(finish(convert(&source).arg("-o").arg(&plain)).code, Some(0));
 
     let mut command = convert(&source);
-    let mut run = Running::start(command.arg("-o").arg(&out).arg("--json"));
+    let one_by_one = ["--json", "--jobs", "1"];
+    let mut run = Running::start(command.arg("-o").arg(&out).args(one_by_one));
     // In the middle: one segment is done, another is not.
     while !run.said().0.contains("\"done\":1") {
         assert!(!run.has_ended(), "{:?}", run.said());

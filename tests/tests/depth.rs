@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{Clip, Finished, bin, clip, convert, finish, frame_md5s};
+use parallax_tests::{Clip, Finished, clip, convert, finish, frame_md5s, program};
 
 fn film(folder: &Path, frames: u32) -> PathBuf {
     clip(&folder.join("film.mp4"), Clip { frames, ..Clip::default() })
 }
 
 fn export(film: &Path, output: &Path) {
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.arg("depth").arg(film).arg("-o").arg(output));
     assert_eq!(run.code, Some(0), "{run:?}");
 }
@@ -145,7 +145,7 @@ fn grey_video_keeps_sixteen_bits_both_ways() {
         assert!((f32::from(*written) - seen * 65535.0).abs() < 0.51, "{written} for {seen}");
     }
     // And back: not one of the bits is lost.
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("depth").arg(&film).args(["--engine", "depth-from", "--depth"]);
     let run = finish(command.arg(at("depth.mkv")).arg("-o").arg(at("again.npy")));
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -160,7 +160,7 @@ fn the_grid_of_two_by_two_goes_out_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let film = film(folder.path(), 10);
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.args(["depth", "--grid", "--disparity", "6"]).arg(&film).arg("-o").arg(at("grid.mkv"));
     let run = finish(&mut command);
     assert_eq!(run.code, Some(0), "{run:?}");

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{Clip, bin, clip, convert, finish, probe};
+use parallax_tests::{Clip, clip, convert, finish, probe, program};
 use serde_json::Value;
 
 fn ffmpeg(before: &[&str], inputs: &[&Path], after: &[&str]) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn ffmpeg(before: &[&str], inputs: &[&Path], after: &[&str]) -> Vec<u8> {
 /// A scene with true depth: the left eye, and the right eye and the depth beside it.
 fn scene(folder: &Path, disparity: &str) -> [PathBuf; 3] {
     let [left, right, depth] = ["left.mp4", "right.mkv", "depth.mkv"].map(|n| folder.join(n));
-    let mut command = Command::new(bin("parallax-scene"));
+    let mut command = program("parallax-scene");
     command.arg(&left).arg("--right").arg(&right).arg("--depth").arg(&depth);
     command.args([
         "--seconds",
@@ -39,7 +39,7 @@ fn scene(folder: &Path, disparity: &str) -> [PathBuf; 3] {
 }
 
 fn inspect(path: &Path, more: &[&str]) -> Value {
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.arg("inspect").arg(path).arg("--json").args(more));
     assert_eq!(run.code, Some(0), "{run:?}");
     serde_json::from_str(&run.stdout).unwrap()
@@ -135,7 +135,7 @@ fn a_person_reads_streams_layout_and_limits() {
     let film = clip(&folder.path().join("film.mp4"), Clip { frames: 10, ..Clip::default() });
     let run = finish(convert(&film).args(["--engine", "copy"]));
     assert_eq!(run.code, Some(0), "{run:?}");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.arg("inspect").arg(folder.path().join("film_LRF_Full_SBS.mp4")));
     for words in [
         "0 video      h264",
@@ -157,7 +157,7 @@ fn a_person_reads_streams_layout_and_limits() {
     assert_eq!(report["layout"]["container"], Value::Null, "{report}");
     assert_eq!(report["layout"]["stream"], "side by side", "{report}");
     assert_eq!(report["layout"]["declared"], "full-sbs", "{report}");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.arg("inspect").arg(folder.path().join("nothing.mp4")));
     assert!(run.error().contains("nothing.mp4"), "{run:?}");
 }
@@ -188,7 +188,7 @@ fn a_sheet_shows_the_chosen_frames_and_reads_no_more_of_the_film() {
     std::fs::write(&film, bytes).unwrap();
     assert_ne!(finish(convert(&film).args(["--engine", "copy"])).code, Some(0));
     let sheet = folder.path().join("film_preview.png");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.args(["preview", "--frames", "1,14", "--width", "64"]).arg(&film);
     let run = finish(&mut command);
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -216,10 +216,10 @@ fn a_sheet_shows_the_chosen_frames_and_reads_no_more_of_the_film() {
         assert!(far_apart(&channel(&anaglyph, 0), &channel(&left, 0)) < 12.0);
         assert!(far_apart(&channel(&anaglyph, 1), &channel(&right, 1)) < 12.0);
     }
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.args(["preview", "--frames", "80"]).arg(&film));
     assert!(run.error().contains("--frames 80: allowed are 0 to 79"), "{run:?}");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     let run = finish(command.args(["preview", "--times", "9"]).arg(&film));
     assert!(run.error().contains("--times 9: allowed are 0 to 3.2"), "{run:?}");
 }

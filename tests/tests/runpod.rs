@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use nix::sys::signal::Signal;
-use parallax_tests::{Clip, Server, bin, clip, finish, frame_md5s};
+use parallax_tests::{Clip, Server, clip, finish, frame_md5s, program};
 use serde_json::{Value, json};
 
 const CLIP: Clip = Clip { size: (96, 54), frames: 12, encoder: &["-preset", "ultrafast"] };
@@ -31,7 +30,7 @@ fn source(folder: &Path) -> PathBuf {
 
 fn converted(source: &Path, options: &[&str]) -> Vec<String> {
     let output = source.with_file_name("expected.mp4");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(source).args(options).arg("--overwrite");
     let done = finish(command.arg("--output").arg(&output));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -125,7 +124,7 @@ async fn jobs_of_the_platform_are_run_and_a_signal_ends_the_worker() {
         ("RUNPOD_POD_ID", "pod-1"),
     ];
     let server = Server::start(folder.path(), &variables);
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(300);
     let results = loop {
         let posted = platform.posted.lock().unwrap().clone();
         let ended = |(_, body): &&(String, Value)| body["status"] != "IN_PROGRESS";

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{Server, bin, finish};
+use parallax_tests::{Server, finish, program};
 use serde_json::json;
 
 const WIDTH: usize = 320;
@@ -64,7 +64,7 @@ fn film(folder: &Path, luma: &str, segment: usize, frames: usize) -> Film {
 fn converted(film: &Film, options: &[&str], cut: bool) -> Vec<Vec<u8>> {
     let out = film.path.with_file_name("out.mkv");
     let seconds = if cut { film.segment / RATE } else { 3600 }.to_string();
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(&film.path).args(["--preset", "ultrafast", "--overwrite"]);
     // Twice as much parallax as usual, and nothing lost to the encoder.
     command.args(["--disparity", "4", "--crf", "0", "-v"]).args(options);
@@ -193,7 +193,7 @@ fn a_server_looks_back_as_far_as_the_shot_began() {
         (&["--fill", "temporal"], json!({ "fill": "temporal" })),
     ] {
         let whole = folder.path().join("whole.mkv");
-        let mut command = Command::new(bin("parallax"));
+        let mut command = program("parallax");
         command.arg("convert").arg(&film.path).args(["--disparity", "4", "--overwrite"]);
         let seconds = (film.segment / RATE).to_string();
         command.args(option).args(["--segment-seconds", &seconds, "-o"]).arg(&whole);

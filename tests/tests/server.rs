@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use parallax_backends::Http;
 use parallax_backends::http::Settings;
 use parallax_job::{Bucket, Mode, Scheme, Segment, Uri};
 use parallax_ports::{InferenceBackend, Invocation, Invoked, Kind, ObjectStore};
-use parallax_tests::{Clip, Fault, Hub, Moto, Server, TOKEN, bin, clip, finish, frame_md5s};
+use parallax_tests::{Clip, Fault, Hub, Moto, Server, TOKEN, clip, finish, frame_md5s, program};
 use sagemaker_emulator::{Endpoint, Faults, router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +32,7 @@ async fn invoke(server: &Server, invocation: &Invocation) -> parallax_ports::Res
 /// The same clip, converted by `parallax convert` with these options.
 fn converted(clip: &Path, options: &[&str]) -> Vec<String> {
     let output = clip.with_file_name(format!("{}.mp4", options.concat()));
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(clip).args(options).arg("--output").arg(&output);
     let done = finish(&mut command);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -289,7 +288,8 @@ fn more_requests_take_no_more_memory() {
 fn sigterm_drains() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("in")).unwrap();
-    let source = clip(&folder.path().join("in/a.mp4"), Clip { frames: 75, ..CLIP });
+    // So long that it is seen to run.
+    let source = clip(&folder.path().join("in/a.mp4"), Clip { frames: 500, ..CLIP });
     let server = Server::start(folder.path(), &[]);
     let body = json!({
         "input_uri": Uri::file(&source).unwrap().to_string(),
@@ -322,7 +322,7 @@ fn what_cannot_work_ends_the_start_with_one_reason() {
         (&[("SERVER_ENGINE", "draft"), ("SERVER_DEVICE", "cuda")], "SERVER_DEVICE"),
         (&[("SERVER_ADDRESS", "192.0.2.1:1")], "SERVER_ADDRESS 192.0.2.1:1"),
     ] {
-        let mut command = Command::new(bin("inference-server"));
+        let mut command = program("inference-server");
         command.env_remove("AWS_REGION").env("SERVER_ENGINE", "copy");
         command.env("SERVER_SCRATCH", folder.path()).env("HEALTH_ADDRESS", "127.0.0.1:0");
         command.env("SERVER_ADDRESS", "127.0.0.1:0").envs(variables.iter().copied());
@@ -337,23 +337,22 @@ fn what_cannot_work_ends_the_start_with_one_reason() {
 fn the_health_check_of_the_image_asks_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), &[("SERVER_ENGINE", "copy")]);
+    let Server { process, health, .. } = server;
     let ask = || {
-        let mut command = Command::new(bin("inference-server"));
-        finish(command.env("HEALTH_ADDRESS", &server.health).arg("healthy"))
+        let mut command = program("inference-server");
+        finish(command.env("HEALTH_ADDRESS", &health).arg("healthy"))
     };
     assert_eq!(ask().code, Some(0));
-    server.process.signal(Signal::SIGKILL);
-    while std::net::TcpStream::connect(&server.health).is_ok() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    process.signal(Signal::SIGKILL);
+    process.wait();
     let dead = ask();
     assert_eq!(dead.code, Some(1));
-    assert!(dead.error().contains(&server.health), "{}", dead.stderr);
+    assert!(dead.error().contains(&health), "{}", dead.stderr);
 }
 
 /// Models of a few hundred kilobytes in `dir`, and as a hub names their files.
 fn tiny_models(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let made = finish(Command::new(bin("parallax-tiny-weights")).arg(dir));
+    let made = finish(program("parallax-tiny-weights").arg(dir));
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let mut files = Vec::new();
     for (folder, repository) in [
@@ -413,7 +412,7 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
     assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("fill")), "{refused:?}");
     assert!(refused.body.contains("stereocrafter"), "{refused:?}");
     let expected = folder.path().join("expected.mp4");
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.arg("convert").arg(&source).args(["--engine", "stereocrafter", "--steps", "2"]);
     command.args(["--seed", "7", "--weights"]).arg(&weights).arg("--output").arg(&expected);
     let done = finish(&mut command);
@@ -437,7 +436,7 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
         ([("HF_ENDPOINT", hub.address()), ("HF_TOKEN", "hf_canary_wrong")], "answered 403"),
         ([("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "hf_canary_wrong")], "HF_HUB_OFFLINE"),
     ] {
-        let mut command = Command::new(bin("inference-server"));
+        let mut command = program("inference-server");
         command.env("SERVER_ENGINE", "stereocrafter").env("SERVER_DEVICE", "cpu");
         command.env("WEIGHTS_DIR", &nowhere).env("SERVER_SCRATCH", folder.path());
         command.env("SERVER_ADDRESS", "127.0.0.1:0").env("HEALTH_ADDRESS", "127.0.0.1:0");

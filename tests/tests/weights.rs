@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use parallax_tests::{COMMIT, Fault, Finished, Hub, Running, SmallDisk, TOKEN, bin, finish};
+use parallax_tests::{COMMIT, Fault, Finished, Hub, Running, SmallDisk, TOKEN, finish, program};
 use serde_json::Value;
 
 const DEPTH: &str = "tencent/DepthCrafter/diffusion_pytorch_model.safetensors";
@@ -61,7 +61,7 @@ fn fetch(hub: &Hub, dir: &Path) -> Command {
 
 /// Without a hub or a token.
 fn offhand(dir: &Path) -> Command {
-    let mut command = Command::new(bin("parallax"));
+    let mut command = program("parallax");
     command.args(["weights", "fetch", "--json", "-vv", "--dir"]).arg(dir);
     for name in ["HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "WEIGHTS_DIR"] {
         command.env_remove(name);
@@ -339,7 +339,11 @@ fn a_busy_hub_is_asked_again_and_a_broken_one_given_up() {
 
     let nobody = tempfile::tempdir().unwrap();
     let mut gone = offhand(nobody.path());
-    gone.env("HF_ENDPOINT", "http://127.0.0.1:9").args(["--tries", "1"]);
+    // Nobody can listen where a connection comes from.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let closed = format!("http://{}", taken.local_addr().unwrap());
+    gone.env("HF_ENDPOINT", closed).args(["--tries", "1"]);
     let gone = run(&mut gone, nobody.path());
     assert_eq!(gone.code, Some(4), "{gone:?}");
 }

@@ -43,7 +43,10 @@ fn nobody_is_healthy_where_nobody_listens() {
     let done = run(folder.path(), &["healthy", "--help"]);
     assert!(done.status.success());
     let mut command = Command::new(env!("CARGO_BIN_EXE_video-worker"));
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody can listen where a connection comes from.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let closed = taken.local_addr().unwrap();
     command.env_clear().env("HEALTH_ADDRESS", closed.to_string()).arg("healthy");
     let done = command.output().unwrap();
     let words = String::from_utf8_lossy(&done.stderr).into_owned();

@@ -100,6 +100,21 @@ async fn serve(
     }
 }
 
+/// An address where nobody listens and nobody can while this lives: a connection has it.
+struct Nobody {
+    url: String,
+    _taken: (std::net::TcpListener, std::net::TcpStream),
+}
+
+impl Nobody {
+    fn new() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let url = format!("http://{}", stream.local_addr().unwrap());
+        Self { url, _taken: (listener, stream) }
+    }
+}
+
 fn invocation() -> Invocation {
     Invocation {
         segment: Segment::new("job-1".parse().unwrap(), 2, 7, Mode::Sbs).unwrap(),
@@ -198,8 +213,8 @@ async fn silence_after_the_request_is_ambiguous() {
 
 #[tokio::test]
 async fn nobody_listening_is_not() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let backend = Http::new(&Settings::new(vec![format!("http://{nobody}")])).unwrap();
+    let nobody = Nobody::new();
+    let backend = Http::new(&Settings::new(vec![nobody.url.clone()])).unwrap();
     let error = backend.invoke(&invocation(), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{}", error.chain());
 }
@@ -230,7 +245,7 @@ async fn cancelling_closes_the_connection() {
     };
     let (answer, ()) = tokio::join!(backend.invoke(&work, &cancel), stopper);
     assert_eq!(answer.unwrap_err().kind(), Kind::Cancelled);
-    tokio::time::timeout(Duration::from_secs(5), server.closed.notified()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), server.closed.notified()).await.unwrap();
 }
 
 #[tokio::test]
@@ -238,9 +253,9 @@ async fn work_goes_to_a_server_that_takes_it() {
     let busy = "HTTP/1.1 503 Busy\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n";
     let busy = Server::start(Act::Say(busy)).await;
     let well = Server::start(Act::Say(OK)).await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let gone = Nobody::new();
     let mut three = settings(&[&busy, &well]);
-    three.urls.push(format!("http://{gone}"));
+    three.urls.push(gone.url.clone());
     let backend = Http::new(&three).unwrap();
     for _ in 0..6 {
         let answer = backend.invoke(&invocation(), &CancellationToken::new()).await;

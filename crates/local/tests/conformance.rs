@@ -42,14 +42,14 @@ async fn ledgers(folder: &Path, connections: usize) -> Vec<Arc<dyn Ledger>> {
 #[tokio::test]
 async fn sqlite_queue_in_one_process() {
     let folder = tempfile::tempdir().unwrap();
-    let terms = queue::Terms::strict(Duration::from_millis(300));
+    let terms = queue::Terms::real(Duration::from_millis(300));
     queue::all(terms, async || queues(folder.path(), 1, Arc::new(SystemClock)).await).await;
 }
 
 #[tokio::test]
 async fn sqlite_queue_over_several_connections() {
     let folder = tempfile::tempdir().unwrap();
-    let terms = queue::Terms::strict(Duration::from_millis(300));
+    let terms = queue::Terms::real(Duration::from_millis(300));
     queue::all(terms, async || queues(folder.path(), 3, Arc::new(SystemClock)).await).await;
 }
 

@@ -17,6 +17,8 @@ use parallax_local::{Database, LocalObjects, SqliteQueue, StateDir, is_disk_full
 use parallax_ports::{Kind, ObjectStore, Queue, SystemClock};
 
 const FOLDER: &str = "PARALLAX_TEST_FOLDER";
+/// The file that says that no more messages come.
+const ALL_SENT: &str = "all-sent";
 
 /// This binary again, running one child test in `folder`.
 fn child(test: &str, folder: &Path, shell: &str) -> Child {
@@ -115,9 +117,10 @@ async fn a_transaction_dies_with_its_process() {
 async fn child_that_receives() {
     let queue = queue(&folder()).await;
     loop {
-        let wait = Duration::from_millis(400);
+        let all_sent = folder().join(ALL_SENT).exists();
+        let wait = Duration::from_millis(100);
         let batch = queue.receive(3, wait, Duration::from_secs(600)).await.unwrap();
-        if batch.is_empty() {
+        if batch.is_empty() && all_sent {
             return;
         }
         for message in batch {
@@ -136,6 +139,7 @@ async fn processes_share_a_queue() {
     for n in 0..200 {
         queue.send(&n.to_string(), &[]).await.unwrap();
     }
+    std::fs::write(folder.path().join(ALL_SENT), "").unwrap();
     let mut all = Vec::new();
     for receiver in &mut receivers {
         let mut text = String::new();

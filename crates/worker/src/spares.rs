@@ -119,6 +119,7 @@ impl Spares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::timeout;
 
     fn permit(name: &str) -> Permit {
         Permit { holder: HolderId(name.to_owned()), until: Timestamp(0) }
@@ -143,5 +144,48 @@ mod tests {
         spares.put(permit("b"));
         assert_eq!(spares.close(), [permit("b")]);
         assert_eq!(spares.put(permit("c")), Some(permit("c")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_are_wanted_than_one_receive_takes() {
+        let spares = Spares::default();
+        spares.open();
+        spares.starve();
+        for n in 0..MOST {
+            assert!(spares.wanted(), "{n} are here");
+            spares.put(permit(&n.to_string()));
+        }
+        assert!(!spares.wanted());
+        assert_eq!(spares.take().len(), MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_wakes_a_loop_that_has_none_and_wakes_it_once() {
+        let spares = Spares::default();
+        spares.open();
+        let waits = async || timeout(BUSY, spares.came()).await.is_err();
+        spares.nudge();
+        spares.starve();
+        assert!(waits().await, "it was given back before the loop asked for one in vain");
+        spares.nudge();
+        assert!(!waits().await);
+        assert!(waits().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_waits_is_woken_by_a_permit_and_by_one_given_back() {
+        let spares = Spares::default();
+        spares.open();
+        let later = async |wake: &dyn Fn()| {
+            spares.starve();
+            tokio::task::yield_now().await;
+            wake();
+        };
+        let nudge: &dyn Fn() = &|| spares.nudge();
+        let put: &dyn Fn() = &|| drop(spares.put(permit("a")));
+        for wake in [nudge, put] {
+            let (came, ()) = tokio::join!(timeout(BUSY, spares.came()), later(wake));
+            came.expect("it is woken");
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! The SageMaker emulator and the containers behind it, as processes.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use sagemaker_emulator::Stats;
 
 use crate::http::ask;
-use crate::process::{Running, bin};
+use crate::process::{Running, alone, program as program_of};
 
 /// A service that says `listening ADDRESS` once it does.
 #[derive(Debug)]
@@ -22,7 +21,9 @@ impl Service {
         let mut process = Running::start(command);
         let address = loop {
             let (said, log) = process.said();
-            if let Some(address) = said.strip_prefix("listening ").and_then(|l| l.lines().next()) {
+            // A line without its end may be half an address.
+            let line = said.split_once('\n').map(|(line, _)| line);
+            if let Some(address) = line.and_then(|line| line.strip_prefix("listening ")) {
                 break address.to_owned();
             }
             assert!(!process.has_ended(), "{command:?}: {log}");
@@ -75,7 +76,7 @@ pub(super) fn container(command: impl Fn(&str) -> Command, run: Duration) -> Ser
 /// another daemon than the one beside the tests, to measure it.
 pub(super) fn program(name: &str, moto: &str) -> Command {
     let other = std::env::var_os("VIDEO_WORKER").filter(|_| name == "video-worker");
-    let mut command = Command::new(other.map_or_else(|| bin(name), PathBuf::from));
+    let mut command = other.map_or_else(|| program_of(name), |path| alone(Command::new(path)));
     command.env("AWS_ENDPOINT_URL", moto).env("AWS_REGION", super::REGION);
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
     command.env("AWS_EC2_METADATA_DISABLED", "true");

@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parallax_job::Uri;
 use parallax_ports::{Ids, ObjectStore};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::faults::{Fate, Faults};
+use crate::instances::Instances;
 use crate::stats::Stats;
 
 /// How an endpoint behaves.
@@ -41,7 +41,7 @@ pub struct Endpoint {
     pub(crate) settings: Settings,
     objects: Arc<dyn ObjectStore>,
     client: reqwest::Client,
-    instances: Vec<Arc<Semaphore>>,
+    instances: Instances,
     ids: Ids,
     state: Mutex<State>,
 }
@@ -51,7 +51,6 @@ struct State {
     stats: Stats,
     asked: BTreeMap<String, u64>,
     accepted: BTreeMap<String, u64>,
-    next: usize,
 }
 
 /// A request that was accepted.
@@ -89,8 +88,7 @@ impl Endpoint {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        let one = || Arc::new(Semaphore::new(settings.per_instance.max(1)));
-        let instances = settings.containers.iter().map(|_| one()).collect();
+        let instances = Instances::new(settings.containers.len(), settings.per_instance);
         let ids = Ids::random();
         Ok(Self { settings, objects, client, instances, ids, state: Mutex::default() })
     }
@@ -125,7 +123,7 @@ impl Endpoint {
 
     /// Takes a request into the queue. Its outcome follows.
     pub(crate) fn accept(self: &Arc<Self>, request: Request, fate: Fate) {
-        let index = {
+        {
             let mut state = self.lock();
             *state.accepted.entry(request.inference_id.clone()).or_default() += 1;
             state.stats.accepted += 1;
@@ -136,26 +134,21 @@ impl Endpoint {
             }
             state.stats.in_flight += 1;
             state.stats.max_in_flight = state.stats.max_in_flight.max(state.stats.in_flight);
-            state.next += 1;
-            (state.next - 1) % self.instances.len().max(1)
-        };
+        }
         let endpoint = self.clone();
         // Ends with the process, like the instances that it plays.
         tokio::spawn(async move {
-            let outcome = endpoint.outcome(&request, fate, index).await;
+            let outcome = endpoint.outcome(&request, fate).await;
             endpoint.publish(&request, fate, outcome).await;
             endpoint.lock().stats.in_flight -= 1;
         });
     }
 
     /// Waits for an instance and runs the request there.
-    async fn outcome(&self, request: &Request, fate: Fate, index: usize) -> Result<Bytes, String> {
+    async fn outcome(&self, request: &Request, fate: Fate) -> Result<Bytes, String> {
         let queued = Instant::now();
-        let Some(instance) = self.instances.get(index) else {
+        let Some(place) = self.instances.place().await else {
             return Err("the endpoint has no instances".to_owned());
-        };
-        let Ok(_place) = instance.acquire().await else {
-            return Err("the instance is gone".to_owned());
         };
         if queued.elapsed() > request.queue_limit {
             return Err("the request expired in the queue".to_owned());
@@ -179,7 +172,7 @@ impl Endpoint {
             state.stats.running += 1;
             state.stats.max_running = state.stats.max_running.max(state.stats.running);
         }
-        let run = self.run(&self.settings.containers[index], request, payload);
+        let run = self.run(&self.settings.containers[place.instance], request, payload);
         let outcome = match timeout(request.run_limit, run).await {
             Ok(outcome) => outcome,
             Err(_) => Err("the container took longer than the invocation timeout".to_owned()),

@@ -9,6 +9,7 @@ mod container;
 mod endpoint;
 mod faults;
 mod front;
+mod instances;
 mod stats;
 
 pub use container::{Container, UNREADABLE};

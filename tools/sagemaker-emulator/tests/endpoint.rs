@@ -16,12 +16,15 @@ use parallax_ports::{
     InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, SystemClock,
 };
 use sagemaker_emulator::{Endpoint, Faults, Settings, Stats, router};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 struct Stage {
     objects: Arc<MemoryObjects>,
     endpoint: Arc<Endpoint>,
     backend: SageMakerAsync,
+    /// Lets containers finish.
+    go: Arc<Semaphore>,
 }
 
 async fn serve(app: axum::Router) -> String {
@@ -31,26 +34,37 @@ async fn serve(app: axum::Router) -> String {
     url
 }
 
-/// A container that writes its output, as the contract asks.
-async fn container(objects: Arc<MemoryObjects>) -> String {
+/// A container that writes its output, as the contract asks, once it may.
+async fn container(objects: Arc<MemoryObjects>, go: Arc<Semaphore>) -> String {
     async fn run(
-        State(objects): State<Arc<MemoryObjects>>,
+        State((objects, go)): State<(Arc<MemoryObjects>, Arc<Semaphore>)>,
         body: axum::Json<serde_json::Value>,
     ) -> axum::Json<serde_json::Value> {
         assert_eq!(body["mode"], "sbs");
         let output: Uri = body["s3_output_uri"].as_str().unwrap().parse().unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        go.acquire().await.unwrap().forget();
         objects.write(&output, b"stereo").await.unwrap();
         axum::Json(serde_json::json!({ "status": "ok" }))
     }
-    serve(axum::Router::new().route("/invocations", post(run)).with_state(objects)).await
+    serve(axum::Router::new().route("/invocations", post(run)).with_state((objects, go))).await
 }
 
 async fn stage(faults: Faults, inline: bool, name_responses: bool) -> Stage {
+    let stage = held(faults, inline, name_responses).await;
+    stage.go.add_permits(1000);
+    stage
+}
+
+/// The same with containers that wait.
+async fn held(faults: Faults, inline: bool, name_responses: bool) -> Stage {
+    let go = Arc::new(Semaphore::new(0));
     let objects = Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
     let settings = Settings {
         name: "stereo".to_owned(),
-        containers: vec![container(objects.clone()).await, container(objects.clone()).await],
+        containers: vec![
+            container(objects.clone(), go.clone()).await,
+            container(objects.clone(), go.clone()).await,
+        ],
         per_instance: 1,
         responses: "s3://output/sagemaker-async-responses/".to_owned(),
         failures: "s3://output/sagemaker-async-failures/".to_owned(),
@@ -73,7 +87,7 @@ async fn stage(faults: Faults, inline: bool, name_responses: bool) -> Stage {
     let settings =
         SageMakerSettings { name_responses, ..SageMakerSettings::new("stereo", request_by) };
     settings.validate().unwrap();
-    Stage { objects, endpoint, backend: SageMakerAsync::new(aws.sagemaker(), settings) }
+    Stage { objects, endpoint, backend: SageMakerAsync::new(aws.sagemaker(), settings), go }
 }
 
 fn invocation(index: u32) -> Invocation {
@@ -104,7 +118,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the endpoint gets on")
+        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("the endpoint gets on")
     }
 
     async fn bytes(&self, uri: &Option<Uri>) -> Option<Vec<u8>> {
@@ -131,13 +145,15 @@ async fn requests_by_object_and_inline_end_in_a_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_share_the_work_and_run_one_each() {
-    let s = stage(Faults { duplicate: 1.0, ..Faults::default() }, true, false).await;
+    let s = held(Faults { duplicate: 1.0, ..Faults::default() }, true, false).await;
     for index in 0..6 {
         s.invoke(index).await.unwrap();
     }
+    s.until(|stats| stats.max_running == 2).await;
+    s.go.add_permits(6);
     let stats = s.until(|stats| stats.succeeded == 6 && stats.in_flight == 0).await;
-    assert_eq!((stats.accepted, stats.max_running), (6, 2));
-    assert!(stats.max_in_flight > 2 && stats.repeated.is_empty(), "{stats:?}");
+    assert_eq!((stats.accepted, stats.max_running, stats.max_in_flight), (6, 2, 6));
+    assert!(stats.repeated.is_empty(), "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

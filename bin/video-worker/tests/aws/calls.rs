@@ -24,18 +24,19 @@ fn a_segment_costs_two_writes_one_copy_and_hardly_a_read() {
     until("the end of all events", || {
         ["video-worker", "output-events"].iter().all(|queue| cloud.depth(queue) == (0, 0))
     });
-    let mut calls = cloud.calls();
-    calls.remove("AmazonSQS.GetQueueAttributes");
-    let numbers = daemon.get("/metrics");
-    for line in [
+    // What is done is counted a moment later.
+    let lines = [
         format!("parallax_segments_total{{outcome=\"completed\"}} {}", JOBS * SEGMENTS),
         format!("parallax_attempts_total{{outcome=\"finished\"}} {}", JOBS * SEGMENTS),
         format!("parallax_reassembly_messages_total {JOBS}"),
         "parallax_invariant_violations_total{invariant=\"limit\"} 0".to_owned(),
         format!("parallax_queue_delay_seconds_count{{queue=\"segments\"}} {}", JOBS * SEGMENTS),
-    ] {
-        assert!(numbers.lines().any(|found| found == line), "{line}: {numbers}");
-    }
+    ];
+    let missing = |line: &&String| !daemon.get("/metrics").lines().any(|found| found == *line);
+    until("every number", || !lines.iter().any(|line| missing(&line)));
+    assert_eq!(lines.iter().find(missing), None, "none is more");
+    let mut calls = cloud.calls();
+    calls.remove("AmazonSQS.GetQueueAttributes");
     let mut healthy = cloud.command(&cloud.environment(), &["healthy"]);
     assert!(healthy.env("HEALTH_ADDRESS", daemon.address()).status().unwrap().success());
     let (good, log) = daemon.stop("TERM");

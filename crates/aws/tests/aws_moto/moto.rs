@@ -41,14 +41,19 @@ impl Moto {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.strip_prefix("port ").expect("moto starts").trim();
         let url = format!("http://127.0.0.1:{port}");
+        let aws = Self::clients(&url).await;
+        Self { process, url, aws, names: AtomicU32::new(0) }
+    }
+
+    /// Clients of whatever answers at `url`.
+    pub(crate) async fn clients(url: &str) -> Aws {
         let settings = Settings {
             region: Some("eu-west-1".to_owned()),
-            endpoint_url: Some(url.clone()),
+            endpoint_url: Some(url.to_owned()),
             ..Settings::default()
         };
         let credentials = Credentials::new("test", "test", None, None, "tests");
-        let aws = Aws::load(&settings).await.with_credentials(credentials);
-        Self { process, url, aws, names: AtomicU32::new(0) }
+        Aws::load(&settings).await.with_credentials(credentials)
     }
 
     /// How often each operation was called since [`Self::forget_calls`].

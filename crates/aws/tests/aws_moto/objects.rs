@@ -8,6 +8,9 @@ use parallax_aws::{S3Objects, SqsQueue};
 use parallax_job::{Bucket, Scheme, Uri};
 use parallax_ports::conformance::objects;
 use parallax_ports::{Kind, ObjectStore, Queue};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::moto::Moto;
 
@@ -50,6 +53,48 @@ async fn s3_objects() {
     .await;
 }
 
+/// A proxy that passes everything but the second part of an upload.
+struct Held {
+    url: String,
+    /// The part came.
+    begun: Arc<Notify>,
+}
+
+impl Held {
+    async fn before(url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let held = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            begun: Arc::default(),
+        };
+        let (server, begun) = (url.strip_prefix("http://").unwrap().to_owned(), held.begun.clone());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server.clone(), begun.clone()));
+            }
+        });
+        held
+    }
+}
+
+/// Passes one connection's bytes until the part comes, as the first of its request's lines says.
+async fn pass(client: TcpStream, server: String, begun: Arc<Notify>) {
+    let server = TcpStream::connect(&server).await.unwrap();
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
+    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut some = vec![0; 1 << 16];
+    while let Ok(n @ 1..) = from_client.read(&mut some).await {
+        if some[..n].windows(12).any(|word| word == b"partNumber=2") {
+            begun.notify_one();
+            return std::future::pending().await;
+        }
+        if to_server.write_all(&some[..n]).await.is_err() {
+            return;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn large_files_go_up_in_parts() {
     let moto = Moto::start().await;
@@ -74,22 +119,19 @@ async fn large_files_go_up_in_parts() {
         let list = s3.list_multipart_uploads().bucket(&bucket).send().await.unwrap();
         list.uploads().len()
     };
+    let held = Held::before(&moto.url).await;
+    let slow = S3Objects::new(Moto::clients(&held.url).await.s3()).with_part_size(5 << 20);
     let begun = async {
-        while open().await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        held.begun.notified().await;
+        assert_eq!(open().await, 1);
     };
     tokio::select! {
-        done = store.upload(&from, &uri) => panic!("too quick for this test: {done:?}"),
+        done = slow.upload(&from, &uri) => panic!("a part was held: {done:?}"),
         () = begun => {}
     }
-    let gone = async {
-        while open().await > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("parts are removed");
+    while open().await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -13,11 +13,9 @@ use crate::moto::Moto;
 async fn sqs_queue() {
     let moto = Moto::start().await;
     let terms = queue::Terms {
-        tick: Duration::from_secs(3),
-        wakes_within: Duration::from_secs(1),
         // The emulator is kinder than SQS: a stale receipt still deletes.
         stale_is_inert: false,
-        single_delivery: true,
+        ..queue::Terms::real(Duration::from_secs(1))
     };
     queue::all(terms, async || {
         let url = moto.queue().await;

@@ -1,7 +1,5 @@
 //! The decoder against ffmpeg's own output and ffprobe's own times.
 
-use std::time::{Duration, Instant};
-
 use parallax_frame::Range;
 use parallax_media::{DecodeOptions, Decoder, Kind, Span};
 
@@ -126,10 +124,14 @@ fn cancelling_ends_the_decoder() {
     let mut decoder = bench.decoder(&clip);
     decoder.next().unwrap().unwrap();
     bench.cancel.cancel();
-    let started = Instant::now();
-    let error = decoder.find_map(Result::err).unwrap();
+    let mut more = 0;
+    let ended = |frame: Result<_, parallax_media::Error>| {
+        more += 1;
+        frame.err()
+    };
+    let error = decoder.find_map(ended).unwrap();
     assert_eq!(error.kind(), Kind::Cancelled);
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(more < 100, "{more} more of 500 frames");
 }
 
 #[test]

@@ -24,9 +24,9 @@ async fn the_same_segment_asked_twice_is_converted_once() {
     };
     let first = send(&request);
     until(|| stage.gate.starts() == 1).await;
-    let second = send(&older);
     // One place is all there is: the second could not be here otherwise.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let second = send(&older);
+    until(|| stage.counts.of("parallax_serving_shared_requests_total") == 1).await;
     assert!(!second.is_finished());
     // Who leaves does not take the run along.
     first.abort();

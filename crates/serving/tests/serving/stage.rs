@@ -1,5 +1,6 @@
 //! A server in this process, with an engine that can be held.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,7 +12,7 @@ use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::memory::MemoryObjects;
-use parallax_ports::{NoMetrics, ObjectStore, SystemClock};
+use parallax_ports::{MetricsSink, NoMetrics, ObjectStore, SystemClock};
 use parallax_serving::front::{Limits, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};
 use parallax_serving::operations::{
@@ -58,6 +59,25 @@ impl Default for Options {
     }
 }
 
+/// What was counted, over all labels.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Counts {
+    pub(crate) fn of(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+}
+
+impl MetricsSink for Counts {
+    fn count(&self, name: &'static str, _: &[(&'static str, &'static str)], by: u64) {
+        *self.0.lock().unwrap().entry(name).or_default() += by;
+    }
+
+    fn gauge(&self, _: &'static str, _: &[(&'static str, &'static str)], _: f64) {}
+    fn observe(&self, _: &'static str, _: &[(&'static str, &'static str)], _: f64) {}
+}
+
 /// A running server.
 pub(crate) struct Stage {
     pub(crate) url: String,
@@ -65,6 +85,7 @@ pub(crate) struct Stage {
     pub(crate) objects: Arc<MemoryObjects>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) service: Arc<Service>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) client: reqwest::Client,
     _scratch: tempfile::TempDir,
 }
@@ -109,7 +130,8 @@ impl Stage {
             .with(MemoryStats::new(loaded));
         let limits = ServiceSettings { run_limit: options.run_limit, ..ServiceSettings::default() };
         let readiness = Readiness::new(Flags::default());
-        let service = Service::new(registry, engine, readiness, Arc::new(NoMetrics), limits);
+        let counts = Arc::new(Counts::default());
+        let service = Service::new(registry, engine, readiness, counts.clone(), limits);
         health.tell_of(&service);
         let listener =
             Listener::bind("127.0.0.1:0".parse().unwrap(), options.limits.listener).await.unwrap();
@@ -121,7 +143,8 @@ impl Stage {
         let stop = CancellationToken::new();
         tokio::spawn(listener.serve(contract.merge(rest), stop, Duration::from_secs(1)));
         let url = format!("http://{address}");
-        Self { url, address, objects, gate, service, client: client(), _scratch: scratch }
+        let client = client();
+        Self { url, address, objects, gate, service, counts, client, _scratch: scratch }
     }
 
     /// Puts a clip of `frames` where `name` says, and returns a request for it.

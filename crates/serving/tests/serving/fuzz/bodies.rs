@@ -63,7 +63,8 @@ const WORDS: [&str; 14] = [
     "\"health\"",
 ];
 
-#[tokio::test(flavor = "multi_thread")]
+// Threads keep memory of their own: their number is part of the bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fuzz_bodies_of_every_operation_and_front() {
     let stage = Stage::start(Options::default()).await;
     let good = stage.request("good", 2).await;
