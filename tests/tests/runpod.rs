@@ -28,10 +28,11 @@ fn source(folder: &Path) -> PathBuf {
     clip(&folder.join("in/a.mp4"), CLIP)
 }
 
-fn converted(source: &Path) -> Vec<String> {
+fn converted(source: &Path, options: &[&str]) -> Vec<String> {
     let output = source.with_file_name("expected.mp4");
     let mut command = program("parallax");
-    let done = finish(command.arg("convert").arg(source).arg("--output").arg(&output));
+    command.arg("convert").arg(source).args(options).arg("--overwrite");
+    let done = finish(command.arg("--output").arg(&output));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     frame_md5s(&output)
 }
@@ -45,11 +46,20 @@ fn the_development_api_runs_operations() {
     let body = json!({"input": input(&source, &result)}).to_string();
     let answer = server.post("/v2/stereo/runsync", &[], &body);
     assert_eq!(answer.json()["status"], "COMPLETED", "{answer:?}");
-    assert_eq!(frame_md5s(&result), converted(&source));
+    assert_eq!(frame_md5s(&result), converted(&source, &[]));
+    let mut asked = input(&source, &result);
+    asked["convergence"] = "auto".into();
+    let body = json!({ "input": asked }).to_string();
+    let answer = server.post("/v2/stereo/runsync", &[], &body);
+    assert_eq!(answer.json()["status"], "COMPLETED", "{answer:?}");
+    assert_eq!(frame_md5s(&result), converted(&source, &["--convergence", "auto"]));
 
+    let mut unknown = input(&source, &result);
+    unknown["fill"] = "magic".into();
     let missing = folder.path().join("in/missing.mp4");
     for (input, named) in [
         (json!({"operation": "nothing"}), "nothing"),
+        (unknown, "`magic`"),
         (input(&missing, &folder.path().join("out/none.mp4")), "input_uri"),
         (
             json!({"input_uri": "file:///etc/passwd", "output_uri": "file:///x", "mode": "sbs"}),
@@ -128,7 +138,7 @@ async fn jobs_of_the_platform_are_run_and_a_signal_ends_the_worker() {
     let of = |name: &str| results.iter().find(|(id, _)| id == name).unwrap().1.clone();
     assert!(of("good").get("error").is_none(), "{results:?}");
     assert!(of("bad")["error"].to_string().contains("nothing"), "{results:?}");
-    assert_eq!(frame_md5s(&result), converted(&source));
+    assert_eq!(frame_md5s(&result), converted(&source, &[]));
 
     server.process.signal(Signal::SIGTERM);
     let ended = server.process.wait();

@@ -5,13 +5,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{finish, program};
+use parallax_tests::{Server, finish, program};
+use serde_json::json;
 
 const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
 const RATE: usize = 25;
 /// Frames after which the picture repeats, and between keyframes.
 const PERIOD: usize = 50;
+/// Frames by which those options look ahead.
+const AHEAD: usize = 7;
 
 /// A film and how it is cut.
 struct Film {
@@ -70,14 +73,18 @@ fn converted(film: &Film, options: &[&str], cut: bool) -> Vec<Vec<u8>> {
     let segments = run.stderr.matches("segment completed").count();
     let wanted = if cut { film.frames / film.segment } else { 1 };
     assert_eq!(segments, wanted, "{run:?}");
+    luma(&out, film.frames)
+}
+
+/// The luma of every frame of a video of so many.
+fn luma(path: &Path, frames: usize) -> Vec<Vec<u8>> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin", "-i"]).arg(&out);
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(path);
     command.args(["-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"]);
     let samples = command.output().unwrap().stdout;
-    let frames: Vec<Vec<u8>> =
-        samples.chunks(samples.len() / film.frames).map(<[u8]>::to_vec).collect();
-    assert_eq!(frames.len(), film.frames);
-    frames
+    let found: Vec<Vec<u8>> = samples.chunks(samples.len() / frames).map(<[u8]>::to_vec).collect();
+    assert_eq!(found.len(), frames);
+    found
 }
 
 /// Mean and largest difference of two pictures, in code values.
@@ -145,5 +152,67 @@ fn what_is_decided_by_the_shot_does_not_depend_on_where_the_film_is_cut() {
         }
         let last = film.frames - film.segment;
         assert!(pieces[last..] != plain[last..], "{option:?} does nothing here");
+    }
+}
+
+#[test]
+fn a_server_looks_back_as_far_as_the_shot_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = one_that_stays(folder.path());
+    let segments = folder.path().join("input/segments/job");
+    std::fs::create_dir_all(&segments).unwrap();
+    let total = film.frames / film.segment;
+    let cuts: Vec<String> = (1..total).map(|n| (n * film.segment).to_string()).collect();
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-i"]).arg(&film.path).args(["-c", "copy"]);
+    command.args(["-f", "segment", "-segment_frames", &cuts.join(","), "-reset_timestamps", "1"]);
+    let name = format!("%05d_{total:05}_sbs.mp4");
+    assert!(command.arg(segments.join(name)).status().unwrap().success());
+    let segment = |index: usize| segments.join(format!("{index:05}_{total:05}_sbs.mp4"));
+    let alone = folder.path().join("input/alone.mp4");
+    std::fs::copy(segment(total - 1), &alone).unwrap();
+
+    let server = Server::start(folder.path(), &[]);
+    let result = folder.path().join("output/result.mp4");
+    let ask = |segment: &Path, options: &serde_json::Value| {
+        let mut body = json!({
+            "input_uri": format!("file://{}", segment.display()),
+            "output_uri": format!("file://{}", result.display()),
+            "mode": "sbs", "disparity_percent": 4,
+        });
+        body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let answer = server.post("/invocations", &[], &body.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        luma(&result, film.segment)
+    };
+    for (option, asked) in [
+        (
+            &["--convergence", "auto", "--floating-window"][..],
+            json!({ "convergence": "auto", "floating_window": true }),
+        ),
+        (&["--fill", "temporal"], json!({ "fill": "temporal" })),
+    ] {
+        let whole = folder.path().join("whole.mkv");
+        let mut command = program("parallax");
+        command.arg("convert").arg(&film.path).args(["--disparity", "4", "--overwrite"]);
+        let seconds = (film.segment / RATE).to_string();
+        command.args(option).args(["--segment-seconds", &seconds, "-o"]).arg(&whole);
+        let run = finish(&mut command);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let whole = luma(&whole, film.frames);
+        let whole = |index: usize| &whole[index * film.segment..][..film.segment];
+        let found = ask(&segment(total - 1), &asked);
+        assert!(found == whole(total - 1), "{option:?}: the last segment is not the film's");
+        let found = ask(&alone, &asked);
+        assert!(found != whole(total - 1), "{option:?}: what was before does not matter here");
+
+        // What follows a segment is not looked at: only its end may differ by more than the encoder does.
+        let found = ask(&segment(1), &asked);
+        let apart = |(a, b): (&Vec<u8>, &Vec<u8>)| difference(a, b).0;
+        let apart: Vec<f64> = found.iter().zip(whole(1)).map(apart).collect();
+        let worst = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
+        let (body, end) = apart.split_at(film.segment - AHEAD);
+        println!("{asked}: {} until {AHEAD} frames from the end, then {}", worst(body), worst(end));
+        assert!(worst(body) < 0.5, "{asked}: {apart:?}");
     }
 }

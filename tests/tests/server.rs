@@ -29,11 +29,11 @@ async fn invoke(server: &Server, invocation: &Invocation) -> parallax_ports::Res
     backend.invoke(invocation, &CancellationToken::new()).await
 }
 
-/// The same clip, converted by `parallax convert`.
-fn converted(clip: &Path, layout: &str) -> Vec<String> {
-    let output = clip.with_file_name(format!("{layout}.mp4"));
+/// The same clip, converted by `parallax convert` with these options.
+fn converted(clip: &Path, options: &[&str]) -> Vec<String> {
+    let output = clip.with_file_name(format!("{}.mp4", options.concat()));
     let mut command = program("parallax");
-    command.arg("convert").arg(clip).args(["--layout", layout, "--output"]).arg(&output);
+    command.arg("convert").arg(clip).args(options).arg("--output").arg(&output);
     let done = finish(&mut command);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     frame_md5s(&output)
@@ -48,7 +48,7 @@ async fn the_workers_backend_gets_what_convert_makes_from_files_and_s3() {
     let objects = moto.objects(&["input", "output"]).await;
     let server = Server::start(folder.path(), &moto.variables());
     for (mode, layout) in [(Mode::Sbs, "full-sbs"), (Mode::Anaglyph, "anaglyph")] {
-        let expected = converted(&source, layout);
+        let expected = converted(&source, &["--layout", layout]);
         assert!(expected.len() == 24, "{expected:?}");
 
         let result = folder.path().join(format!("output/{mode}.mp4"));
@@ -74,6 +74,53 @@ async fn the_workers_backend_gets_what_convert_makes_from_files_and_s3() {
     let error = invoke(&server, &invocation(Mode::Sbs, missing, output.clone())).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
     assert!(objects.head(&output).await.unwrap().is_none());
+}
+
+#[test]
+fn a_request_with_options_gets_what_convert_makes_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in")).unwrap();
+    let source = clip(&folder.path().join("in/a.mp4"), CLIP);
+    let server = Server::start(folder.path(), &[("SERVER_PROFILE", "http")]);
+    let ask = |page: &str, options: &serde_json::Value| {
+        let result = folder.path().join("out/a.mp4");
+        let mut request = json!({
+            "input_uri": Uri::file(&source).unwrap().to_string(),
+            "output_uri": Uri::file(&result).unwrap().to_string(), "mode": "sbs",
+        });
+        request.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let mut answer = server.post(page, &[], &request.to_string());
+        while let Some(place) = answer.header("location").map(str::to_owned) {
+            let job = server.get(&place);
+            if job.json()["state"] == "succeeded" {
+                break;
+            }
+            assert_ne!(job.json()["state"], "failed", "{job:?}");
+            std::thread::sleep(Duration::from_millis(20));
+            answer.status = 200;
+        }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        frame_md5s(&result)
+    };
+    let plain = ask("/invocations", &json!({}));
+    for (page, request, options) in [
+        ("/invocations", json!({ "convergence": "auto" }), &["--convergence", "auto"][..]),
+        ("/invocations", json!({ "fill": "mirror" }), &["--fill", "mirror"]),
+        (
+            "/v1/operations/stereo",
+            json!({ "disparity_percent": 8, "convergence": 0, "floating_window": true }),
+            &["--disparity", "8", "--convergence", "0", "--floating-window"],
+        ),
+        (
+            "/v1/operations/stereo",
+            json!({ "convergence": "auto", "floating_window": true, "fill": "temporal" }),
+            &["--convergence", "auto", "--floating-window", "--fill", "temporal"],
+        ),
+    ] {
+        let found = ask(page, &request);
+        assert_eq!(found, converted(&source, options), "{request}");
+        assert_ne!(found, plain, "{request} does nothing");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +150,7 @@ async fn the_sagemaker_backend_completes_jobs_through_the_emulator() {
         SageMakerSettings::new("stereo", by),
     );
 
-    let expected = converted(&source, "anaglyph");
+    let expected = converted(&source, &["--layout", "anaglyph"]);
     let mut places = Vec::new();
     for index in 0..3u32 {
         let input: Uri = format!("s3://input/segments/job-1/{index}.mp4").parse().unwrap();
@@ -210,6 +257,31 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
         let line = text.lines().find(|line| line.contains("canary"));
         assert_eq!(line, None, "{what}");
     }
+}
+
+#[test]
+fn more_requests_take_no_more_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in")).unwrap();
+    // Two megabytes of pictures: whoever kept those of every request would have fifty more in the end.
+    let size = Clip { size: (320, 180), ..CLIP };
+    let source = clip(&folder.path().join("in/a.mp4"), size);
+    let server = Server::start(folder.path(), &[]);
+    let ask = |number: u32| {
+        let result = folder.path().join(format!("out/{number}.mp4"));
+        let body = json!({
+            "input_uri": Uri::file(&source).unwrap().to_string(),
+            "output_uri": Uri::file(&result).unwrap().to_string(), "mode": "sbs",
+        });
+        let answer = server.post("/invocations", &[], &body.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    (0..8).for_each(ask);
+    let before = server.process.usage().peak_memory_bytes >> 20;
+    (8..32).for_each(ask);
+    let after = server.process.usage().peak_memory_bytes >> 20;
+    println!("{before} MiB, then {after} MiB");
+    assert!(after < before + 16, "{before} MiB, then {after} MiB");
 }
 
 #[test]
@@ -334,6 +406,11 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
     let answer = server.post("/invocations", &[], &body.to_string());
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["engine"], "stereocrafter");
+    let mut other: serde_json::Value = serde_json::from_str(&body.to_string()).unwrap();
+    other["fill"] = json!("temporal");
+    let refused = server.post("/invocations", &[], &other.to_string());
+    assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("fill")), "{refused:?}");
+    assert!(refused.body.contains("stereocrafter"), "{refused:?}");
     let expected = folder.path().join("expected.mp4");
     let mut command = program("parallax");
     command.arg("convert").arg(&source).args(["--engine", "stereocrafter", "--steps", "2"]);

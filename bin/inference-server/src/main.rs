@@ -23,6 +23,7 @@ const QUIET: &str = "aws_config=info,aws_credential_types=info,aws_runtime=info,
                      rustls=info";
 
 fn main() -> ExitCode {
+    parallax_allocator::share_pool();
     let cli = config::Cli::parse();
     if let Some(config::Command::Healthy) = cli.command {
         return match healthy::ask(cli.settings.health_address) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use parallax_ports::MetricsSink;
-use parallax_serving::operations::{STEREO_MODEL, StereoModel};
+use parallax_serving::operations::{EveryRun, Outline, STEREO_MODEL, StereoModel};
 use parallax_serving::{Failure, Model};
-use parallax_stereo::{Reach, Run};
+use parallax_stereo::{Error, Reach, Run};
 use parallax_stereocrafter::{NAME, Options, StereoCrafter};
 use parallax_svd::device::{self, Device};
 
@@ -33,18 +33,36 @@ pub(crate) fn open(
     Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
 }
 
-/// How far the engine looks beyond a segment.
-pub(crate) fn reach(settings: &Settings) -> Reach {
-    let run = Run::default();
+/// What is known of the engine before it is loaded.
+///
+/// # Errors
+/// Names the variable.
+pub(crate) fn outline(settings: &Settings) -> Result<Arc<dyn Outline>> {
     let name = match settings.engine {
         EngineName::Draft => "draft",
         EngineName::Copy => "copy",
-        EngineName::Stereocrafter => {
-            let options = Options { reference: settings.reference, ..Options::default() };
-            return options.reach(&run);
-        }
+        EngineName::Stereocrafter => return Ok(Arc::new(Diffusion(options(settings)))),
     };
-    parallax_stereo::engine(name).map(|engine| engine.reach(&run)).unwrap_or_default()
+    let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
+    Ok(Arc::new(EveryRun(engine)))
+}
+
+/// The engine `stereocrafter`, from its options alone.
+#[derive(Debug)]
+struct Diffusion(Options);
+
+impl Outline for Diffusion {
+    fn reach(&self, run: &Run) -> Reach {
+        self.0.reach(run)
+    }
+
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        self.0.check(run)
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    Options { reference: settings.reference, steps: settings.steps as usize, ..Options::default() }
 }
 
 fn stereocrafter(
@@ -59,11 +77,7 @@ fn stereocrafter(
         format!("SERVER_DEVICE={}; cpu is slow and has to be asked for", settings.device().as_str())
     })?;
     watch_memory(&device, metrics.clone())?;
-    let options = Options {
-        reference: settings.reference,
-        steps: settings.steps as usize,
-        ..Options::default()
-    };
+    let options = options(settings);
     let folder = settings.weights_dir.clone();
     let measured = folder.clone();
     let load = move || {
@@ -121,4 +135,38 @@ fn bytes(folder: &Path) -> u64 {
         }
     };
     entries.flatten().map(size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use parallax_stereo::{Fill, Rendering, Staging};
+
+    use super::*;
+    use crate::config::Cli;
+
+    fn outlined(arguments: &[&str]) -> Arc<dyn Outline> {
+        let arguments = ["inference-server"].iter().chain(arguments);
+        outline(&Cli::try_parse_from(arguments).unwrap().settings).unwrap()
+    }
+
+    #[test]
+    fn an_engine_is_known_before_it_is_loaded() {
+        let plain = Run::default();
+        let auto = Staging { auto_convergence: true, ..Staging::default() };
+        let auto = Run { staging: auto, ..Run::default() };
+        let filled = Rendering { fill: Fill::Temporal, ..Rendering::default() };
+        let filled = Run { rendering: filled, ..Run::default() };
+        for (arguments, taken, back) in [
+            (&["--engine", "copy"][..], [true; 3], [0, 0, 0]),
+            (&["--engine", "draft"], [true; 3], [5, 30, 30]),
+            (&["--engine", "stereocrafter"], [true, true, false], [10, 30, 30]),
+            (&["--engine", "stereocrafter", "--reference"], [true, false, false], [0, 0, 0]),
+        ] {
+            let outline = outlined(arguments);
+            let runs = [&plain, &auto, &filled];
+            assert_eq!(runs.map(|run| outline.check(run).is_ok()), taken, "{arguments:?}");
+            assert_eq!(runs.map(|run| outline.reach(run).back.as_secs()), back, "{arguments:?}");
+        }
+    }
 }

@@ -115,7 +115,7 @@ async fn service(
             SideBySide::Half => Layout::HalfSbs,
         },
         encode: EncodeSettings::default(),
-        reach: model::reach(settings),
+        outline: model::outline(settings)?,
         conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
         recipe: recipe::of(settings),
     };

@@ -5,7 +5,6 @@ mod convert;
 mod depth;
 mod doctor;
 mod inspect;
-mod memory;
 mod preview;
 mod weights;
 
@@ -16,7 +15,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    memory::share_pool();
+    parallax_allocator::share_pool();
     let cli = Cli::parse();
     let filter = match cli.verbose {
         0 => "off",

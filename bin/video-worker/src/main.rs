@@ -15,6 +15,7 @@ use clap::{CommandFactory, FromArgMatches};
 use config::{Cli, Command};
 
 fn main() -> ExitCode {
+    parallax_allocator::share_pool();
     let mut command = Cli::command();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));

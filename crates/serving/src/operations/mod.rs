@@ -9,4 +9,4 @@ mod stereo;
 pub use effects::{Effects, Interpolate, Loop};
 pub use health::Health;
 pub use memory::{LoadedModels, MemoryStats};
-pub use stereo::{Recipe, STEREO_MODEL, Stereo, StereoModel, StereoSettings};
+pub use stereo::{EveryRun, Outline, Recipe, STEREO_MODEL, Stereo, StereoModel, StereoSettings};

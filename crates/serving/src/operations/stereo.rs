@@ -1,6 +1,8 @@
 //! `stereo`: a segment in, its stereo result out, by address.
 
 mod job;
+mod outline;
+mod request;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +12,7 @@ use async_trait::async_trait;
 use parallax_conversion::{LeadIn, Preceding, Surroundings};
 use parallax_job::{Mode, Uri};
 use parallax_media::{EncodeSettings, Tools};
-use parallax_stereo::{Engine, Geometry, Layout, Reach};
+use parallax_stereo::{Engine, Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::job::{Job, failure};
+pub use self::outline::{EveryRun, Outline};
+use self::request::StereoRequest;
 use super::inside::Inside;
 use crate::metrics::{self, ConversionSink};
 use crate::storage::{Address, Credentials, Storage};
@@ -43,9 +47,8 @@ pub struct StereoSettings {
     pub side_by_side: Layout,
     /// How results are encoded.
     pub encode: EncodeSettings,
-    /// How far the engine looks back: [`Engine::reach`]. What follows a segment may not be there yet when
-    /// it is asked for, and is not looked at.
-    pub reach: Reach,
+    /// What is known of the engine before it is loaded.
+    pub outline: Arc<dyn Outline>,
     /// Counts conversions for others.
     pub conversions: Arc<dyn ConversionSink>,
     /// What besides requests and these settings makes results what they are.
@@ -69,50 +72,6 @@ pub struct Stereo {
     storage: Storage,
     settings: StereoSettings,
     pace: Pace,
-}
-
-/// A segment and where its result goes. Both spellings of an address may be given when they agree.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct StereoRequest {
-    /// Address of the segment: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
-    #[serde(default)]
-    input_uri: Option<String>,
-    /// The same under its older name.
-    #[serde(default)]
-    s3_input_uri: Option<String>,
-    /// Address of the result: `s3://`, `gs://` or `file://`.
-    #[serde(default)]
-    output_uri: Option<String>,
-    /// The same under its older name.
-    #[serde(default)]
-    s3_output_uri: Option<String>,
-    /// `anaglyph` (red and cyan) or `sbs` (side by side).
-    #[serde(default)]
-    #[schemars(with = "Option<ModeName>")]
-    mode: Mode,
-    /// Seed of every random choice: the same seed and segment give the same result.
-    #[serde(default)]
-    seed: u64,
-    /// Parallax from the farthest to the nearest depth, in percent of the width, 0 to 10.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 10))]
-    disparity_percent: Option<f32>,
-    /// The depth that appears at the screen's distance: 0 (farthest) to 1 (nearest).
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 1))]
-    convergence: Option<f32>,
-    /// An S3-compatible store of the caller's own for `s3://` addresses.
-    #[serde(default)]
-    storage: Option<Credentials>,
-}
-
-/// The names of modes, for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-#[allow(dead_code, reason = "the schema is all that is wanted of it")]
-enum ModeName {
-    Anaglyph,
-    Sbs,
 }
 
 /// What was made.
@@ -141,41 +100,6 @@ pub struct StereoResponse {
     engine: String,
 }
 
-impl StereoRequest {
-    fn input(&self) -> Result<(&str, &'static str), Failure> {
-        one("input_uri", &self.input_uri, "s3_input_uri", &self.s3_input_uri)
-    }
-
-    fn output(&self) -> Result<(&str, &'static str), Failure> {
-        one("output_uri", &self.output_uri, "s3_output_uri", &self.s3_output_uri)
-    }
-
-    fn geometry(&self) -> Geometry {
-        let default = Geometry::default();
-        Geometry {
-            disparity_percent: self.disparity_percent.unwrap_or(default.disparity_percent),
-            convergence: self.convergence.unwrap_or(default.convergence),
-        }
-    }
-}
-
-/// A value that may be given under two names, and the name it was given under.
-fn one<'a>(
-    name: &'static str,
-    value: &'a Option<String>,
-    older: &'static str,
-    of_older: &'a Option<String>,
-) -> Result<(&'a str, &'static str), Failure> {
-    match (value, of_older) {
-        (Some(a), Some(b)) if a != b => {
-            Err(Failure::field(name, format!("it differs from {older}; give one of them")))
-        }
-        (Some(value), _) => Ok((value, name)),
-        (None, Some(value)) => Ok((value, older)),
-        (None, None) => Err(Failure::field(name, "it is missing")),
-    }
-}
-
 impl Stereo {
     /// The operation over `storage`.
     pub fn new(storage: Storage, settings: StereoSettings) -> Self {
@@ -194,17 +118,18 @@ impl Stereo {
         Ok((input, output))
     }
 
-    /// Fetches what precedes the segment at `input`, of which `source` is a copy, as far as the engine
-    /// looks back. A caller who may read a segment may read those before it, or there is no lead-in.
+    /// Fetches what precedes the segment at `input`, of which `source` is a copy, as far as `reach` goes
+    /// back. A caller who may read a segment may read those before it, or there is no lead-in. What follows
+    /// a segment may not be there yet when it is asked for, and is not looked at.
     async fn before(
         &self,
-        input: &Address,
-        source: &Path,
+        (input, source): (&Address, &Path),
+        reach: Reach,
         own: Option<&Credentials>,
         cancel: &CancellationToken,
     ) -> Result<Vec<Preceding>, Failure> {
         let Address::Object(uri) = input else { return Ok(Vec::new()) };
-        let mut lead_in = LeadIn::of(uri, source, self.settings.reach);
+        let mut lead_in = LeadIn::of(uri, source, reach);
         while let Some((uri, path)) = lead_in.wants() {
             let Ok(address) = self.storage.input(&uri.to_string(), "input_uri", own) else { break };
             match self.storage.fetch(&address, &path, "input_uri", own, cancel).await {
@@ -281,13 +206,7 @@ impl Operation for Stereo {
 
     fn validate(&self, request: &StereoRequest) -> Result<(), Failure> {
         self.addresses(request)?;
-        request.geometry().validate().map_err(|error| {
-            // It names the field first.
-            let text = error.to_string();
-            let field = text.split(' ').next().unwrap_or_default().to_owned();
-            let message = text[field.len()..].trim_start().to_owned();
-            Failure::field(field, message)
-        })
+        request.validate(&*self.settings.outline)
     }
 
     fn cost(&self, _request: &StereoRequest) -> Cost {
@@ -295,16 +214,11 @@ impl Operation for Stereo {
     }
 
     fn identity(&self, request: &StereoRequest) -> Option<Value> {
-        let geometry = request.geometry();
-        Some(json!({
-            "input": request.input().ok()?.0,
-            "output": request.output().ok()?.0,
-            "mode": request.mode.as_str(),
-            "seed": request.seed,
-            "disparity_percent": geometry.disparity_percent,
-            "convergence": geometry.convergence,
-            "storage": request.storage.as_ref().map(Credentials::identity),
-        }))
+        let mut identity = request.identity();
+        identity["input"] = json!(request.input().ok()?.0);
+        identity["output"] = json!(request.output().ok()?.0);
+        identity["storage"] = json!(request.storage.as_ref().map(Credentials::identity));
+        Some(identity)
     }
 
     /// The result is as it was written, and the segment as it was read.
@@ -362,7 +276,9 @@ impl Operation for Stereo {
         let fetch = self.storage.fetch(&input, &source, input_field, own, &call.cancel);
         let input_bytes = call.stage("reading", fetch).await?;
 
-        let before = self.before(&input, &source, own, &call.cancel).await?;
+        let run = request.run();
+        let reach = self.settings.outline.reach(&run);
+        let before = self.before((&input, &source), reach, own, &call.cancel).await?;
         let job = Job {
             around: Surroundings { before, after: None },
             tools: self.settings.tools.clone(),
@@ -371,8 +287,7 @@ impl Operation for Stereo {
                 Mode::Sbs => self.settings.side_by_side,
             },
             encode: self.settings.encode.clone(),
-            geometry: request.geometry(),
-            seed: request.seed,
+            run,
             source,
             result: result.clone(),
         };

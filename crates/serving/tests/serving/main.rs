@@ -7,5 +7,6 @@ mod fuzz;
 mod hostile;
 mod jobs;
 mod load;
+mod options;
 mod sharing;
 mod stage;

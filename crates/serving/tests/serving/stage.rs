@@ -16,8 +16,8 @@ use parallax_ports::{MetricsSink, NoMetrics, ObjectStore, SystemClock};
 use parallax_serving::front::{Limits, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};
 use parallax_serving::operations::{
-    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, Recipe, STEREO_MODEL, Stereo,
-    StereoModel, StereoSettings,
+    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, Outline, Recipe, STEREO_MODEL,
+    Stereo, StereoModel, StereoSettings,
 };
 use parallax_serving::{
     Access, Engine, EngineSettings, Model, Models, NoConversions, Readiness, Registry, Service,
@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) objects: Option<Arc<MemoryObjects>>,
     /// What makes results what they are.
     pub(crate) recipe: &'static str,
+    /// What the engine refuses.
+    pub(crate) check: fn(&Run) -> Result<(), Error>,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             retention: http::Retention::default(),
             objects: None,
             recipe: "gate",
+            check: |_| Ok(()),
         }
     }
 }
@@ -102,7 +105,7 @@ impl Stage {
             scratch: scratch.path().to_owned(),
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
-            reach: Reach::default(),
+            outline: Arc::new(Refuses(options.check)),
             conversions: Arc::new(NoConversions),
             recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };
@@ -227,6 +230,8 @@ pub(crate) struct Gate {
     pub(crate) frames: AtomicUsize,
     /// Frames taken although the run was cancelled.
     pub(crate) late: AtomicUsize,
+    /// What the last clip was begun with.
+    pub(crate) run: Mutex<Option<Run>>,
 }
 
 impl Gate {
@@ -250,6 +255,20 @@ struct Held {
     cancel: CancellationToken,
 }
 
+/// What is known of the engine before it is loaded.
+#[derive(Debug)]
+struct Refuses(fn(&Run) -> Result<(), Error>);
+
+impl Outline for Refuses {
+    fn reach(&self, _: &Run) -> Reach {
+        Reach::default()
+    }
+
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        (self.0)(run)
+    }
+}
+
 /// The engine as the model pool holds it.
 #[derive(Debug)]
 struct Gated(Arc<Gate>);
@@ -261,6 +280,7 @@ impl parallax_stereo::Engine for Gated {
 
     fn start(&self, _: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         self.0.starts.fetch_add(1, Ordering::SeqCst);
+        *self.0.run.lock().unwrap() = Some(run.clone());
         Ok(Box::new(Held { gate: self.0.clone(), cancel: run.cancel.clone() }))
     }
 }

@@ -63,6 +63,27 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether an engine with these options takes such a run, whatever the clip.
+    ///
+    /// # Errors
+    /// `Unsupported`, saying what for.
+    pub fn check(&self, run: &Run) -> Result<(), Error> {
+        run.geometry.validate()?;
+        if run.rendering != Rendering::default() {
+            return Err(Error::Unsupported(format!(
+                "the engine {NAME} draws the right eye and invents what was hidden: other eyes, hole \
+                 fills and the layout rgbd are for engines that draw from depth"
+            )));
+        }
+        if self.reference && run.staging != Staging::default() {
+            return Err(Error::Unsupported(format!(
+                "the engine {NAME} as the reference has a fixed convergence, no limits of parallax and \
+                 no bars"
+            )));
+        }
+        Ok(())
+    }
+
     /// [`Engine::reach`] of an engine with these options. The reference knows of nothing but the clip.
     pub fn reach(&self, run: &Run) -> Reach {
         if self.reference {
@@ -234,19 +255,7 @@ impl Engine for StereoCrafter {
     }
 
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
-        run.geometry.validate()?;
-        if run.rendering != Rendering::default() {
-            return Err(Error::Unsupported(format!(
-                "the engine {NAME} draws the right eye and invents what was hidden: other eyes, hole \
-                 fills and the layout rgbd are for engines that draw from depth"
-            )));
-        }
-        if self.desk.options.reference && run.staging != Staging::default() {
-            return Err(Error::Unsupported(format!(
-                "the engine {NAME} as the reference has a fixed convergence, no limits of parallax and \
-                 no bars"
-            )));
-        }
+        self.desk.options.check(run)?;
         let rgb = Rgb::of(&clip.format)?;
         let size = Size::new(clip.format.width as usize, clip.format.height as usize);
         let desk = Arc::clone(&self.desk);

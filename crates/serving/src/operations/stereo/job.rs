@@ -8,7 +8,7 @@ use parallax_conversion::{
 };
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
-use parallax_stereo::{Engine, Geometry, Layout, Run};
+use parallax_stereo::{Engine, Layout, Run};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -23,8 +23,8 @@ pub(super) struct Job {
     pub(super) tools: Tools,
     pub(super) layout: Layout,
     pub(super) encode: EncodeSettings,
-    pub(super) geometry: Geometry,
-    pub(super) seed: u64,
+    /// What is asked of the engine.
+    pub(super) run: Run,
     pub(super) source: PathBuf,
     pub(super) result: PathBuf,
 }
@@ -69,12 +69,10 @@ impl Job {
             around: &self.around,
         };
         let run = Run {
-            geometry: self.geometry,
-            seed: self.seed,
             scratch: self.source.parent().map(Path::to_owned),
             watch: inside.watch(),
             cancel: cancel.clone(),
-            ..Run::default()
+            ..self.run.clone()
         };
         convert_segment(&self.tools, &conversion, engine, &run, &|now| {
             inside.converted(now.frames, now.total, now.fps);

@@ -34,7 +34,7 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec![
             "input_uri", "s3_input_uri", "output_uri", "s3_output_uri", "mode", "seed",
-            "disparity_percent", "convergence", "storage", "endpoint_url", "access_key_id",
+            "disparity_percent", "convergence", "floating_window", "fill", "storage", "endpoint_url", "access_key_id",
             "secret_access_key", "region", "operation", "input",
         ]).prop_map(str::to_owned),
         1 => ".{0,12}",
