@@ -92,7 +92,7 @@ fn anaglyph_keeps_frames_times_and_sound() {
 fn ctrl_c_leaves_a_state_that_resume_continues() {
     let folder = tempfile::tempdir().unwrap();
     // So long that most of it is left when the first segment is done, one after another.
-    let shape = Clip { frames: 400, ..Clip::default() };
+    let shape = Clip { frames: 200, ..Clip::default() };
     let source = clip(&folder.path().join("film.mp4"), shape);
     let (plain, out) = (folder.path().join("plain.mp4"), folder.path().join("out.mp4"));
     assert_eq!(finish(convert(&source).arg("-o").arg(&plain)).code, Some(0));

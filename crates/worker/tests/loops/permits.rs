@@ -216,3 +216,52 @@ async fn permits_go_from_attempt_to_attempt_and_an_idle_process_keeps_one() {
     let asked = faults.trace().into_iter().filter(|call| *call == "ledger.reserve").count();
     assert!(asked < 30, "{asked} times for 60 segments and three minutes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_one_permit_asks_for_the_next_at_once() {
+    let stage = Stage::new();
+    stage.job("job", 2).await;
+    let mut elsewhere = Vec::new();
+    for index in 0..2 {
+        elsewhere.push(stage.intended(&Stage::segment("other", index, 2)).await);
+        let event = written(&stage.input(&Stage::segment("job", index, 2)));
+        stage.segments.send(&event, &[]).await.unwrap();
+    }
+    let quick = Arc::new(Quick::default());
+    let config = Config { max_in_flight: 2, ..stage.config() };
+    let time = Duration::from_secs(60);
+    let running = stage.run(stage.ports(quick.clone()), config, &[Role::Segments], time);
+    let ending = async {
+        sleep(Duration::from_millis(300)).await;
+        for row in elsewhere {
+            stage.ledger.complete(&row.fence(), true, stage.clock.now()).await.unwrap();
+        }
+    };
+    tokio::join!(running, ending);
+    assert_eq!(quick.most(), 2);
+    assert_eq!(stage.segments.contents(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_found_work_again_asks_soon_again() {
+    let stage = Stage::new();
+    stage.job("job", 2).await;
+    // The other permit of two works elsewhere.
+    stage.intended(&Stage::segment("other", 0, 1)).await;
+    for index in 0..2 {
+        let event = written(&stage.input(&Stage::segment("job", index, 2)));
+        stage.segments.send(&event, &[]).await.unwrap();
+    }
+    let (ports, faults) = traced(&stage, stage.ports(Quick::taking(Duration::from_secs(100))));
+    let config = Config { max_in_flight: 2, ..stage.config() };
+    let running = stage.run(ports, config, &[Role::Segments], Duration::from_secs(150));
+    let asked = || faults.trace().into_iter().filter(|call| *call == "ledger.reserve").count();
+    let looking = async {
+        sleep(Duration::from_secs(99)).await;
+        let seldom = asked();
+        sleep(Duration::from_secs(11)).await;
+        let soon = asked() - seldom;
+        assert!(soon >= 4, "{soon} times in the 10 s after its permit was passed on");
+    };
+    tokio::join!(running, looking);
+}
