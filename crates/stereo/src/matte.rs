@@ -169,16 +169,15 @@ impl<'a> Layer<'a> {
         let at = last as f32 - edge.disparity / (1 << sx) as f32;
         let first = (at * outward as f32).ceil() as isize - LAST as isize;
         let seen = |column| self.seen(near, column, outward);
-        let mut beyond = first;
-        while (seen(beyond)? - edge.disparity).abs() <= SURFACE_PX {
-            beyond += 1;
-        }
+        let within =
+            |column: isize| seen(column).is_some_and(|d| (d - edge.disparity).abs() <= SURFACE_PX);
+        let beyond = (first..first + CARRIED as isize).find(|&column| !within(column))?;
         let behind = seen(beyond)?;
         let open = behind == f32::NEG_INFINITY;
-        let covered = behind > edge.disparity;
-        let carried = last >= LAST && last + LAST < width && beyond < first + CARRIED as isize;
+        let covered = beyond == first || behind > edge.disparity;
+        let carried = last >= LAST && last + LAST < width;
         let last = last as isize;
-        (beyond > first && !open && !covered && carried).then_some(Landing {
+        (carried && !open && !covered).then_some(Landing {
             last,
             at,
             outward,
@@ -192,9 +191,7 @@ impl<'a> Layer<'a> {
         let column = |k: usize| (edge.last + (k as isize - LAST as isize) * edge.outward) as usize;
         let columns: [usize; CARRIED] = std::array::from_fn(column);
         let shares = self.shares(columns, y);
-        let background = self.plane.at(columns[CARRIED - 1], y);
-        let parts: [f32; CARRIED] =
-            std::array::from_fn(|k| self.plane.at(columns[k], y) - (1.0 - shares[k]) * background);
+        let parts = self.parts(columns, shares, y);
         let behind = get(out.row, (edge.beyond * edge.outward) as usize, out.wide);
         // What the map made of clean samples alone stays.
         let clean = if shares[LAST] < 1.0 { 0.0 } else { 1.0 };
@@ -227,6 +224,16 @@ impl<'a> Layer<'a> {
         let on = (from - edge.last as f32) * outward;
         // The map ends at the last sample; beyond, the surface would go on as it is there.
         if beyond || on >= 0.0 { (t as f32 - edge.at) * outward } else { on }
+    }
+
+    /// What the foreground's share gives to each sample at `columns`.
+    fn parts(&self, columns: [usize; CARRIED], shares: [f32; CARRIED], y: usize) -> [f32; CARRIED] {
+        let [before, clean, last, _, background] = columns.map(|x| self.plane.at(x, y));
+        // The background's sample may have another colour than what the last one is mixed with, so the
+        // foreground in that is at most between what it shows and what the clean one does.
+        let unmixed = (last - (1.0 - shares[LAST]) * background) / shares[LAST].max(f32::EPSILON);
+        let foreground = unmixed.clamp(last.min(clean), last.max(clean));
+        [before, clean, shares[LAST] * foreground, shares[LAST + 1] * clean, 0.0]
     }
 
     /// How much of each sample at `columns` is foreground, 0 to 1.
@@ -424,6 +431,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_pattern_gives_colours_that_were_not_there(
+            values in prop::collection::vec(0u16..256, WIDTH), disparity in 2.0f32..12.0,
+        ) {
+            let frame = grey(8, |x| f32::from(values[x]));
+            let disparity = card(disparity);
+            let carried = eye_with(&[Vec::new()], &frame, &disparity);
+            for (t, made) in eye(&frame, &disparity).into_iter().enumerate() {
+                // What is composed comes from where the column does, from beside it, or was there.
+                let there = values[t..(t + 15).min(WIDTH)].iter().map(|&v| f32::from(v));
+                let beside = carried[t.saturating_sub(3)..(t + 4).min(WIDTH)].iter().copied();
+                let (least, most) = there
+                    .chain(beside)
+                    .fold((f32::MAX, f32::MIN), |(least, most), v| (least.min(v), most.max(v)));
+                prop_assert!((least..=most).contains(&made), "{} at {}", made, t);
+            }
+        }
+
         #[test]
         fn a_card_keeps_its_area_to_a_tenth_of_a_pixel(
             left in 20.0f32..24.0, right in 36.0f32..40.0, disparity in 3.0f32..12.0,

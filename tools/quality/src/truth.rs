@@ -13,7 +13,8 @@ pub(crate) const GEOMETRY: Geometry =
 /// Frames per second.
 pub(crate) const RATE: u32 = 24;
 
-/// Rays per pixel and side. With three, the truth's own edges are so coarse that they cost a decibel.
+/// Rays per pixel and side. With three, the truth's own edges are so coarse that they cost sharp films more
+/// than a decibel.
 const RAYS: u32 = 5;
 
 /// Pixels around what is hidden that count as its rim.
