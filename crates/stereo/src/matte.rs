@@ -342,20 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_behind_something_nearer_stays_there() {
-        // A nearer card of one colour comes to lie over the left edge of the other.
+    fn an_edge_beside_something_nearer_stays_as_it_is() {
+        // A nearer card comes to lie right before the left edge of the other, whose first sample is mixed.
         let value = |x: usize| match x {
-            24..40 => 200.0,
+            24 => 150.0,
+            25..40 => 200.0,
             44..56 => 20.0,
             _ => 100.0,
         };
         let disparity = Plane::from_fn(WIDTH, 1, |x, _| match x {
             24..40 => 2.0,
-            44..56 => 26.0,
+            44..56 => 34.0,
             _ => 0.0,
         });
         let row = eye(&grey(8, value), &disparity);
-        assert_eq!(row[17..31], [&[100.0][..], &[20.0; 12], &[200.0]].concat());
+        assert_eq!(row[9..24], [&[100.0][..], &[20.0; 12], &[150.0, 200.0]].concat());
     }
 
     #[test]
