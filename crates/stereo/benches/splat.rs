@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use nix::time::{ClockId, clock_gettime};
 use parallax_frame::{Colour, Frame, PixelFormat, VideoFormat};
-use parallax_stereo::{Plane, Warp, reference};
+use parallax_stereo::{Geometry, Plane, ViewSynthesis, Warp, reference};
 
 const WIDTH: usize = 1920;
 const HEIGHT: usize = 1080;
@@ -79,6 +79,15 @@ fn main() {
         warp.splat(black_box(&disparity));
         black_box(warp.frame(&frame));
     });
+
+    let geometry =
+        Geometry { disparity_percent: 2.0 * MOST_PX / WIDTH as f32 * 100.0, convergence: 0.5 };
+    let depth = depth();
+    if let Ok(mut synthesis) = ViewSynthesis::new(frame.format(), geometry) {
+        time("right eye of an 8-bit 4:2:0 frame, filled", || {
+            black_box(synthesis.right_eye(black_box(&frame), black_box(&depth)).is_ok());
+        });
+    }
 
     let source = reference::Source { planes: colours.to_vec(), disparity };
     let mut scattered = reference::Splat::black(3, WIDTH, HEIGHT);

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::Plane;
 use crate::fill::{Side, holes, patch};
+use crate::samples::Samples;
 
 /// Rows to either side that count.
 const ROWS: usize = 10;
@@ -179,34 +180,6 @@ fn filled(
         }
     }
     out
-}
-
-/// The samples of one plane.
-struct Samples<'a> {
-    plane: &'a [u8],
-    width: usize,
-    wide: bool,
-    /// Code values for one of 8 bits.
-    scale: f32,
-}
-
-impl<'a> Samples<'a> {
-    fn of(frame: &'a Frame, index: usize) -> Self {
-        let format = frame.format();
-        let wide = format.pixels.sample_bytes() == 2;
-        let scale = (1u32 << (format.pixels.bits() - 8)) as f32;
-        Self { plane: frame.plane(index), width: format.plane(index).width, wide, scale }
-    }
-
-    #[inline]
-    fn at(&self, x: usize, y: usize) -> f32 {
-        let i = y * self.width + x;
-        if self.wide {
-            f32::from(u16::from_le_bytes([self.plane[2 * i], self.plane[2 * i + 1]]))
-        } else {
-            f32::from(self.plane[i])
-        }
-    }
 }
 
 #[cfg(test)]

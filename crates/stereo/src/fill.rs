@@ -12,6 +12,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::matrix::neutral_black;
+use crate::samples::{get, set};
 use crate::{Plane, Warp};
 
 /// Background samples nearest to the edge that are not mirrored: they are mixed with foreground.
@@ -194,12 +195,7 @@ pub(crate) fn patch(frame: &mut Frame, index: usize, rows: Vec<Vec<(usize, f32)>
     let plane = frame.plane_mut(index);
     for (y, row) in rows.into_iter().enumerate() {
         for (x, value) in row {
-            let i = y * width + x;
-            if wide {
-                plane[2 * i..2 * i + 2].copy_from_slice(&((value + 0.5) as u16).to_le_bytes());
-            } else {
-                plane[i] = (value + 0.5) as u8;
-            }
+            set(plane, y * width + x, wide, value);
         }
     }
 }
@@ -213,13 +209,7 @@ fn soften_row(
     shifts: (u32, u32),
 ) -> Vec<(usize, f32)> {
     let hole = |x: usize, y: usize| mask.at(x << shifts.0, y << shifts.1) > 0.5;
-    let sample = |i: usize| {
-        if wide {
-            f32::from(u16::from_le_bytes([plane[2 * i], plane[2 * i + 1]]))
-        } else {
-            f32::from(plane[i])
-        }
-    };
+    let sample = |i: usize| get(plane, i, wide);
     let mut patch = Vec::new();
     let mut depth = 0;
     for x in (0..width).rev() {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::continuation::run_on;
 use crate::fill::{blacken, soften};
+use crate::matte::edges;
 use crate::memory::Memory;
 use crate::pull_push::{roles, smooth};
 use crate::resample::resize;
@@ -189,6 +190,8 @@ impl ViewSynthesis {
         if look.rendering.fill != Fill::Black {
             self.warp.trim(source);
         }
+        // The published warp has its own.
+        let edges = (look.rendering.warping == Warping::Surface).then(|| edges(&self.disparity));
         let remembered = look.rendering.fill == Fill::Temporal
             && self.memory.as_ref().is_some_and(|memory| memory.serves(frame));
         let unclaimed = remembered.then(|| self.warp.near.clone());
@@ -199,13 +202,15 @@ impl ViewSynthesis {
             self.recall(&memory, look, &unclaimed, &mut eye);
             self.memory = Some(memory);
         }
+        if let Some(edges) = edges {
+            self.warp.matte(&edges, source, &mut eye);
+        }
         Ok(if look.mirrored { mirrored(&eye) } else { eye })
     }
 
     /// Takes what `memory` has of the background into the holes of `eye`; `unclaimed` is -inf there.
     fn recall(&mut self, memory: &Memory, look: Look, unclaimed: &Plane, eye: &mut Frame) {
-        // The map of the frame itself is done with, but for what lies behind its holes and its mask.
-        let (behind, mask) = (self.warp.near.clone(), self.warp.mask.clone());
+        let map = self.warp.clone();
         self.place(&memory.depth, look);
         self.warp.splat(&self.disparity);
         let flipped = look.mirrored.then(|| mirrored(&memory.frame));
@@ -215,8 +220,8 @@ impl ViewSynthesis {
         let known = |i: usize| {
             let near = self.warp.near.data()[i];
             unclaimed.data()[i] == f32::NEG_INFINITY
-                && mask.data()[i] >= open
-                && (near - behind.data()[i]).abs() <= SAME_SURFACE_PX
+                && map.mask.data()[i] >= open
+                && (near - map.near.data()[i]).abs() <= SAME_SURFACE_PX
         };
         let format = eye.format().clone();
         let (width, bytes) = (format.width as usize, format.pixels.sample_bytes());
@@ -235,7 +240,7 @@ impl ViewSynthesis {
                 },
             );
         }
-        self.warp.mask = mask;
+        self.warp = map;
     }
 
     /// Makes disparity of `depth`, which is at luma size.
@@ -422,6 +427,15 @@ mod tests {
     #[test]
     fn the_reference_warp_shows_its_losses_and_black_holes() {
         let mut source = frame(8);
+        // Clean at the edges, which only the default warp takes apart.
+        let card = |i: usize| match i % 64 {
+            30..40 => Some(200.0),
+            26..30 | 40..44 => Some(60.0),
+            _ => None,
+        };
+        let luma = source.plane_f32(0).into_iter().enumerate();
+        let luma: Vec<f32> = luma.map(|(i, v)| card(i).unwrap_or(v)).collect();
+        source.set_plane_f32(0, &luma);
         // Grey, because not every triple of code values is a colour.
         (1..3).for_each(|plane| source.set_plane_f32(plane, &[128.0; 256]));
         let geometry = Geometry { disparity_percent: 10.0, convergence: 0.0 };

@@ -63,7 +63,8 @@ its depth, so the right eye that should come out is known. The same command give
   two surfaces mix count as one or the other. The **rim** is what is seen within two pixels of what is
   hidden. What lies beyond the border of the left picture counts only for the mask: nobody can know it.
 - PSNR (dB) and SSIM of luma against the true right eye, over all frames. Every fill but `black` also fills
-  the samples beside holes in which foreground and background mix; all else that is seen is the warp's.
+  the samples beside holes in which foreground and background mix and lets the edge before a hole fade into
+  it; all else that is seen is the warp's.
 - Precision and recall of the occlusion mask, at a half: those of the warp.
 - Flicker: mean change of the error from frame to frame, in code values of 8 bits. It is 0 for a picture
   that changes exactly as the truth does.

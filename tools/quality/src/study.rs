@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn true_depth_gives_the_right_eye_outside_occlusions() -> Result<()> {
         for take in TAKES {
-            let film = film(take, (480, 270), 2);
+            let film = film(take, (480, 270), 1);
             let way = Way { depth: Depth::True, warping: Warping::Surface, fill: Fill::default() };
             let (_, scores) = study(&film, way)?;
             let seen = scores.psnr_seen.context("a picture")?;
