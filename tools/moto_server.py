@@ -11,7 +11,8 @@ forgets it. Calls that a long poll makes inside are counted once.
 Bucket notifications reach their queues as moto delivers them: at once, once each, in order. S3
 promises less, so `--lose`, `--repeat` and `--late` are the probabilities that an event is lost,
 comes twice, or comes up to `--late-seconds` later. What happens depends on `--seed`, the queue, the
-key and how often that key was written, and on nothing else. `GET /events` answers the counts.
+key and how often that key was written, and on nothing else. `GET /events` answers the counts, and how
+many events are `pending`: late ones that are still on their way.
 """
 
 import argparse
@@ -72,6 +73,7 @@ class Events:
             self.counts["repeated"] += copy
             if late:
                 self.counts["late"] += 1
+                self.counts["pending"] += 1
                 wait = dice.random() * self.faults.late_seconds
                 timer = threading.Timer(wait, self.deliver, (account, body, queue, region))
                 timer.daemon = True
@@ -82,6 +84,7 @@ class Events:
     def deliver(self, *event):
         with self.lock:
             self.send(*event)
+            self.counts["pending"] -= 1
 
 
 class Serial:

@@ -122,6 +122,8 @@ async fn over(cloud: &Cloud, endpoint: &Endpoint, cuts: &[Cut]) -> bool {
     let holders = cloud.ledger.holders().await.unwrap();
     holders.iter().all(|holder| holder.work.is_none())
         && endpoint.stats().in_flight == 0
+        // A late event still has to come to its queue, so this is asked before the queues are.
+        && cloud.moto.events().get("pending").is_none_or(|events| *events == 0)
         && cloud.working_queues_are_empty().await
         && cloud.depth(&cloud.queues.reassembly.queue).await == EMPTY
 }

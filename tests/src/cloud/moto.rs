@@ -60,7 +60,7 @@ impl Moto {
         ask(&self.url, "DELETE", "/calls");
     }
 
-    /// Events `written`, and how many of them were `lost`, `repeated` or `late`.
+    /// Events `written`, how many of them were `lost`, `repeated` or `late`, and how many are `pending`.
     pub fn events(&self) -> BTreeMap<String, u64> {
         serde_json::from_str(&ask(&self.url, "GET", "/events").1).unwrap()
     }
