@@ -19,6 +19,7 @@ use {eyes::measure, guess::guess};
 
 /// Samples on the longer side of the pictures that are measured.
 const LONGEST: u32 = 1280;
+
 /// What to look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Inspect {
