@@ -12,6 +12,7 @@ mod assemble;
 mod bars;
 mod boxes;
 mod child;
+mod damage;
 mod declare;
 mod declared;
 mod decode;
@@ -34,6 +35,7 @@ pub use assemble::{
     AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble, lost_in_mp4,
 };
 pub use bars::detect_bars;
+pub use damage::{Damage, DamageKind, DamageLog, Damaged, Found};
 pub use declare::{Declaration, StereoMode};
 pub use declared::declared;
 pub use decode::{Crop, DecodeOptions, Decoder, Span};

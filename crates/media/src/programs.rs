@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::damage::{DamageLog, Damaged};
 use crate::error::{Error, Kind, Result, escape, show_path};
 use crate::limits::{DEMUXERS, Limits};
 
@@ -112,6 +113,10 @@ pub struct Tools {
     pub version: Version,
     /// Limits on inputs.
     pub limits: Limits,
+    /// What to do about damaged sources.
+    pub damaged: Damaged,
+    /// What is mended is told here. Shared by clones: [`Tools::for_film`] begins a new one.
+    pub damage: DamageLog,
 }
 
 impl Tools {
@@ -133,7 +138,18 @@ impl Tools {
             let found = format!("ffmpeg {} is too old: allowed are 4.4 and later", version.name);
             return Err(Error::new(Kind::Tool, found));
         }
-        Ok(Self { programs, version, limits })
+        Ok(Self {
+            programs,
+            version,
+            limits,
+            damaged: Damaged::default(),
+            damage: DamageLog::default(),
+        })
+    }
+
+    /// The same tools for one film: what is mended in it is in this one's `damage` alone.
+    pub fn for_film(&self, damaged: Damaged) -> Self {
+        Self { damaged, damage: DamageLog::default(), ..self.clone() }
     }
 
     /// `ffmpeg` with the options that every use has.
