@@ -3,6 +3,8 @@
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
+# make corpus  makes some 350 small films of every kind, converts them and checks each
+# make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills and stops daemons on emulated AWS, 200 and 100 times
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
@@ -12,11 +14,14 @@
 CARGO ?= cargo
 OUT ?= target/demo
 CLIPS ?=
+FIELD ?=
+# Films that `make corpus` and `make field` convert at the same time.
+FILMS_AT_ONCE ?= 3
 
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check clips fuzz quality bench bench-worker soak setup setup-lint fmt
+.PHONY: demo test lint check clips corpus field fuzz quality bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -50,6 +55,17 @@ clips: setup
 	tools/check-clips target/release/parallax $(CLIPS) target/tiny-weights
 	$(CARGO) build --locked --workspace --bins
 	CLIPS="$(abspath $(CLIPS))" $(CARGO) nextest run --locked -p parallax-tests --test clips --success-output immediate
+
+corpus: setup
+	$(CARGO) build --locked --workspace --bins
+	rm -rf target/corpus
+	tools/corpus-films target/corpus
+	tools/corpus target/corpus --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --quiet --json target/corpus.json
+
+field: setup
+	@test -n "$(FIELD)" || { echo "FIELD=DIR names the folder of films"; exit 2; }
+	$(CARGO) build --locked --workspace --bins
+	tools/corpus $(FIELD) --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --expect tools/corpus.d/field.json
 
 fuzz: setup
 	tools/fuzz

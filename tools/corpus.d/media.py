@@ -1,0 +1,177 @@
+"""What a file holds, by ffprobe and ffmpeg alone: nothing of the converter is used to judge it."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+# The longest that one look at a file may take, in seconds.
+PATIENCE = 300
+
+
+class Unreadable(Exception):
+    """ffprobe or ffmpeg could not read the file."""
+
+
+@dataclass
+class Pictures:
+    """The decoded pictures of one stream, in the order shown."""
+
+    times: list[float] = field(default_factory=list)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    side_data: set[str] = field(default_factory=set)
+    last_seconds: float | None = None
+    complaints: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Sound:
+    """One decoded audio stream: seconds on the file's clock, and a hash of its samples."""
+
+    start: float | None
+    end: float | None
+    samples: int
+    rate: int
+    digest: str
+
+
+def _run(command):
+    try:
+        done = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unreadable(f"{command[0]} took more than {PATIENCE} s") from error
+    if done.returncode != 0 and not done.stdout.strip(b"{} \n"):
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Unreadable(said[-1] if said else f"{command[0]} failed with {done.returncode}")
+    return done.stdout, done.stderr.decode(errors="replace")
+
+
+def url(path):
+    """A name that ffmpeg takes for a file whatever is in it."""
+    return b"file:" + bytes(path)
+
+
+def probe(path):
+    """Streams, format and chapters."""
+    command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-show_chapters"]
+    out, _ = _run([*command, "-of", "json", "-i", url(path)])
+    answer = json.loads(out.decode(errors="replace"))
+    if not answer.get("streams"):
+        raise Unreadable("no streams")
+    return answer
+
+
+def is_still(stream):
+    """Cover art and thumbnails: no moving picture."""
+    flags = stream.get("disposition", {})
+    return any(flags.get(flag) for flag in ("attached_pic", "timed_thumbnails", "still_image"))
+
+
+def main_video(answer):
+    """The stream that players show: the first that is marked as default, else the first."""
+    videos = [s for s in answer["streams"] if s.get("codec_type") == "video" and not is_still(s)]
+    marked = [s for s in videos if s.get("disposition", {}).get("default")]
+    return next(iter(marked or videos), None)
+
+
+def pictures(path, index):
+    """Decodes every picture of a stream."""
+    entries = "frame=best_effort_timestamp_time,pkt_duration_time,duration_time,width,height"
+    command = ["ffprobe", "-v", "error", "-select_streams", str(index), "-show_frames"]
+    command += ["-show_entries", entries + ":frame_side_data=side_data_type", "-of", "json"]
+    out, said = _run([*command, "-i", url(path)])
+    found = Pictures(complaints=said.strip().splitlines())
+    for frame in json.loads(out.decode(errors="replace")).get("frames", []):
+        time = _number(frame.get("best_effort_timestamp_time"))
+        found.times.append(time if time is not None else float("nan"))
+        found.sizes.add((frame.get("width"), frame.get("height")))
+        for data in frame.get("side_data_list", []):
+            found.side_data.add(data.get("side_data_type", ""))
+        found.last_seconds = _number(frame.get("duration_time") or frame.get("pkt_duration_time"))
+    return found
+
+
+def sound(path, stream):
+    """Decodes an audio stream."""
+    index, rate = str(stream["index"]), int(stream.get("sample_rate") or 0)
+    command = ["ffprobe", "-v", "error", "-select_streams", index, "-show_frames"]
+    command += ["-show_entries", "frame=best_effort_timestamp_time,nb_samples", "-of", "csv=p=0"]
+    out, _ = _run([*command, "-i", url(path)])
+    start = end = None
+    for line in out.decode().split():
+        values = line.split(",")
+        time, samples = _number(values[0]), int(values[1] or 0) if len(values) > 1 else 0
+        if time is not None and samples and rate:
+            start = time if start is None else start
+            end = time + samples / rate
+    digest, size = hashlib.sha256(), 0
+    for block in _samples(path, index, []):
+        digest.update(block)
+        size += len(block)
+    width = 4 * max(1, int(stream.get("channels") or 1))
+    return Sound(start, end, size // width, rate, digest.hexdigest()[:16])
+
+
+def murmur(path, index, seconds):
+    """The first seconds of an audio stream as 8000 samples of 16 bits a second, one channel."""
+    filters = ["-ac", "1", "-ar", "8000", "-t", str(seconds)]
+    data = b"".join(_samples(path, str(index), filters, "s16le"))
+    return memoryview(data[: len(data) // 2 * 2]).cast("h")
+
+
+def _samples(path, index, options, form="s32le"):
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", url(path), "-map", f"0:{index}"]
+    command += [*options, "-c:a", f"pcm_{form}", "-f", form, "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        while block := child.stdout.read(1 << 20):
+            yield block
+
+
+def likeness(result, result_index, source, source_index, eye, form):
+    """PSNR in dB of every picture of the left eye against the source's, in order.
+
+    `eye` is the eye's size in the result; `form` a filter that brings both to one kind of samples.
+    """
+    width, height = eye
+    count = "settb=1/1000,setpts=N"
+    left = f"[0:{result_index}]crop={width}:{height}:0:0,{form},{count}[left]"
+    whole = f"[1:{source_index}]crop={width}:{height}:0:0,{form},{count}[whole]"
+    compare = "[left][whole]psnr=stats_file=-:shortest=1"
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", url(result), "-i", url(source)]
+    command += ["-lavfi", f"{left};{whole};{compare}", "-vsync", "passthrough", "-f", "null", "/dev/null"]
+    out, said = _run(command)
+    values = []
+    for line in out.decode().splitlines():
+        found = [word[9:] for word in line.split() if word.startswith("psnr_avg:")]
+        values += [100.0 if word == "inf" else float(word) for word in found]
+    if not values:
+        raise Unreadable((said.strip().splitlines() or ["no picture to compare"])[-1])
+    return values
+
+
+def ratio(text):
+    """`4:3` or `30000/1001` as a fraction; None when it says nothing."""
+    try:
+        above, below = str(text).replace("/", ":").split(":")
+        value = Fraction(int(above), int(below))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value if value > 0 else None
+
+
+def rotation(stream):
+    """Degrees by which a player turns the picture, 0 to 359."""
+    for data in stream.get("side_data_list", []):
+        if "rotation" in data:
+            return round(float(data["rotation"])) % 360
+    return 0
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
