@@ -3,7 +3,7 @@
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint and test: what a change must pass
 # make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
-# make corpus  makes some 350 small films of every kind, converts them and checks each
+# make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills and stops daemons on emulated AWS, 200 and 100 times
 # make fuzz    made-up inputs for every parser, for longer than the tests do

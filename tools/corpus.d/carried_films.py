@@ -1,7 +1,7 @@
 """Films that carry more than a picture and a sound: what is kept, or named when it is not."""
 
 import surgery
-from plain_films import AV1, HDR10, NONE, VP9, X265
+from plain_films import AS_READ, AV1, NONE, VP9, X265
 from studio import AAC, X264, Film, beside, edited, ffmpeg, film, shot
 
 SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello <i>there</i>\n\n2\n00:00:00,500 --> 00:00:00,900\nBye\n"
@@ -157,7 +157,6 @@ TEXTS = [
     bitmaps("ts-subtitle-dvb.ts", "-c:s dvbsub"),
     bitmaps("mkv-subtitle-dvd.mkv", "-c:s dvdsub"),
     captions_inside("ts-captions-inside.ts"),
-    captions_inside("mp4-captions-inside.mp4"),
     captions_inside("mkv-captions-inside.mkv"),
 ]
 
@@ -165,7 +164,6 @@ STREAMS = [
     film("mkv-two-sounds-languages.mkv", tones=2, out=TWO),
     film("mp4-two-sounds-languages.mp4", tones=2, out=TWO),
     film("ts-two-sounds-languages.ts", tones=2, frames=25, out="-metadata:s:a:0 language=ger -metadata:s:a:1 language=fra"),
-    film("mkv-eight-sounds.mkv", tones=8),
     film("mkv-sounds-flags.mkv", tones=3, out="-disposition:a:1 comment -disposition:a:2 visual_impaired "
          "-metadata:s:a:1 title=Commentary"),
     film("mkv-flac-and-pcm.mkv", audio="-c:a:0 flac -c:a:1 pcm_s24le", tones=2),
@@ -173,21 +171,19 @@ STREAMS = [
     film("mp4-video-language-handler.mp4", out="-metadata:s:v language=jpn -metadata:s:v handler_name=Camera"),
     film("mkv-two-videos.mkv", more="-f lavfi -i testsrc=s=64x48:r=25:d=0.48", out="-map 2:v"),
     film("mp4-two-videos-second-default.mp4", more="-f lavfi -i testsrc=s=64x48:r=25:d=0.48",
-         out="-map 2:v -disposition:v:0 0 -disposition:v:1 default"),
+         out="-map 2:v -disposition:v:0 0 -disposition:v:1 default", wanted=AS_READ),
     attached("mkv-attachment.mkv", 1),
     attached("mkv-attachments-70.mkv", 70),
     covered("mkv-cover.mkv"),
-    covered("mp4-cover.mp4"),
-    film("mov-timecode.mov", out="-timecode 01:02:03:04"),
     film("mp4-timecode.mp4", out="-timecode 01:02:03:04"),
-    film("mxf-timecode.mxf", "-c:v mpeg2video -q:v 2 -bf 0", "-c:a pcm_s16le", hertz=48000, out="-timecode 01:02:03:04"),
+    film("mxf-timecode.mxf", "-c:v mpeg2video -q:v 2 -bf 0", "-c:a pcm_s16le", hertz=48000, out="-timecode 01:02:03:04",
+         wanted=AS_READ),
     described("mp4-chapters.mp4", CHAPTERS),
     described("mkv-chapters.mkv", CHAPTERS),
     described("mov-phone-tags.mov", ";FFMETADATA1\n", PHONE),
     described("mp4-tags.mp4", ";FFMETADATA1\ntitle=A film\nartist=Nobody\nalbum=None\ndate=2024\ncomment=Hello\ngenre=Test\n"
               "copyright=Free\ndescription=A test\nshow=Tests\nepisode_id=1\n"),
     described("mkv-tags.mkv", ";FFMETADATA1\ntitle=A film\nARTIST=Nobody\nMY_OWN_TAG=Something\nLOCATION=Here\nIMDB=tt0\n"),
-    described("flv-tags.flv", ";FFMETADATA1\ntitle=A film\n"),
     edited("ts-dead-sound.ts", dead_sound, ".ts", tones=2, frames=25, wanted={"frames": 25, "told": ["stream 2"]}),
     film("mkv-sound-of-no-length.mkv", audio="-c:a aac -af atrim=end=0.001"),
     film("ts-programs-two.ts", frames=25, more="-f lavfi -i testsrc=s=64x48:r=25:d=1",
@@ -204,7 +200,6 @@ DECLARED = [
     film("ts-stereo-frame-packing.ts", X264 + " -x264-params frame-packing=4", frames=25, wanted=STEREO),
     film("own-result_LRF_Full_SBS.mp4", wanted=STEREO),
     film("own-result_TB.mkv", wanted=STEREO),
-    film("mp4-hevc-hdr10-light-levels.mov", HDR10),
     film("mkv-av1-hdr10-tags.mkv", AV1 + " -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 "
          "-colorspace bt2020nc", NONE),
     film("webm-vp9-hlg-tags.webm", VP9 + " -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc arib-std-b67 "

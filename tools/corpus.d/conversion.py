@@ -35,7 +35,7 @@ class Run:
 
     def texts(self):
         """Every event that tells the user something, as text."""
-        quiet = ("progress", "segments", "shot", "stage")
+        quiet = ("started", "completed", "progress", "segments", "shot", "stage")
         return [json.dumps(e, ensure_ascii=False) for e in self.events if e.get("event") not in quiet]
 
     def warnings(self):

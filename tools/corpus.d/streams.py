@@ -1,6 +1,5 @@
 """Silent loss: whatever a film carries is in the result, or an event names it."""
 
-import json
 import re
 
 import media
@@ -13,22 +12,30 @@ OF_THE_FILE = re.compile(
     r"|operational_pattern|package_|file_package|reel_|track_name|data_type|timecode",
     re.I,
 )
-ALPHA = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8")
+ALPHA = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya8|ya16")
 CAPTIONS = "ATSC A53 Part 4 Closed Captions"
 MASTERING = ("Mastering display metadata", "Content light level metadata")
 
 
 def named(run, stream):
     """Whether an event names the stream as left out."""
+    return _event(run, stream, "left_out") or _says(run, stream, r"left out|dropped|not kept|lost")
+
+
+def encoded(run, stream):
+    """Whether an event says that the stream is encoded anew."""
+    return _event(run, stream, "converted") or _says(run, stream, r"converted|encoded")
+
+
+def _event(run, stream, name):
+    return any(e.get("event") == name and e.get("stream") == stream["index"] for e in run.events)
+
+
+def _says(run, stream, words):
     index = stream["index"]
     pattern = re.compile(rf"\bstreams? (?:[\d, and-]*\b)?{index}\b|\bstream #?(?:0:)?{index}\b", re.I)
-    for event in run.events:
-        text = event.get("message", "")
-        if pattern.search(text) and re.search(r"left out|dropped|not kept|lost", text):
-            return True
-        if event.get("event") in ("dropped", "left_out") and index in (event.get("stream"), event.get("index")):
-            return True
-    return False
+    texts = [event.get("message", "") for event in run.events]
+    return any(pattern.search(text) and re.search(words, text) for text in texts)
 
 
 def compare(report, run, source, result, main, shots):
@@ -47,6 +54,7 @@ def _streams(report, run, source, result, main):
     primary = media.main_video(result)
     there["video"] = [s for s in there["video"] if s is not primary]
     _flags(report, run, main, primary)
+    lost = []
     for stream in source["streams"]:
         if stream is main or stream["index"] == main["index"] or named(run, stream):
             continue
@@ -55,10 +63,11 @@ def _streams(report, run, source, result, main):
         if kind == "timecode" and _timecode(result):
             continue
         if not there.get(kind):
-            report.say("streams", False, f"{what} is lost in silence")
+            lost.append(what)
             continue
         _flags(report, run, stream, there[kind].pop(0))
-    report.say("streams", True)
+    fault = f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} lost in silence"
+    report.say("streams", not lost, fault)
 
 
 def _kind(stream):
@@ -129,4 +138,4 @@ def _inside(report, run, main, source, result, shots):
 
 
 def _mentions(run, pattern):
-    return any(re.search(pattern, json.dumps(e), re.I) for e in run.events if e.get("event") == "warning")
+    return any(re.search(pattern, text, re.I) for text in run.texts())

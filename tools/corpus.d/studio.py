@@ -43,12 +43,14 @@ def shot(path, video=X264, audio=AAC, *, size="96x64", frames=12, rate="25", sou
     """
     above, _, below = rate.partition("/")
     seconds = frames * int(below or 1) / int(above)
-    words = [before, f"-f lavfi -i {source}=s={size}:r={rate}"]
+    # The source ends by itself: a limit on frames would end the sound with the last one encoded.
+    shown = seconds * (1 - 0.2 / frames)
+    words = [before, f"-f lavfi -i {source}=s={size}:r={rate}:d={shown:.6f}"]
     count = tones if audio else 0
     for place in range(count):
         words.append(f"{head} -f lavfi -i sine=f={440 + 220 * place}:r={hertz}:d={seconds}")
     words += [more, "-map 0:v"] + [f"-map {n + 1}:a" for n in range(count)]
-    words += [f"-vf {shlex.quote(picture)}" if picture else "", f"-frames:v {frames}", video, audio, STEADY, out, path]
+    words += [f"-vf {shlex.quote(picture)}" if picture else "", video, audio, STEADY, out, path]
     ffmpeg(*words)
 
 
