@@ -113,7 +113,9 @@ def _result(report, film, run, wanted):
             raise media.Unreadable("no moving picture")
         index = wanted.get("video", before["index"])
         before = next(s for s in source["streams"] if s["index"] == index)
-        shown, made = media.pictures(film, index), media.pictures(run.result, after["index"])
+        heard, made = media.decode(film, source), media.decode(run.result, result)
+        spans = heard[1], made[1]
+        shown, made = heard[0].get(index, media.Pictures()), made[0].get(after["index"], media.Pictures())
     except media.Unreadable as error:
         report.say("frames", False, f"cannot be compared: {error}")
         return
@@ -130,7 +132,7 @@ def _result(report, film, run, wanted):
     same = len(shown.times) == len(made.times) and not wanted.get("changed")
     _colour(report, film, run.result, before, after, shown, same and len(shown.sizes) == 1, damaged)
     streams.compare(report, run, source, result, before, (shown, made))
-    _sound(report, film, run, (source, result), (shown, made), damaged, wanted)
+    _sound(report, film, run, (source, result), (shown, made), spans, damaged, wanted)
 
 
 def _times(report, shown, made, wanted, damaged):
@@ -209,7 +211,7 @@ def _colour(report, film, result, before, after, shown, same, damaged):
     report.say("colour", value >= least, f"the left eye has {value:.1f} dB")
 
 
-def _sound(report, film, run, answers, shots, damaged, wanted):
+def _sound(report, film, run, answers, shots, spans, damaged, wanted):
     source, result = ([s for s in a["streams"] if s.get("codec_type") == "audio"] for a in answers)
     kept = [s for s in source if not streams.named(run, s)]
     if wanted.get("sound_changed") or not kept or len(kept) != len(result):
@@ -221,7 +223,8 @@ def _sound(report, film, run, answers, shots, damaged, wanted):
     for was, now in zip(kept, result):
         place = f"stream {was['index']} ({was.get('codec_name')})"
         try:
-            heard, made = media.sound(film, was), media.sound(run.result, now)
+            heard = media.sound(film, was, spans[0].get(was["index"], (None, None)))
+            made = media.sound(run.result, now, spans[1].get(now["index"], (None, None)))
         except media.Unreadable as error:
             report.say("sound", False, f"{place} cannot be compared: {error}")
             continue

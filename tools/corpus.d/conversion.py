@@ -16,6 +16,8 @@ GRACE = 5.0
 KEPT_LOG = 1 << 20
 # Films up to this size are copied beside their result.
 COPIED = 64 << 20
+# Programs that run now.
+RUNNING = set()
 
 
 @dataclass
@@ -70,12 +72,14 @@ def convert(parallax, film, home, arguments, limit):
             command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment,
             start_new_session=True,
         )
+        RUNNING.add(child)
         hung = False
         try:
             child.wait(limit)
         except subprocess.TimeoutExpired:
             hung = True
             _end(child)
+        RUNNING.discard(child)
     run = Run(None if hung else child.returncode, time.monotonic() - began, hung, home=home)
     run.orphans = _orphans(child.pid)
     with open(log, "rb") as file:
@@ -137,6 +141,12 @@ def _end(child):
         except subprocess.TimeoutExpired:
             continue
     child.wait()
+
+
+def end_all():
+    """Ends every conversion that still runs."""
+    for child in list(RUNNING):
+        _end(child)
 
 
 def _orphans(leader):

@@ -77,41 +77,47 @@ def main_video(answer):
     return next(iter(marked or videos), None)
 
 
-def pictures(path, index):
-    """Decodes every picture of a stream."""
-    entries = "frame=best_effort_timestamp_time,pkt_duration_time,duration_time,width,height"
-    command = ["ffprobe", "-v", "error", "-select_streams", str(index), "-show_frames"]
-    command += ["-show_entries", entries + ":frame_side_data=side_data_type", "-of", "json"]
+def decode(path, answer):
+    """Decodes every stream once: pictures by index, and when each sound begins and ends."""
+    entries = "frame=media_type,stream_index,best_effort_timestamp_time,pkt_duration_time,duration_time,width"
+    command = ["ffprobe", "-v", "error", "-show_frames", "-show_entries"]
+    command += [entries + ",height,nb_samples:frame_side_data=side_data_type", "-of", "compact"]
     out, said = _run([*command, "-i", url(path)])
-    found = Pictures(complaints=said.strip().splitlines())
-    for frame in json.loads(out.decode(errors="replace")).get("frames", []):
-        time = _number(frame.get("best_effort_timestamp_time"))
-        found.times.append(time if time is not None else float("nan"))
-        found.sizes.add((frame.get("width"), frame.get("height")))
-        for data in frame.get("side_data_list", []):
-            found.side_data.add(data.get("side_data_type", ""))
-        found.last_seconds = _number(frame.get("duration_time") or frame.get("pkt_duration_time"))
-    return found
+    rates = {s["index"]: int(s.get("sample_rate") or 0) for s in answer["streams"]}
+    shots, spans, shot = {}, {}, Pictures()
+    for line in out.decode(errors="replace").splitlines():
+        values = dict(word.split("=", 1) for word in line.split("|") if "=" in word)
+        index, time = int(values.get("stream_index", -1)), _number(values.get("best_effort_timestamp_time"))
+        if values.get("media_type") == "video":
+            shot = shots.setdefault(index, Pictures())
+            shot.times.append(time if time is not None else float("nan"))
+            shot.sizes.add((int(values["width"]), int(values["height"])))
+            shot.last_seconds = _number(values.get("duration_time") or values.get("pkt_duration_time"))
+        elif values.get("media_type") == "audio" and time is not None and rates.get(index):
+            begin, _ = spans.get(index, (time, time))
+            spans[index] = (begin, time + int(values.get("nb_samples", 0)) / rates[index])
+        if "side_data_type" in values:
+            shot.side_data.add(values["side_data_type"])
+    for shot in shots.values():
+        shot.complaints = _of_pictures(said.strip().splitlines(), answer)
+    return shots, spans
 
 
-def sound(path, stream):
-    """Decodes an audio stream."""
+def _of_pictures(lines, answer):
+    """What ffprobe complains of, apart from what decoders of sound do."""
+    sounds = {s.get("codec_name", "?")[:3] for s in answer["streams"] if s.get("codec_type") == "audio"}
+    return [line for line in lines if not any(line.startswith(f"[{name}") for name in sounds)]
+
+
+def sound(path, stream, span):
+    """Hears an audio stream that begins and ends at the times of `span`."""
     index, rate = str(stream["index"]), int(stream.get("sample_rate") or 0)
-    command = ["ffprobe", "-v", "error", "-select_streams", index, "-show_frames"]
-    command += ["-show_entries", "frame=best_effort_timestamp_time,nb_samples", "-of", "csv=p=0"]
-    out, _ = _run([*command, "-i", url(path)])
-    start = end = None
-    for line in out.decode().split():
-        values = line.split(",")
-        time, samples = _number(values[0]), int(values[1] or 0) if len(values) > 1 else 0
-        if time is not None and samples and rate:
-            start = time if start is None else start
-            end = time + samples / rate
     digest, size = hashlib.sha256(), 0
     for block in _samples(path, index, []):
         digest.update(block)
         size += len(block)
     width = 4 * max(1, int(stream.get("channels") or 1))
+    start, end = span
     return Sound(start, end, size // width, rate, digest.hexdigest()[:16])
 
 
