@@ -357,7 +357,8 @@ fn filter(format: &VideoFormat, settings: &EncodeSettings) -> String {
         }
     }
     let (num, den) = settings.sample_aspect;
-    let aspect = format!("setsar={num}/{den}");
+    // Without a limit it looks for a fraction of terms up to 100; streams hold 16 bits.
+    let aspect = format!("setsar=sar={num}/{den}:max=65535");
     if tags.is_empty() { aspect } else { format!("setparams={},{aspect}", tags.join(":")) }
 }
 

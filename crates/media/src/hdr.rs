@@ -193,6 +193,11 @@ impl Media {
 }
 
 impl SideData {
+    /// Whether it says how to decrypt what it lies beside.
+    pub(crate) fn is_key(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| name.starts_with("Encryption"))
+    }
+
     /// How two views share the picture, as far as this says it.
     pub(crate) fn stereo(&self) -> Option<StereoMode> {
         StereoMode::named(self.packing.as_deref()?, self.inverted.unwrap_or(0) != 0)

@@ -23,6 +23,7 @@ mod error;
 mod hdr;
 mod limits;
 mod matroska;
+mod movie;
 mod output;
 mod pixels;
 mod plan;

@@ -4,6 +4,7 @@
 
 mod answer;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use crate::declare::{Declaration, StereoMode};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::hdr::{DynamicHdr, Hdr, SideData};
 use crate::limits::DEMUXERS;
+use crate::movie::Movie;
 use crate::programs::{Tools, file_url};
 
 /// What kind of stream it is.
@@ -124,6 +126,9 @@ impl Media {
 /// cannot be decoded; `Io` when it cannot be read; `Tool`; `Cancelled`.
 pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<Media> {
     let bytes = check_file(tools, path)?;
+    if let Some(scheme) = encryption(path)? {
+        return Err(encrypted(path, &scheme));
+    }
     let mut command = tools.ffprobe();
     tools.guard(&mut command);
     command.args(["-show_streams", "-show_format", "-show_data_hash", "crc32", "-of", "json"]);
@@ -184,6 +189,38 @@ pub fn packing_of_stream(
         .check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
     let found = *found.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(found)
+}
+
+/// The scheme that hides the pictures of the file at `path`, found without asking ffprobe, which
+/// reads encrypted pictures as damaged ones.
+fn encryption(path: &Path) -> Result<Option<String>> {
+    if let Some(movie) = Movie::read(path)? {
+        return Ok(movie.encrypted().map(str::to_owned));
+    }
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+    file.take(1 << 20).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+    Ok(scrambled(&head).then(|| "scrambled transport stream".to_owned()))
+}
+
+/// The refusal of a file whose pictures `scheme` hides.
+fn encrypted(path: &Path, scheme: &str) -> Error {
+    Error::input(path, format!("encrypted ({scheme}): a decrypted copy is needed"))
+}
+
+/// Whether more than half of the packets of an MPEG transport stream that begins with `head` are
+/// scrambled (ISO/IEC 13818-1, 2.4.3.3).
+fn scrambled(head: &[u8]) -> bool {
+    // M2TS puts four bytes before each packet.
+    for (length, before) in [(188, 0), (192, 4)] {
+        let packets = || head.chunks_exact(length).map(|chunk| &chunk[before..]);
+        let whole = packets().filter(|packet| packet[0] == 0x47).count();
+        if whole >= 5 && whole == packets().count() {
+            let hidden = packets().filter(|packet| packet[3] & 0xC0 != 0).count();
+            return 2 * hidden > whole;
+        }
+    }
+    false
 }
 
 /// Metadata inside the stream, which only decoding shows.

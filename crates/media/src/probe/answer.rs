@@ -105,7 +105,15 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
     let Some(main) = videos().find(|raw| raw.disposition.default == 1).or(videos().next()) else {
         return Err(Error::input(path, "no video stream"));
     };
-    let duration_seconds = answer.format.duration.as_deref().and_then(|text| text.parse().ok());
+    // MP4 may carry keys for tracks that are not encrypted; there the sample entry decides.
+    let matroska = answer.format.format_name.as_deref().is_some_and(|n| n.contains("matroska"));
+    if matroska && main.side_data_list.iter().any(SideData::is_key) {
+        return Err(super::encrypted(path, "its keys are elsewhere"));
+    }
+    // The container's length is that of its longest stream.
+    let told = answer.streams.iter().all(|raw| raw.duration_ts.is_none_or(is_length));
+    let duration_seconds =
+        answer.format.duration.as_deref().and_then(|text| text.parse().ok()).filter(|_| told);
     let video = video(tools, path, main)?;
     check_duration(tools, path, &video, duration_seconds)?;
     Ok(Media {
@@ -181,7 +189,7 @@ fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
         rate: rate(&raw.avg_frame_rate).or(base_rate).unwrap_or(FrameRate { num: 25, den: 1 }),
         base_rate,
         start: raw.start_pts,
-        duration: raw.duration_ts,
+        duration: raw.duration_ts.filter(|&ticks| is_length(ticks)),
         frames: raw.nb_frames.as_deref().and_then(|text| text.parse().ok()),
         extradata: raw.extradata_hash.clone(),
         hdr: Hdr::of(&raw.side_data_list),
@@ -191,6 +199,11 @@ fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
             half_sphere: raw.side_data_list.iter().any(SideData::is_sphere),
         },
     })
+}
+
+/// Whether a duration in ticks is one: all bits set, in 32 or 64 bits, is how MP4 says "unknown".
+fn is_length(ticks: i64) -> bool {
+    ticks != i64::from(u32::MAX) && ticks != i64::MAX
 }
 
 /// Coded size, within the limits.

@@ -4,6 +4,7 @@
 
 mod assembling;
 mod clips;
+mod clocks;
 mod decoding;
 mod effects;
 mod encoding;
