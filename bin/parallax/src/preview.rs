@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use parallax_conversion::{DepthFrom, Preview, PreviewDepth, preview};
+use parallax_conversion::{DepthFrom, Preview, PreviewDepth, SourceLayout, one_view, preview};
 use parallax_media::{Packets, Tools, probe, scan};
 use parallax_stereo::Geometry;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,10 @@ pub(crate) struct PreviewArgs {
     #[command(flatten)]
     depth: DepthArgs,
 
+    /// The eye to take of a source that holds two, as for `convert`.
+    #[arg(long, value_name = "LAYOUT-EYE")]
+    source_layout: Option<SourceLayout>,
+
     /// What sees the depth: `draft` or `depth-from`.
     #[arg(long, default_value = "draft", value_parser = ["draft", "depth-from"])]
     engine: String,
@@ -90,12 +94,14 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     ensure!(png, "{}: the sheet's name must end in .png", output.display());
     let media = probe(&tools, &args.input, &cancel)?;
     media.without_dynamic_hdr()?;
+    let pictures = one_view(&tools, &media, args.source_layout, &cancel)?;
+    let (width, height) = pictures.size(&media);
     let packets = scan(&tools, &media, &cancel)?;
     let file = match (&args.depth.depth, args.engine.as_str()) {
         (Some(path), "depth-from") => {
             let how = (args.depth.depth_near.near(), args.depth.depth_grid);
             let depth = DepthFrom::open(&tools, path, how, &cancel)?;
-            depth.check(media.video.format.width, media.video.format.height, packets.shown())?;
+            depth.check(width, height, packets.shown())?;
             Some(depth)
         }
         (Some(_), _) => anyhow::bail!("--depth goes with --engine depth-from"),
@@ -108,10 +114,11 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     let how = Preview {
         depth: file.as_ref().map_or(PreviewDepth::Draft, PreviewDepth::File),
         geometry: Geometry {
-            disparity_percent: args.disparity.percent(media.video.format.width)?,
+            disparity_percent: args.disparity.percent(width)?,
             convergence: args.convergence,
         },
         rendering: args.drawing.rendering(),
+        pictures,
         tile_width: args.width as usize,
     };
     let sheet = preview(&tools, (&media, &packets), &frames, how, &cancel)?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error as ConversionError;
 use crate::shots::first_of_a_shot;
+use crate::source_layout::{already_stereoscopic, declared_views};
 use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// How sources are cut.
@@ -21,11 +22,14 @@ pub struct ChunkSettings {
     pub target: Duration,
     /// Most segments of one job, 1 to 99999; longer sources get longer segments. Defaults to 2000.
     pub most: u32,
+    /// Somebody has decided what to do about a source that declares two views. Defaults to false:
+    /// such a source is refused, for every picture of it would be converted as one view.
+    pub views_settled: bool,
 }
 
 impl Default for ChunkSettings {
     fn default() -> Self {
-        Self { target: Duration::from_secs(30), most: 2000 }
+        Self { target: Duration::from_secs(30), most: 2000, views_settled: false }
     }
 }
 
@@ -88,10 +92,21 @@ fn cut(
     for lost in media.without_dynamic_hdr()? {
         tracing::warn!(lost, "the source's metadata");
     }
+    if !settings.views_settled
+        && let Some(views) = declared_views(tools, &media, cancel)?
+    {
+        return Err(already_stereoscopic(&media, &views));
+    }
     let packets = scan(tools, &media, cancel)?;
+    // Told once: here, where the film is cut.
+    tools.damage.add(&packets.damage);
     let most = settings.most.clamp(1, MAX_SEGMENTS);
     let plan =
         plan_segments_at(&packets, media.video.time_base, settings.target, most, |places| {
+            if packets.are_moved() {
+                // A part of the file is found by the times that it stores.
+                return Ok(None);
+            }
             first_of_a_shot(tools, &media, &packets, places, cancel)
         })?;
     split(tools, &media, &packets, &plan, folder, cancel)

@@ -12,11 +12,11 @@ use crate::error::Error;
 use crate::lead_in::{Part, Reader, Surroundings};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
-    Codec, DecodeOptions, Decoder, EncodeSettings, Encoder, Hdr, Media, Timing, Tools, probe, scan,
+    Codec, DecodeOptions, EncodeSettings, Encoder, Hdr, Media, Packets, Shown, Timing, Tools,
+    probe, scan,
 };
 use parallax_stereo::{
-    Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, full_chroma_format,
-    output_format,
+    Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, shaped_format,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -103,7 +103,8 @@ pub fn convert_segment(
     for lost in media.without_dynamic_hdr()? {
         tracing::warn!(lost, "the clip's metadata");
     }
-    let total = scan(tools, &media, &cancel)?.shown();
+    let packets = scan(tools, &media, &cancel)?;
+    let total = packets.shown();
     let (width, height) = conversion.decode.size(&media);
     let format = VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) };
     let clip = Clip { format: Arc::new(format), rate: media.video.rate };
@@ -116,11 +117,9 @@ pub fn convert_segment(
         (Some(file), frames @ 1..) => neighbours.after(file, frames)?,
         _ => None,
     };
-    let (format, aspect) = if conversion.full_chroma && conversion.layout.is_anaglyph() {
-        full_chroma_format(conversion.layout, &clip.format)
-    } else {
-        output_format(conversion.layout, &clip.format)
-    };
+    let shape = conversion.decode.sample_aspect(&media);
+    let (format, aspect) =
+        shaped_format(conversion.layout, &clip.format, shape, conversion.full_chroma);
     let settings = settings(conversion, &media, aspect);
     let timing = Timing { time_base: media.video.time_base, rate: media.video.rate };
     let output_format = Arc::new(format);
@@ -137,14 +136,14 @@ pub fn convert_segment(
     let (pair_sender, pairs) = sync_channel(QUEUE);
     let (engine_result, encoder_result) = std::thread::scope(|scope| {
         let around = (before.as_slice(), after.as_ref());
-        let reading = Reading { tools, media: &media, total, conversion, around };
+        let reading = Reading { tools, media: &media, packets: &packets, conversion, around };
         let stop = cancel.clone();
         scope.spawn(move || {
             // Who takes no more frames has a reason of his own.
             let _ = reading.feed(&frame_sender, &stop);
         });
         let stop = cancel.clone();
-        let (packed, written) = ((conversion.layout, Arc::clone(&output_format)), &written);
+        let (packed, written) = ((conversion.layout, Arc::clone(&output_format), shape), &written);
         let encoding = scope.spawn(move || {
             let result = encode(encoder, packed, &pairs, written);
             if result.is_err() {
@@ -173,8 +172,7 @@ pub fn convert_segment(
 
 fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> EncodeSettings {
     let mut settings = conversion.encode.clone();
-    let (num, den) = media.video.sample_aspect;
-    settings.sample_aspect = reduced(num.saturating_mul(aspect.0), den.saturating_mul(aspect.1));
+    settings.sample_aspect = aspect;
     settings.packing = packing(conversion.layout);
     settings.hdr = media.video.hdr;
     if settings.codec == Codec::X264 && settings.hdr != Hdr::default() {
@@ -182,14 +180,6 @@ fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> E
         settings.codec = Codec::X265;
     }
     settings
-}
-
-fn reduced(num: u32, den: u32) -> (u32, u32) {
-    let (mut a, mut b) = (num.max(1), den.max(1));
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    (num.max(1) / a, den.max(1) / a)
 }
 
 /// Nobody takes any more frames.
@@ -201,7 +191,7 @@ type Frames = SyncSender<Result<Given, parallax_media::Error>>;
 struct Reading<'a> {
     tools: &'a Tools,
     media: &'a Media,
-    total: u64,
+    packets: &'a Packets,
     conversion: &'a Conversion<'a>,
     /// What comes before and after.
     around: (&'a [Part], Option<&'a Part>),
@@ -229,8 +219,9 @@ impl Reading<'_> {
             Given::Frame(frame)
         };
         let options = self.conversion.decode;
-        let decoder = Decoder::open_with(self.tools, self.media, Some(self.total), options, cancel);
-        feed(decoder, frames, shifted)?;
+        let total = Some(self.packets.shown());
+        let film = Shown::open(self.tools, self.media, self.packets, total, options, cancel);
+        feed(film, frames, shifted)?;
         let mut time = i64::MAX / 2;
         if let Some(part) = after {
             let given = |frame: Frame| Given::After(timed(frame, &mut time));
@@ -242,13 +233,13 @@ impl Reading<'_> {
 
 /// Feeds every frame of a file.
 fn feed(
-    decoder: parallax_media::Result<Decoder>,
+    film: parallax_media::Result<impl Iterator<Item = parallax_media::Result<Frame>>>,
     frames: &Frames,
     mut given: impl FnMut(Frame) -> Given,
 ) -> Result<(), Gone> {
-    match decoder {
-        Ok(decoder) => {
-            for frame in decoder {
+    match film {
+        Ok(film) => {
+            for frame in film {
                 frames.send(frame.map(&mut given)).map_err(|_| Gone)?;
             }
             Ok(())
@@ -320,14 +311,14 @@ fn infer(
 /// Packs and encodes; returns the number of frames.
 fn encode(
     mut encoder: Encoder,
-    (layout, format): (Layout, Arc<VideoFormat>),
+    (layout, format, shape): (Layout, Arc<VideoFormat>, (u32, u32)),
     pairs: &Receiver<Step>,
     written: &AtomicU64,
 ) -> Result<u64, Error> {
     while let Ok(step) = pairs.recv() {
         match step {
             Step::Pair(pair) => {
-                let frame = compose_as(&pair, layout, Arc::clone(&format))?;
+                let frame = compose_as(&pair, layout, Arc::clone(&format), shape)?;
                 encoder.write(&frame)?;
                 written.store(encoder.frames(), Ordering::Relaxed);
             }
@@ -339,16 +330,4 @@ fn encode(
         }
     }
     Err(StereoError::Cancelled.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn aspect_ratios_are_reduced() {
-        assert_eq!(reduced(4, 2), (2, 1));
-        assert_eq!(reduced(64, 45), (64, 45));
-        assert_eq!(reduced(0, 3), (1, 3));
-    }
 }

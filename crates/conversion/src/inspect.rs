@@ -201,14 +201,8 @@ mod tests {
 
     #[test]
     fn moments_are_spread_and_never_more_than_there_are() {
-        let packet = |pts| parallax_media::Packet {
-            pts: Some(pts),
-            dts: None,
-            duration: 1,
-            key: true,
-            hidden: false,
-        };
-        let packets = Packets { packets: (0..10).map(packet).collect() };
+        let packets: Vec<_> = (0..10).map(parallax_media::Packet::at).collect();
+        let packets = Packets::from(packets);
         assert_eq!(moments(&packets, 2), [2, 7]);
         assert_eq!(moments(&packets, 99), (0..10).collect::<Vec<_>>());
         assert!(moments(&packets, 0).is_empty());

@@ -17,6 +17,7 @@ mod inspect;
 mod lead_in;
 mod preview;
 mod shots;
+mod source_layout;
 mod tone;
 mod workplace;
 
@@ -30,4 +31,5 @@ pub use error::Error;
 pub use inspect::{Guess, Inspect, Inspection, inspect};
 pub use lead_in::{LeadIn, Preceding, Surroundings};
 pub use preview::{Preview, PreviewDepth, Sheet, preview};
+pub use source_layout::{SourceLayout, declared_views, one_view};
 pub use workplace::Workplace;

@@ -44,6 +44,8 @@ pub struct Preview<'a> {
     pub geometry: Geometry,
     /// How pairs are drawn.
     pub rendering: Rendering,
+    /// What happens to the pictures first.
+    pub pictures: DecodeOptions,
     /// Samples across one picture of the sheet, at least 16.
     pub tile_width: usize,
 }
@@ -95,9 +97,10 @@ pub fn preview(
     cancel: &CancellationToken,
 ) -> Result<Sheet, Error> {
     let times = packets.frame_times().unwrap_or_default();
-    let format = &media.video.format;
+    let shown = how.pictures.applied(media);
+    let format = &shown.video.format;
     let clip = Clip { format: format.clone(), rate: media.video.rate };
-    let tile = Tile::of(media, how.tile_width);
+    let tile = Tile::of(&shown, how.tile_width);
     let mut sheet = tile.sheet(frames.len());
     let mut synthesis = ViewSynthesis::new(format, how.geometry)?;
     for (row, &position) in frames.iter().enumerate() {
@@ -117,8 +120,7 @@ pub fn preview(
             PreviewDepth::File(_) => position,
         };
         let span = Span { times: times[first]..times[last] + 1, longest: None };
-        let options = DecodeOptions::default();
-        let decoder = Decoder::open_span(tools, media, packets, span, options, cancel)?;
+        let decoder = Decoder::open_span(tools, media, packets, span, how.pictures, cancel)?;
         let (frame, depth) = match how.depth {
             PreviewDepth::Draft => drafted(decoder, &clip, times[position], cancel)?,
             PreviewDepth::File(file) => {

@@ -96,7 +96,8 @@ pub fn assemble(
     command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
     command.arg(file_url(source));
     command.args(["-map", "0:v:0", "-c", "copy", "-disposition:v:0", "default"]);
-    selection.arguments(&mut command);
+    timeline.arguments(&mut command);
+    selection.arguments(&mut command, &packets.clocks);
     command.args(["-map_metadata", "1", "-map_chapters", "1"]);
     command.args(["-strict", "-2", "-max_muxing_queue_size", "9999"]);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {

@@ -60,6 +60,8 @@ pub struct DecodeOptions {
     pub deinterlace: bool,
     /// Keep only this part.
     pub crop: Option<Crop>,
+    /// What the shape of samples is multiplied by, where the picture kept was squeezed.
+    pub stretch: Option<(u32, u32)>,
 }
 
 impl DecodeOptions {
@@ -67,6 +69,22 @@ impl DecodeOptions {
     pub fn size(&self, media: &Media) -> (u32, u32) {
         let format = &media.video.format;
         self.crop.map_or((format.width, format.height), |crop| (crop.width, crop.height))
+    }
+
+    /// What `media` would be if its pictures were what comes out.
+    pub fn applied(&self, media: &Media) -> Media {
+        let mut media = media.clone();
+        let (width, height) = self.size(&media);
+        media.video.sample_aspect = self.sample_aspect(&media);
+        media.video.format =
+            Arc::new(VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) });
+        media
+    }
+
+    /// Sample aspect ratio of what comes out.
+    pub fn sample_aspect(&self, media: &Media) -> (u32, u32) {
+        let ((num, den), (x, y)) = (media.video.sample_aspect, self.stretch.unwrap_or((1, 1)));
+        (num.saturating_mul(x), den.saturating_mul(y))
     }
 }
 

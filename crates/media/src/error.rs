@@ -43,7 +43,7 @@ impl Error {
     }
 
     /// A permanent fault of the file at `path`.
-    pub(crate) fn input(path: &Path, what: impl std::fmt::Display) -> Self {
+    pub fn input(path: &Path, what: impl std::fmt::Display) -> Self {
         Self::new(Kind::Input, format!("{}: {what}", show_path(path)))
     }
 

@@ -198,6 +198,13 @@ impl SideData {
         self.name.as_deref().is_some_and(|name| name.starts_with("Encryption"))
     }
 
+    /// What it says of two views, in ffmpeg's words.
+    pub(crate) fn views(&self) -> Option<String> {
+        let packing = self.packing.as_deref().filter(|packing| *packing != "2D")?;
+        let order = if self.inverted.unwrap_or(0) != 0 { ", right view first" } else { "" };
+        Some(format!("{}{order}", crate::error::escape(packing, 40)))
+    }
+
     /// How two views share the picture, as far as this says it.
     pub(crate) fn stereo(&self) -> Option<StereoMode> {
         StereoMode::named(self.packing.as_deref()?, self.inverted.unwrap_or(0) != 0)

@@ -30,7 +30,9 @@ mod plan;
 mod probe;
 mod programs;
 mod scan;
+mod shown;
 mod split;
+mod survey;
 
 pub use assemble::{
     AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble, lost_in_mp4,
@@ -50,4 +52,6 @@ pub use plan::{Plan, Planned, cut_points, plan_segments, plan_segments_at};
 pub use probe::{Media, Stream, StreamKind, Video, packing_of_stream, probe};
 pub use programs::{Programs, Tools, Version};
 pub use scan::{Packet, Packets, scan};
+pub use shown::Shown;
 pub use split::{SegmentFile, Split, split};
+pub use survey::Clock;

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Containers only: nothing here opens another file or address by a name it read (playlists,
 /// `concat`, `sdp`, `dash`, image patterns) and nothing accepts arbitrary text as a picture.
 pub const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,\
-                            nut,mxf,ivf,yuv4mpegpipe";
+                            nut,mxf,ivf,yuv4mpegpipe,gif";
 
 /// Limits on one input. `Default` suits a feature film in 8K.
 #[derive(Debug, Clone, PartialEq)]

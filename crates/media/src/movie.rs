@@ -46,6 +46,8 @@ pub(crate) struct Track {
     pub(crate) encrypted: Option<String>,
     /// A second view is coded beside the one that ordinary decoders see (MV-HEVC).
     pub(crate) second_view: bool,
+    /// The pictures hold two views, as `st3d` says.
+    pub(crate) shared: bool,
 }
 
 /// The headers of an MP4.
@@ -78,6 +80,11 @@ impl Movie {
         let mut walk = Walk { file, boxes: 0, movie: Self::default() };
         walk.level(0, end, true).map_err(failed)?;
         Ok(Some(walk.movie))
+    }
+
+    /// The track that ffmpeg calls stream `index`, when it is of the kind that `handler` says.
+    pub(crate) fn track(&self, index: u32, handler: &[u8; 4]) -> Option<&Track> {
+        self.tracks.get(index as usize).filter(|track| track.handler == *handler)
     }
 
     /// The scheme by which the first video track is encrypted.
@@ -162,8 +169,10 @@ impl Movie {
                 if matches!(entry.get(4..8), Some(b"encv" | b"enca")) {
                     track.encrypted = Some(scheme(entry));
                 }
-                track.second_view = children(entry.get(VIDEO_ENTRY..).unwrap_or_default())
-                    .any(|kind| kind == *b"lhvC" || kind == *b"vexu");
+                for (kind, body) in children(entry.get(VIDEO_ENTRY..).unwrap_or_default()) {
+                    track.second_view |= kind == *b"lhvC" || kind == *b"vexu";
+                    track.shared |= kind == *b"st3d" && body.get(4).is_some_and(|&mode| mode > 0);
+                }
             }
             _ => {}
         }
@@ -194,14 +203,15 @@ fn scheme(entry: &[u8]) -> String {
     if plain { String::from_utf8_lossy(name).into_owned() } else { "unknown".to_owned() }
 }
 
-/// The kinds of the boxes in `bytes`.
-fn children(mut bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
+/// The kinds and bodies of the boxes in `bytes`.
+fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
-        let size = number(bytes.get(..4)?) as usize;
+        let size = (number(bytes.get(..4)?) as usize).clamp(8, bytes.len().max(8));
         let kind = bytes.get(4..8)?;
         let kind = [kind[0], kind[1], kind[2], kind[3]];
-        bytes = bytes.get(size.max(8)..).unwrap_or_default();
-        Some(kind)
+        let (this, rest) = bytes.split_at_checked(size)?;
+        bytes = rest;
+        Some((kind, &this[8..]))
     })
 }
 

@@ -134,9 +134,8 @@ mod tests {
 
     /// Keyframes are positive in `order`'s second place.
     fn stream(order: &[(i64, bool)]) -> Packets {
-        let packet =
-            |&(pts, key)| Packet { pts: Some(pts), dts: None, duration: 1, key, hidden: false };
-        Packets { packets: order.iter().map(packet).collect() }
+        let packet = |&(pts, key)| Packet { duration: 1, key, ..Packet::at(pts) };
+        Packets::from(order.iter().map(packet).collect::<Vec<_>>())
     }
 
     const SECOND: TimeBase = TimeBase { num: 1, den: 1 };

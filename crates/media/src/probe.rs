@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parallax_frame::{FrameRate, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use answer::microseconds;
+
 use crate::child::{self, Child};
 use crate::declare::{Declaration, StereoMode};
 use crate::error::{Error, Kind, Result, show_path};
@@ -86,6 +88,8 @@ pub struct Video {
     pub dynamic_hdr: Vec<DynamicHdr>,
     /// What the container says of how two views share a picture.
     pub declared: Declaration,
+    /// The same in words, for every arrangement there is, MV-HEVC included; `None` for one view.
+    pub views: Option<String>,
 }
 
 /// What a file is.
@@ -126,7 +130,11 @@ impl Media {
 /// cannot be decoded; `Io` when it cannot be read; `Tool`; `Cancelled`.
 pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<Media> {
     let bytes = check_file(tools, path)?;
-    if let Some(scheme) = encryption(path)? {
+    if let Some(what) = picture(path) {
+        return Err(Error::input(path, what));
+    }
+    let movie = Movie::read(path)?;
+    if let Some(scheme) = encryption(path, movie.as_ref())? {
         return Err(encrypted(path, &scheme));
     }
     let mut command = tools.ffprobe();
@@ -138,6 +146,13 @@ pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<M
     let doing = format!("{}: not a readable video", show_path(path));
     ended.check(&doing, Kind::Input).map_err(|e| explain(e, &ended.words()))?;
     let mut media = answer::read(tools, path, bytes, &output)?;
+    let track = movie.as_ref().and_then(|movie| movie.track(media.video.index, b"vide"));
+    if track.is_some_and(|track| track.second_view) {
+        media.video.views = Some("MV-HEVC".to_owned());
+    } else if track.is_some_and(|track| track.shared) && media.video.views.is_none() {
+        // Arrangements that this ffprobe does not know.
+        media.video.views = Some("two views in a picture".to_owned());
+    }
     let transfer = media.video.format.colour.transfer.as_deref();
     if transfer == Some("smpte2084") {
         let first = first_frame(tools, &media, cancel)?;
@@ -193,8 +208,8 @@ pub fn packing_of_stream(
 
 /// The scheme that hides the pictures of the file at `path`, found without asking ffprobe, which
 /// reads encrypted pictures as damaged ones.
-fn encryption(path: &Path) -> Result<Option<String>> {
-    if let Some(movie) = Movie::read(path)? {
+fn encryption(path: &Path, movie: Option<&Movie>) -> Result<Option<String>> {
+    if let Some(movie) = movie {
         return Ok(movie.encrypted().map(str::to_owned));
     }
     let mut head = Vec::new();
@@ -236,6 +251,24 @@ fn first_frame(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Resu
     let (output, ended) = child::capture(&mut command, cancel, limit, 1 << 20)?;
     ended.check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
     Ok(answer::first_frame(&output))
+}
+
+/// What to do about a picture that moves not, or moves in a way that ffmpeg does not read.
+fn picture(path: &Path) -> Option<&'static str> {
+    let mut head = [0; 64];
+    let length = std::fs::File::open(path).ok()?.read(&mut head).ok()?;
+    let head = &head[..length];
+    let webp = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP");
+    if webp && head.windows(4).any(|kind| kind == b"ANIM" || kind == b"VP8X") {
+        return Some(
+            "animated WebP, which ffmpeg does not decode; make a GIF or a video of it first",
+        );
+    }
+    let still = [&b"\x89PNG"[..], b"\xFF\xD8\xFF", b"BM", b"II*\0", b"MM\0*"];
+    (webp || still.iter().any(|sign| head.starts_with(sign))).then_some(
+        "a still picture; make a clip of it first, such as by \
+         ffmpeg -loop 1 -t 5 -i picture -pix_fmt yuv420p clip.mp4",
+    )
 }
 
 /// Adds what is allowed to a refusal by the format list.

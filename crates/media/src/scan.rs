@@ -2,14 +2,14 @@
 //!
 //! Read as a stream of lines, so that a feature film costs some megabytes (32 bytes a packet).
 
-use std::path::Path;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::child;
+use crate::damage::Damage;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::probe::Media;
 use crate::programs::{Tools, file_url};
+use crate::survey::{Clock, survey};
 
 /// One packet, in decode order. Times are ticks of the stream's time base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +24,47 @@ pub struct Packet {
     pub key: bool,
     /// Decoded but not shown: an edit list cuts it away.
     pub hidden: bool,
+    /// Presentation time in the file, where a mended one is shown instead.
+    pub stored: Option<i64>,
 }
 
-/// The packets of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+impl Packet {
+    /// A packet of nothing but a presentation time.
+    pub fn at(pts: i64) -> Self {
+        let pts = Some(pts);
+        Self { pts, dts: None, duration: 0, key: false, hidden: false, stored: pts }
+    }
+}
+
+/// The packets of a stream that a film can be made of.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Packets {
     /// In decode order.
     pub packets: Vec<Packet>,
+    /// What was mended in the list.
+    pub damage: Damage,
+    /// How the other streams' clocks are to be continued where this one's jumps; mostly empty.
+    pub clocks: Vec<Clock>,
+    /// Packets at the file's beginning that are left out here, up to a keyframe.
+    pub(crate) skipped: usize,
+    /// Packets in the middle of the file are left out here, or not shown without a mark in it.
+    pub(crate) gaps: bool,
+    /// The file ends before its headers say.
+    pub(crate) cut: bool,
+}
+
+impl From<Vec<Packet>> for Packets {
+    fn from(packets: Vec<Packet>) -> Self {
+        Self { packets, ..Self::default() }
+    }
 }
 
 impl Packets {
+    /// Whether times are not those that the file stores.
+    pub fn are_moved(&self) -> bool {
+        self.packets.iter().any(|packet| packet.pts != packet.stored)
+    }
+
     /// Number of packets that are shown. For almost all streams the number of frames; field-coded
     /// and damaged streams differ, which only decoding can tell.
     pub fn shown(&self) -> u64 {
@@ -50,24 +81,32 @@ impl Packets {
         (distinct && !times.is_empty()).then_some(times)
     }
 
-    /// Where the last shown packet ends, in ticks; its length is guessed from its predecessor
-    /// when the container does not tell.
+    /// Where the last shown packet ends, in ticks. When the container does not tell its length, that
+    /// of most frames is taken: the one before it may have been a long pause. One length for all is
+    /// no news: of containers that store none, ffprobe makes it of the average rate.
     pub fn end(&self) -> Option<i64> {
-        let shown = || self.packets.iter().filter(|packet| !packet.hidden);
-        let last = shown().filter_map(|p| p.pts.map(|pts| (pts, p.duration))).max()?;
-        if last.1 > 0 {
-            return Some(last.0 + last.1);
+        let shown = self.packets.iter().filter(|packet| !packet.hidden);
+        let mut times: Vec<(i64, i64)> =
+            shown.filter_map(|p| p.pts.map(|pts| (pts, p.duration))).collect();
+        times.sort_unstable();
+        let &(last, length) = times.last()?;
+        let guessed = times.len() > 2 && times.iter().all(|&(_, other)| other == length);
+        if length > 0 && !guessed {
+            return Some(last + length);
         }
-        let before = shown().filter_map(|p| p.pts).filter(|&pts| pts < last.0).max();
-        Some(last.0 + before.map_or(1, |before| last.0 - before))
+        let mut lengths: Vec<i64> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        lengths.sort_unstable();
+        Some(last + lengths.get(lengths.len() / 2).map_or(1, |&length| length.max(1)))
     }
 }
 
-/// Scans the file that `media` describes.
+/// Scans the file that `media` describes, and mends what is odd about its packets' times, its
+/// beginning and its end: [`Packets::damage`] tells.
 ///
 /// # Errors
-/// `Input` when the file ends before its headers say, is over a limit or has no packets; `Io`;
-/// `Tool`; `Cancelled`.
+/// `Input` when the file is over a limit or has no packets, and, where `tools` refuse damage, when
+/// it ends before its headers say or begins with pictures that cannot be decoded; `Io`; `Tool`;
+/// `Cancelled`.
 pub fn scan(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Packets> {
     let path = &media.path;
     let mut command = tools.ffprobe();
@@ -87,47 +126,22 @@ pub fn scan(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<
         Ok(())
     })?;
     ended.check(&format!("{}: scan its packets", show_path(path)), Kind::Input)?;
-    let packets = Packets { packets };
-    check_whole(path, media, &packets, &ended.words())?;
-    Ok(packets)
-}
-
-/// Refuses a file that lost its end. ffprobe ends well on most of these, so this looks at the
-/// count that the headers promise (MP4), at the size (MPEG-TS, whose packets have one length) and
-/// at what the demuxers say when they run into the end.
-fn check_whole(path: &Path, media: &Media, packets: &Packets, said: &str) -> Result<()> {
-    let found = packets.packets.len() as u64;
-    if found == 0 {
-        return Err(Error::input(path, format!("no video packets. {said}")));
+    if packets.is_empty() {
+        return Err(Error::input(path, format!("no video packets. {}", ended.words())));
     }
-    if let Some(promised) = media.video.frames.filter(|&promised| promised > found)
-        && media.is_mp4()
-        && (said.contains("partial file") || said.contains("truncat"))
-    {
-        let what = format!("truncated: {found} of {promised} frames are there");
-        return Err(Error::input(path, what));
-    }
-    let in_packets = [188, 192, 204].iter().any(|size| media.bytes.is_multiple_of(*size));
-    if media.container == "mpegts" && !in_packets {
-        let what = format!("truncated inside a transport packet, after {found} frames");
-        return Err(Error::input(path, what));
-    }
-    for sign in ["partial file", "File ended prematurely", "truncating packet"] {
-        if said.contains(sign) {
-            let what = format!("truncated after {found} frames: {said}");
-            return Err(Error::input(path, what));
-        }
-    }
-    Ok(())
+    survey(tools, media, packets, &ended.words(), cancel)
 }
 
 fn parse(line: &str) -> Option<Packet> {
-    let mut packet = Packet { pts: None, dts: None, duration: 0, key: false, hidden: false };
+    let mut packet = Packet { pts: None, stored: None, ..Packet::at(0) };
     let mut is_packet = false;
     for field in line.split('|') {
         let Some((name, value)) = field.split_once('=') else { continue };
         match name {
-            "pts" => packet.pts = value.parse().ok(),
+            "pts" => {
+                packet.pts = value.parse().ok();
+                packet.stored = packet.pts;
+            }
             "dts" => packet.dts = value.parse().ok(),
             "duration" => packet.duration = value.parse().unwrap_or(0).max(0),
             "flags" => {
@@ -156,13 +170,24 @@ mod tests {
 
     #[test]
     fn hidden_and_untimed_packets_are_told_apart() {
-        let packet = |pts, hidden| Packet { pts, dts: None, duration: 0, key: false, hidden };
-        let mut packets = Packets { packets: vec![packet(Some(-2), true), packet(Some(4), false)] };
+        let packet = |pts, hidden| Packet { pts, hidden, ..Packet::at(0) };
+        let mut packets = Packets::from(vec![packet(Some(-2), true), packet(Some(4), false)]);
         packets.packets.push(packet(Some(0), false));
         assert_eq!(packets.frame_times(), Some(vec![0, 4]));
         assert_eq!(packets.end(), Some(8));
         packets.packets.push(packet(None, false));
         assert_eq!(packets.frame_times(), None);
         assert_eq!(packets.shown(), 3);
+    }
+
+    #[test]
+    fn after_a_long_pause_the_last_frame_is_as_long_as_most() {
+        let packets: Vec<Packet> = [0, 40, 80, 120, 36_120].map(Packet::at).to_vec();
+        assert_eq!(Packets::from(packets.clone()).end(), Some(36_160));
+        let average = packets.into_iter().map(|packet| Packet { duration: 9000, ..packet });
+        assert_eq!(Packets::from(average.collect::<Vec<_>>()).end(), Some(36_160));
+        let mut long = [0, 40, 80].map(Packet::at).to_vec();
+        long[2].duration = 948;
+        assert_eq!(Packets::from(long).end(), Some(1028));
     }
 }

@@ -54,7 +54,9 @@ pub fn split(
 ) -> Result<Split> {
     let why = match packets.frame_times() {
         None => "the container does not store presentation times".to_owned(),
-        Some(times) => match copy(tools, media, plan, &times, out_dir, cancel) {
+        Some(_) if packets.are_moved() => "its times are mended".to_owned(),
+        Some(_) if packets.gaps => "not all of its pictures are shown".to_owned(),
+        Some(times) => match copy(tools, media, packets, plan, &times, out_dir, cancel) {
             Ok(segments) => return Ok(Split { segments, recoded: None }),
             Err(error) if error.kind() == Kind::Input => error.to_string(),
             Err(error) => return Err(error),
@@ -73,6 +75,7 @@ fn segment_path(out_dir: &Path, index: usize) -> PathBuf {
 fn copy(
     tools: &Tools,
     media: &Media,
+    packets: &Packets,
     plan: &Plan,
     times: &[i64],
     out_dir: &Path,
@@ -87,11 +90,15 @@ fn copy(
     command.args(["-copyts", "-itsoffset", &seconds(-first_us), "-i"]).arg(file_url(&source));
     command.args(["-map", &format!("0:{}", video.index), "-c", "copy", "-map_metadata", "-1"]);
     command.args(["-avoid_negative_ts", "disabled", "-f", "segment", "-reset_timestamps", "1"]);
+    // ffmpeg begins to copy at the first keyframe, as the scan does.
     let mut cuts: Vec<String> =
         plan.segments.iter().skip(1).map(|s| s.first_packet.to_string()).collect();
     if cuts.is_empty() {
         // Without a list the muxer would cut every two seconds.
         cuts.push((i32::MAX - 1).to_string());
+    }
+    if packets.cut {
+        command.args(["-frames:v", &packets.packets.len().to_string()]);
     }
     command.args(["-segment_frames", &cuts.join(","), "-segment_format", "mp4"]);
     let timescale = video.time_base.den;

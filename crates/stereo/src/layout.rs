@@ -145,6 +145,38 @@ pub fn full_chroma_format(layout: Layout, input: &VideoFormat) -> (VideoFormat, 
     output_format(layout, &input)
 }
 
+/// As [`output_format`], for eyes whose samples have the shape `aspect`: gives the sample aspect
+/// ratio of the result, reduced. With `full_chroma` an anaglyph has chroma at luma resolution.
+///
+/// A sphere has square samples, whatever the eyes have: their shape is part of the projection.
+pub fn shaped_format(
+    layout: Layout,
+    input: &VideoFormat,
+    aspect: (u32, u32),
+    full_chroma: bool,
+) -> (VideoFormat, (u32, u32)) {
+    if layout == Layout::Vr180 {
+        let (num, den) = (u64::from(aspect.0.max(1)), u64::from(aspect.1.max(1)));
+        // As wide as square samples would make it; a hostile shape must not make it huge.
+        let width = (u64::from(input.width) * num).div_ceil(den);
+        let width = width.clamp(1, 4 * u64::from(input.width.max(input.height))) as u32;
+        return output_format(layout, &VideoFormat { width, ..input.clone() });
+    }
+    let full = full_chroma && layout.is_anaglyph();
+    let make = if full { full_chroma_format } else { output_format };
+    let (format, factor) = make(layout, input);
+    let (num, den) = (aspect.0.saturating_mul(factor.0), aspect.1.saturating_mul(factor.1));
+    (format, reduced(num, den))
+}
+
+fn reduced(num: u32, den: u32) -> (u32, u32) {
+    let (mut a, mut b) = (num.max(1), den.max(1));
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (num.max(1) / a, den.max(1) / a)
+}
+
 /// Side of one eye of a half sphere: the picture spans 90 of 180 degrees along its longer side,
 /// with half as much again for the detail that the middle would lose.
 pub(crate) fn half_sphere_side(input: &VideoFormat) -> u32 {
@@ -159,6 +191,23 @@ fn with_chroma(pixels: PixelFormat, chroma: Chroma) -> PixelFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aspect_ratios_are_reduced_and_a_sphere_has_square_samples() {
+        assert_eq!(reduced(4, 2), (2, 1));
+        assert_eq!(reduced(64, 45), (64, 45));
+        assert_eq!(reduced(0, 3), (1, 3));
+        let pixels = PixelFormat::YUV420P;
+        let input = VideoFormat { width: 72, height: 48, pixels, colour: Colour::default() };
+        let shaped = |layout, aspect| {
+            let (format, aspect) = shaped_format(layout, &input, aspect, false);
+            (format.width, format.height, aspect)
+        };
+        assert_eq!(shaped(Layout::HalfSbs, (32, 27)), (72, 48, (64, 27)));
+        // 72 samples of 4:3 are 96 square ones; half as much again are 144.
+        assert_eq!(shaped(Layout::Vr180, (4, 3)), (288, 144, (1, 1)));
+        assert_eq!(shaped(Layout::Vr180, (u32::MAX, 1)).1, 432);
+    }
     use parallax_frame::Colour;
 
     #[test]

@@ -41,7 +41,7 @@ pub use engine::{
     Clip, Engine, Error, Eyes, Fill, Geometry, Reach, Rendering, Run, Session, Stage, StereoPair,
     Warping, Watch,
 };
-pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format};
+pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format, shaped_format};
 pub use matching::{Matches, match_eyes};
 pub use pack::{compose, compose_as};
 pub use plane::Plane;

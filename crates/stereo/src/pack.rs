@@ -16,11 +16,12 @@ use crate::{Error, Layout, StereoPair, anaglyph, output_format, vr180};
 /// a matrix of R'G'B'.
 pub fn compose(pair: &StereoPair, layout: Layout) -> Result<Frame, Error> {
     let (format, _) = output_format(layout, pair.left.format());
-    compose_as(pair, layout, Arc::new(format))
+    compose_as(pair, layout, Arc::new(format), (1, 1))
 }
 
-/// As [`compose`], in a format that the caller made of [`output_format`] or, for an anaglyph only,
-/// of [`crate::full_chroma_format`].
+/// As [`compose`], in a format that the caller made of [`output_format`], of
+/// [`crate::shaped_format`] or, for an anaglyph only, of [`crate::full_chroma_format`]. `aspect` is
+/// the shape of the eyes' samples, which only a sphere asks for.
 ///
 /// # Errors
 /// As [`compose`].
@@ -28,6 +29,7 @@ pub fn compose_as(
     pair: &StereoPair,
     layout: Layout,
     format: Arc<VideoFormat>,
+    aspect: (u32, u32),
 ) -> Result<Frame, Error> {
     if pair.left.format() != pair.right.format() {
         return Err(Error::Unsupported("left and right eye differ in format".to_owned()));
@@ -42,8 +44,8 @@ pub fn compose_as(
         Layout::HalfTb => half_top_bottom(pair, &mut out),
         Layout::RightOnly => place(right, (0, 1), &mut out),
         Layout::Vr180 => {
-            vr180::project(left, 0, &mut out);
-            vr180::project(right, 1, &mut out);
+            vr180::project(left, aspect, 0, &mut out);
+            vr180::project(right, aspect, 1, &mut out);
         }
         Layout::Anaglyph
         | Layout::AnaglyphHalfColour
@@ -428,6 +430,27 @@ mod tests {
         assert_eq!((at(edge(44.0), 48), at(edge(46.0), 48)), (200, 16));
         assert_eq!((at(48, edge(25.0)), at(48, edge(28.5))), (200, 16));
         assert!(out.plane(1).iter().all(|&v| v == 128));
+    }
+
+    #[test]
+    fn the_shape_of_samples_decides_the_angle_on_the_sphere() {
+        let format = Arc::new(VideoFormat {
+            width: 48,
+            height: 32,
+            pixels: PixelFormat::YUV420P,
+            colour: Colour::default(),
+        });
+        let mut eye = Frame::zeroed(format.clone(), 0);
+        eye.set_plane_f32(0, &[200.0; 48 * 32]);
+        let pair = StereoPair { left: eye.clone(), right: eye };
+        // 48 samples of 4:3 are 64 square ones: twice the height.
+        let (sphere, aspect) = crate::shaped_format(Layout::Vr180, &format, (4, 3), false);
+        assert_eq!((sphere.width, sphere.height, aspect), (192, 96, (1, 1)));
+        let out = compose_as(&pair, Layout::Vr180, Arc::new(sphere), (4, 3)).unwrap();
+        let at = |x: u32, y: u32| out.plane(0)[(y * 192 + x) as usize];
+        let edge = |at: f32| (at / 90.0 * 48.0 + 48.0) as u32;
+        assert_eq!((at(edge(44.0), 48), at(edge(46.5), 48)), (200, 16));
+        assert_eq!((at(48, edge(25.0)), at(48, edge(28.5))), (200, 16));
     }
 
     #[test]

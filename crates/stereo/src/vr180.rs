@@ -11,12 +11,15 @@ use rayon::prelude::*;
 
 use crate::matrix::neutral_black;
 
-/// Writes `eye` as the left (`place` 0) or right (1) half of `out`.
-pub(crate) fn project(eye: &Frame, place: usize, out: &mut Frame) {
+/// Writes `eye`, whose samples have the shape `aspect`, as the left (`place` 0) or right (1) half of
+/// `out`.
+pub(crate) fn project(eye: &Frame, aspect: (u32, u32), place: usize, out: &mut Frame) {
     let (format, target) = (eye.format().clone(), out.format().clone());
     let bytes = format.pixels.sample_bytes();
     let max = f32::from(format.pixels.max_value());
-    let half_side = format.width.max(format.height) as f32 / 2.0;
+    let wide = aspect.0.max(1) as f32 / aspect.1.max(1) as f32;
+    // In rows; a column is `wide` of them.
+    let half_side = (format.width as f32 * wide).max(format.height as f32) / 2.0;
     let centre = ((format.width as f32 - 1.0) / 2.0, (format.height as f32 - 1.0) / 2.0);
     let (black, grey) = neutral_black(&format);
     for index in 0..format.pixels.chroma().planes() {
@@ -36,7 +39,7 @@ pub(crate) fn project(eye: &Frame, place: usize, out: &mut Frame) {
             .map(|x| {
                 let luma = (x << sx) as f32;
                 let azimuth = ((luma + 0.5) / across * 2.0 - 1.0) * FRAC_PI_2;
-                (centre.0 + half_side * azimuth.tan(), azimuth.cos())
+                (centre.0 + half_side / wide * azimuth.tan(), azimuth.cos())
             })
             .collect();
         out.plane_mut(index).par_chunks_mut(shape.width * bytes).enumerate().for_each(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use parallax_conversion::Near;
+use parallax_conversion::{Near, SourceLayout};
 use parallax_media::Codec;
 use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
@@ -14,6 +14,12 @@ pub(crate) struct PictureArgs {
     /// same times), or convert its frames `as-is` when they are whole pictures after all.
     #[arg(long, value_enum, default_value_t = Interlaced::Refuse)]
     pub(crate) interlaced: Interlaced,
+
+    /// What the source is, when it holds two views already: the one eye of it to convert, such as
+    /// `full-sbs-left`, `half-sbs-right`, `full-tb-left`, `half-tb-right` or `cross-eyed-left`, or `flat`
+    /// for a file that says so wrongly. Without it a source that declares two views is refused.
+    #[arg(long, value_name = "LAYOUT-EYE")]
+    pub(crate) source_layout: Option<SourceLayout>,
 
     /// Cut black bars away. Without it the picture keeps its shape.
     #[arg(long)]

@@ -81,6 +81,7 @@ impl Embedded {
             });
         let settings = ChunkSettings {
             target: Duration::from_secs(request.segment_seconds.into()),
+            views_settled: true,
             ..ChunkSettings::default()
         };
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {

@@ -58,9 +58,10 @@ impl Request {
         ensure!(input.is_file(), "{}: not a file", args.input.display());
         let cancel = CancellationToken::new();
         let media = probe(&tools, &input, &cancel)?;
-        let frames = scan(&tools, &media, &cancel)?.shown();
+        let packets = scan(&tools, &media, &cancel)?;
+        let frames = packets.shown();
 
-        let (mut warnings, lost) = (Vec::new(), lost_in_mp4(&media));
+        let (mut warnings, lost) = (packets.damage.lines(), lost_in_mp4(&media));
         let output = match &args.output {
             Some(output) => output.clone(),
             None => {

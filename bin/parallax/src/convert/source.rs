@@ -1,10 +1,11 @@
 //! What the source demands: fields, bars, dynamic range, and an encoder that takes all of it.
 
 use anyhow::{Result, bail, ensure};
+use parallax_conversion::one_view;
 use parallax_media::{
     Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
 };
-use parallax_stereo::{Layout, full_chroma_format, output_format};
+use parallax_stereo::{Layout, shaped_format};
 use tokio_util::sync::CancellationToken;
 
 use super::options::{CodecChoice, Interlaced, PictureArgs};
@@ -12,7 +13,7 @@ use super::options::{CodecChoice, Interlaced, PictureArgs};
 /// What happens to the pictures first.
 ///
 /// # Errors
-/// When the source is interlaced and nobody said what to do about it.
+/// When the source is interlaced, or already stereoscopic, and nobody said what to do about it.
 pub(crate) fn pictures(
     tools: &Tools,
     media: &Media,
@@ -28,9 +29,15 @@ pub(crate) fn pictures(
             media.video.field_order.as_deref().unwrap_or_default()
         );
     }
-    let crop = if args.crop_bars { detect_bars(tools, media, cancel)? } else { None };
+    let view = one_view(tools, media, args.source_layout, cancel)?;
+    ensure!(
+        view.crop.is_none() || !args.crop_bars,
+        "--crop-bars looks for the bars of a flat picture: leave it out with --source-layout"
+    );
+    let bars = if args.crop_bars { detect_bars(tools, media, cancel)? } else { None };
+    let crop = view.crop.or(bars);
     let deinterlace = interlaced && args.interlaced == Interlaced::Deinterlace;
-    Ok(DecodeOptions { deinterlace, crop })
+    Ok(DecodeOptions { deinterlace, crop, ..view })
 }
 
 /// What is to be encoded.
@@ -59,9 +66,8 @@ impl Encoding {
         if let Some(crop) = self.pictures.crop {
             (source.width, source.height) = (crop.width, crop.height);
         }
-        let full = self.full_chroma && self.layout.is_anaglyph();
-        let make = if full { full_chroma_format } else { output_format };
-        let (format, _) = make(self.layout, &source);
+        let aspect = self.pictures.sample_aspect(media);
+        let (format, _) = shaped_format(self.layout, &source, aspect, self.full_chroma);
         let transfer = source.colour.transfer.as_deref();
         let hdr = settings.hdr != Hdr::default()
             || matches!(transfer, Some("smpte2084" | "arib-std-b67"));

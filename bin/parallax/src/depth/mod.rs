@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use parallax_conversion::{DepthFrom, DepthSize, write_npy, write_npz, write_png};
+use parallax_conversion::{
+    DepthFrom, DepthSize, SourceLayout, one_view, write_npy, write_npz, write_png,
+};
 use parallax_frame::Frame;
-use parallax_media::{Decoder, Tools, probe, scan};
+use parallax_media::{Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Geometry, Plane};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,10 @@ pub(crate) struct DepthCommand {
     /// that. .mkv is lossless, .mp4 is not.
     #[arg(long)]
     grid: bool,
+
+    /// The eye to take of a source that holds two, as for `convert`.
+    #[arg(long, value_name = "LAYOUT-EYE")]
+    source_layout: Option<SourceLayout>,
 
     /// What sees the depth.
     #[arg(long, value_enum, default_value_t = DepthEngine::Draft)]
@@ -81,7 +87,11 @@ fn run(args: &DepthCommand) -> Result<u64> {
     }
     let media = probe(&tools, &args.input, &cancel)?;
     media.without_dynamic_hdr()?;
-    let frames = scan(&tools, &media, &cancel)?.shown();
+    let source = media;
+    let packets = scan(&tools, &source, &cancel)?;
+    let frames = packets.shown();
+    let pictures = one_view(&tools, &source, args.source_layout, &cancel)?;
+    let media = pictures.applied(&source);
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
     let estimator: Box<dyn DepthEstimator> = match (&args.depth.depth, args.engine) {
@@ -94,7 +104,7 @@ fn run(args: &DepthCommand) -> Result<u64> {
         (None, DepthEngine::Draft) => Box::new(DraftDepth::new(&clip, cancel.clone())),
         _ => bail!("--depth goes with --engine depth-from"),
     };
-    let decoder = Decoder::open(&tools, &media, Some(frames), &cancel)?;
+    let decoder = Shown::open(&tools, &source, &packets, Some(frames), pictures, &cancel)?;
     let mut seen = Seen { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
     let Some(Ok((_, first))) = seen.peek() else {
         let cause = seen.next().context("no frames")?;
@@ -150,7 +160,7 @@ fn beside(output: &Path) -> Result<PathBuf> {
 
 /// The frames of a film with their depth.
 struct Seen {
-    decoder: Option<Decoder>,
+    decoder: Option<Shown>,
     estimator: Box<dyn DepthEstimator>,
     /// In reverse.
     ready: Vec<(Frame, Plane)>,

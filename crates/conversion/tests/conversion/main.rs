@@ -8,3 +8,4 @@ mod neighbours;
 mod preview;
 mod refusals;
 mod segments;
+mod views;

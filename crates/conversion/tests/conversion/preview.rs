@@ -28,6 +28,7 @@ fn a_preview_of_high_dynamic_range_is_shown_as_an_ordinary_screen_can() {
             depth: PreviewDepth::Draft,
             geometry: Geometry::default(),
             rendering: Rendering::default(),
+            pictures: parallax_media::DecodeOptions::default(),
             tile_width: 32,
         };
         let sheet = preview(&tools, (&media, &packets), &[2], how, &cancel).unwrap();

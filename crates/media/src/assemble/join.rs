@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ pub(super) struct Part {
     times_us: Vec<i64>,
     /// Length in microseconds, by its own account.
     length_us: i64,
+    /// Its packets, and which of them, from 0, holds the frame that is shown last.
+    packets: (usize, usize),
 }
 
 /// When what is shown. All times in microseconds.
@@ -31,8 +34,22 @@ pub(super) struct Timeline {
     lengths_us: Vec<i64>,
     /// Time of every frame after the first one.
     pub(super) times_us: Vec<i64>,
+    /// The packet of the joined video, from 0, that holds the last frame, and how long that is shown:
+    /// as long as in the source, which the last segment does not know.
+    last: Option<(usize, i64)>,
     /// What could not be kept exactly.
     pub(super) warnings: Vec<String>,
+}
+
+impl Timeline {
+    /// Options of the joined video, output stream 0: its packets are copied but for the last one's
+    /// length.
+    pub(super) fn arguments(&self, command: &mut Command) {
+        if let Some((packet, length_us)) = self.last {
+            let length = format!("if(eq(N\\,{packet})\\,round({length_us}/1000000/TB)\\,DURATION)");
+            command.args(["-bsf:v:0", &format!("setts=pts=PTS:dts=DTS:duration={length}")]);
+        }
+    }
 }
 
 /// A private folder with a concat list and links that it names.
@@ -64,7 +81,10 @@ pub(super) fn read(
         let length_us = us(packets.end().unwrap_or(times[0])) - us(times[0]);
         let times_us = times.iter().map(|&pts| us(pts) - us(times[0])).collect();
         let path = std::path::absolute(path).map_err(|e| Error::io("open", path, e))?;
-        parts.push(Part { path, times_us, length_us });
+        let list = &packets.packets;
+        let last = list.iter().enumerate().filter(|(_, packet)| !packet.hidden);
+        let last = last.max_by_key(|(_, packet)| packet.pts).map_or(0, |(place, _)| place);
+        parts.push(Part { path, times_us, length_us, packets: (list.len(), last) });
         match &first {
             None => first = Some(media),
             Some(first) => same_kind(first, &media)?,
@@ -106,7 +126,21 @@ pub(super) fn timeline(source: &Media, packets: &Packets, parts: &[Part]) -> Tim
         .frame_times()
         .map(|times| times.iter().map(|&pts| unit.rescale(pts, 1_000_000)).collect());
     match times {
-        Some(times) if times.len() == total => exact(&times, parts),
+        Some(times) if times.len() == total => {
+            let last_us = times.last().copied().unwrap_or(0);
+            let end_us = packets.end().map_or(last_us, |end| unit.rescale(end, 1_000_000));
+            let mut timeline = exact(&times, parts);
+            if let Some((last, before)) = parts.split_last() {
+                let before: usize = before.iter().map(|part| part.packets.0).sum();
+                let length_us = end_us - last_us;
+                let own_us = last.length_us - last.times_us.last().copied().unwrap_or(0);
+                // A millisecond is what Matroska rounds by.
+                if (length_us - own_us).abs() > 1000 {
+                    timeline.last = Some((before + last.packets.1, length_us));
+                }
+            }
+            timeline
+        }
         times => {
             let shown = packets.shown();
             let start_us = match &times {
@@ -143,7 +177,7 @@ fn exact(times: &[i64], parts: &[Part]) -> Timeline {
         rest = later;
     }
     let times_us = times.iter().map(|time| time - times[0]).collect();
-    Timeline { start_us: times[0], lengths_us, times_us, warnings }
+    Timeline { start_us: times[0], lengths_us, times_us, last: None, warnings }
 }
 
 fn by_length(start_us: i64, parts: &[Part]) -> Timeline {
@@ -154,7 +188,7 @@ fn by_length(start_us: i64, parts: &[Part]) -> Timeline {
         start += part.length_us;
     }
     let lengths_us = parts.iter().map(|part| part.length_us).collect();
-    Timeline { start_us, lengths_us, times_us, warnings: Vec::new() }
+    Timeline { start_us, lengths_us, times_us, last: None, warnings: Vec::new() }
 }
 
 /// Writes the list beside `out`. The demuxer accepts only harmless names, so each part gets a link.
@@ -187,7 +221,12 @@ mod tests {
     use super::*;
 
     fn part(times_us: &[i64], length_us: i64) -> Part {
-        Part { path: PathBuf::from("x"), times_us: times_us.to_vec(), length_us }
+        Part {
+            path: PathBuf::from("x"),
+            times_us: times_us.to_vec(),
+            length_us,
+            packets: (times_us.len(), times_us.len() - 1),
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::{AudioFallback, Container};
 use crate::error::{Error, Result};
 use crate::probe::{Media, Stream, StreamKind};
+use crate::survey::Clock;
 
 /// A stream of the source that is in the final file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,9 +127,16 @@ fn fate(
 
 impl Selection {
     /// Output options; the source is input 1 and the video is output stream 0.
-    pub(super) fn arguments(&self, command: &mut Command) {
+    /// Where the source's clock jumps, `clocks` continue it.
+    pub(super) fn arguments(&self, command: &mut Command, clocks: &[Clock]) {
         for (place, kept) in self.kept.iter().enumerate() {
             command.arg("-map").arg(format!("1:{}", kept.index));
+            if let Some(clock) = clocks.iter().find(|clock| clock.stream == kept.index) {
+                // By number of packet, so that none may be missing.
+                command.arg(format!("-copyinkf:{}", place + 1));
+                command.arg(format!("-bsf:{}", place + 1));
+                command.arg(clock.filter());
+            }
             if let Some(codec) = kept.converted_to {
                 command.arg(format!("-c:{}", place + 1)).arg(codec);
                 if codec == "aac" {

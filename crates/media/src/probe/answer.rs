@@ -198,6 +198,7 @@ fn video(tools: &Tools, path: &Path, raw: &RawStream) -> Result<Video> {
             stereo: raw.side_data_list.iter().find_map(SideData::stereo),
             half_sphere: raw.side_data_list.iter().any(SideData::is_sphere),
         },
+        views: raw.side_data_list.iter().find_map(SideData::views),
     })
 }
 
@@ -265,7 +266,7 @@ fn ratio(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Seconds with up to six decimals, read exactly.
-fn microseconds(text: &str) -> Option<i64> {
+pub(crate) fn microseconds(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),

@@ -6,7 +6,7 @@ use parallax_frame::{Frame, Range};
 use tokio_util::sync::CancellationToken;
 
 use super::{SegmentFile, segment_path};
-use crate::decode::Decoder;
+use crate::decode::DecodeOptions;
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
 use crate::hdr::Hdr;
@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::probe::Media;
 use crate::programs::Tools;
 use crate::scan::Packets;
+use crate::shown::Shown;
 
 /// Cuts at the plan's frame counts, which any encoder can start at.
 pub(super) fn recode(
@@ -24,9 +25,10 @@ pub(super) fn recode(
     out_dir: &Path,
     cancel: &CancellationToken,
 ) -> Result<Vec<SegmentFile>> {
-    let decoder = Decoder::open(tools, media, expected(media, packets), cancel)?;
-    let timing = Timing { time_base: decoder.time_base(), rate: media.video.rate };
-    let format = decoder.format().clone();
+    let options = DecodeOptions::default();
+    let shown = Shown::open(tools, media, packets, expected(media, packets), options, cancel)?;
+    let timing = Timing { time_base: shown.decoder().time_base(), rate: media.video.rate };
+    let format = shown.decoder().format().clone();
     let settings = EncodeSettings {
         codec: codec(media),
         lossless: true,
@@ -47,7 +49,7 @@ pub(super) fn recode(
     let mut lengths = plan.segments.iter().map(|planned| planned.frames);
     let mut segments: Vec<SegmentFile> = Vec::new();
     let mut open: Option<(Encoder, u64)> = None;
-    for frame in decoder {
+    for frame in shown {
         let mut frame: Frame = frame?;
         let (mut encoder, length) = match open.take() {
             Some(open) => open,

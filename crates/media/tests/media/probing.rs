@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use parallax_frame::{FrameRate, TimeBase};
-use parallax_media::{Kind, StreamKind, Tools, probe, scan};
+use parallax_media::{DamageKind, Damaged, Kind, StreamKind, Tools, probe, scan};
 
 use crate::clips::{Bench, PICTURES, TONE};
 
@@ -124,8 +124,9 @@ fn a_file_without_its_index_is_refused() {
 }
 
 #[test]
-fn truncated_files_are_refused_by_the_scan() {
+fn truncated_files_are_cut_to_what_is_whole_or_refused_by_the_scan() {
     let bench = Bench::new();
+    let strict = bench.tools.for_film(Damaged::Refuse);
     let whole = bench.make("a.mkv", &[PICTURES], "-c:v libx264 -qp 10 -g 6");
     let front = bench.remake("front.mp4", &whole, "-c copy -movflags +faststart");
     let stream = bench.remake("a.ts", &whole, "-c copy");
@@ -134,9 +135,12 @@ fn truncated_files_are_refused_by_the_scan() {
         let cut = bench.path(name);
         std::fs::write(&cut, &bytes[..(bytes.len() * 6 / 10) | 1]).unwrap();
         let media = bench.probe(&cut);
-        let error = scan(&bench.tools, &media, &bench.cancel).unwrap_err();
+        let error = scan(&strict, &media, &bench.cancel).unwrap_err();
         assert_eq!(error.kind(), Kind::Input);
         assert!(error.to_string().contains("truncated"), "{error}");
+        let packets = bench.scan(&media);
+        assert_eq!(packets.damage.count(DamageKind::CutShort), 1, "{name}");
+        assert!((10..24).contains(&packets.shown()), "{name}: {}", packets.shown());
     }
 }
 
