@@ -105,6 +105,8 @@ struct Part {
     span: Option<Span>,
     /// Grey of more than 12 bits keeps them all.
     deep: bool,
+    /// Frames have their numbers as times: those of the file do not ascend.
+    numbered: bool,
 }
 
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
@@ -168,6 +170,18 @@ impl Decoder {
         Self::start(tools, media, expected, options, part, cancel)
     }
 
+    /// As [`Decoder::open_with`]; times are the frames' numbers, from 0.
+    pub(crate) fn open_numbered(
+        tools: &Tools,
+        media: &Media,
+        expected: Option<u64>,
+        options: DecodeOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let part = Part { numbered: true, ..Part::default() };
+        Self::start(tools, media, expected, options, part, cancel)
+    }
+
     /// Starts decoding the frames of `span` only, from the last place before it that decoding may
     /// start at; `packets` are the file's. All of its frames come, or an error; damage that leaves
     /// their number right is not told.
@@ -200,7 +214,7 @@ impl Decoder {
         let starts = cut_points(packets).into_iter().filter_map(|cut| packets.packets[cut].pts);
         let from = starts.skip(1).take_while(|pts| *pts <= span.times.start).last();
         let seek_us = from.map(|pts| media.video.time_base.rescale(pts, 1_000_000));
-        let part = Part { seek_us, span: Some(span), deep: false };
+        let part = Part { seek_us, span: Some(span), ..Part::default() };
         Self::start(tools, media, Some(frames), options, part, cancel)
     }
 
@@ -241,7 +255,8 @@ impl Decoder {
             .span
             .as_ref()
             .map(|span| format!("trim=start_pts={}:end_pts={},", span.times.start, span.times.end));
-        let times = times.unwrap_or_default();
+        let numbers = if part.numbered { "setpts=N," } else { "" };
+        let times = times.unwrap_or_else(|| numbers.to_owned());
         let mut filter = times.clone();
         if options.deinterlace {
             filter.push_str("bwdif=mode=send_frame:deint=all,");

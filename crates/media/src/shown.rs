@@ -28,8 +28,8 @@ enum Wanted {
     All,
     /// Those at these times, ascending.
     At(Vec<i64>),
-    /// Those from the first of these times on, in order. As stored and as mended.
-    Moved(Vec<(i64, i64)>),
+    /// All, at these times instead of the file's.
+    Moved(Vec<i64>),
 }
 
 impl Shown {
@@ -48,7 +48,12 @@ impl Shown {
     ) -> Result<Self> {
         let wanted = wanted(packets);
         let expected = expected.filter(|_| matches!(wanted, Wanted::All));
-        let decoder = Decoder::open_with(tools, media, expected, options, cancel)?;
+        let open = if matches!(wanted, Wanted::Moved(_)) {
+            Decoder::open_numbered
+        } else {
+            Decoder::open_with
+        };
+        let decoder = open(tools, media, expected, options, cancel)?;
         Ok(Self { decoder, path: media.path.clone(), wanted, given: 0 })
     }
 
@@ -65,11 +70,7 @@ impl Shown {
                 times.binary_search(&frame.pts).ok()?;
             }
             Wanted::Moved(times) => {
-                let &(stored, mended) = times.get(self.given as usize)?;
-                if self.given == 0 && frame.pts < stored {
-                    return None;
-                }
-                frame.pts = mended;
+                frame.pts = *times.get(self.given as usize)?;
             }
         }
         self.given += 1;
@@ -95,11 +96,6 @@ impl Shown {
 fn wanted(packets: &Packets) -> Wanted {
     let Some(times) = packets.frame_times() else { return Wanted::All };
     if packets.are_moved() {
-        let shown = packets.packets.iter().filter(|packet| !packet.hidden);
-        let mut times: Vec<(i64, i64)> = shown
-            .filter_map(|packet| packet.pts.map(|pts| (packet.stored.unwrap_or(pts), pts)))
-            .collect();
-        times.sort_unstable_by_key(|&(_, mended)| mended);
         return Wanted::Moved(times);
     }
     if packets.gaps || packets.skipped > 0 || packets.cut {
