@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_stereo::{ENGINE_NAMES, Layout};
 use parallax_stereocrafter::{DType, Size};
 
-use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
+use crate::convert::options::{CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, PictureArgs};
 use crate::convert::staging::StagingArgs;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
@@ -166,6 +166,9 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
 
+    #[command(flatten)]
+    pub(crate) damaged: DamagedArgs,
+
     /// Seed of every random choice: the same seed gives the same file.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -301,6 +304,7 @@ mod tests {
             vec!["--engine", "magic"],
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],
+            vec!["--damaged", "ignore"],
             vec!["--jobs", "0"],
             vec!["--steps", "0"],
             vec!["--device", "tpu"],

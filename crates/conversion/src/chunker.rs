@@ -1,11 +1,12 @@
 //! Cutting a job's source into segment objects.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
-use parallax_media::{SegmentFile, Split, Tools, plan_segments_at, probe, scan, split};
+use parallax_media::{Damage, SegmentFile, Split, Tools, plan_segments_at, probe, scan, split};
 use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -29,17 +30,34 @@ impl Default for ChunkSettings {
     }
 }
 
+/// Called with what was mended in a source while it was cut, if anything was.
+type Observer = dyn Fn(&Damage) + Send + Sync;
+
 /// A [`Chunker`] on real media.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MediaChunker {
     workplace: Workplace,
     settings: ChunkSettings,
+    observer: Arc<Observer>,
+}
+
+impl std::fmt::Debug for MediaChunker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaChunker").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl MediaChunker {
     /// A chunker with `settings`.
     pub fn new(workplace: Workplace, settings: ChunkSettings) -> Self {
-        Self { workplace, settings }
+        Self { workplace, settings, observer: Arc::new(|_| ()) }
+    }
+
+    /// Has what was mended in a source told to `observer`.
+    #[must_use]
+    pub fn with_damage(mut self, observer: impl Fn(&Damage) + Send + Sync + 'static) -> Self {
+        self.observer = Arc::new(observer);
+        self
     }
 }
 
@@ -55,7 +73,8 @@ impl Chunker for MediaChunker {
         let source = folder.path().join("source.mp4");
         let uri = self.workplace.input(&ObjectKey::Source(job_id.clone()))?;
         unless_cancelled(cancel, self.workplace.objects.download(&uri, &source)).await?;
-        let (tools, settings) = (self.workplace.tools.clone(), self.settings);
+        let (tools, settings) = (self.workplace.tools.clone().with_own_damage(), self.settings);
+        let log = tools.damage.clone();
         // The segments are made here and not in `publish`: only they tell the exact number.
         let made = blocking(cancel, move |cancel| {
             let split = cut(&tools, &source, folder.path(), settings, &cancel)?;
@@ -64,6 +83,13 @@ impl Chunker for MediaChunker {
             Ok::<_, parallax_media::Error>((folder, split))
         });
         let (folder, split) = made.await?.map_err(ConversionError::from)?;
+        let damage = log.so_far();
+        for mended in damage.lines() {
+            tracing::warn!(job = %job_id, mended, "the source is damaged");
+        }
+        if !damage.is_empty() {
+            (self.observer)(&damage);
+        }
         let total = u32::try_from(split.segments.len()).unwrap_or(u32::MAX);
         if total > MAX_SEGMENTS {
             let what = format!("{total} segments; allowed are {MAX_SEGMENTS}");

@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::lead_in::{Part, Reader, Surroundings};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
-    Codec, DecodeOptions, Decoder, EncodeSettings, Encoder, Hdr, Media, Timing, Tools, probe, scan,
+    Codec, Damage, DecodeOptions, Decoder, EncodeSettings, Encoder, Expected, Hdr, Media, Timing,
+    Tools, probe, scan,
 };
 use parallax_stereo::{
     Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, full_chroma_format,
@@ -63,6 +64,8 @@ pub struct Report {
     pub format: VideoFormat,
     /// Wall time.
     pub elapsed: Duration,
+    /// What was mended in the clip, on its own clock.
+    pub damage: Damage,
 }
 
 /// What travels to the engine.
@@ -96,6 +99,8 @@ pub fn convert_segment(
     progress: &dyn Fn(Progress),
 ) -> Result<Report, Error> {
     let started = Instant::now();
+    // Of this clip alone.
+    let tools = &tools.clone().with_own_damage();
     // Cancelled when one step fails, so that the others stop too.
     let cancel = run.cancel.child_token();
     let _stop_children = cancel.clone().drop_guard();
@@ -103,7 +108,8 @@ pub fn convert_segment(
     for lost in media.without_dynamic_hdr()? {
         tracing::warn!(lost, "the clip's metadata");
     }
-    let total = scan(tools, &media, &cancel)?.shown();
+    let packets = scan(tools, &media, &cancel)?;
+    let total = packets.shown();
     let (width, height) = conversion.decode.size(&media);
     let format = VideoFormat { width, height, ..VideoFormat::clone(&media.video.format) };
     let clip = Clip { format: Arc::new(format), rate: media.video.rate };
@@ -137,7 +143,8 @@ pub fn convert_segment(
     let (pair_sender, pairs) = sync_channel(QUEUE);
     let (engine_result, encoder_result) = std::thread::scope(|scope| {
         let around = (before.as_slice(), after.as_ref());
-        let reading = Reading { tools, media: &media, total, conversion, around };
+        let expected = Expected::from(&packets);
+        let reading = Reading { tools, media: &media, expected, conversion, around };
         let stop = cancel.clone();
         scope.spawn(move || {
             // Who takes no more frames has a reason of his own.
@@ -168,7 +175,8 @@ pub fn convert_segment(
     };
     report_progress();
     let format = VideoFormat::clone(&output_format);
-    Ok(Report { frames, format, elapsed: started.elapsed() })
+    let damage = tools.damage.so_far();
+    Ok(Report { frames, format, elapsed: started.elapsed(), damage })
 }
 
 fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> EncodeSettings {
@@ -201,7 +209,7 @@ type Frames = SyncSender<Result<Given, parallax_media::Error>>;
 struct Reading<'a> {
     tools: &'a Tools,
     media: &'a Media,
-    total: u64,
+    expected: Expected,
     conversion: &'a Conversion<'a>,
     /// What comes before and after.
     around: (&'a [Part], Option<&'a Part>),
@@ -229,7 +237,8 @@ impl Reading<'_> {
             Given::Frame(frame)
         };
         let options = self.conversion.decode;
-        let decoder = Decoder::open_with(self.tools, self.media, Some(self.total), options, cancel);
+        let expected = self.expected.clone();
+        let decoder = Decoder::open_with(self.tools, self.media, expected, options, cancel);
         feed(decoder, frames, shifted)?;
         let mut time = i64::MAX / 2;
         if let Some(part) = after {

@@ -104,7 +104,9 @@ pub fn assemble(
     }
     container.arguments(&mut command, tools, media.video.time_base);
     command.arg(file_url(partial.path()));
-    let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
+    // Its last step writes the whole file once more.
+    let patience = tools.patience(media.bytes.saturating_mul(2));
+    let ended = child::run(&mut command, cancel, patience, |_| Ok(()))?;
     ended.check(&format!("assemble {}", show_path(out)), Kind::Input)?;
 
     if container == Container::Mp4 {

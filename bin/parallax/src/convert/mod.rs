@@ -5,6 +5,7 @@
 //! from which an interrupted conversion continues.
 
 mod alarm;
+mod mended;
 mod model;
 mod name;
 pub(crate) mod options;
@@ -104,7 +105,7 @@ async fn drive(
     let alarm = Alarm::default();
     let embedded = Embedded::open(request, state, reporter, &alarm).await?;
     embedded.begin(request).await?;
-    reporter.started(request, embedded.done_frames(request).await?);
+    reporter.started(request, embedded.done_frames(request, reporter).await?);
 
     let stop = Stop::default();
     let ledger = embedded.local.ledger.clone();

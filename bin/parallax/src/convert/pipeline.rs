@@ -10,7 +10,7 @@ use parallax_conversion::{
 };
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
-use parallax_media::{probe, scan};
+use parallax_media::{DamageLog, WholeFilm, probe, scan};
 use parallax_ports::health::Beats;
 use parallax_ports::ledger::{Job, SegmentState};
 use parallax_ports::{Clock, Ids, Ledger, NoMetrics, ObjectStore, Queue, SystemClock};
@@ -47,7 +47,12 @@ impl Embedded {
             buckets: local.buckets.clone(),
             scratch: state.scratch()?,
         };
+        let settings = ChunkSettings {
+            target: Duration::from_secs(request.segment_seconds.into()),
+            ..ChunkSettings::default()
+        };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
+        let mending = reporter.clone();
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
@@ -60,7 +65,14 @@ impl Embedded {
             .with_stages(move |invocation, stage, frames| {
                 watching.stage(invocation.segment.index, stage, frames);
             })
-            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot));
+            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot))
+            .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
+            .with_damage(move |invocation, frames, damage| {
+                mending.segment_damage(invocation.segment.index, frames, damage);
+            });
+        let cutting = reporter.clone();
+        let chunker = MediaChunker::new(workplace.clone(), settings)
+            .with_damage(move |damage| cutting.film_damage(damage));
         let told = reporter.clone();
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())
@@ -79,10 +91,6 @@ impl Embedded {
                 }
                 report.warnings.iter().for_each(|warning| told.warning(warning));
             });
-        let settings = ChunkSettings {
-            target: Duration::from_secs(request.segment_seconds.into()),
-            ..ChunkSettings::default()
-        };
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
             name,
             queue: queue.clone(),
@@ -96,10 +104,7 @@ impl Embedded {
             chunking: Some(inbox("chunking", &local.chunking)),
             reassembly: inbox("reassembly", &local.reassembly),
             backend: Arc::new(Alarmed(backend, alarm.clone())),
-            chunker: Arc::new(Alarmed(
-                MediaChunker::new(workplace.clone(), settings),
-                alarm.clone(),
-            )),
+            chunker: Arc::new(Alarmed(chunker, alarm.clone())),
             assembler: Arc::new(Alarmed(assembler, alarm.clone())),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
@@ -143,8 +148,8 @@ impl Embedded {
         Ok(())
     }
 
-    /// Frames in the segments that an earlier process completed.
-    pub(crate) async fn done_frames(&self, request: &Request) -> Result<u64> {
+    /// Frames in the segments that an earlier process completed; each is told to `reporter`.
+    pub(crate) async fn done_frames(&self, request: &Request, reporter: &Reporter) -> Result<u64> {
         let mut frames = 0;
         for row in self.local.ledger.segments(&self.job_id).await? {
             if row.state != SegmentState::Done {
@@ -156,7 +161,9 @@ impl Embedded {
                 let cancel = CancellationToken::new();
                 probe(&tools, &path, &cancel).and_then(|media| scan(&tools, &media, &cancel))
             });
-            frames += count.await??.shown();
+            let count = count.await??.shown();
+            reporter.done_before(row.segment.index, count);
+            frames += count;
         }
         Ok(frames)
     }

@@ -10,9 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parallax_media::Damage;
 use parallax_stereo::{ShotReport, Stage};
 use serde_json::json;
 
+use super::mended::Mended;
 use super::request::Request;
 use super::staging::Shots;
 use crate::cli::ConvertArgs;
@@ -46,6 +48,7 @@ struct State {
     /// Frames of the segments that each stage of the engine has done, and when that was told.
     stages: BTreeMap<(u32, Stage), (u64, Instant)>,
     shots: Shots,
+    mended: Mended,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -68,6 +71,7 @@ impl Reporter {
             since: BTreeMap::new(),
             stages: BTreeMap::new(),
             shots: Shots::default(),
+            mended: Mended::default(),
             segments: (0, None),
             started: now,
             told: now,
@@ -80,6 +84,7 @@ impl Reporter {
         let mut state = self.state();
         state.total = request.frames;
         state.before = before;
+        state.mended.on_clock(&request.times);
         state.started = Instant::now();
         match self.voice {
             Voice::Bar => {
@@ -110,10 +115,16 @@ impl Reporter {
         }
     }
 
+    /// A segment of `frames` was done by an earlier process.
+    pub(crate) fn done_before(&self, segment: u32, frames: u64) {
+        self.state().mended.length(segment, frames);
+    }
+
     /// `frames` of a segment are done.
     pub(crate) fn frames(&self, segment: u32, frames: u64) {
         let mut state = self.state();
         state.since.insert(segment, frames);
+        state.mended.length(segment, frames);
         self.tell(&mut state);
     }
 
@@ -146,6 +157,22 @@ impl Reporter {
                 "frames": shot.frames,
                 "parallax_percent": percentiles(shot.parallax_percent),
             }));
+        }
+    }
+
+    /// Something was mended before the film was cut.
+    pub(crate) fn film_damage(&self, damage: &Damage) {
+        self.state().mended.of_film(damage);
+        if self.voice == Voice::Json {
+            event(&json!({"event": "damage", "segment": null, "damage": damage}));
+        }
+    }
+
+    /// Something was mended in a segment of `frames`.
+    pub(crate) fn segment_damage(&self, segment: u32, frames: u64, damage: &Damage) {
+        self.state().mended.of_segment(segment, frames, damage);
+        if self.voice == Voice::Json {
+            event(&json!({"event": "damage", "segment": segment, "damage": damage}));
         }
     }
 
@@ -210,17 +237,27 @@ impl Reporter {
             bar.finish_and_clear();
         }
         let seconds = state.started.elapsed().as_secs_f64();
+        let damage = state.mended.whole();
+        let warnings: Vec<String> =
+            damage.lines().iter().map(|line| format!("the source is damaged: {line}")).collect();
         match self.voice {
-            Voice::Json => event(&json!({
-                "event": "completed",
-                "output": output,
-                "frames": state.total,
-                "seconds": (seconds * 10.0).round() / 10.0,
-                "shots": state.shots.count(),
-                "parallax_percent": state.shots.widest().map(percentiles),
-            })),
+            Voice::Json => {
+                for message in &warnings {
+                    event(&json!({"event": "warning", "message": message}));
+                }
+                event(&json!({
+                    "event": "completed",
+                    "output": output,
+                    "frames": state.total,
+                    "seconds": (seconds * 10.0).round() / 10.0,
+                    "shots": state.shots.count(),
+                    "parallax_percent": state.shots.widest().map(percentiles),
+                    "damage": damage,
+                }));
+            }
             _ => {
                 eprintln!("{} is ready ({seconds:.1} s)", output.display());
+                warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
             }
         }

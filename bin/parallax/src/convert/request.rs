@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) tools: Tools,
     /// Frames of the input.
     pub(crate) frames: u64,
+    /// Seconds from its first frame to each; empty where the container does not say.
+    pub(crate) times: Vec<f64>,
     /// What is not as it was asked for.
     pub(crate) warnings: Vec<String>,
 }
@@ -50,7 +52,7 @@ impl Request {
     /// # Errors
     /// The first thing that stands in the way, naming the file or the option.
     pub(crate) fn check(args: &ConvertArgs) -> Result<Self> {
-        let tools = Tools::find()?;
+        let tools = Tools::find()?.for_film(args.damaged.damaged);
         let input = args
             .input
             .canonicalize()
@@ -58,7 +60,11 @@ impl Request {
         ensure!(input.is_file(), "{}: not a file", args.input.display());
         let cancel = CancellationToken::new();
         let media = probe(&tools, &input, &cancel)?;
-        let frames = scan(&tools, &media, &cancel)?.shown();
+        let packets = scan(&tools, &media, &cancel)?;
+        let frames = packets.shown();
+        let times = packets.frame_times().unwrap_or_default();
+        let base = media.video.time_base;
+        let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
 
         let (mut warnings, lost) = (Vec::new(), lost_in_mp4(&media));
         let output = match &args.output {
@@ -139,6 +145,7 @@ impl Request {
             depth,
             tools,
             frames,
+            times,
             warnings,
         })
     }

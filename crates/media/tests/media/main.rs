@@ -4,6 +4,7 @@
 
 mod assembling;
 mod clips;
+mod damaged;
 mod decoding;
 mod effects;
 mod encoding;
