@@ -158,6 +158,11 @@ impl Ended {
         Err(self.failure(doing, kind))
     }
 
+    /// Whether it was ended because it took longer than it was allowed.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
     fn out_of_space(&self) -> bool {
         let signs = ["No space left on device", "quota exceeded", "File too large"];
         self.tail.iter().any(|line| signs.iter().any(|sign| line.contains(sign)))

@@ -9,3 +9,4 @@ mod effects;
 mod encoding;
 mod probing;
 mod splitting;
+mod streams;
