@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parallax_job::{JobId, ObjectKey};
-use parallax_media::{AssembleOptions, Assembled, AudioFallback, Declaration, assemble, declared};
+use parallax_media::{AssembleOptions, Assembled, Declaration, assemble, declared};
 use parallax_ports::{Assembler, MediaError};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +14,8 @@ use crate::workplace::{Workplace, blocking, unless_cancelled};
 
 /// An [`Assembler`] on real media.
 ///
-/// Unless told otherwise it makes an MP4, as the final object's name says, in which sound that MP4
-/// does not hold becomes AAC rather than failing a job whose pictures are all there, and declares
-/// of its pictures what the first result does.
+/// Unless told otherwise it makes an MP4, as the final object's name says, and declares of its
+/// pictures what the first result does.
 #[derive(Clone)]
 pub struct MediaAssembler {
     workplace: Workplace,
@@ -91,7 +90,7 @@ impl Assembler for MediaAssembler {
                 (None, Some(first)) => declared(&tools, first, &cancel)?,
                 (None, None) => Declaration::default(),
             };
-            let options = AssembleOptions { audio: AudioFallback::Aac, declaration };
+            let options = AssembleOptions { declaration };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report.map(|report| (folder, report))
         });
@@ -100,6 +99,10 @@ impl Assembler for MediaAssembler {
         for dropped in &report.dropped {
             tracing::info!(%job_id, stream = dropped.index, codec = dropped.codec,
                 reason = dropped.reason, "a stream of the source was left out");
+        }
+        for loss in &report.losses {
+            let (what, reason) = (&loss.what, &loss.reason);
+            tracing::info!(%job_id, what, reason, "something of the source was left out");
         }
         for warning in &report.warnings {
             tracing::warn!(%job_id, warning, "the final file's timing");

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_frame::{PixelFormat, VideoFormat};
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
-use parallax_media::{Damage, SegmentFile, Split, Tools, plan_segments_at, probe, scan, split};
+use parallax_media::{
+    Container, Damage, Dropped, EncodeSettings, Media, MuxPlan, Scratch, SegmentFile, Split, Tools,
+    plan_segments_at, probe, sample, scan, split,
+};
 use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -22,11 +26,14 @@ pub struct ChunkSettings {
     pub target: Duration,
     /// Most segments of one job, 1 to 99999; longer sources get longer segments. Defaults to 2000.
     pub most: u32,
+    /// Whether the final file's streams are tried first, so that a film whose streams cannot be
+    /// joined fails before any of it is converted. Defaults to yes.
+    pub rehearse: bool,
 }
 
 impl Default for ChunkSettings {
     fn default() -> Self {
-        Self { target: Duration::from_secs(30), most: 2000 }
+        Self { target: Duration::from_secs(30), most: 2000, rehearse: true }
     }
 }
 
@@ -114,6 +121,9 @@ fn cut(
     for lost in media.without_dynamic_hdr()? {
         tracing::warn!(lost, "the source's metadata");
     }
+    if settings.rehearse {
+        rehearse(tools, &media, folder, cancel)?;
+    }
     let packets = scan(tools, &media, cancel)?;
     let most = settings.most.clamp(1, MAX_SEGMENTS);
     let plan =
@@ -121,6 +131,38 @@ fn cut(
             first_of_a_shot(tools, &media, &packets, places, cancel)
         })?;
     split(tools, &media, &packets, &plan, folder, cancel)
+}
+
+/// Tries the streams of the final file (MP4), which is made when every segment is converted.
+fn rehearse(
+    tools: &Tools,
+    media: &Media,
+    folder: &Path,
+    cancel: &CancellationToken,
+) -> parallax_media::Result<()> {
+    let pictures = folder.join("sample.mp4");
+    // Who converts the segments, and to what, is not known here; any pictures will do.
+    let settings = EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() };
+    let format = VideoFormat {
+        width: 64,
+        height: 64,
+        pixels: PixelFormat::YUV420P,
+        colour: media.video.format.colour.clone(),
+    };
+    if let Err(error) = sample(tools, &format, media.video.rate, &settings, &pictures, cancel) {
+        if error.kind() != parallax_media::Kind::Tool {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the final file's streams cannot be tried here");
+        return Ok(());
+    }
+    let scratch = Scratch { sample: &pictures, folder };
+    let plan = MuxPlan::decide(tools, media, Some(Container::Mp4), scratch, cancel)?;
+    for Dropped { index, codec, reason } in &plan.dropped {
+        tracing::info!(stream = index, codec, reason, "a stream will be left out");
+    }
+    let _ = std::fs::remove_file(&pictures);
+    Ok(())
 }
 
 /// Segments on disk, waiting to be published.

@@ -240,6 +240,11 @@ impl Ended {
         Some(Error::new(kind, format!("{doing}: {what}{said}")))
     }
 
+    /// Whether it was ended because it took longer than it was allowed.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::TookTooLong | Verdict::Stalled(_)))
+    }
+
     fn out_of_space(&self) -> bool {
         let signs = ["No space left on device", "quota exceeded", "File too large"];
         self.tail.iter().any(|line| signs.iter().any(|sign| line.contains(sign)))

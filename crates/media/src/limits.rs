@@ -19,7 +19,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Length of the main video stream. Defaults to 12 hours.
     pub duration: Duration,
-    /// Streams of all kinds. Defaults to 64.
+    /// Streams of all kinds, attachments among them. Defaults to 1000.
     pub streams: u32,
     /// Width times height. Defaults to 8192 x 8192.
     pub frame_pixels: u64,
@@ -42,7 +42,7 @@ impl Default for Limits {
         Self {
             file_bytes: 256 << 30,
             duration: Duration::from_secs(12 * 3600),
-            streams: 64,
+            streams: 1000,
             frame_pixels: 8192 * 8192,
             frames: 12 * 3600 * 120,
             probe_time: Duration::from_secs(60),

@@ -221,7 +221,9 @@ impl Tools {
     /// The options before `-i` of a foreign file: no network, no playlists, bounded headers.
     pub(crate) fn guard(&self, command: &mut Command) {
         command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS]);
-        command.arg("-max_streams").arg(self.limits.streams.to_string());
+        // One more than is allowed: ffmpeg leaves out in silence what exceeds its limit, so that
+        // only a stream too many shows that there are any.
+        command.arg("-max_streams").arg(self.limits.streams.saturating_add(1).to_string());
         command.arg("-max_pixels").arg(self.limits.frame_pixels.min(i32::MAX as u64).to_string());
     }
 

@@ -21,6 +21,7 @@ use super::alarm::{Alarm, Alarmed};
 use super::progress::Reporter;
 use super::request::Request;
 use super::state::State;
+use super::streams;
 
 /// One job's queues, ledger, objects and loops.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ impl Embedded {
         };
         let settings = ChunkSettings {
             target: Duration::from_secs(request.segment_seconds.into()),
+            // That was the first thing done.
+            rehearse: false,
             ..ChunkSettings::default()
         };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
@@ -73,24 +76,10 @@ impl Embedded {
         let cutting = reporter.clone();
         let chunker = MediaChunker::new(workplace.clone(), settings)
             .with_damage(move |damage| cutting.film_damage(damage));
-        let told = reporter.clone();
+        let (told, announced) = (reporter.clone(), request.streams.clone());
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())
-            .with_observer(move |report| {
-                for dropped in &report.dropped {
-                    let (index, codec, reason) = (dropped.index, &dropped.codec, &dropped.reason);
-                    told.warning(&format!("stream {index} ({codec}) is left out: {reason}"));
-                }
-                for kept in &report.kept {
-                    if let Some(codec) = kept.converted_to {
-                        let (index, from) = (kept.index, &kept.codec);
-                        told.warning(&format!(
-                            "stream {index} is converted from {from} to {codec}"
-                        ));
-                    }
-                }
-                report.warnings.iter().for_each(|warning| told.warning(warning));
-            });
+            .with_observer(move |report| streams::conclude(&announced, report, &told));
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
             name,
             queue: queue.clone(),

@@ -230,6 +230,14 @@ impl Reporter {
         }
     }
 
+    /// Something that people read as `message` and programs as `said`.
+    pub(crate) fn told(&self, message: &str, said: &serde_json::Value) {
+        match self.voice {
+            Voice::Json => event(said),
+            _ => self.warning(message),
+        }
+    }
+
     /// The output has its name.
     pub(crate) fn completed(&self, output: &Path) {
         let state = self.state();

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
-use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
+use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
 use super::name::beside;
 use super::source::{self, Encoding};
+use super::streams;
 use crate::cli::ConvertArgs;
 
 /// A conversion that can be started.
@@ -44,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) frames: u64,
     /// Seconds from its first frame to each; empty where the container does not say.
     pub(crate) times: Vec<f64>,
+    /// What becomes of the input's other streams.
+    pub(crate) streams: MuxPlan,
     /// What is not as it was asked for.
     pub(crate) warnings: Vec<String>,
 }
@@ -66,18 +69,32 @@ impl Request {
         let base = media.video.time_base;
         let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
 
-        let (mut warnings, lost) = (Vec::new(), lost_in_mp4(&media));
-        let output = match &args.output {
-            Some(output) => output.clone(),
+        let mut warnings = Vec::new();
+        let named = args.output.as_ref().map(|output| check_output(output, &input, args));
+        let named = named.transpose()?;
+        warnings.extend(media.without_dynamic_hdr()?);
+        let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        let encode = EncodeSettings {
+            crf: args.crf,
+            preset: args.preset.clone(),
+            hdr: media.video.hdr,
+            ..EncodeSettings::default()
+        };
+        let full_chroma = args.pictures.full_chroma;
+        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
+        let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
+        let encode = EncodeSettings { codec, ..encode };
+        let format = encoding.format(&media);
+        let streams =
+            streams::decide(&tools, &media, named.as_deref(), (&format, &encode), &cancel)?;
+        let output = match named {
+            Some(output) => output,
             None => {
-                let extension = if lost.is_empty() { "mp4" } else { "mkv" };
-                if !lost.is_empty() {
-                    warnings.push(format!("the result is Matroska: {}", lost.join("; ")));
-                }
-                beside(&args.input, args.layout, &args.pictures.name, extension)?
+                let extension = streams.container.extension();
+                let output = beside(&args.input, args.layout, &args.pictures.name, extension)?;
+                check_output(&output, &input, args)?
             }
         };
-        let output = check_output(&output, &input, args)?;
         let state_dir = match &args.state_dir {
             Some(dir) => dir.clone(),
             None => {
@@ -85,8 +102,6 @@ impl Request {
                 output.with_file_name(format!(".{name}.parallax"))
             }
         };
-        warnings.extend(media.without_dynamic_hdr()?);
-        let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
         let (Model { engine, identity }, depth) = match &args.depth.depth {
             Some(path) if args.engine == "depth-from" => {
                 let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
@@ -109,15 +124,6 @@ impl Request {
         let rendering = args.drawing.rendering();
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
-        let encode = EncodeSettings {
-            crf: args.crf,
-            preset: args.preset.clone(),
-            hdr: media.video.hdr,
-            ..EncodeSettings::default()
-        };
-        let full_chroma = args.pictures.full_chroma;
-        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
-        let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
@@ -140,7 +146,8 @@ impl Request {
             rendering,
             pictures,
             full_chroma,
-            encode: EncodeSettings { codec, ..encode },
+            encode,
+            streams,
             segment_seconds,
             depth,
             tools,

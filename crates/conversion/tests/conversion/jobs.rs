@@ -26,7 +26,8 @@ async fn a_job_goes_through_chunker_backend_and_assembler() {
     let uri = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
     objects.upload(&source, &uri).await.unwrap();
 
-    let settings = ChunkSettings { target: Duration::from_millis(250), most: 9 };
+    let settings =
+        ChunkSettings { target: Duration::from_millis(250), most: 9, ..ChunkSettings::default() };
     let chunker = MediaChunker::new(workplace.clone(), settings);
     let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
     assert_eq!(cut.total(), 4);
@@ -113,7 +114,11 @@ async fn a_cut_falls_where_a_shot_begins_when_it_can() {
         let job: parallax_job::JobId = name.parse().unwrap();
         let uri = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
         workplace.objects.upload(&source, &uri).await.unwrap();
-        let settings = ChunkSettings { target: Duration::from_millis(500), most: 99 };
+        let settings = ChunkSettings {
+            target: Duration::from_millis(500),
+            most: 99,
+            ..ChunkSettings::default()
+        };
         let chunker = MediaChunker::new(workplace.clone(), settings);
         let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
         cut.publish(&cancel).await.unwrap();

@@ -88,7 +88,11 @@ impl Published {
         let job: parallax_job::JobId = "job".parse().unwrap();
         let uri = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
         workplace.objects.upload(&source, &uri).await.unwrap();
-        let settings = ChunkSettings { target: Duration::from_millis(250), most: 9 };
+        let settings = ChunkSettings {
+            target: Duration::from_millis(250),
+            most: 9,
+            ..ChunkSettings::default()
+        };
         let chunker = MediaChunker::new(workplace.clone(), settings);
         let cut = chunker.plan(&job, Mode::Sbs, &cancel).await.unwrap();
         cut.publish(&cancel).await.unwrap();

@@ -10,3 +10,4 @@ mod effects;
 mod encoding;
 mod probing;
 mod splitting;
+mod streams;
