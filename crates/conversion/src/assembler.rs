@@ -82,20 +82,35 @@ impl Assembler for MediaAssembler {
         let out = folder.path().join(if self.matroska { "final.mkv" } else { "final.mp4" });
         let (tools, target) = (tools.clone(), out.clone());
         let told = self.declaration;
+        let workplace = self.workplace.clone();
+        let job = job_id.clone();
         // The folder goes along, so that it outlives the work even when this future is dropped.
         let joined = blocking(cancel, move |cancel| {
+            let named = |file: &str| match file.strip_prefix("result-") {
+                Some(rest) => {
+                    let index = rest.split('.').next().and_then(|index| index.parse().ok());
+                    let name = workplace.segment_name(&job, index.unwrap_or(0), total);
+                    format!("the converted {name}")
+                }
+                None if file == "source.mp4" => workplace.source_name(&job),
+                None => format!("the film made of {}", workplace.source_name(&job)),
+            };
+            let at = folder.path().to_owned();
             // Without being told, what the results declare of themselves is all that is known:
             // they may have been made anywhere.
             let declaration = match (told, results.first()) {
                 (Some(declaration), _) => declaration,
-                (None, Some(first)) => declared(&tools, first, &cancel)?,
+                (None, Some(first)) => declared(&tools, first, &cancel)
+                    .map_err(|error| ConversionError::from(error).naming(&at, &named))?,
                 (None, None) => Declaration::default(),
             };
             let options = AssembleOptions { audio: AudioFallback::Aac, declaration };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
-            report.map(|report| (folder, report))
+            report
+                .map(|report| (folder, report))
+                .map_err(|error| ConversionError::from(error).naming(&at, &named))
         });
-        let (_folder, report) = joined.await?.map_err(ConversionError::from)?;
+        let (_folder, report) = joined.await??;
         (self.observer)(&report);
         for dropped in &report.dropped {
             tracing::info!(%job_id, stream = dropped.index, codec = dropped.codec,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_frame::TimeBase;
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
 use parallax_media::{SegmentFile, Split, Tools, plan_segments_at, probe, scan, split};
 use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
@@ -57,16 +58,29 @@ impl Chunker for MediaChunker {
         unless_cancelled(cancel, self.workplace.objects.download(&uri, &source)).await?;
         let (tools, settings) = (self.workplace.tools.clone(), self.settings);
         // The segments are made here and not in `publish`: only they tell the exact number.
+        let name = self.workplace.source_name(job_id);
+        let film = self.workplace.film.clone();
         let made = blocking(cancel, move |cancel| {
-            let split = cut(&tools, &source, folder.path(), settings, &cancel)?;
+            let (unit, split) =
+                cut(&tools, &source, folder.path(), settings, &cancel).map_err(|error| {
+                    let named = |file: &str| match file {
+                        "source.mp4" => name.clone(),
+                        piece => format!("{name} ({piece})"),
+                    };
+                    ConversionError::from(error).naming(folder.path(), named)
+                })?;
+            if let Some(film) = film {
+                film.note(&starts_ms(unit, &split.segments));
+            }
             // From here on only the segments are needed.
             let _ = std::fs::remove_file(&source);
-            Ok::<_, parallax_media::Error>((folder, split))
+            Ok::<_, ConversionError>((folder, split))
         });
-        let (folder, split) = made.await?.map_err(ConversionError::from)?;
+        let (folder, split) = made.await??;
         let total = u32::try_from(split.segments.len()).unwrap_or(u32::MAX);
         if total > MAX_SEGMENTS {
-            let what = format!("{total} segments; allowed are {MAX_SEGMENTS}");
+            let name = self.workplace.source_name(job_id);
+            let what = format!("{name}: {total} segments; allowed are {MAX_SEGMENTS}");
             return Err(MediaError::Input(what));
         }
         let workplace = self.workplace.clone();
@@ -82,7 +96,7 @@ fn cut(
     folder: &Path,
     settings: ChunkSettings,
     cancel: &CancellationToken,
-) -> parallax_media::Result<Split> {
+) -> parallax_media::Result<(TimeBase, Split)> {
     let media = probe(tools, source, cancel)?;
     // Segments may lose the headers that tell.
     for lost in media.without_dynamic_hdr()? {
@@ -94,7 +108,15 @@ fn cut(
         plan_segments_at(&packets, media.video.time_base, settings.target, most, |places| {
             first_of_a_shot(tools, &media, &packets, places, cancel)
         })?;
-    split(tools, &media, &packets, &plan, folder, cancel)
+    let split = split(tools, &media, &packets, &plan, folder, cancel)?;
+    Ok((media.video.time_base, split))
+}
+
+/// When segments begin, in milliseconds after the first one.
+fn starts_ms(unit: TimeBase, segments: &[SegmentFile]) -> Vec<u64> {
+    let ms = |segment: &SegmentFile| unit.rescale(segment.start, 1000);
+    let first = segments.first().map_or(0, ms);
+    segments.iter().map(|segment| u64::try_from(ms(segment) - first).unwrap_or(0)).collect()
 }
 
 /// Segments on disk, waiting to be published.

@@ -164,7 +164,7 @@ fn check(
     if found.len() != timeline.times_us.len() {
         let (found, expected) = (found.len(), timeline.times_us.len());
         let what = format!("the joined video has {found} frames; expected are {expected}");
-        return Err(Error::new(Kind::Io, what));
+        return Err(Error::new(Kind::Output, what));
     }
     // One microsecond of rounding, and Matroska's own unit of a millisecond.
     let unit_us = media.video.time_base.seconds(1_000_000) as i64;

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, escape, show_path};
 
+/// The signal that nothing can answer.
+const SIGKILL: i32 = 9;
 /// How often cancellation and exit are looked at.
 const POLL: Duration = Duration::from_millis(10);
 /// Bytes of one line of standard error that are kept.
@@ -170,6 +173,13 @@ impl Ended {
         }
         if self.out_of_space() {
             return Error::new(Kind::Space, format!("{doing}: no space left on the device"));
+        }
+        // By the machine, which may do so for want of memory: not the file's doing.
+        if self.status.signal() == Some(SIGKILL) {
+            return Error::new(
+                Kind::Io,
+                format!("{doing}: ffmpeg was killed, as happens when memory runs out"),
+            );
         }
         let said = self.words();
         let kind = if said.contains("Permission denied") || said.contains("Read-only file system") {

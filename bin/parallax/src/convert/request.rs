@@ -20,7 +20,8 @@ use crate::cli::ConvertArgs;
 pub(crate) struct Request {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    pub(crate) state_dir: PathBuf,
+    /// Where the user wants unfinished work to be kept; `None` for beside the output.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) resume: bool,
     pub(crate) restart: bool,
     pub(crate) overwrite: bool,
@@ -72,13 +73,6 @@ impl Request {
             }
         };
         let output = check_output(&output, &input, args)?;
-        let state_dir = match &args.state_dir {
-            Some(dir) => dir.clone(),
-            None => {
-                let name = output.file_name().unwrap_or_default().to_string_lossy();
-                output.with_file_name(format!(".{name}.parallax"))
-            }
-        };
         warnings.extend(media.without_dynamic_hdr()?);
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
         let (Model { engine, identity }, depth) = match &args.depth.depth {
@@ -116,7 +110,7 @@ impl Request {
         Ok(Self {
             input,
             output,
-            state_dir,
+            state_dir: args.state_dir.clone(),
             resume: args.resume,
             restart: args.restart,
             overwrite: args.overwrite,
@@ -146,6 +140,12 @@ impl Request {
     /// Whether the output is Matroska.
     pub(crate) fn matroska(&self) -> bool {
         has_extension(&self.output, "mkv")
+    }
+
+    /// Everything about the join that the user may choose, in words: two that differ give other
+    /// files of the same frames.
+    pub(crate) fn join_choices(&self) -> String {
+        format!("matroska: {}", self.matroska())
     }
 
     /// The kind of result in the wire contract's terms.
