@@ -208,9 +208,14 @@ pub(crate) struct ConvertArgs {
     pub(crate) overwrite: bool,
 
     /// Where unfinished work is kept. Defaults to a hidden folder beside the output; it needs
-    /// room for about twice the result.
+    /// room for about twice the result
+    /// and for the source, which is estimated before the first frame.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+
+    /// Start even when the disks have less room than the conversion is estimated to take.
+    #[arg(long)]
+    pub(crate) ignore_room: bool,
 
     /// Write events as JSON lines to standard output.
     #[arg(long)]

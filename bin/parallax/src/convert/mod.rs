@@ -13,6 +13,7 @@ mod pipeline;
 mod progress;
 mod request;
 mod retries;
+mod room;
 mod source;
 pub(crate) mod staging;
 mod state;
@@ -121,7 +122,7 @@ async fn drive(
     };
     let join = embedded.join(again.unwrap_or_default(), &stop.hard);
     tokio::pin!(interrupted, join);
-    let mut looked = Instant::now();
+    let (mut looked, mut measured) = (Instant::now(), 0);
     let ending = loop {
         tokio::select! {
             biased;
@@ -147,6 +148,15 @@ async fn drive(
         retries.tell(&rows, reporter);
         let done = rows.iter().filter(|row| row.state == SegmentState::Done).count();
         reporter.segments(done as u32, job.total_segments);
+        if measured < done {
+            measured = done;
+            let (bytes, share) = embedded.results(&rows)?;
+            if let Some(warning) = state.look_ahead(&request.film, bytes, share) {
+                reporter.warning(&warning);
+                // Once is enough.
+                measured = usize::MAX;
+            }
+        }
         match job.status {
             JobStatus::Completed if again.is_none() => break Ending::Completed,
             JobStatus::Failed => {

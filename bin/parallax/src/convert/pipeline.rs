@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use parallax_conversion::{
     ChunkSettings, EngineBackend, Film, MediaAssembler, MediaChunker, Workplace, declaration,
 };
-use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
+use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Uri, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{probe, scan, show_path};
 use parallax_ports::health::Beats;
-use parallax_ports::ledger::{Job, SegmentState};
+use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
 use parallax_ports::{
     Assembler, Clock, Error, Ids, Kind, Ledger, MediaError, NoMetrics, ObjectStore, Queue,
     SystemClock,
@@ -153,6 +153,11 @@ impl Embedded {
     /// is complete, but was joined otherwise than is asked for now: [`Self::join`] is needed.
     pub(crate) async fn take_up(&self, mark: &Mark) -> Result<Option<u32>> {
         let job = self.local.ledger.job(&self.job_id).await?.context("the job was not recorded")?;
+        if !mark.is_there() {
+            // A final file is taken as proof that the job is complete, whatever it was joined as.
+            let uri = self.local.buckets.output.uri(&ObjectKey::Final(self.job_id.clone()))?;
+            self.local.objects.delete(&uri).await?;
+        }
         match job.status {
             JobStatus::Failed => self.reopen().await.map(|()| None),
             JobStatus::Completed if !mark.is_there() => Ok(job.total_segments),
@@ -190,6 +195,25 @@ impl Embedded {
             None => Ok(()),
             Some(why) => bail!("cannot be continued: {why}; pass --restart to start over"),
         }
+    }
+
+    /// Bytes of the results that `rows` tell of, and what share of the film they are.
+    pub(crate) fn results(&self, rows: &[SegmentRow]) -> Result<(u64, f64)> {
+        let size = |uri: &Uri| -> Result<u64> {
+            Ok(std::fs::metadata(self.local.objects.path(uri)?).map_or(0, |meta| meta.len()))
+        };
+        let done = || rows.iter().filter(|row| row.state == SegmentState::Done);
+        let (mut made, mut of, mut all) = (0, 0, 0);
+        for row in done() {
+            made += size(&row.output)?;
+            of += size(&row.input)?;
+        }
+        let Some(first) = done().next() else { return Ok((0, 0.0)) };
+        for index in 0..first.segment.total {
+            let key = ObjectKey::Segment(Segment { index, ..first.segment.clone() });
+            all += size(&self.local.buckets.input.uri(&key)?)?;
+        }
+        Ok((made, of as f64 / all.max(1) as f64))
     }
 
     /// Segments that are converted, and all of them once that is known.

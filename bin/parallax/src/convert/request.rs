@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
 use super::name::beside;
+use super::room::Film;
 use super::source::{self, Encoding};
 use crate::cli::ConvertArgs;
 
@@ -40,6 +41,10 @@ pub(crate) struct Request {
     pub(crate) encode: EncodeSettings,
     pub(crate) jobs: u32,
     pub(crate) segment_seconds: u32,
+    /// What decides how much room it takes.
+    pub(crate) film: Film,
+    /// Whether to start without room for all of it.
+    pub(crate) ignore_room: bool,
     pub(crate) tools: Tools,
     /// Frames of the input.
     pub(crate) frames: u64,
@@ -106,6 +111,17 @@ impl Request {
         let full_chroma = args.pictures.full_chroma;
         let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
         let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
+        let result = encoding.format(&media);
+        let (size, rate) = (pictures.size(&media), media.video.rate);
+        let film = Film {
+            bytes: media.bytes,
+            frames,
+            seconds: frames as f64 * f64::from(rate.den) / f64::from(rate.num),
+            pixels: u64::from(size.0) * u64::from(size.1),
+            result_pixels: u64::from(result.width) * u64::from(result.height),
+            codec,
+            crf: args.crf,
+        };
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
@@ -131,6 +147,8 @@ impl Request {
             encode: EncodeSettings { codec, ..encode },
             segment_seconds,
             depth,
+            film,
+            ignore_room: args.ignore_room,
             tools,
             frames,
             warnings,

@@ -1,6 +1,7 @@
 //! What the source demands: fields, bars, dynamic range, and an encoder that takes all of it.
 
 use anyhow::{Result, bail, ensure};
+use parallax_frame::VideoFormat;
 use parallax_media::{
     Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
 };
@@ -43,6 +44,15 @@ pub(crate) struct Encoding {
 }
 
 impl Encoding {
+    /// The pictures of the result.
+    pub(crate) fn format(self, media: &Media) -> VideoFormat {
+        let mut source = (*media.video.format).clone();
+        (source.width, source.height) = self.pictures.size(media);
+        let full = self.full_chroma && self.layout.is_anaglyph();
+        let make = if full { full_chroma_format } else { output_format };
+        make(self.layout, &source).0
+    }
+
     /// The encoder that works for it, tried at the result's size.
     ///
     /// # Errors
@@ -55,14 +65,8 @@ impl Encoding {
         warnings: &mut Vec<String>,
         cancel: &CancellationToken,
     ) -> Result<Codec> {
-        let mut source = (*media.video.format).clone();
-        if let Some(crop) = self.pictures.crop {
-            (source.width, source.height) = (crop.width, crop.height);
-        }
-        let full = self.full_chroma && self.layout.is_anaglyph();
-        let make = if full { full_chroma_format } else { output_format };
-        let (format, _) = make(self.layout, &source);
-        let transfer = source.colour.transfer.as_deref();
+        let format = self.format(media);
+        let transfer = media.video.format.colour.transfer.as_deref();
         let hdr = settings.hdr != Hdr::default()
             || matches!(transfer, Some("smpte2084" | "arib-std-b67"));
         let h264 = matches!(self.choice, CodecChoice::H264 | CodecChoice::H264Nvenc);

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
 use parallax_local::StateDir;
+use parallax_media::show_path;
 
 use super::manifest::{Frames, MANIFEST, MANIFEST_PARTIAL, Manifest, folder_beside, folder_name};
 use super::request::Request;
+use super::room::{Disks, Film, free, shown};
 
 /// Names the file that was delivered.
 const DELIVERED: &str = "delivered";
@@ -54,6 +56,11 @@ impl State {
             true => Some(Manifest::read(path)?),
             false => None,
         };
+        if !request.ignore_room {
+            let output = request.output.parent().unwrap_or(Path::new("."));
+            let disks = Disks { input: &request.input, state: path, output };
+            disks.check(request.film.needs())?;
+        }
         let output = request.output.clone();
         let dir = StateDir::open_exclusive(path)?;
         let mut state = Self { dir, job_id: frames.job_id()?, output, delivered: false };
@@ -126,6 +133,21 @@ impl State {
         let written = fs::write(&path, [0u8; 64 << 10]);
         let _ = fs::remove_file(&path);
         written.with_context(|| format!("{}: cannot be written to", self.dir.path().display()))
+    }
+
+    /// What the person should know of a disk that will be full before the film is made, once
+    /// a `share` of it is converted to `results` bytes.
+    pub(crate) fn look_ahead(&self, film: &Film, results: u64, share: f64) -> Option<String> {
+        let left = film.measured(results, share).left_after(results);
+        let free = free(self.dir.path()).ok().filter(|free| *free < left)?;
+        let (percent, took) = ((share * 100.0).round(), shown(results));
+        Some(format!(
+            "{}: {percent} % of the film took {took}; by that about {} more are needed there, {} \
+             are free: make room while it runs",
+            show_path(self.dir.path()),
+            shown(left),
+            shown(free)
+        ))
     }
 
     /// Whether an earlier process delivered the output and was stopped before it could clean up.
