@@ -8,6 +8,7 @@ use parallax_stereocrafter::{DType, Size};
 
 use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
 use crate::convert::staging::StagingArgs;
+use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
 use crate::preview::PreviewArgs;
@@ -118,6 +119,11 @@ pub(crate) struct ConvertArgs {
     /// recognise, beside the input: MP4, or Matroska where MP4 would lose a stream.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Leave a stream of the source out of the result: its number, as `parallax inspect` shows it,
+    /// or all `audio`, `subtitles` or `attachments`. May be repeated.
+    #[arg(long, value_name = "STREAM")]
+    pub(crate) without: Vec<Unwanted>,
 
     /// How the two views share the picture: full-sbs, half-sbs, full-tb, half-tb, cross-eyed,
     /// right-only, rgbd, anaglyph, anaglyph-half-colour, anaglyph-optimised, anaglyph-dubois, vr180.
@@ -309,6 +315,7 @@ mod tests {
             vec!["--jobs", "0"],
             vec!["--steps", "0"],
             vec!["--device", "tpu"],
+            vec!["--without", "video"],
             vec!["--resume", "--restart"],
         ] {
             let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());

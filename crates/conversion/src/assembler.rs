@@ -1,5 +1,6 @@
 //! Joining a job's results into its final object.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub struct MediaAssembler {
     workplace: Workplace,
     declaration: Option<Declaration>,
     matroska: bool,
+    without: BTreeSet<u32>,
     observer: Arc<Observer>,
 }
 
@@ -33,6 +35,7 @@ impl fmt::Debug for MediaAssembler {
         f.debug_struct("MediaAssembler")
             .field("declaration", &self.declaration)
             .field("matroska", &self.matroska)
+            .field("without", &self.without)
             .finish_non_exhaustive()
     }
 }
@@ -40,13 +43,26 @@ impl fmt::Debug for MediaAssembler {
 impl MediaAssembler {
     /// An assembler.
     pub fn new(workplace: Workplace) -> Self {
-        Self { workplace, declaration: None, matroska: false, observer: Arc::new(|_| ()) }
+        Self {
+            workplace,
+            declaration: None,
+            matroska: false,
+            without: BTreeSet::new(),
+            observer: Arc::new(|_| ()),
+        }
     }
 
     /// Sets what players are told of the pictures, and whether the content is Matroska.
     #[must_use]
     pub fn with_output(mut self, declaration: Declaration, matroska: bool) -> Self {
         (self.declaration, self.matroska) = (Some(declaration), matroska);
+        self
+    }
+
+    /// Leaves streams of the source out, by their indices.
+    #[must_use]
+    pub fn without(mut self, streams: BTreeSet<u32>) -> Self {
+        self.without = streams;
         self
     }
 
@@ -82,6 +98,7 @@ impl Assembler for MediaAssembler {
         let out = folder.path().join(if self.matroska { "final.mkv" } else { "final.mp4" });
         let (tools, target) = (tools.clone(), out.clone());
         let told = self.declaration;
+        let without = self.without.clone();
         let workplace = self.workplace.clone();
         let job = job_id.clone();
         // The folder goes along, so that it outlives the work even when this future is dropped.
@@ -104,7 +121,7 @@ impl Assembler for MediaAssembler {
                     .map_err(|error| ConversionError::from(error).naming(&at, &named))?,
                 (None, None) => Declaration::default(),
             };
-            let options = AssembleOptions { audio: AudioFallback::Aac, declaration };
+            let options = AssembleOptions { audio: AudioFallback::Aac, declaration, without };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report
                 .map(|report| (folder, report))

@@ -7,6 +7,7 @@
 mod join;
 mod streams;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use parallax_frame::TimeBase;
@@ -34,12 +35,14 @@ pub enum AudioFallback {
 }
 
 /// How to join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AssembleOptions {
     /// Sound that the container cannot hold.
     pub audio: AudioFallback,
     /// What the pictures hold, for players to know. Defaults to a flat view.
     pub declaration: Declaration,
+    /// Indices of the source's streams that are not wanted.
+    pub without: BTreeSet<u32>,
 }
 
 /// What the final file holds.
@@ -72,7 +75,8 @@ pub fn assemble(
     if results.is_empty() {
         return Err(Error::new(Kind::Input, format!("{}: no segments", show_path(out))));
     }
-    let media = probe(tools, source, cancel)?;
+    let mut media = probe(tools, source, cancel)?;
+    let left_out = media.leave_out(&options.without);
     let packets = scan(tools, &media, cancel)?;
     let container = Container::of(out);
     let selection = streams::select(&media, container, options.audio)?;
@@ -113,7 +117,13 @@ pub fn assemble(
     let mut warnings = timeline.warnings.clone();
     let frames = check(tools, &partial, container, &timeline, &mut warnings, cancel)?;
     partial.finish()?;
-    Ok(Assembled { frames, kept: selection.kept, dropped: selection.dropped, warnings })
+    let mut dropped = selection.dropped;
+    dropped.extend(left_out.into_iter().map(|stream| Dropped {
+        index: stream.index,
+        codec: stream.codec,
+        reason: "it was not wanted".to_owned(),
+    }));
+    Ok(Assembled { frames, kept: selection.kept, dropped, warnings })
 }
 
 /// The containers that the final file may have.

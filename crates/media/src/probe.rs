@@ -4,6 +4,7 @@
 
 mod answer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -109,6 +110,12 @@ impl Media {
     /// Streams of one kind, in file order.
     pub fn streams_of(&self, kind: StreamKind) -> impl Iterator<Item = &Stream> {
         self.streams.iter().filter(move |stream| stream.kind == kind)
+    }
+
+    /// Takes the streams with these indices out of the list, and returns them. The main video stays
+    /// what is converted, even where it is named.
+    pub fn leave_out(&mut self, indices: &BTreeSet<u32>) -> Vec<Stream> {
+        self.streams.extract_if(.., |stream| indices.contains(&stream.index)).collect()
     }
 
     /// Whether the container is of the MP4 family.

@@ -57,6 +57,9 @@ pub(super) struct Frames {
 
 /// The options behind a field, as a user knows them.
 const OPTIONS: &[(&str, &str)] = &[
+    ("input", "the source"),
+    ("input_bytes", "its size"),
+    ("input_modified_ms", "its time of change"),
     ("layout", "--layout"),
     ("engine", "--engine"),
     ("model", "--weights, --device, --dtype, --steps or --reference"),
@@ -123,11 +126,11 @@ impl Frames {
         if differ.iter().all(|name| name.starts_with("input_")) {
             let (old, new) = (self.input_bytes, now.input_bytes);
             let size = match old == new {
-                true => "at another time",
-                false => &format!("and has {new} bytes instead of {old}"),
+                true => "its time of change is another one",
+                false => &format!("it has {new} bytes instead of {old}"),
             };
             return Some(format!(
-                "{} was changed since the conversion began, {size}; put the earlier file back",
+                "{} was changed since the conversion began: {size}; put the earlier file back",
                 now.input
             ));
         }

@@ -17,6 +17,7 @@ mod room;
 mod source;
 pub(crate) mod staging;
 mod state;
+pub(crate) mod without;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ async fn drive(
                 state.remove()?;
                 return Ok(Ending::Failed(why));
             }
-            if let (true, Some(total)) = (done > 0, total) {
+            if let Some(total) = total.filter(|total| (1..*total as usize).contains(&done)) {
                 anyhow::bail!("{why}\n{done} of {total} segments are converted");
             }
             anyhow::bail!(why)
@@ -197,7 +198,7 @@ fn told(request: &Request, Trouble { step, why }: &Trouble) -> String {
     match step {
         Step::Joining => format!(
             "{}: its frames are converted, but cannot be joined: {why}\nto join them otherwise, \
-             pass --resume with another --output (.mkv or .mp4)",
+             pass --resume with another --output (.mkv or .mp4) or --without STREAM",
             show_path(&request.input)
         ),
         Step::Cutting | Step::Converting => why.clone(),

@@ -91,6 +91,7 @@ impl Embedded {
         let told = reporter.clone();
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())
+            .without(request.without.clone())
             .with_observer(move |report| {
                 for dropped in &report.dropped {
                     let (index, codec, reason) = (dropped.index, &dropped.codec, &dropped.reason);

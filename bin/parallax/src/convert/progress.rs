@@ -195,6 +195,7 @@ impl Reporter {
                 bar.set_position(state.total);
                 bar.set_message("joining");
             }
+            _ if segments == 1 => eprintln!("joining"),
             _ => eprintln!("joining {segments} segments"),
         }
     }

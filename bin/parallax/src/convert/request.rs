@@ -1,5 +1,6 @@
 //! What is asked for, checked before anything is made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::model::{self, Model};
 use super::name::beside;
 use super::room::Film;
 use super::source::{self, Encoding};
+use super::without;
 use crate::cli::ConvertArgs;
 
 /// A conversion that can be started.
@@ -43,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) segment_seconds: u32,
     /// What decides how much room it takes.
     pub(crate) film: Film,
+    /// Streams of the source that are left out.
+    pub(crate) without: BTreeSet<u32>,
     /// Whether to start without room for all of it.
     pub(crate) ignore_room: bool,
     pub(crate) tools: Tools,
@@ -63,8 +67,10 @@ impl Request {
             .with_context(|| format!("{}: cannot be opened", args.input.display()))?;
         ensure!(input.is_file(), "{}: not a file", args.input.display());
         let cancel = CancellationToken::new();
-        let media = probe(&tools, &input, &cancel)?;
-        let frames = scan(&tools, &media, &cancel)?.shown();
+        let mut media = probe(&tools, &input, &cancel)?;
+        let without = without::streams(&media, &args.without)?;
+        // What is left out chooses no container.
+        media.leave_out(&without);
 
         let (mut warnings, lost) = (Vec::new(), lost_in_mp4(&media));
         let output = match &args.output {
@@ -78,6 +84,8 @@ impl Request {
             }
         };
         let output = check_output(&output, &input, args)?;
+        // Reads all of the film, so what needs no look at it is checked before.
+        let frames = scan(&tools, &media, &cancel)?.shown();
         warnings.extend(media.without_dynamic_hdr()?);
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
         let (Model { engine, identity }, depth) = match &args.depth.depth {
@@ -148,6 +156,7 @@ impl Request {
             segment_seconds,
             depth,
             film,
+            without,
             ignore_room: args.ignore_room,
             tools,
             frames,
@@ -163,7 +172,7 @@ impl Request {
     /// Everything about the join that the user may choose, in words: two that differ give other
     /// files of the same frames.
     pub(crate) fn join_choices(&self) -> String {
-        format!("matroska: {}", self.matroska())
+        format!("matroska: {}, without {:?}", self.matroska(), self.without)
     }
 
     /// The kind of result in the wire contract's terms.
@@ -195,7 +204,8 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
     }
     // Found out now rather than after hours of work.
     // The file has no name, so that nothing is left of it.
-    tempfile::tempfile_in(&folder)
-        .with_context(|| format!("{}: cannot be written to", folder.display()))?;
+    tempfile::tempfile_in(&folder).with_context(|| {
+        format!("{}: cannot be written to (--output names another place)", folder.display())
+    })?;
     Ok(output)
 }
