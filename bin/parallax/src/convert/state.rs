@@ -56,6 +56,9 @@ impl State {
             true => Some(Manifest::read(path)?),
             false => None,
         };
+        if let Some(before) = &before {
+            before.continues_as(&frames, path)?;
+        }
         if !request.ignore_room {
             let output = request.output.parent().unwrap_or(Path::new("."));
             let disks = Disks { input: &request.input, state: path, output };
@@ -82,7 +85,7 @@ impl State {
             bail!("{output}: exists already; pass --overwrite to replace it");
         }
         match before {
-            Some(before) => state.take_over(before, frames)?,
+            Some(before) => state.take_over(&before, frames)?,
             None => {
                 state.clear()?;
                 let begun = Manifest::new(&state.output, frames).write(path);
@@ -96,14 +99,12 @@ impl State {
     }
 
     /// Goes on from what `before` began, under this output's name.
-    fn take_over(&self, before: Manifest, frames: Frames) -> Result<()> {
-        let path = self.dir.path();
-        before.continues_as(&frames, path)?;
+    fn take_over(&self, before: &Manifest, frames: Frames) -> Result<()> {
         let now = Manifest::new(&self.output, frames);
         if before.output != now.output {
             // Nobody will finish it under the earlier name.
             remove_file(&unfinished(Path::new(&before.output)))?;
-            now.write(path)?;
+            now.write(self.dir.path())?;
         }
         Ok(())
     }
