@@ -286,7 +286,7 @@ fn full_disk(sizes: &[&str], output: impl Fn(&Path) -> PathBuf, state: impl Fn(&
         let mut disk = SmallDisk::mount(&place.path("disk"), size);
         let command = |disk: &SmallDisk, flag: Option<&str>| {
             let mut command = convert(&place.film);
-            command.arg("-o").arg(output(place.folder.path()));
+            command.arg("--ignore-room").arg("-o").arg(output(place.folder.path()));
             command.arg("--state-dir").arg(state(place.folder.path())).args(flag);
             disk.command(&command)
         };
@@ -315,6 +315,27 @@ fn full_disk(sizes: &[&str], output: impl Fn(&Path) -> PathBuf, state: impl Fn(&
         assert!(!disk.list().contains(&"state".to_owned()), "{size}: the state folder is gone");
         let _ = std::fs::remove_file(&out);
     }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_refused_in_numbers_before_the_first_frame() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let mut disk = SmallDisk::mount(&place.path("disk"), "1m");
+    let command = |disk: &SmallDisk, at: [&str; 2], flag: Option<&str>| {
+        let mut command = convert(&place.film);
+        command.arg("-o").arg(place.path(at[0])).arg("--state-dir").arg(place.path(at[1]));
+        disk.command(command.args(flag))
+    };
+    let before = place.names();
+    for at in [["disk/out.mp4", "state"], ["out.mp4", "disk/state"]] {
+        let run = finish(&mut command(&disk, at, None));
+        refused(&run, "/disk", &["MB are needed there", "MB are free", "--ignore-room"]);
+        assert_eq!((place.names(), disk.list().len()), (before.clone(), 0), "nothing is left");
+    }
+    disk.resize("16m");
+    let run = finish(&mut command(&disk, ["out.mp4", "disk/state"], None));
+    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]

@@ -270,7 +270,8 @@ impl InferenceBackend for EngineBackend {
         let (shots, measured) = (Arc::clone(&self.shots), invocation.clone());
         let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames))
             .with_shots(move |shot| shots(&measured, shot));
-        let scratch = Some(folder.path().to_owned());
+        let at = folder.path().to_owned();
+        let scratch = Some(at.clone());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());
             let around = &around;
@@ -281,7 +282,14 @@ impl InferenceBackend for EngineBackend {
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);
             report.map(|report| (folder, report))
         });
-        let (_folder, report): (_, Report) = work.await??;
+        let (_folder, report): (_, Report) = work.await?.map_err(|error| {
+            let segment = &invocation.segment;
+            let name = self.workplace.segment_name(&segment.job_id, segment.index, segment.total);
+            error.naming(&at, |file| match file.starts_with("out.mp4") {
+                true => format!("the result of {name}"),
+                false => name.clone(),
+            })
+        })?;
         for mended in report.damage.lines() {
             tracing::warn!(segment = %invocation.segment, mended, "the source is damaged");
         }

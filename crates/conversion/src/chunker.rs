@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_frame::{PixelFormat, VideoFormat};
+use parallax_frame::{PixelFormat, TimeBase, VideoFormat};
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
 use parallax_media::{
     Container, Damage, Dropped, EncodeSettings, Media, MuxPlan, Scratch, SegmentFile, Split, Tools,
@@ -83,13 +83,25 @@ impl Chunker for MediaChunker {
         let (tools, settings) = (self.workplace.tools.clone().with_own_damage(), self.settings);
         let log = tools.damage.clone();
         // The segments are made here and not in `publish`: only they tell the exact number.
+        let name = self.workplace.source_name(job_id);
+        let film = self.workplace.film.clone();
         let made = blocking(cancel, move |cancel| {
-            let split = cut(&tools, &source, folder.path(), settings, &cancel)?;
+            let (unit, split) =
+                cut(&tools, &source, folder.path(), settings, &cancel).map_err(|error| {
+                    let named = |file: &str| match file {
+                        "source.mp4" => name.clone(),
+                        piece => format!("{name} ({piece})"),
+                    };
+                    ConversionError::from(error).naming(folder.path(), named)
+                })?;
+            if let Some(film) = film {
+                film.note(&starts_ms(unit, &split.segments));
+            }
             // From here on only the segments are needed.
             let _ = std::fs::remove_file(&source);
-            Ok::<_, parallax_media::Error>((folder, split))
+            Ok::<_, ConversionError>((folder, split))
         });
-        let (folder, split) = made.await?.map_err(ConversionError::from)?;
+        let (folder, split) = made.await??;
         let damage = log.so_far();
         for mended in damage.lines() {
             tracing::warn!(job = %job_id, mended, "the source is damaged");
@@ -99,7 +111,8 @@ impl Chunker for MediaChunker {
         }
         let total = u32::try_from(split.segments.len()).unwrap_or(u32::MAX);
         if total > MAX_SEGMENTS {
-            let what = format!("{total} segments; allowed are {MAX_SEGMENTS}");
+            let name = self.workplace.source_name(job_id);
+            let what = format!("{name}: {total} segments; allowed are {MAX_SEGMENTS}");
             return Err(MediaError::Input(what));
         }
         let workplace = self.workplace.clone();
@@ -115,7 +128,7 @@ fn cut(
     folder: &Path,
     settings: ChunkSettings,
     cancel: &CancellationToken,
-) -> parallax_media::Result<Split> {
+) -> parallax_media::Result<(TimeBase, Split)> {
     let media = probe(tools, source, cancel)?;
     // Segments may lose the headers that tell.
     for lost in media.without_dynamic_hdr()? {
@@ -130,7 +143,15 @@ fn cut(
         plan_segments_at(&packets, media.video.time_base, settings.target, most, |places| {
             first_of_a_shot(tools, &media, &packets, places, cancel)
         })?;
-    split(tools, &media, &packets, &plan, folder, cancel)
+    let split = split(tools, &media, &packets, &plan, folder, cancel)?;
+    Ok((media.video.time_base, split))
+}
+
+/// When segments begin, in milliseconds after the first one.
+fn starts_ms(unit: TimeBase, segments: &[SegmentFile]) -> Vec<u64> {
+    let ms = |segment: &SegmentFile| unit.rescale(segment.start, 1000);
+    let first = segments.first().map_or(0, ms);
+    segments.iter().map(|segment| u64::try_from(ms(segment) - first).unwrap_or(0)).collect()
 }
 
 /// Tries the streams of the final file (MP4), which is made when every segment is converted.

@@ -12,6 +12,7 @@ mod streams;
 mod tags;
 mod trial;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,10 +32,12 @@ pub use mux_plan::{Loss, MuxPlan, Scratch};
 pub use streams::{Container, Dropped, Kept};
 
 /// How to join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AssembleOptions {
     /// What the pictures hold, for players to know. Defaults to a flat view.
     pub declaration: Declaration,
+    /// Indices of the source's streams that are not wanted.
+    pub without: BTreeSet<u32>,
 }
 
 /// What the final file holds.
@@ -72,7 +75,8 @@ pub fn assemble(
     let Some(first) = results.first() else {
         return Err(Error::new(Kind::Input, format!("{}: no segments", show_path(out))));
     };
-    let media = probe(tools, source, cancel)?;
+    let mut media = probe(tools, source, cancel)?;
+    let left_out = media.leave_out(&options.without);
     let packets = scan(tools, &media, cancel)?;
     let container = Container::of(out);
     let parts = join::read(tools, results, cancel)?;
@@ -126,7 +130,12 @@ pub fn assemble(
     partial.finish()?;
     let mut losses = plan.losses.clone();
     losses.extend(audit::losses(&media, &plan, &found));
-    let MuxPlan { kept, dropped, captions, .. } = plan;
+    let MuxPlan { kept, mut dropped, captions, .. } = plan;
+    dropped.extend(left_out.into_iter().map(|stream| Dropped {
+        index: stream.index,
+        codec: stream.codec,
+        reason: "it was not wanted".to_owned(),
+    }));
     Ok(Assembled { frames, kept, dropped, losses, captions, warnings })
 }
 
@@ -202,7 +211,7 @@ fn check(
     if found.len() != timeline.times_us.len() {
         let (found, expected) = (found.len(), timeline.times_us.len());
         let what = format!("the joined video has {found} frames; expected are {expected}");
-        return Err(Error::new(Kind::Io, what));
+        return Err(Error::new(Kind::Output, what));
     }
     // One microsecond of rounding, and Matroska's own unit of a millisecond.
     let unit_us = media.video.time_base.seconds(1_000_000) as i64;

@@ -7,7 +7,7 @@ mod watch;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -22,6 +22,8 @@ use crate::error::{Error, Kind, Result, escape, show_path};
 use crate::limits::STALL;
 use watch::{NOISE_BYTES, POLL, Shared, Verdict, lock};
 
+/// The signal that nothing can answer.
+const SIGKILL: i32 = 9;
 /// Bytes of one line of standard error that are kept.
 const LINE_BYTES: u64 = 4096;
 /// How long the last words are waited for once nobody of the child's group is left to speak.
@@ -257,6 +259,13 @@ impl Ended {
         }
         if self.out_of_space() {
             return Error::new(Kind::Space, format!("{doing}: no space left on the device"));
+        }
+        // By the machine, which may do so for want of memory: not the file's doing.
+        if self.status.signal() == Some(SIGKILL) {
+            return Error::new(
+                Kind::Io,
+                format!("{doing}: ffmpeg was killed, as happens when memory runs out"),
+            );
         }
         let said = self.words();
         let kind = if said.contains("Permission denied") || said.contains("Read-only file system") {

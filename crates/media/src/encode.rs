@@ -245,7 +245,7 @@ impl Encoder {
         if !same {
             let counts = format!("{} frames, not {}", found.len(), self.times.len());
             let what = format!("{}: the file holds {counts}, or other times", self.doing);
-            return Err(Error::new(Kind::Io, what));
+            return Err(Error::new(Kind::Output, what));
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub use decode::{Crop, DecodeOptions, Decoder, Expected, Span};
 pub use effects::{Effect, LoopStyle};
 pub use encode::{Codec, EncodeSettings, Encoder, Packing, Timing};
 pub use encoders::{Choice, choose_encoder, sample};
-pub use error::{Error, Kind, Result};
+pub use error::{Error, Kind, Result, show_path};
 pub use hdr::{DynamicHdr, Hdr, Light, Mastering};
 pub use limits::{DEMUXERS, Limits};
 pub use plan::{Plan, Planned, cut_points, plan_segments, plan_segments_at};

@@ -4,7 +4,7 @@
 
 mod answer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -151,6 +151,12 @@ impl Media {
     /// The stream with an index.
     pub fn stream(&self, index: u32) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.index == index)
+    }
+
+    /// Takes the streams with these indices out of the list, and returns them. The main video stays
+    /// what is converted, even where it is named.
+    pub fn leave_out(&mut self, indices: &BTreeSet<u32>) -> Vec<Stream> {
+        self.streams.extract_if(.., |stream| indices.contains(&stream.index)).collect()
     }
 
     /// Whether the container is of the MP4 family.

@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parallax_media::Damage;
+use parallax_media::{Damage, show_path};
 use parallax_stereo::{ShotReport, Stage};
 use serde_json::json;
 
 use super::mended::Mended;
+use super::name::lossless;
 use super::request::Request;
 use super::staging::Shots;
 use crate::cli::ConvertArgs;
@@ -99,14 +100,14 @@ impl Reporter {
             }
             Voice::Lines => eprintln!(
                 "converting {} ({} frames) to {}",
-                request.input.display(),
+                show_path(&request.input),
                 request.frames,
-                request.output.display()
+                show_path(&request.output)
             ),
             Voice::Json => event(&json!({
                 "event": "started",
-                "input": request.input,
-                "output": request.output,
+                "input": lossless(&request.input),
+                "output": lossless(&request.output),
                 "engine": request.engine.name(),
                 "layout": request.layout.to_string(),
                 "frames": request.frames,
@@ -188,6 +189,50 @@ impl Reporter {
         }
     }
 
+    /// A try of `what` failed and is followed by another one, after `wait` where that is known;
+    /// it was the first number of the second.
+    pub(crate) fn retry(&self, what: &str, tries: (u32, u32), why: &str, wait: Option<Duration>) {
+        let (attempt, of) = tries;
+        if self.voice == Voice::Json {
+            let seconds = wait.map(|wait| (wait.as_secs_f64() * 10.0).round() / 10.0);
+            event(&json!({
+                "event": "retry",
+                "step": what,
+                "attempt": attempt,
+                "of": of,
+                "why": why,
+                "next_in_seconds": seconds,
+            }));
+            return;
+        }
+        let when = wait.map_or_else(
+            || "the next one follows".to_owned(),
+            |wait| format!("the next one begins in {} s", wait.as_secs_f64().ceil()),
+        );
+        self.say(&format!("{what}: try {attempt} of {of} failed, {when}: {why}"));
+    }
+
+    /// The results of `segments` are being joined.
+    pub(crate) fn joining(&self, segments: u32) {
+        let state = self.state();
+        match (self.voice, &state.bar) {
+            (Voice::Json, _) => event(&json!({"event": "joining", "segments": segments})),
+            (_, Some(bar)) => {
+                bar.set_position(state.total);
+                bar.set_message("joining");
+            }
+            _ if segments == 1 => eprintln!("joining"),
+            _ => eprintln!("joining {segments} segments"),
+        }
+    }
+
+    fn say(&self, message: &str) {
+        match &self.state().bar {
+            Some(bar) => bar.println(format!("warning: {message}")),
+            None => eprintln!("warning: {message}"),
+        }
+    }
+
     fn tell(&self, state: &mut State) {
         let every = if self.voice == Voice::Lines { EVERY_LINE } else { EVERY };
         if state.told.elapsed() < every {
@@ -222,11 +267,9 @@ impl Reporter {
 
     /// Something is not as it was asked for, or not as it was in the source.
     pub(crate) fn warning(&self, message: &str) {
-        let state = self.state();
-        match (self.voice, &state.bar) {
-            (Voice::Json, _) => event(&json!({"event": "warning", "message": message})),
-            (_, Some(bar)) => bar.println(format!("warning: {message}")),
-            _ => eprintln!("warning: {message}"),
+        match self.voice {
+            Voice::Json => event(&json!({"event": "warning", "message": message})),
+            _ => self.say(message),
         }
     }
 
@@ -255,7 +298,7 @@ impl Reporter {
                 }
                 event(&json!({
                     "event": "completed",
-                    "output": output,
+                    "output": lossless(output),
                     "frames": state.total,
                     "seconds": (seconds * 10.0).round() / 10.0,
                     "shots": state.shots.count(),
@@ -264,7 +307,7 @@ impl Reporter {
                 }));
             }
             _ => {
-                eprintln!("{} is ready ({seconds:.1} s)", output.display());
+                eprintln!("{} is ready ({seconds:.1} s)", show_path(output));
                 warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
             }
@@ -280,7 +323,7 @@ impl Reporter {
             Voice::Json => event(&json!({"event": "interrupted"})),
             _ => eprintln!(
                 "interrupted; continue with the same command and --resume (input {})",
-                args.input.display()
+                show_path(&args.input)
             ),
         }
     }

@@ -1,5 +1,6 @@
 //! What is asked for, checked before anything is made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
 use super::name::beside;
+use super::room::Film;
 use super::source::{self, Encoding};
 use super::streams;
+use super::without;
 use crate::cli::ConvertArgs;
 
 /// A conversion that can be started.
@@ -21,7 +24,8 @@ use crate::cli::ConvertArgs;
 pub(crate) struct Request {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    pub(crate) state_dir: PathBuf,
+    /// Where the user wants unfinished work to be kept; `None` for beside the output.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) resume: bool,
     pub(crate) restart: bool,
     pub(crate) overwrite: bool,
@@ -40,6 +44,12 @@ pub(crate) struct Request {
     pub(crate) encode: EncodeSettings,
     pub(crate) jobs: u32,
     pub(crate) segment_seconds: u32,
+    /// What decides how much room it takes.
+    pub(crate) film: Film,
+    /// Streams of the source that are left out.
+    pub(crate) without: BTreeSet<u32>,
+    /// Whether to start without room for all of it.
+    pub(crate) ignore_room: bool,
     pub(crate) tools: Tools,
     /// Frames of the input.
     pub(crate) frames: u64,
@@ -62,12 +72,10 @@ impl Request {
             .with_context(|| format!("{}: cannot be opened", args.input.display()))?;
         ensure!(input.is_file(), "{}: not a file", args.input.display());
         let cancel = CancellationToken::new();
-        let media = probe(&tools, &input, &cancel)?;
-        let packets = scan(&tools, &media, &cancel)?;
-        let frames = packets.shown();
-        let times = packets.frame_times().unwrap_or_default();
-        let base = media.video.time_base;
-        let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
+        let mut media = probe(&tools, &input, &cancel)?;
+        let without = without::streams(&media, &args.without)?;
+        // What is left out chooses no container.
+        media.leave_out(&without);
 
         let mut warnings = Vec::new();
         let named = args.output.as_ref().map(|output| check_output(output, &input, args));
@@ -95,13 +103,12 @@ impl Request {
                 check_output(&output, &input, args)?
             }
         };
-        let state_dir = match &args.state_dir {
-            Some(dir) => dir.clone(),
-            None => {
-                let name = output.file_name().unwrap_or_default().to_string_lossy();
-                output.with_file_name(format!(".{name}.parallax"))
-            }
-        };
+        // Reads all of the film, so what needs no look at it is checked before.
+        let packets = scan(&tools, &media, &cancel)?;
+        let frames = packets.shown();
+        let times = packets.frame_times().unwrap_or_default();
+        let base = media.video.time_base;
+        let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
         let (Model { engine, identity }, depth) = match &args.depth.depth {
             Some(path) if args.engine == "depth-from" => {
                 let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
@@ -124,11 +131,21 @@ impl Request {
         let rendering = args.drawing.rendering();
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
+        let (size, rate) = (pictures.size(&media), media.video.rate);
+        let film = Film {
+            bytes: media.bytes,
+            frames,
+            seconds: frames as f64 * f64::from(rate.den) / f64::from(rate.num),
+            pixels: u64::from(size.0) * u64::from(size.1),
+            result_pixels: u64::from(format.width) * u64::from(format.height),
+            codec,
+            crf: args.crf,
+        };
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
             output,
-            state_dir,
+            state_dir: args.state_dir.clone(),
             resume: args.resume,
             restart: args.restart,
             overwrite: args.overwrite,
@@ -150,6 +167,9 @@ impl Request {
             streams,
             segment_seconds,
             depth,
+            film,
+            without,
+            ignore_room: args.ignore_room,
             tools,
             frames,
             times,
@@ -160,6 +180,12 @@ impl Request {
     /// Whether the output is Matroska.
     pub(crate) fn matroska(&self) -> bool {
         has_extension(&self.output, "mkv")
+    }
+
+    /// Everything about the join that the user may choose, in words: two that differ give other
+    /// files of the same frames.
+    pub(crate) fn join_choices(&self) -> String {
+        format!("matroska: {}, without {:?}", self.matroska(), self.without)
     }
 
     /// The kind of result in the wire contract's terms.
@@ -191,7 +217,8 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
     }
     // Found out now rather than after hours of work.
     // The file has no name, so that nothing is left of it.
-    tempfile::tempfile_in(&folder)
-        .with_context(|| format!("{}: cannot be written to", folder.display()))?;
+    tempfile::tempfile_in(&folder).with_context(|| {
+        format!("{}: cannot be written to (--output names another place)", folder.display())
+    })?;
     Ok(output)
 }

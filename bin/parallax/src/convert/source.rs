@@ -44,12 +44,10 @@ pub(crate) struct Encoding {
 }
 
 impl Encoding {
-    /// What the result's pictures are.
+    /// The pictures of the result.
     pub(crate) fn format(self, media: &Media) -> VideoFormat {
         let mut source = (*media.video.format).clone();
-        if let Some(crop) = self.pictures.crop {
-            (source.width, source.height) = (crop.width, crop.height);
-        }
+        (source.width, source.height) = self.pictures.size(media);
         let full = self.full_chroma && self.layout.is_anaglyph();
         let make = if full { full_chroma_format } else { output_format };
         make(self.layout, &source).0
