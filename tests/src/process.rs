@@ -44,6 +44,16 @@ pub fn convert(input: &Path) -> Command {
     command
 }
 
+/// The folder that keeps an unfinished conversion to an output in `folder`, if there is one.
+pub fn state_folder(folder: &Path) -> Option<PathBuf> {
+    let entries = folder.read_dir().unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    paths.find(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(b".parallax-") && path.is_dir()
+    })
+}
+
 /// How a program ended and what it said.
 #[derive(Debug)]
 pub struct Finished {

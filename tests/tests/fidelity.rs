@@ -322,6 +322,30 @@ fn a_stream_that_mp4_does_not_hold_is_told() {
 }
 
 #[test]
+fn what_becomes_of_streams_is_told_before_the_first_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("disc.m2ts");
+    let arguments = format!(
+        "-f lavfi -i {} -f lavfi -i sine=f=440:d=0.48 {X264} -c:a pcm_bluray -f mpegts \
+         -mpegts_m2ts_mode 1",
+        USUAL.picture
+    );
+    ffmpeg(&arguments, &source);
+    let run = finish(convert(&source).args(["--engine", "copy", "--json"]));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let events: Vec<Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let place = |kind: &str| events.iter().position(|event| event["event"] == kind);
+    let converted = place("converted").unwrap();
+    assert_eq!(events[converted]["to"], "pcm_s16le");
+    assert!(converted < place("started").unwrap(), "{events:?}");
+    let told = events.iter().filter(|event| event["event"] == "converted").count();
+    assert_eq!(told, 1, "what was decided is done, and not told twice");
+    let result = folder.path().join("disc_LRF_Full_SBS.mkv");
+    assert_eq!(streams(&probe(&result), "audio")[0]["codec_name"], "pcm_s16le");
+}
+
+#[test]
 fn interlaced_and_hdr_sources_say_what_to_pass() {
     let folder = tempfile::tempdir().unwrap();
     let fields = CASES.iter().find(|case| case.name == "interlaced").unwrap();

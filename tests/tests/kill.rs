@@ -11,7 +11,9 @@ use nix::sys::signal::Signal;
 use parallax_local::{Database, SqliteLedger, StateDir};
 use parallax_ports::Ledger;
 use parallax_ports::ledger::SegmentState;
-use parallax_tests::{Clip, Running, audio_md5, clip, convert, finish, frame_md5s, seed};
+use parallax_tests::{
+    Clip, Running, audio_md5, clip, convert, finish, frame_md5s, seed, state_folder,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -92,7 +94,8 @@ fn told(log: &str, what: &str) -> BTreeMap<u32, u32> {
 /// One conversion, killed at every one of `moments` of its successive processes, then resumed to
 /// the end.
 fn killed(film: &Film, folder: &Path, moments: &[Duration]) {
-    let (out, state) = (folder.join("out.mp4"), folder.join(".out.mp4.parallax"));
+    let out = folder.join("out.mp4");
+    let kept = || state_folder(folder);
     let command = |resume: bool| {
         let mut command = convert(&film.source);
         command.arg("-v").arg("-o").arg(&out);
@@ -111,7 +114,7 @@ fn killed(film: &Film, folder: &Path, moments: &[Duration]) {
         }
     };
     for (nth, moment) in moments.iter().enumerate() {
-        if out.exists() && !state.exists() {
+        if out.exists() && kept().is_none() {
             break;
         }
         let run = Running::start(&mut command(nth > 0));
@@ -119,13 +122,13 @@ fn killed(film: &Film, folder: &Path, moments: &[Duration]) {
         run.signal(Signal::SIGKILL);
         let (log, _) = (run.said().1, run.wait());
         check(&log, &before);
-        let now = done(&state);
+        let now = kept().map(|state| done(&state)).unwrap_or_default();
         if !out.exists() {
             assert!(now.is_superset(&before), "completions are kept: {before:?}, {now:?}");
             before = now;
         }
     }
-    if !out.exists() || state.exists() {
+    if !out.exists() || kept().is_some() {
         let delivered = out.exists();
         let run = finish(&mut command(true));
         assert_eq!(run.code, Some(0), "{run:?}");

@@ -71,6 +71,71 @@ fn a_file_without_its_index_is_refused() {
     bad_input(cut, &["not a readable video", "moov atom not found", "allowed containers"]);
 }
 
+/// A film of 48 plain pictures at 24 per second with sound; the pictures `bad` cannot be read.
+fn spoilt(path: &Path, bad: &[usize]) {
+    let whole = path.with_file_name("whole.mp4");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24:duration=2"]);
+    command.args(["-f", "lavfi", "-i", "sine=duration=2", "-c:v", "libx264", "-bf", "0"]);
+    command.args(["-g", "12", "-sc_threshold", "0", "-qp", "12", "-pix_fmt", "yuv420p"]);
+    assert!(command.arg(&whole).status().unwrap().success());
+    let mut bytes = std::fs::read(&whole).unwrap();
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"]);
+    let listed = command.args(["-show_entries", "packet=pos,size"]).arg(&whole).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for (number, line) in listed.lines().enumerate().filter(|(number, _)| bad.contains(number)) {
+        let fields: Vec<usize> = line.split(',').filter_map(|n| n.parse().ok()).collect();
+        let (size, at) = (fields[0], fields[1]);
+        bytes[at + size / 4..at + size].fill(0x55);
+        assert!(size > 40, "picture {number} is too small to be damaged");
+    }
+    std::fs::write(path, bytes).unwrap();
+    std::fs::remove_file(whole).unwrap();
+}
+
+#[test]
+fn bad_pictures_are_replaced_and_told_with_their_places_in_the_film() {
+    let place = Place::new();
+    let (bad, out) = (place.path("bad.mp4"), place.path("out.mp4"));
+    spoilt(&bad, &[5, 30, 31]);
+    let mut command = convert(&bad);
+    command.args(["--engine", "copy", "--segment-seconds", "1", "--json", "-o"]).arg(&out);
+    let run = finish(&mut command);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(probe(&out)["streams"][0]["nb_read_frames"], "48");
+    assert_eq!(audio_md5(&bad), audio_md5(&out));
+    let events: Vec<serde_json::Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = events.last().unwrap()["damage"]["picture"].clone();
+    assert_eq!(told["count"], 3, "{events:?}");
+    let places: Vec<f64> =
+        told["places"].as_array().unwrap().iter().map(|at| at.as_f64().unwrap()).collect();
+    for (found, frame) in places.iter().zip([5.0, 30.0, 31.0]) {
+        assert!((found - frame / 24.0).abs() < 1e-3, "{places:?}");
+    }
+    let segments = events.iter().filter(|event| event["event"] == "damage");
+    assert_eq!(segments.filter_map(|event| event["segment"].as_u64()).count(), 2);
+    let warned = |event: &&serde_json::Value| event["event"] == "warning";
+    let warning = events.iter().find(warned).unwrap()["message"].as_str().unwrap();
+    assert!(warning.contains("3 pictures cannot be read"), "{warning}");
+}
+
+#[test]
+fn damage_is_refused_where_that_is_asked_for_or_where_there_is_hardly_anything_else() {
+    let place = Place::new();
+    let (bad, out) = (place.path("bad.mp4"), place.path("out.mp4"));
+    spoilt(&bad, &[5, 30, 31]);
+    let strict = ["--engine", "copy", "--damaged", "refuse", "-o"];
+    let run = finish(convert(&bad).args(strict).arg(&out));
+    assert_eq!((run.code, out.exists()), (Some(1), false), "{run:?}");
+    assert!(run.error().contains("damaged or truncated"), "{run:?}");
+    spoilt(&bad, &(5..40).collect::<Vec<_>>());
+    let run = finish(convert(&bad).args(["--engine", "copy", "-o"]).arg(&out));
+    assert_eq!((run.code, out.exists()), (Some(1), false), "{run:?}");
+    assert!(run.error().contains("mostly damaged: 26 of 48 pictures"), "{run:?}");
+}
+
 #[test]
 fn a_file_that_lost_its_end_is_refused() {
     let cut = |film: &Path, bad: &Path| {
@@ -221,7 +286,7 @@ fn full_disk(sizes: &[&str], output: impl Fn(&Path) -> PathBuf, state: impl Fn(&
         let mut disk = SmallDisk::mount(&place.path("disk"), size);
         let command = |disk: &SmallDisk, flag: Option<&str>| {
             let mut command = convert(&place.film);
-            command.arg("-o").arg(output(place.folder.path()));
+            command.arg("--ignore-room").arg("-o").arg(output(place.folder.path()));
             command.arg("--state-dir").arg(state(place.folder.path())).args(flag);
             disk.command(&command)
         };
@@ -250,6 +315,27 @@ fn full_disk(sizes: &[&str], output: impl Fn(&Path) -> PathBuf, state: impl Fn(&
         assert!(!disk.list().contains(&"state".to_owned()), "{size}: the state folder is gone");
         let _ = std::fs::remove_file(&out);
     }
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_refused_in_numbers_before_the_first_frame() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let mut disk = SmallDisk::mount(&place.path("disk"), "1m");
+    let command = |disk: &SmallDisk, at: [&str; 2], flag: Option<&str>| {
+        let mut command = convert(&place.film);
+        command.arg("-o").arg(place.path(at[0])).arg("--state-dir").arg(place.path(at[1]));
+        disk.command(command.args(flag))
+    };
+    let before = place.names();
+    for at in [["disk/out.mp4", "state"], ["out.mp4", "disk/state"]] {
+        let run = finish(&mut command(&disk, at, None));
+        refused(&run, "/disk", &["MB are needed there", "MB are free", "--ignore-room"]);
+        assert_eq!((place.names(), disk.list().len()), (before.clone(), 0), "nothing is left");
+    }
+    disk.resize("16m");
+    let run = finish(&mut command(&disk, ["out.mp4", "disk/state"], None));
+    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]

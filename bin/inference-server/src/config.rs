@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use parallax_media::Damaged;
 use parallax_serving::front::{Limits, Tokens};
 use parallax_serving::net::Origin;
 use parallax_serving::{Access, EngineSettings, Prefix, Secret};
@@ -165,6 +166,11 @@ pub(crate) struct Settings {
     /// Largest input in bytes.
     #[arg(long, env = "SERVER_INPUT_BYTES", default_value_t = 8 << 30)]
     pub(crate) input_bytes: u64,
+
+    /// What to do where a segment is damaged: `repair` it, so that the last good picture stands in for
+    /// each that cannot be read and the response tells, or `refuse` it.
+    #[arg(long, env = "SERVER_DAMAGED", default_value = "repair", value_name = "repair|refuse")]
+    pub(crate) damaged: Damaged,
 
     /// Largest body of a request in bytes, 1024 to 16777216.
     #[arg(long, env = "SERVER_BODY_BYTES", default_value_t = 65_536,

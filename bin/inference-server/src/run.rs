@@ -108,7 +108,9 @@ async fn service(
     let aws = Aws::load(&parallax_aws::Settings::default()).await;
     let storage = stores::open(settings, &aws).await?;
     let stereo = StereoSettings {
-        tools: Tools::find().context("segments are read and written by it")?,
+        tools: Tools::find()
+            .context("segments are read and written by it")?
+            .for_film(settings.damaged),
         scratch: scratch.path().to_owned(),
         side_by_side: match settings.side_by_side {
             SideBySide::Full => Layout::FullSbs,

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_stereo::{ENGINE_NAMES, Layout};
 use parallax_stereocrafter::{DType, Size};
 
-use crate::convert::options::{CodecChoice, DepthArgs, DrawingArgs, PictureArgs};
+use crate::convert::options::{CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, PictureArgs};
 use crate::convert::staging::StagingArgs;
+use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
 use crate::preview::PreviewArgs;
@@ -119,6 +120,11 @@ pub(crate) struct ConvertArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// Leave a stream of the source out of the result: its number, as `parallax inspect` shows it,
+    /// or all `audio`, `subtitles` or `attachments`. May be repeated.
+    #[arg(long, value_name = "STREAM")]
+    pub(crate) without: Vec<Unwanted>,
+
     /// How the two views share the picture: full-sbs, half-sbs, full-tb, half-tb, cross-eyed,
     /// right-only, rgbd, anaglyph, anaglyph-half-colour, anaglyph-optimised, anaglyph-dubois, vr180.
     #[arg(long, default_value = "full-sbs", value_parser = parse_layout)]
@@ -166,6 +172,9 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
 
+    #[command(flatten)]
+    pub(crate) damaged: DamagedArgs,
+
     /// Seed of every random choice: the same seed gives the same file.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -208,9 +217,14 @@ pub(crate) struct ConvertArgs {
     pub(crate) overwrite: bool,
 
     /// Where unfinished work is kept. Defaults to a hidden folder beside the output; it needs
-    /// room for about twice the result.
+    /// room for about twice the result
+    /// and for the source, which is estimated before the first frame.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+
+    /// Start even when the disks have less room than the conversion is estimated to take.
+    #[arg(long)]
+    pub(crate) ignore_room: bool,
 
     /// Write events as JSON lines to standard output.
     #[arg(long)]
@@ -301,9 +315,11 @@ mod tests {
             vec!["--engine", "magic"],
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],
+            vec!["--damaged", "ignore"],
             vec!["--jobs", "0"],
             vec!["--steps", "0"],
             vec!["--device", "tpu"],
+            vec!["--without", "video"],
             vec!["--resume", "--restart"],
         ] {
             let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_backends::http::Token;
 use parallax_job::Mode;
+use parallax_media::Damaged;
 use parallax_telemetry::logs::Format;
 use parallax_worker::{Role, Roles};
 
@@ -210,6 +211,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "LEASE_SECONDS", default_value_t = 120,
         value_parser = clap::value_parser!(u64).range(3..=43_200))]
     pub(crate) lease_seconds: u64,
+
+    /// What chunking and the engines in this process do where a source is damaged: `repair` it, so that
+    /// the last good picture stands in for each that cannot be read, or `refuse` it.
+    #[arg(long, env = "DAMAGED", default_value = "repair", value_name = "repair|refuse")]
+    pub(crate) damaged: Damaged,
 
     /// How long to wait for what may be lost or late on the platform `aws`. `quick` is only for
     /// emulated services.

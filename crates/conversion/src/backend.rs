@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::Mode;
-use parallax_media::{DecodeOptions, EncodeSettings, Tools};
+use parallax_media::{Damage, DamageLog, DecodeOptions, EncodeSettings, WholeFilm};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result};
 use parallax_stereo::{
     Engine, Geometry, Layout, Reach, Rendering, Run, ShotReport, Stage, Staging, Watch,
@@ -25,6 +25,9 @@ type StageObserver = dyn Fn(&Invocation, Stage, u64) + Send + Sync;
 
 /// Called with the invocation and a shot that is over; likewise.
 type ShotObserver = dyn Fn(&Invocation, &ShotReport) + Send + Sync;
+
+/// Called with the invocation, its frames and what was mended in them, if anything was; likewise.
+type DamageObserver = dyn Fn(&Invocation, u64, &Damage) + Send + Sync;
 
 /// How long a segment waits for the one after it, which is published right after it, and how often it
 /// looks.
@@ -47,6 +50,8 @@ pub struct EngineBackend {
     observer: Arc<Observer>,
     stages: Arc<StageObserver>,
     shots: Arc<ShotObserver>,
+    film: Option<WholeFilm>,
+    damage: Arc<DamageObserver>,
 }
 
 impl std::fmt::Debug for EngineBackend {
@@ -77,6 +82,8 @@ impl EngineBackend {
             observer: Arc::new(|_, _| ()),
             stages: Arc::new(|_, _, _| ()),
             shots: Arc::new(|_, _| ()),
+            film: None,
+            damage: Arc::new(|_, _, _| ()),
         }
     }
 
@@ -145,6 +152,24 @@ impl EngineBackend {
         observer: impl Fn(&Invocation, &ShotReport) + Send + Sync + 'static,
     ) -> Self {
         self.shots = Arc::new(observer);
+        self
+    }
+
+    /// Has the damage of all segments count together, as that of `film`. Without it segments are of
+    /// films that nobody knows the length of, and none is mostly damage.
+    #[must_use]
+    pub fn with_film(mut self, film: WholeFilm) -> Self {
+        self.film = Some(film);
+        self
+    }
+
+    /// Has what was mended in each segment told to `observer`, with the segment's frames.
+    #[must_use]
+    pub fn with_damage(
+        mut self,
+        observer: impl Fn(&Invocation, u64, &Damage) + Send + Sync + 'static,
+    ) -> Self {
+        self.damage = Arc::new(observer);
         self
     }
 
@@ -234,7 +259,9 @@ impl InferenceBackend for EngineBackend {
             Mode::Anaglyph => self.anaglyph,
             Mode::Sbs => self.side_by_side,
         };
-        let tools: Tools = self.workplace.tools.clone();
+        let unknown = || WholeFilm { pictures: u64::MAX, damage: DamageLog::default() };
+        let film = self.film.clone().unwrap_or_else(unknown);
+        let tools = self.workplace.tools.for_part(&film);
         let (engine, encode) = (Arc::clone(&self.engine), self.encode.clone());
         let (decode, full_chroma) = (self.decode, self.full_chroma);
         let (observer, told) = (Arc::clone(&self.observer), invocation.clone());
@@ -243,7 +270,8 @@ impl InferenceBackend for EngineBackend {
         let (shots, measured) = (Arc::clone(&self.shots), invocation.clone());
         let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames))
             .with_shots(move |shot| shots(&measured, shot));
-        let scratch = Some(folder.path().to_owned());
+        let at = folder.path().to_owned();
+        let scratch = Some(at.clone());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());
             let around = &around;
@@ -254,7 +282,20 @@ impl InferenceBackend for EngineBackend {
             let report = convert_segment(&tools, &conversion, &*engine, &run, &progress);
             report.map(|report| (folder, report))
         });
-        let (_folder, report): (_, Report) = work.await??;
+        let (_folder, report): (_, Report) = work.await?.map_err(|error| {
+            let segment = &invocation.segment;
+            let name = self.workplace.segment_name(&segment.job_id, segment.index, segment.total);
+            error.naming(&at, |file| match file.starts_with("out.mp4") {
+                true => format!("the result of {name}"),
+                false => name.clone(),
+            })
+        })?;
+        for mended in report.damage.lines() {
+            tracing::warn!(segment = %invocation.segment, mended, "the source is damaged");
+        }
+        if !report.damage.is_empty() {
+            (self.damage)(invocation, report.frames, &report.damage);
+        }
         unless_cancelled(cancel, self.objects().upload(&result, &invocation.output)).await?;
         tracing::debug!(segment = %invocation.segment, frames = report.frames, "converted");
         Ok(Invoked::Finished)

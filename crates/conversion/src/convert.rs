@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::lead_in::{Part, Reader, Surroundings};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
-    Codec, DecodeOptions, EncodeSettings, Encoder, Hdr, Media, Packets, Shown, Timing, Tools,
-    probe, scan,
+    Codec, Damage, DecodeOptions, EncodeSettings, Encoder, Hdr, Media, Packets, Shown, Timing,
+    Tools, probe, scan,
 };
 use parallax_stereo::{
     Clip, Engine, Error as StereoError, Layout, Run, StereoPair, compose_as, shaped_format,
@@ -63,6 +63,8 @@ pub struct Report {
     pub format: VideoFormat,
     /// Wall time.
     pub elapsed: Duration,
+    /// What was mended in the clip, on its own clock.
+    pub damage: Damage,
 }
 
 /// What travels to the engine.
@@ -96,6 +98,8 @@ pub fn convert_segment(
     progress: &dyn Fn(Progress),
 ) -> Result<Report, Error> {
     let started = Instant::now();
+    // Of this clip alone.
+    let tools = &tools.clone().with_own_damage();
     // Cancelled when one step fails, so that the others stop too.
     let cancel = run.cancel.child_token();
     let _stop_children = cancel.clone().drop_guard();
@@ -167,7 +171,8 @@ pub fn convert_segment(
     };
     report_progress();
     let format = VideoFormat::clone(&output_format);
-    Ok(Report { frames, format, elapsed: started.elapsed() })
+    let damage = tools.damage.so_far();
+    Ok(Report { frames, format, elapsed: started.elapsed(), damage })
 }
 
 fn settings(conversion: &Conversion<'_>, media: &Media, aspect: (u32, u32)) -> EncodeSettings {
@@ -219,8 +224,7 @@ impl Reading<'_> {
             Given::Frame(frame)
         };
         let options = self.conversion.decode;
-        let total = Some(self.packets.shown());
-        let film = Shown::open(self.tools, self.media, self.packets, total, options, cancel);
+        let film = Shown::open(self.tools, self.media, self.packets, self.packets, options, cancel);
         feed(film, frames, shifted)?;
         let mut time = i64::MAX / 2;
         if let Some(part) = after {

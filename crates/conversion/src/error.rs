@@ -1,7 +1,11 @@
 //! Why a conversion failed, and how that looks to the ports.
 
+use std::path::Path;
+
 use parallax_ports as ports;
 use parallax_stereo as stereo;
+
+use crate::film::without_paths;
 
 /// Why a conversion failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +27,22 @@ impl Error {
         }
     }
 
-    /// Whether the input is at fault, so that another try will not help.
+    /// Whether another try will not help: the input is at fault, or what is made of it every time.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Error::Media(error) => error.kind() == parallax_media::Kind::Input,
+            Error::Media(error) => {
+                matches!(error.kind(), parallax_media::Kind::Input | parallax_media::Kind::Output)
+            }
             Error::Engine(error) => matches!(error, stereo::Error::Unsupported(_)),
+        }
+    }
+
+    /// The same error with what `name` makes of their names in place of paths of files in `folder`.
+    pub(crate) fn naming(self, folder: &Path, name: impl Fn(&str) -> String) -> Self {
+        let say = |text: &str| without_paths(text, folder, name);
+        match self {
+            Error::Media(error) => Error::Media(error.saying(say)),
+            other => other,
         }
     }
 

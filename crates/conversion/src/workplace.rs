@@ -4,11 +4,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parallax_job::{Buckets, ObjectKey, Uri};
+use parallax_job::{Buckets, JobId, ObjectKey, Uri};
 use parallax_media::Tools;
 use parallax_ports::{Error, Kind, ObjectStore, Result};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::film::Film;
 
 /// Where media steps work.
 #[derive(Debug, Clone)]
@@ -21,6 +23,9 @@ pub struct Workplace {
     pub buckets: Buckets,
     /// An existing folder for temporary files, with room for a source and its results.
     pub scratch: PathBuf,
+    /// The one source that is worked on, as its user knows it. `None` where there are many: their
+    /// addresses are their names.
+    pub film: Option<Film>,
 }
 
 impl Workplace {
@@ -34,6 +39,26 @@ impl Workplace {
             };
             Error::new(kind, what).with_source(e)
         })
+    }
+
+    /// What messages call a job's source.
+    pub(crate) fn source_name(&self, job_id: &JobId) -> String {
+        match (&self.film, self.input(&ObjectKey::Source(job_id.clone()))) {
+            (Some(film), _) => film.name.clone(),
+            (None, Ok(uri)) => uri.to_string(),
+            (None, Err(_)) => job_id.to_string(),
+        }
+    }
+
+    /// What messages call segment `index` of `total` of a job's source.
+    pub(crate) fn segment_name(&self, job_id: &JobId, index: u32, total: u32) -> String {
+        match &self.film {
+            Some(film) => film.place(index, total),
+            None => {
+                let source = self.source_name(job_id);
+                format!("{source} (segment {} of {total})", u64::from(index) + 1)
+            }
+        }
     }
 
     pub(crate) fn input(&self, key: &ObjectKey) -> Result<Uri> {

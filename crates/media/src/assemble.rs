@@ -4,42 +4,40 @@
 //! the presentation time of its first frame in the source, found by counting frames, so that
 //! rounding does not accumulate and a variable rate stays in step with the sound.
 
+mod audit;
+mod captions;
 mod join;
+mod mux_plan;
 mod streams;
+mod tags;
+mod trial;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use parallax_frame::TimeBase;
 use tokio_util::sync::CancellationToken;
 
 use crate::child;
-use crate::declare::{Declaration, mark_mp4};
+use crate::declare::{Declaration, Marks, mark_mp4};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::output::Partial;
-use crate::probe::probe;
+use crate::probe::{Media, probe};
 use crate::programs::{Tools, file_url};
 use crate::scan::{Packets, scan};
 use crate::split::seconds;
 
-pub use streams::{Dropped, Kept, lost_in_mp4};
-
-/// What to do with sound that the container cannot hold as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AudioFallback {
-    /// Fail, naming the codec: nothing is lost by accident.
-    #[default]
-    Refuse,
-    /// Encode it as AAC at 320 kbit/s.
-    Aac,
-}
+pub use mux_plan::{Loss, MuxPlan, Scratch};
+pub use streams::{Container, Dropped, Kept};
 
 /// How to join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AssembleOptions {
-    /// Sound that the container cannot hold.
-    pub audio: AudioFallback,
     /// What the pictures hold, for players to know. Defaults to a flat view.
     pub declaration: Declaration,
+    /// Indices of the source's streams that are not wanted.
+    pub without: BTreeSet<u32>,
 }
 
 /// What the final file holds.
@@ -51,16 +49,21 @@ pub struct Assembled {
     pub kept: Vec<Kept>,
     /// Streams of the source that were left out, and why.
     pub dropped: Vec<Dropped>,
+    /// What else of the source is not in it, and why.
+    pub losses: Vec<Loss>,
+    /// Captions inside the source's pictures became a stream of text.
+    pub captions: bool,
     /// What a user should know: timing that could not be kept exactly.
     pub warnings: Vec<String>,
 }
 
 /// Joins `results`, in order, with the sound, subtitles, chapters and tags of the file at
-/// `source`, into `out`: Matroska when its name ends in `.mkv`, else MP4.
+/// `source`, into `out`: Matroska when its name ends in `.mkv`, else MP4. What becomes of each stream
+/// is what [`MuxPlan::decide`] says.
 ///
 /// # Errors
-/// `Input` when a result is missing frames it promises, results differ in format, or the source's
-/// sound does not fit the container; `Space`; `Io`; `Tool`; `Cancelled`.
+/// `Input` when a result is missing frames it promises or results differ in format; `Space`; `Io`;
+/// `Tool`; `Cancelled`.
 pub fn assemble(
     tools: &Tools,
     results: &[PathBuf],
@@ -69,15 +72,19 @@ pub fn assemble(
     options: AssembleOptions,
     cancel: &CancellationToken,
 ) -> Result<Assembled> {
-    if results.is_empty() {
+    let Some(first) = results.first() else {
         return Err(Error::new(Kind::Input, format!("{}: no segments", show_path(out))));
-    }
-    let media = probe(tools, source, cancel)?;
+    };
+    let mut media = probe(tools, source, cancel)?;
+    let left_out = media.leave_out(&options.without);
     let packets = scan(tools, &media, cancel)?;
     let container = Container::of(out);
-    let selection = streams::select(&media, container, options.audio)?;
     let parts = join::read(tools, results, cancel)?;
     let timeline = join::timeline(&media, &packets, &parts);
+    let folder = folder_of(out);
+    let mut plan =
+        MuxPlan::decide(tools, &media, Some(container), Scratch { sample: first, folder }, cancel)?;
+    let captions = captions(tools, &media, &mut plan, folder, cancel)?;
 
     let list = join::write_list(&parts, &timeline, out)?;
     let partial = Partial::create(out)?;
@@ -95,36 +102,78 @@ pub fn assemble(
     let nudge_us = if media.is_mp4() { 0 } else { 1 };
     command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
     command.arg(file_url(source));
-    command.args(["-map", "0:v:0", "-c", "copy", "-disposition:v:0", "default"]);
+    if let Some(text) = &captions {
+        command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(&text.path()));
+    }
+    plan.arguments(&media, tools, captions.is_some(), &mut command);
     timeline.arguments(&mut command);
-    selection.arguments(&mut command, &packets.clocks);
-    command.args(["-map_metadata", "1", "-map_chapters", "1"]);
-    command.args(["-strict", "-2", "-max_muxing_queue_size", "9999"]);
+    plan.continue_clocks(&packets.clocks, &mut command);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
     }
-    container.arguments(&mut command, tools, media.video.time_base);
     command.arg(file_url(partial.path()));
-    let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
+    // Its last step writes the whole file once more.
+    let patience = tools.patience(media.bytes.saturating_mul(2));
+    let ended = child::run(&mut command, cancel, patience, |_| Ok(()))?;
     ended.check(&format!("assemble {}", show_path(out)), Kind::Input)?;
 
     if container == Container::Mp4 {
-        mark_mp4(partial.path(), options.declaration).map_err(Error::of_own_file)?;
+        let written = probe(tools, partial.path(), cancel).map_err(Error::of_own_file)?;
+        let marks = Marks {
+            declaration: options.declaration,
+            tags: tags::missing(&media, &written.tags),
+            disabled: tags::unasked(&media, &plan, &written),
+        };
+        mark_mp4(partial.path(), &marks).map_err(Error::of_own_file)?;
     }
     let mut warnings = timeline.warnings.clone();
-    let frames = check(tools, &partial, container, &timeline, &mut warnings, cancel)?;
+    let found = probe(tools, partial.path(), cancel).map_err(Error::of_own_file)?;
+    let frames = check(tools, &found, container, &timeline, &mut warnings, cancel)?;
     partial.finish()?;
-    Ok(Assembled { frames, kept: selection.kept, dropped: selection.dropped, warnings })
+    let mut losses = plan.losses.clone();
+    losses.extend(audit::losses(&media, &plan, &found));
+    let MuxPlan { kept, mut dropped, captions, .. } = plan;
+    dropped.extend(left_out.into_iter().map(|stream| Dropped {
+        index: stream.index,
+        codec: stream.codec,
+        reason: "it was not wanted".to_owned(),
+    }));
+    Ok(Assembled { frames, kept, dropped, losses, captions, warnings })
 }
 
-/// The containers that the final file may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Container {
-    Mp4,
-    Matroska,
+fn folder_of(out: &Path) -> &Path {
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The captions that `plan` promises, as text; what cannot be read of them is a loss, no failure.
+fn captions(
+    tools: &Tools,
+    media: &Media,
+    plan: &mut MuxPlan,
+    folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<Option<captions::Text>> {
+    if !plan.captions {
+        return Ok(None);
+    }
+    let text = match captions::read(tools, media, folder, cancel) {
+        Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Space) => return Err(error),
+        Err(error) => {
+            let what = "captions inside the pictures".to_owned();
+            plan.losses.push(Loss { what, reason: error.to_string() });
+            None
+        }
+        Ok(text) => text,
+    };
+    plan.captions = text.is_some();
+    Ok(text)
 }
 
 impl Container {
+    /// By the name of the file to make.
     fn of(out: &Path) -> Self {
         match out.extension() {
             Some(name) if name.eq_ignore_ascii_case("mkv") => Container::Matroska,
@@ -132,7 +181,7 @@ impl Container {
         }
     }
 
-    fn arguments(self, command: &mut std::process::Command, tools: &Tools, unit: TimeBase) {
+    fn arguments(self, command: &mut Command, tools: &Tools, unit: TimeBase) {
         match self {
             Container::Mp4 => {
                 let timescale = unit.den.min(i32::MAX as u32).to_string();
@@ -153,19 +202,18 @@ impl Container {
 /// Counts the frames of the finished file and compares their times with the timeline's.
 fn check(
     tools: &Tools,
-    partial: &Partial,
+    media: &Media,
     container: Container,
     timeline: &join::Timeline,
     warnings: &mut Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<u64> {
-    let media = probe(tools, partial.path(), cancel).map_err(Error::of_own_file)?;
-    let packets: Packets = scan(tools, &media, cancel).map_err(Error::of_own_file)?;
+    let packets: Packets = scan(tools, media, cancel).map_err(Error::of_own_file)?;
     let found = packets.frame_times().unwrap_or_default();
     if found.len() != timeline.times_us.len() {
         let (found, expected) = (found.len(), timeline.times_us.len());
         let what = format!("the joined video has {found} frames; expected are {expected}");
-        return Err(Error::new(Kind::Io, what));
+        return Err(Error::new(Kind::Output, what));
     }
     // One microsecond of rounding, and Matroska's own unit of a millisecond.
     let unit_us = media.video.time_base.seconds(1_000_000) as i64;

@@ -109,12 +109,16 @@ struct Top {
     size: u64,
 }
 
-/// Changes the sample entries of the first video track of the file at `from` and writes the
-/// result to `to`.
+/// Changes the `moov` of the file at `from` and writes the result to `to`.
 ///
 /// # Errors
-/// `Input` when it is not an unfragmented MP4 with a video track; `Space`; `Io`.
-pub(crate) fn rewrite(from: &Path, to: &Path, change: impl FnMut(&mut Node)) -> Result<()> {
+/// `Input` when it is not an unfragmented MP4 or `change` finds no place in it (`None`); `Space`;
+/// `Io`.
+pub(crate) fn rewrite(
+    from: &Path,
+    to: &Path,
+    change: impl FnOnce(&mut Node) -> Option<()>,
+) -> Result<()> {
     let mut source = File::open(from).map_err(|e| Error::io("open", from, e))?;
     let tops = tops(&mut source).map_err(|e| Error::io("read", from, e))?;
     let refuse = |what: &str| Error::input(from, format!("not an MP4 to write marks into: {what}"));
@@ -167,11 +171,8 @@ fn tops(file: &mut File) -> std::io::Result<Option<Vec<Top>>> {
     Ok(Some(tops))
 }
 
-/// The bytes of the `moov` in `bytes`, which starts at `start`, after `change`.
-fn changed(bytes: &[u8], start: u64, mut change: impl FnMut(&mut Node)) -> Option<Vec<u8>> {
-    let mut nodes = parse(bytes, 0)?;
-    let [moov] = nodes.as_mut_slice() else { return None };
-    let before = moov.bytes();
+/// Has the sample entries of the first video track in `moov` changed; `None` when there is none.
+pub(crate) fn each_video_entry(moov: &mut Node, mut change: impl FnMut(&mut Node)) -> Option<()> {
     let track = moov.children.iter_mut().find(|node| node.kind == *b"trak" && is_video(node))?;
     track.each(&[b"mdia", b"minf", b"stbl", b"stsd"], &mut |stsd| {
         stsd.children
@@ -179,6 +180,19 @@ fn changed(bytes: &[u8], start: u64, mut change: impl FnMut(&mut Node)) -> Optio
             .filter(|entry| VIDEO_ENTRIES.contains(&&entry.kind))
             .for_each(&mut change);
     });
+    Some(())
+}
+
+/// The bytes of the `moov` in `bytes`, which starts at `start`, after `change`.
+fn changed(
+    bytes: &[u8],
+    start: u64,
+    change: impl FnOnce(&mut Node) -> Option<()>,
+) -> Option<Vec<u8>> {
+    let mut nodes = parse(bytes, 0)?;
+    let [moov] = nodes.as_mut_slice() else { return None };
+    let before = moov.bytes();
+    change(moov)?;
     // Longer offsets make the header longer, which may make further offsets too long.
     for _ in 0..64 {
         let growth = moov.bytes() as i64 - before as i64;
@@ -272,7 +286,8 @@ mod tests {
 
     #[test]
     fn chunks_behind_a_grown_header_move_and_those_before_it_stay() {
-        let add = |entry: &mut Node| entry.children.push(Node::leaf(b"st3d", vec![0; 5]));
+        let mark = |entry: &mut Node| entry.children.push(Node::leaf(b"st3d", vec![0; 5]));
+        let add = |moov: &mut Node| each_video_entry(moov, mark);
         let out = changed(&film(&[10, 5000, 9000]), 32, add).unwrap();
         assert_eq!(out.len(), film(&[1, 2, 3]).len() + 13);
         assert_eq!(chunks(&out), (vec![10, 5013, 9013], *b"stco"));
@@ -280,7 +295,8 @@ mod tests {
 
     #[test]
     fn offsets_that_no_longer_fit_get_64_bits() {
-        let add = |entry: &mut Node| entry.children.push(Node::leaf(b"st3d", vec![0; 5]));
+        let mark = |entry: &mut Node| entry.children.push(Node::leaf(b"st3d", vec![0; 5]));
+        let add = |moov: &mut Node| each_video_entry(moov, mark);
         let out = changed(&film(&[5000, MAX32 - 3]), 32, add).unwrap();
         // Thirteen bytes of mark and four more for each of two offsets.
         assert_eq!(chunks(&out), (vec![5021, MAX32 - 3 + 21], *b"co64"));
@@ -288,7 +304,7 @@ mod tests {
 
     #[test]
     fn without_a_change_the_header_is_the_same() {
-        assert_eq!(changed(&film(&[5000]), 32, |_| ()).unwrap(), film(&[5000]));
+        assert_eq!(changed(&film(&[5000]), 32, |_| Some(())).unwrap(), film(&[5000]));
     }
 
     #[test]
@@ -311,7 +327,7 @@ mod tests {
             let at = at.min(bytes.len() - 1);
             bytes[at] = with;
             bytes.truncate(cut.max(8));
-            let _ = changed(&bytes, 0, |_| ());
+            let _ = changed(&bytes, 0, |_| Some(()));
         }
     }
 }

@@ -3,65 +3,113 @@
 //! Standard error is always drained, line by line and bounded, because a full pipe would stall
 //! the child. Callers may take lines out of it; the last of the rest explain a failure.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+mod watch;
 
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, escape, show_path};
+use crate::limits::STALL;
+use watch::{NOISE_BYTES, POLL, Shared, Verdict, lock};
 
-/// How often cancellation and exit are looked at.
-const POLL: Duration = Duration::from_millis(10);
+/// The signal that nothing can answer.
+const SIGKILL: i32 = 9;
 /// Bytes of one line of standard error that are kept.
 const LINE_BYTES: u64 = 4096;
-/// Lines of standard error that are kept.
-const TAIL_LINES: usize = 8;
+/// How long the last words are waited for once nobody of the child's group is left to speak.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// A running child process.
+/// How long a child is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Wall time from its start to its end.
+    pub(crate) wall: Option<Duration>,
+    /// Time that we wait, at a stretch, for anything useful of it: a byte, taking one, its end.
+    pub(crate) stall: Duration,
+}
+
+impl From<Option<Duration>> for Patience {
+    fn from(wall: Option<Duration>) -> Self {
+        Self { wall, stall: STALL }
+    }
+}
+
+/// What a line of standard error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Words that may explain a failure.
+    Words,
+    /// Of no use.
+    Noise,
+    /// A sign that the work goes on.
+    Progress,
+}
+
+impl From<bool> for Line {
+    /// Whether somebody took it.
+    fn from(taken: bool) -> Self {
+        if taken { Line::Noise } else { Line::Words }
+    }
+}
+
+/// A running child process, with everything that it starts in a process group of its own.
 #[derive(Debug)]
 pub(crate) struct Child {
     shared: Arc<Shared>,
     watcher: Option<JoinHandle<()>>,
-    stderr: Option<JoinHandle<VecDeque<String>>>,
-    pub(crate) stdin: Option<ChildStdin>,
-    pub(crate) stdout: Option<ChildStdout>,
+    /// Says that standard error is at its end.
+    silent: Receiver<()>,
+    pub(crate) stdin: Option<Pipe<ChildStdin>>,
+    pub(crate) stdout: Option<Pipe<ChildStdout>>,
 }
 
+/// Our end of a child's pipe: the time that we wait at it is counted.
 #[derive(Debug)]
-struct Shared {
-    process: Mutex<std::process::Child>,
-    ended: Mutex<bool>,
-    end: Condvar,
-    cancelled: AtomicBool,
-    timed_out: AtomicBool,
+pub(crate) struct Pipe<T> {
+    pub(crate) inner: T,
+    shared: Arc<Shared>,
 }
 
 /// How a child ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     status: ExitStatus,
-    cancelled: bool,
-    timed_out: bool,
+    verdict: Option<Verdict>,
     /// The last lines of standard error that nobody took.
     pub(crate) tail: VecDeque<String>,
 }
 
 impl Child {
     /// Starts `command` with all three streams piped. `take` is given every line of standard
-    /// error and returns whether it was meant for it; the other lines go to the tail.
-    pub(crate) fn spawn(
+    /// error and says what it is: what nobody takes goes to the tail.
+    pub(crate) fn spawn<L: Into<Line>>(
         command: &mut Command,
         cancel: &CancellationToken,
-        limit: Option<Duration>,
-        take: impl FnMut(&str) -> bool + Send + 'static,
+        patience: impl Into<Patience>,
+        take: impl FnMut(&str) -> L + Send + 'static,
     ) -> Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn_with(command, Stdio::piped(), cancel, patience, take)
+    }
+
+    /// As [`Child::spawn`], with something else as its standard input.
+    pub(crate) fn spawn_with<L: Into<Line>>(
+        command: &mut Command,
+        stdin: Stdio,
+        cancel: &CancellationToken,
+        patience: impl Into<Patience>,
+        take: impl FnMut(&str) -> L + Send + 'static,
+    ) -> Result<Self> {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut process = command.spawn().map_err(|e| {
             let program = show_path(Path::new(command.get_program()));
             Error::new(Kind::Tool, format!("start {program}: {e}"))
@@ -69,49 +117,67 @@ impl Child {
         let (stdin, stdout, stderr) =
             (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let shared = Arc::new(Shared {
+            group: Pid::from_raw(process.id().cast_signed()),
             process: Mutex::new(process),
-            ended: Mutex::new(false),
-            end: Condvar::new(),
-            cancelled: AtomicBool::new(false),
-            timed_out: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            tail: Mutex::default(),
         });
         let watched = Arc::clone(&shared);
-        let (cancel, deadline) = (cancel.clone(), limit.map(|limit| Instant::now() + limit));
-        let watcher = std::thread::spawn(move || watched.watch(&cancel, deadline));
-        let stderr = stderr.map(|pipe| std::thread::spawn(move || drain(pipe, take)));
-        Ok(Self { shared, watcher: Some(watcher), stderr, stdin, stdout })
+        let (cancel, patience) = (cancel.clone(), patience.into());
+        let watcher = std::thread::spawn(move || watched.watch(&cancel, patience));
+        let (done, silent) = channel();
+        if let Some(pipe) = stderr {
+            let heard = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                heard.drain(pipe, take);
+                // Nobody may be left who wants to know.
+                let _ = done.send(());
+            });
+        }
+        let stdin = stdin.map(|inner| Pipe { inner, shared: Arc::clone(&shared) });
+        let stdout = stdout.map(|inner| Pipe { inner, shared: Arc::clone(&shared) });
+        Ok(Self { shared, watcher: Some(watcher), silent, stdin, stdout })
+    }
+
+    /// Waits in `wait` for something that the child must do, no longer than is allowed.
+    pub(crate) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.shared.waits();
+        let result = wait();
+        self.shared.served();
+        result
     }
 
     /// Closes our ends of the pipes and waits.
     pub(crate) fn wait(mut self) -> Result<Ended> {
         self.stdin = None;
         self.stdout = None;
-        let status = loop {
-            let polled = lock(&self.shared.process).try_wait();
-            match polled {
-                Ok(Some(status)) => break status,
-                Ok(None) => std::thread::sleep(POLL),
-                Err(e) => return Err(Error::new(Kind::Io, format!("wait for a child: {e}"))),
-            }
-        };
-        let tail = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        Ok(Ended {
-            status,
-            cancelled: self.shared.cancelled.load(Ordering::SeqCst),
-            timed_out: self.shared.timed_out.load(Ordering::SeqCst),
-            tail,
-        })
+        self.shared.waits();
+        while !self.shared.exited() {
+            std::thread::sleep(POLL);
+        }
+        let status = lock(&self.shared.process)
+            .wait()
+            .map_err(|e| Error::new(Kind::Io, format!("wait for a child: {e}")))?;
+        // Who left the group may hold the pipe for ever; a disconnection means the end too.
+        let _ = self.silent.recv_timeout(LAST_WORDS);
+        let verdict = lock(&self.shared.state).verdict;
+        let tail = std::mem::take(&mut *lock(&self.shared.tail));
+        Ok(Ended { status, verdict, tail })
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        *lock(&self.shared.ended) = true;
-        self.shared.end.notify_all();
+        lock(&self.shared.state).over = true;
+        self.shared.changed.notify_all();
+        // What an ended child left behind must not outlive it.
+        self.shared.exited();
         {
             let mut process = lock(&self.shared.process);
-            // Killing a child that was already waited for does nothing.
-            let _ = process.kill();
+            if matches!(process.try_wait(), Ok(None)) {
+                self.shared.kill();
+            }
             let _ = process.wait();
         }
         if let Some(thread) = self.watcher.take() {
@@ -120,24 +186,25 @@ impl Drop for Child {
     }
 }
 
-impl Shared {
-    fn watch(&self, cancel: &CancellationToken, deadline: Option<Instant>) {
-        let mut ended = lock(&self.ended);
-        while !*ended {
-            let reason = if cancel.is_cancelled() {
-                Some(&self.cancelled)
-            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                Some(&self.timed_out)
-            } else {
-                None
-            };
-            if let Some(reason) = reason {
-                reason.store(true, Ordering::SeqCst);
-                let _ = lock(&self.process).kill();
-                return;
-            }
-            ended = self.end.wait_timeout(ended, POLL).unwrap_or_else(PoisonError::into_inner).0;
-        }
+impl<T: Read> Read for Pipe<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.shared.waits();
+        let read = self.inner.read(buffer);
+        self.shared.served();
+        read
+    }
+}
+
+impl<T: Write> Write for Pipe<T> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.shared.waits();
+        let written = self.inner.write(bytes);
+        self.shared.served();
+        written
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -145,17 +212,39 @@ impl Ended {
     /// `Ok` when the child succeeded; otherwise why not, with its last words. `doing` names the
     /// operation and the file; `kind` is what a failure without a clearer cause means.
     pub(crate) fn check(&self, doing: &str, kind: Kind) -> Result<()> {
-        if self.cancelled {
-            return Err(Error::cancelled());
-        }
-        if self.timed_out {
-            return Err(Error::new(Kind::Input, format!("{doing}: took longer than is allowed")));
-        }
         // The muxers report some failed writes and end well all the same.
-        if self.status.success() && !self.out_of_space() {
+        if self.verdict.is_none() && self.status.success() && !self.out_of_space() {
             return Ok(());
         }
         Err(self.failure(doing, kind))
+    }
+
+    /// Whether the child itself gave up, of which its last words tell more.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.verdict.is_none() && self.status.code().is_some_and(|code| code != 0)
+    }
+
+    fn verdict(&self, doing: &str, kind: Kind) -> Option<Error> {
+        let (kind, what) = match self.verdict? {
+            Verdict::Cancelled => return Some(Error::cancelled()),
+            Verdict::TookTooLong => (Kind::Input, "took longer than is allowed".to_owned()),
+            Verdict::Stalled(time) => {
+                let seconds = time.as_secs_f64();
+                (kind, format!("ffmpeg did nothing for {seconds} s and was ended"))
+            }
+            Verdict::Noisy => {
+                let mib = NOISE_BYTES >> 20;
+                (kind, format!("ffmpeg wrote {mib} MiB of messages and nothing else: ended"))
+            }
+        };
+        let said = if self.verdict == Some(Verdict::Noisy) { String::new() } else { self.words() };
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Some(Error::new(kind, format!("{doing}: {what}{said}")))
+    }
+
+    /// Whether it was ended because it took longer than it was allowed.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::TookTooLong | Verdict::Stalled(_)))
     }
 
     fn out_of_space(&self) -> bool {
@@ -165,11 +254,18 @@ impl Ended {
 
     /// The error that quotes this child's last words.
     pub(crate) fn failure(&self, doing: &str, kind: Kind) -> Error {
-        if self.cancelled {
-            return Error::cancelled();
+        if let Some(error) = self.verdict(doing, kind) {
+            return error;
         }
         if self.out_of_space() {
             return Error::new(Kind::Space, format!("{doing}: no space left on the device"));
+        }
+        // By the machine, which may do so for want of memory: not the file's doing.
+        if self.status.signal() == Some(SIGKILL) {
+            return Error::new(
+                Kind::Io,
+                format!("{doing}: ffmpeg was killed, as happens when memory runs out"),
+            );
         }
         let said = self.words();
         let kind = if said.contains("Permission denied") || said.contains("Read-only file system") {
@@ -215,14 +311,14 @@ fn message_of(line: &str) -> &str {
 pub(crate) fn run(
     command: &mut Command,
     cancel: &CancellationToken,
-    limit: Option<Duration>,
+    patience: impl Into<Patience>,
     mut line: impl FnMut(&str) -> Result<()>,
 ) -> Result<Ended> {
-    let mut child = Child::spawn(command, cancel, limit, |_| false)?;
+    let mut child = Child::spawn(command, cancel, patience, |_| false)?;
     child.stdin = None;
     if let Some(stdout) = child.stdout.take() {
         let mut stdout = BufReader::with_capacity(1 << 16, stdout);
-        while let Some(text) = bounded_line(&mut stdout) {
+        while let Some((text, _)) = bounded_line(&mut stdout) {
             line(&text)?;
         }
     }
@@ -233,10 +329,10 @@ pub(crate) fn run(
 pub(crate) fn capture(
     command: &mut Command,
     cancel: &CancellationToken,
-    limit: Option<Duration>,
+    patience: impl Into<Patience>,
     limit_bytes: u64,
 ) -> Result<(Vec<u8>, Ended)> {
-    let mut child = Child::spawn(command, cancel, limit, |_| false)?;
+    let mut child = Child::spawn(command, cancel, patience, |_| false)?;
     child.stdin = None;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
@@ -246,43 +342,31 @@ pub(crate) fn capture(
     Ok((output, child.wait()?))
 }
 
-fn drain(pipe: ChildStderr, mut take: impl FnMut(&str) -> bool) -> VecDeque<String> {
-    let mut tail = VecDeque::new();
-    let mut pipe = BufReader::new(pipe);
-    while let Some(line) = bounded_line(&mut pipe) {
-        if take(&line) || line.trim().is_empty() {
-            continue;
-        }
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(line);
-    }
-    tail
-}
-
-/// The next line without its end; what exceeds the bound is dropped. `None` at the end.
-fn bounded_line(reader: &mut impl BufRead) -> Option<String> {
+/// The next line without its end, and its bytes; what exceeds the bound is dropped. `None` at the
+/// end.
+pub(crate) fn bounded_line(reader: &mut impl BufRead) -> Option<(String, u64)> {
     let mut line = Vec::new();
     let mut read = reader.take(LINE_BYTES).read_until(b'\n', &mut line).ok()?;
     if read == 0 {
         return None;
     }
     let mut whole = line.ends_with(b"\n");
-    while !whole && read > 0 {
+    let mut bytes = read as u64;
+    // Bounded in time too: a line without end is given up, in pieces that count as lines.
+    while !whole && read > 0 && bytes < 256 * LINE_BYTES {
         let mut rest = Vec::new();
         read = reader.take(LINE_BYTES).read_until(b'\n', &mut rest).ok()?;
+        bytes += read as u64;
         whole = rest.ends_with(b"\n");
     }
-    Some(String::from_utf8_lossy(&line).trim_end().to_owned())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    Some((String::from_utf8_lossy(&line).trim_end().to_owned(), bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use super::watch::TAIL_LINES;
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -318,6 +402,63 @@ mod tests {
         let ended = run(&mut shell("exec sleep 60"), &cancel, limit, |_| Ok(())).unwrap();
         let error = ended.check("probe x", Kind::Input).unwrap_err();
         assert!(error.to_string().contains("longer than is allowed"), "{error}");
+    }
+
+    fn short(stall: Duration) -> Patience {
+        Patience { wall: None, stall }
+    }
+
+    #[test]
+    fn a_child_that_never_answers_is_ended_and_named() {
+        let cancel = CancellationToken::new();
+        let patience = short(Duration::from_millis(50));
+        let ended = run(&mut shell("exec sleep 60"), &cancel, patience, |_| Ok(())).unwrap();
+        let error = ended.check("decode film.mp4", Kind::Input).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "decode film.mp4: ffmpeg did nothing for 0.05 s and was ended"
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_a_child_whose_answers_nobody_wants_yet() {
+        let cancel = CancellationToken::new();
+        let patience = short(Duration::from_millis(200));
+        let script = "sleep 0.1; echo first; sleep 0.1; echo second";
+        let mut child = Child::spawn(&mut shell(script), &cancel, patience, |_| false).unwrap();
+        std::thread::sleep(Duration::from_millis(600));
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said, "first\nsecond\n");
+        child.wait().unwrap().check("echo", Kind::Io).unwrap();
+    }
+
+    #[test]
+    fn what_a_child_leaves_behind_does_not_hold_us() {
+        let cancel = CancellationToken::new();
+        // The second process keeps all three pipes open.
+        let script = "sleep 60 & echo $!";
+        let mut pid = String::new();
+        let line = |line: &str| {
+            pid = line.to_owned();
+            Ok(())
+        };
+        let ended = run(&mut shell(script), &cancel, None, line).unwrap();
+        ended.check("fork", Kind::Io).unwrap();
+        let left = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(left.is_empty() || left.contains(") Z "), "{left}");
+    }
+
+    #[test]
+    fn a_child_that_logs_without_end_is_ended_and_named() {
+        let cancel = CancellationToken::new();
+        let script = "exec yes 'something is wrong with this picture, and with the next' >&2";
+        let ended = run(&mut shell(script), &cancel, None, |_| Ok(())).unwrap();
+        let error = ended.check("decode film.mp4", Kind::Input).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "decode film.mp4: ffmpeg wrote 64 MiB of messages and nothing else: ended"
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub enum DamageKind {
     Clock,
     /// Two pictures at one time: the later one is moved.
     DoubleTime,
-    /// The picture's size or shape changes: fitted into the first one, with bars.
+    /// A picture of another size than the first one: fitted into that, with bars.
     Size,
     /// The file ends before its headers say.
     CutShort,
@@ -112,8 +112,8 @@ impl DamageKind {
                 "pictures at the times of others are moved",
             ),
             DamageKind::Size => (
-                "the picture's size or shape changes once: fitted into the first one, with bars",
-                "changes of the picture's size or shape: fitted into the first one, with bars",
+                "1 picture of another size is fitted into the first one's, with bars",
+                "pictures of another size are fitted into the first one's, with bars",
             ),
             DamageKind::CutShort => {
                 ("the file ends before its headers say", "files end before their headers say")

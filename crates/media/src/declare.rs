@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::boxes::{Node, rewrite};
+use crate::boxes::{Node, each_video_entry, rewrite};
 use crate::encode::Packing;
 use crate::error::{Error, Result};
 
@@ -100,21 +100,79 @@ fn sv3d() -> Node {
     )
 }
 
-/// Writes the marks of `declaration` into the MP4 at `path`; nothing when it needs none.
+/// What is written into the headers of a finished MP4.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    /// What the pictures hold.
+    pub(crate) declaration: Declaration,
+    /// Tags of the film that the muxer has no words for: names and values.
+    pub(crate) tags: Vec<(String, String)>,
+    /// Tracks, by their places, that players show only when they are asked to.
+    pub(crate) disabled: Vec<usize>,
+}
+
+/// Writes `marks` into the MP4 at `path`; nothing when there are none.
 ///
 /// # Errors
 /// As [`rewrite`].
-pub(crate) fn mark_mp4(path: &Path, declaration: Declaration) -> Result<()> {
-    let marks = declaration.marks();
-    if marks.is_empty() {
+pub(crate) fn mark_mp4(path: &Path, marks: &Marks) -> Result<()> {
+    let declared = marks.declaration.marks();
+    if declared.is_empty() && marks.tags.is_empty() && marks.disabled.is_empty() {
         return Ok(());
     }
-    in_place(path, |entry| {
-        entry.children.retain(|child| child.kind != *b"st3d" && child.kind != *b"sv3d");
-        let after = entry.children.iter().position(|c| c.kind == *b"clap" || c.kind == *b"pasp");
-        let at = after.unwrap_or(entry.children.len());
-        entry.children.splice(at..at, marks.iter().cloned());
+    in_place(path, |moov| {
+        if !marks.tags.is_empty() {
+            moov.children.push(metadata(&marks.tags));
+        }
+        disable(moov, &marks.disabled);
+        if declared.is_empty() {
+            return Some(());
+        }
+        each_video_entry(moov, |entry| {
+            entry.children.retain(|child| child.kind != *b"st3d" && child.kind != *b"sv3d");
+            let after =
+                entry.children.iter().position(|c| c.kind == *b"clap" || c.kind == *b"pasp");
+            let at = after.unwrap_or(entry.children.len());
+            entry.children.splice(at..at, declared.iter().cloned());
+        })
     })
+}
+
+/// Clears the flag `track_enabled` (ISO/IEC 14496-12, 8.3.2), the lowest of the flags' three bytes.
+fn disable(moov: &mut Node, places: &[usize]) {
+    let tracks = moov.children.iter_mut().filter(|node| node.kind == *b"trak");
+    for (_, track) in tracks.enumerate().filter(|(place, _)| places.contains(place)) {
+        let header = track.children.iter_mut().find(|node| node.kind == *b"tkhd");
+        if let Some(flags) = header.and_then(|header| header.head.get_mut(3)) {
+            *flags &= !1;
+        }
+    }
+}
+
+/// Tags by names of any kind: a `meta` box with keys, as QuickTime and phones write it (QuickTime
+/// File Format, "Metadata"; ISO/IEC 14496-12, 8.11.1).
+fn metadata(tags: &[(String, String)]) -> Node {
+    let mut handler = vec![0; 8];
+    handler.extend(b"mdta");
+    handler.extend([0; 13]);
+    let mut keys = vec![0; 4];
+    keys.extend((tags.len() as u32).to_be_bytes());
+    let mut values = Vec::new();
+    for (index, (name, value)) in (1u32..).zip(tags) {
+        keys.extend((8 + name.len() as u32).to_be_bytes());
+        keys.extend(b"mdta");
+        keys.extend(name.as_bytes());
+        // Type 1 is UTF-8; no country and no language.
+        let mut data = vec![0, 0, 0, 1, 0, 0, 0, 0];
+        data.extend(value.as_bytes());
+        values.push(Node::of(&index.to_be_bytes(), vec![Node::leaf(b"data", data)]));
+    }
+    let mut meta = Node::of(
+        b"meta",
+        vec![Node::leaf(b"hdlr", handler), Node::leaf(b"keys", keys), Node::of(b"ilst", values)],
+    );
+    meta.head = vec![0; 4];
+    meta
 }
 
 /// Declares the packing of the H.265 stream in the MP4 at `path`.
@@ -123,10 +181,12 @@ pub(crate) fn mark_mp4(path: &Path, declaration: Declaration) -> Result<()> {
 /// As [`rewrite`].
 pub(crate) fn frame_packing(path: &Path, packing: Packing) -> Result<()> {
     let unit = packing_sei(packing);
-    in_place(path, |entry| {
-        if let Some(config) = entry.children.iter_mut().find(|child| child.kind == *b"hvcC") {
-            add_sei(&mut config.head, &unit);
-        }
+    in_place(path, |moov| {
+        each_video_entry(moov, |entry| {
+            if let Some(config) = entry.children.iter_mut().find(|child| child.kind == *b"hvcC") {
+                add_sei(&mut config.head, &unit);
+            }
+        })
     })
 }
 
@@ -210,7 +270,7 @@ fn escaped(unit: &[u8]) -> Vec<u8> {
     out
 }
 
-fn in_place(path: &Path, change: impl FnMut(&mut Node)) -> Result<()> {
+fn in_place(path: &Path, change: impl FnOnce(&mut Node) -> Option<()>) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".marked");
     let beside = Path::new(&beside);

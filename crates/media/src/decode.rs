@@ -1,44 +1,30 @@
 //! Decoding: frames with exact presentation times, or an error; never a silently short clip.
 //!
-//! One ffmpeg writes raw pictures to standard output and, as a second output of the same process,
-//! a `framecrc` line with each picture's time to standard error. Pictures and times come from the
-//! same decoder, so they cannot drift apart, and the two counts must agree at the end.
+//! A damaged film is repaired, or refused, as [`Tools::damaged`] asks. Repaired, it has all of its
+//! frames at their times: the last good one stands in for each that cannot be read. What comes out
+//! is the same on every run. Several threads make something else of damage each time, so at the
+//! first sign of any the file is decoded again from its beginning, by one thread, and what was
+//! handed out already is skipped.
 
-use std::io::Read;
-use std::ops::Range;
-use std::process::ChildStdout;
+mod feed;
+mod log;
+mod order;
+
+use std::collections::VecDeque;
+use std::ops;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 
-use nix::fcntl::{FcntlArg, fcntl};
-use parallax_frame::{Frame, PixelFormat, TimeBase, VideoFormat};
+use parallax_frame::{Frame, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-use crate::child::Child;
+use crate::damage::{Damage, DamageKind, Damaged};
 use crate::error::{Error, Kind, Result, show_path};
-use crate::pixels;
 use crate::plan::cut_points;
 use crate::probe::Media;
-use crate::programs::{Tools, file_url};
+use crate::programs::Tools;
 use crate::scan::Packets;
-use crate::split::seconds;
-
-/// Pipe buffer asked of the kernel: what an unprivileged process may have by default.
-const PIPE_BYTES: i32 = 1 << 20;
-
-/// What decoders say when they paint over damage. ffmpeg's own mark of such frames is lost in a
-/// race when several threads decode, so that `-xerror` alone sees only some of them.
-const CONCEALED: [&str; 2] = ["error while decoding", "concealing"];
-
-/// A line that ffmpeg wrote beside the pictures.
-#[derive(Debug, PartialEq, Eq)]
-enum Note {
-    /// Unit of the times that follow.
-    Unit(u32, u32),
-    /// Presentation time of the next picture.
-    Time(i64),
-}
+use feed::{End, Feed, Manner, Next, Picture};
+use order::{Order, black, order};
 
 /// A rectangle of luma samples inside the upright picture; even, so that no chroma sample is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,12 +78,49 @@ impl DecodeOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Span {
     /// Presentation times, in ticks of the stream.
-    pub times: Range<i64>,
+    pub times: ops::Range<i64>,
     /// Pictures are shrunk, to even sizes, until neither side is longer; `None` for their own size.
     pub longest: Option<u32>,
 }
 
-/// What of a file is read, and whether damage is forgiven.
+/// The frames that must come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Expected {
+    /// Nobody knows: a file that lost its end may pass as a shorter one.
+    #[default]
+    Unknown,
+    /// So many.
+    Frames(u64),
+    /// One at each of these times, ascending, in ticks of the stream.
+    Times(Arc<[i64]>),
+}
+
+impl From<Option<u64>> for Expected {
+    fn from(frames: Option<u64>) -> Self {
+        frames.map_or(Expected::Unknown, Expected::Frames)
+    }
+}
+
+impl From<&Packets> for Expected {
+    fn from(packets: &Packets) -> Self {
+        match packets.frame_times() {
+            Some(times) => Expected::Times(times.into()),
+            None => Expected::Frames(packets.shown()),
+        }
+    }
+}
+
+impl Expected {
+    fn count(&self) -> Option<u64> {
+        match self {
+            Expected::Unknown => None,
+            Expected::Frames(frames) => Some(*frames),
+            Expected::Times(times) => Some(times.len() as u64),
+        }
+    }
+}
+
+/// What of a file is read.
 #[derive(Debug, Default)]
 struct Part {
     /// Where to begin reading, in microseconds; `None` for the beginning.
@@ -107,6 +130,8 @@ struct Part {
     deep: bool,
     /// Frames have their numbers as times: those of the file do not ascend.
     numbered: bool,
+    /// The file has other pictures beside the expected ones.
+    among: bool,
 }
 
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
@@ -114,15 +139,32 @@ struct Part {
 /// Dropping it kills the child.
 #[derive(Debug)]
 pub struct Decoder {
-    child: Option<Child>,
-    stdout: ChildStdout,
-    notes: Receiver<Note>,
-    concealed: Arc<AtomicBool>,
-    /// Reading from a keyframe on, decoders complain about what only the pictures before explain.
-    forgiving: bool,
+    tools: Tools,
+    order: Order,
+    cancel: CancellationToken,
+    feed: Option<Feed>,
+    /// Only a span is read: decoders complain about what only the pictures before explain, and
+    /// whoever reads the whole film tells what is wrong with it.
+    span: bool,
     media: Media,
-    expected: Option<u64>,
+    expected: Expected,
+    /// Pictures of this run of ffmpeg that were read, and those that earlier runs handed out.
+    read: u64,
+    skip: u64,
+    /// Expected times that are dealt with.
+    done: usize,
+    /// Pictures at other times than the expected ones are left out.
+    among: bool,
+    /// Times are not those of the packets: nothing can be told from a time that is missing.
+    loose: bool,
+    /// The last good picture, at the time of the last one that was due; it stands in for the next.
+    held: Option<Frame>,
+    /// Times before the first good picture.
+    leading: Vec<i64>,
+    ready: VecDeque<Frame>,
+    /// Frames that were made.
     decoded: u64,
+    damage: Damage,
 }
 
 impl Decoder {
@@ -133,14 +175,14 @@ impl Decoder {
     pub fn open(
         tools: &Tools,
         media: &Media,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         Self::open_with(tools, media, expected, DecodeOptions::default(), cancel)
     }
 
-    /// Starts decoding. `expected` is the number of frames that must come, when it is known
-    /// ([`crate::Packets::shown`]); without it a file that lost its end may pass as a shorter one.
+    /// Starts decoding. `expected` are the frames that must come: the file's [`Packets`] where they
+    /// are known.
     ///
     /// # Errors
     /// `Tool` when ffmpeg does not start; `Input` when the crop is not inside the picture. What is
@@ -148,11 +190,11 @@ impl Decoder {
     pub fn open_with(
         tools: &Tools,
         media: &Media,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        Self::start(tools, media, expected, options, Part::default(), cancel)
+        Self::start(tools, media, expected.into(), options, Part::default(), cancel)
     }
 
     /// As [`Decoder::open_with`], for depth: grey of more than 12 bits comes with 16.
@@ -162,19 +204,19 @@ impl Decoder {
     pub fn open_depth(
         tools: &Tools,
         media: &Media,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let part = Part { deep: true, ..Part::default() };
-        Self::start(tools, media, expected, options, part, cancel)
+        Self::start(tools, media, expected.into(), options, part, cancel)
     }
 
     /// As [`Decoder::open_with`]; times are the frames' numbers, from 0.
     pub(crate) fn open_numbered(
         tools: &Tools,
         media: &Media,
-        expected: Option<u64>,
+        expected: Expected,
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
@@ -182,9 +224,22 @@ impl Decoder {
         Self::start(tools, media, expected, options, part, cancel)
     }
 
+    /// As [`Decoder::open_with`], of a file in which there are more pictures than the expected ones:
+    /// those at other times are left out.
+    pub(crate) fn open_among(
+        tools: &Tools,
+        media: &Media,
+        times: Vec<i64>,
+        options: DecodeOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let part = Part { among: true, ..Part::default() };
+        Self::start(tools, media, Expected::Times(times.into()), options, part, cancel)
+    }
+
     /// Starts decoding the frames of `span` only, from the last place before it that decoding may
-    /// start at; `packets` are the file's. All of its frames come, or an error; damage that leaves
-    /// their number right is not told.
+    /// start at; `packets` are the file's. All of its frames come, or an error; damage is not added
+    /// to [`Tools::damage`], and none that leaves their number right is refused.
     ///
     /// # Errors
     /// As [`Decoder::open_with`]; `Input` too when the container stores no presentation times or
@@ -201,8 +256,8 @@ impl Decoder {
             let what = "the container stores no presentation times to read a part by";
             return Err(Error::input(&media.path, what));
         };
-        let frames = times.iter().filter(|time| span.times.contains(time)).count() as u64;
-        if frames == 0 {
+        let within: Vec<i64> = times.into_iter().filter(|time| span.times.contains(time)).collect();
+        if within.is_empty() {
             let base = media.video.time_base;
             let what = format!(
                 "no frame from {:.3} s to {:.3} s",
@@ -215,109 +270,42 @@ impl Decoder {
         let from = starts.skip(1).take_while(|pts| *pts <= span.times.start).last();
         let seek_us = from.map(|pts| media.video.time_base.rescale(pts, 1_000_000));
         let part = Part { seek_us, span: Some(span), ..Part::default() };
-        Self::start(tools, media, Some(frames), options, part, cancel)
+        let expected = Expected::Times(within.into());
+        Self::start(tools, media, expected, options, part, cancel)
     }
 
     fn start(
         tools: &Tools,
         media: &Media,
-        expected: Option<u64>,
+        expected: Expected,
         options: DecodeOptions,
         part: Part,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let video = &media.video;
-        let format = &video.format;
-        let mut pixels = pixels::map(&video.pixel_name);
         let mut media = media.clone();
-        if part.deep && pixels::is_deep_grey(&video.pixel_name) {
-            pixels.ask = PixelFormat::GRAY16.ffmpeg_name();
-            let deep = VideoFormat { pixels: PixelFormat::GRAY16, ..VideoFormat::clone(format) };
-            media.video.format = Arc::new(deep);
-        }
-        let format = media.video.format.clone();
-        let mut command = tools.ffmpeg();
-        let forgiving = part.span.is_some();
-        if !forgiving {
-            // Refuse to go on after an error: ffmpeg would conceal damage and end well.
-            command.arg("-xerror");
-        }
-        tools.guard(&mut command);
-        if let Some(us) = part.seek_us {
-            // Only roughly there: the filter below is exact.
-            command.args(["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &seconds(us)]);
-        }
-        // Without -copyts ffmpeg shifts times by a start that it rounded to microseconds.
-        command.args(["-copyts", "-i"]).arg(file_url(&media.path));
-        let stream = format!("0:{}", video.index);
-        // A stream may change its size on the way; all frames take that of the headers.
-        let times = part
-            .span
-            .as_ref()
-            .map(|span| format!("trim=start_pts={}:end_pts={},", span.times.start, span.times.end));
-        let numbers = if part.numbered { "setpts=N," } else { "" };
-        let times = times.unwrap_or_else(|| numbers.to_owned());
-        let mut filter = times.clone();
-        if options.deinterlace {
-            filter.push_str("bwdif=mode=send_frame:deint=all,");
-        }
-        filter.push_str(&format!("scale={}:{}:flags=bicubic", format.width, format.height));
-        if pixels.rgb {
-            filter.push_str(":out_color_matrix=bt709:out_range=tv");
-        }
-        if let Some(Crop { x, y, width, height }) = options.crop {
-            let inside = width > 0
-                && height > 0
-                && x.saturating_add(width) <= format.width
-                && y.saturating_add(height) <= format.height;
-            if !inside {
-                let what = format!(
-                    "a crop to {width}x{height} at {x},{y} of {}x{}: allowed is what lies inside",
-                    format.width, format.height
-                );
-                return Err(Error::input(&media.path, what));
-            }
-            filter.push_str(&format!(",crop={width}:{height}:{x}:{y}:exact=1"));
-            media.video.format =
-                Arc::new(VideoFormat { width, height, ..VideoFormat::clone(&format) });
-        }
-        if let Some(longest) = part.span.as_ref().and_then(|span| span.longest) {
-            let format = &media.video.format;
-            let (width, height) = shrunk(format.width, format.height, longest);
-            filter.push_str(&format!(",scale={width}:{height}:flags=area"));
-            media.video.format =
-                Arc::new(VideoFormat { width, height, ..VideoFormat::clone(format) });
-        }
-        command.args(["-map", &stream, "-an", "-sn", "-dn", "-vf", &filter]);
-        command.args(["-pix_fmt", &pixels.ask, "-c:v", "rawvideo", "-f", "rawvideo"]);
-        command.args(tools.passthrough()).arg("pipe:1");
-        let TimeBase { num, den } = video.time_base;
-        command.args(["-map", &stream, "-vf", &format!("{times}null")]);
-        command.args(["-c:v", "wrapped_avframe", "-enc_time_base"]);
-        command.arg(format!("{num}:{den}")).args(tools.passthrough());
-        command.args(["-f", "framecrc", "-flush_packets", "1", "pipe:2"]);
-
-        let (send, notes) = channel();
-        let concealed = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&concealed);
-        let mut child = Child::spawn(&mut command, cancel, None, move |line| {
-            if let Some(note) = parse(line) {
-                let _ = send.send(note);
-                return true;
-            }
-            if CONCEALED.iter().any(|sign| line.contains(sign)) {
-                seen.store(true, Ordering::SeqCst);
-            }
-            line.starts_with('#')
-        })?;
-        child.stdin = None;
-        let Some(stdout) = child.stdout.take() else {
-            return Err(Error::new(Kind::Io, "ffmpeg has no standard output"));
-        };
-        // Only for speed: a smaller pipe works too.
-        let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        let child = Some(child);
-        Ok(Self { child, stdout, notes, concealed, forgiving, media, expected, decoded: 0 })
+        let span = part.span.is_some();
+        let strict = tools.damaged == Damaged::Refuse && !span;
+        let order = order(&mut media, options, &part, strict)?;
+        let feed = Some(Feed::start(tools, &order, Manner::default(), cancel)?);
+        Ok(Self {
+            tools: tools.clone(),
+            order,
+            cancel: cancel.clone(),
+            feed,
+            span,
+            media,
+            expected,
+            read: 0,
+            skip: 0,
+            done: 0,
+            among: part.among,
+            loose: false,
+            held: None,
+            leading: Vec::new(),
+            ready: VecDeque::new(),
+            decoded: 0,
+            damage: Damage::default(),
+        })
     }
 
     /// Format of every frame.
@@ -330,59 +318,231 @@ impl Decoder {
         self.media.video.time_base
     }
 
-    fn read(&mut self) -> Result<Option<Frame>> {
-        let size = self.format().frame_bytes();
-        let mut data = Vec::with_capacity(size);
-        let pipe = self.stdout.by_ref().take(size as u64);
-        let read = { pipe }
-            .read_to_end(&mut data)
-            .map_err(|e| Error::io("read pictures of", &self.media.path, e))?;
-        if read == 0 {
-            return self.end(false).map(|()| None);
-        }
-        if read < size {
-            return self.end(true).map(|()| None);
-        }
-        let pts = match self.next_time() {
-            Some(pts) => pts,
-            None => return self.end(true).map(|()| None),
-        };
-        self.decoded += 1;
-        let frame = Frame::new(Arc::clone(self.format()), pts, data);
-        frame.map(Some).map_err(|e| Error::input(&self.media.path, e))
+    /// What was mended so far; complete once the last frame has come.
+    pub fn damage(&self) -> &Damage {
+        &self.damage
     }
 
-    fn next_time(&mut self) -> Option<i64> {
+    fn read(&mut self) -> Result<Option<Frame>> {
         loop {
-            match self.notes.recv().ok()? {
-                Note::Time(pts) => return Some(pts),
-                Note::Unit(num, den) => {
-                    let TimeBase { num: n, den: d } = self.media.video.time_base;
-                    if u64::from(num) * u64::from(d) != u64::from(n) * u64::from(den) {
-                        return None;
-                    }
-                }
+            if let Some(frame) = self.ready.pop_front() {
+                self.decoded += 1;
+                return Ok(Some(frame));
+            }
+            let Some(feed) = &mut self.feed else { return Ok(None) };
+            let next =
+                feed.next().map_err(|e| Error::io("read pictures of", &self.media.path, e))?;
+            match next {
+                Next::Picture(picture) => self.take(picture)?,
+                Next::End { torn } => self.end(torn)?,
             }
         }
     }
 
-    /// Waits for the child and compares the counts. `torn` says that a picture was incomplete or
-    /// had no time.
-    fn end(&mut self, torn: bool) -> Result<()> {
-        let Some(child) = self.child.take() else { return Ok(()) };
-        let ended = child.wait()?;
-        let of = self.expected.map_or(String::new(), |expected| format!(" of {expected}"));
-        let path = show_path(&self.media.path);
-        let doing = format!("{path}: damaged or truncated, {}{of} frames decoded", self.decoded);
-        ended.check(&doing, Kind::Input)?;
-        let more = self.notes.try_iter().filter(|note| matches!(note, Note::Time(_))).count();
-        let short = self.expected.is_some_and(|expected| expected != self.decoded);
-        let concealed = self.concealed.load(Ordering::SeqCst) && !self.forgiving;
-        let damaged = torn || concealed;
-        if damaged || more > 0 || short || self.decoded == 0 {
-            return Err(ended.failure(&doing, Kind::Input));
+    /// Where in the film a picture is: seconds after the first.
+    fn seconds(&self, pts: i64) -> f64 {
+        let video = &self.media.video;
+        let first = match &self.expected {
+            Expected::Times(times) => times.first().copied(),
+            _ => video.start,
+        };
+        video.time_base.seconds(pts.saturating_sub(first.unwrap_or(0)))
+    }
+
+    fn repairs(&self) -> bool {
+        self.tools.damaged == Damaged::Repair
+    }
+
+    /// Begins again in another manner; what was handed out is skipped.
+    fn again(&mut self, manner: Manner) -> Result<()> {
+        self.skip = self.skip.max(self.read);
+        self.read = 0;
+        // The old child goes first: two would take twice the memory.
+        self.feed = None;
+        self.feed = Some(Feed::start(&self.tools, &self.order, manner, &self.cancel)?);
+        Ok(())
+    }
+
+    fn take(&mut self, picture: Picture) -> Result<()> {
+        let Some(manner) = self.feed.as_ref().map(|feed| feed.manner) else { return Ok(()) };
+        let (width, height) = self.order.size;
+        let other_size = picture.size.is_some_and(|size| size != self.order.size);
+        let single = manner.single || self.repairs() && picture.doubtful;
+        // Bars go by whole chroma samples.
+        let fit = manner.fit || other_size && width % 2 == 0 && height % 2 == 0;
+        if (Manner { single, fit }) != manner {
+            return self.again(Manner { single, fit });
+        }
+        self.read += 1;
+        if self.read <= self.skip {
+            return Ok(());
+        }
+        let Picture { pts, data, bad, doubtful, .. } = picture;
+        if self.among
+            && let Expected::Times(times) = &self.expected
+            && times.binary_search(&pts).is_err()
+        {
+            return Ok(());
+        }
+        if other_size {
+            self.damage.note(DamageKind::Size, Some(self.seconds(pts)));
+        }
+        let frame = Frame::new(Arc::clone(self.format()), pts, data);
+        let frame = frame.map_err(|e| Error::input(&self.media.path, e))?;
+        if !self.repairs() {
+            self.ready.push_back(frame);
+            return Ok(());
+        }
+        if let Expected::Times(times) = &self.expected
+            && !self.loose
+        {
+            let times = Arc::clone(times);
+            match times[self.done..].binary_search(&pts) {
+                // Without a word of damage it is the times that differ: field by field, say.
+                Ok(missing) if missing > 0 && !doubtful => self.loose = true,
+                Ok(missing) => {
+                    for &time in &times[self.done..self.done + missing] {
+                        self.replace(time)?;
+                    }
+                    self.done += missing + 1;
+                }
+                // At a time that no packet has; what is due will be filled.
+                Err(_) if doubtful => return Ok(()),
+                Err(_) => self.loose = true,
+            }
+        }
+        if bad { self.replace(pts) } else { self.give(frame) }
+    }
+
+    /// Hands out a good picture.
+    fn give(&mut self, frame: Frame) -> Result<()> {
+        for pts in std::mem::take(&mut self.leading) {
+            let mut stand_in = frame.clone();
+            stand_in.pts = pts;
+            self.ready.push_back(stand_in);
+        }
+        self.ready.extend(self.held.replace(frame));
+        Ok(())
+    }
+
+    /// Puts the last good picture, or the first one to come, where there is none.
+    fn replace(&mut self, pts: i64) -> Result<()> {
+        self.damage.note(DamageKind::Picture, Some(self.seconds(pts)));
+        self.check()?;
+        match &self.held {
+            None => self.leading.push(pts),
+            Some(held) => {
+                let mut stand_in = held.clone();
+                stand_in.pts = pts;
+                self.ready.extend(self.held.replace(stand_in));
+            }
         }
         Ok(())
+    }
+
+    /// Refuses a film that is mostly damage.
+    fn check(&self) -> Result<()> {
+        let (mut all, pictures) = match (&self.tools.film, self.expected.count()) {
+            _ if self.span => return Ok(()),
+            (Some(film), _) => (film.damage.so_far(), film.pictures),
+            (None, Some(pictures)) => (Damage::default(), pictures),
+            (None, None) => return Ok(()),
+        };
+        all.merge(&self.damage);
+        all.check(&self.media.path, pictures)
+    }
+
+    /// Waits for the child and sees to it that every frame has come. `torn` says that a picture was
+    /// incomplete or had no time.
+    fn end(&mut self, torn: bool) -> Result<()> {
+        let Some(feed) = self.feed.take() else { return Ok(()) };
+        let manner = feed.manner;
+        let end = feed.end(torn)?;
+        if self.repairs() {
+            return self.end_repaired(&end, manner);
+        }
+        let decoded = self.decoded;
+        end.ended.check(&self.doing(decoded), Kind::Input)?;
+        let short = self.expected.count().is_some_and(|expected| expected != decoded);
+        if short || end.torn || end.concealed && !self.span {
+            return Err(end.ended.failure(&self.doing(decoded), Kind::Input));
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn end_repaired(&mut self, end: &End, manner: Manner) -> Result<()> {
+        let made = self.decoded + u64::from(self.held.is_some());
+        let doing = self.doing(made);
+        let doubtful = end.doubtful || !self.damage.is_empty();
+        if !end.nothing_decodable() {
+            end.ended.check(&doing, Kind::Input)?;
+        }
+        let fault = || Err(end.ended.failure(&doing, Kind::Input));
+        if end.torn && !doubtful {
+            return fault();
+        }
+        let due = match &self.expected {
+            Expected::Times(times) if !self.loose => {
+                let due: Vec<i64> = times[self.done..].to_vec();
+                if !due.is_empty() && !doubtful {
+                    return fault();
+                }
+                due
+            }
+            expected => {
+                let count = expected.count().unwrap_or(made);
+                let (missing, more) = (count.abs_diff(made), made > count);
+                if missing > 0 && (!doubtful || more || self.loose) {
+                    return fault();
+                }
+                // Nobody knows where they belong.
+                self.damage.note_many(DamageKind::Picture, missing, None);
+                self.check()?;
+                Vec::new()
+            }
+        };
+        if doubtful && !due.is_empty() && !manner.single {
+            // Several threads may have lost more than one does.
+            return self.again(Manner { single: true, ..manner });
+        }
+        for time in due {
+            self.replace(time)?;
+        }
+        if self.held.is_none() {
+            let leading = std::mem::take(&mut self.leading);
+            if leading.is_empty() && self.expected.count() == Some(0) {
+                return Ok(());
+            }
+            let part = self.tools.film.is_some() || self.span;
+            if !part || leading.is_empty() {
+                end.ended.check(&doing, Kind::Input)?;
+                let what = "no picture of it can be read: it is damaged, or not the video it says";
+                return Err(Error::input(&self.media.path, what));
+            }
+            // The rest of the film is worth having.
+            let format = Arc::clone(self.format());
+            self.ready.extend(leading.into_iter().map(|pts| black(&format, pts)));
+        }
+        self.ready.extend(self.held.take());
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        if self.span {
+            return;
+        }
+        self.tools.damage.add(&self.damage);
+        if let Some(film) = &self.tools.film {
+            film.damage.add(&self.damage);
+        }
+    }
+
+    fn doing(&self, decoded: u64) -> String {
+        let of = self.expected.count().map_or(String::new(), |count| format!(" of {count}"));
+        let path = show_path(&self.media.path);
+        format!("{path}: damaged or truncated, {decoded}{of} frames decoded")
     }
 }
 
@@ -390,61 +550,11 @@ impl Iterator for Decoder {
     type Item = Result<Frame>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.child.as_ref()?;
         let frame = self.read().transpose();
         if matches!(frame, Some(Err(_))) {
-            self.child = None;
+            self.feed = None;
+            self.ready.clear();
         }
         frame
-    }
-}
-
-/// The size, with even sides, of a picture shrunk until neither side is longer than `longest`.
-fn shrunk(width: u32, height: u32, longest: u32) -> (u32, u32) {
-    let most = width.max(height);
-    if most <= longest {
-        return (width, height);
-    }
-    let side = |value: u32| {
-        let scaled = u64::from(value) * u64::from(longest) / u64::from(most);
-        (scaled as u32 & !1).max(2)
-    };
-    (side(width), side(height))
-}
-
-/// Reads a framecrc line; the child's log lines have another form (`[level] ...`).
-fn parse(line: &str) -> Option<Note> {
-    if let Some(unit) = line.strip_prefix("#tb 0: ") {
-        let (num, den) = unit.split_once('/')?;
-        return Some(Note::Unit(num.parse().ok()?, den.parse().ok()?));
-    }
-    let mut fields = line.strip_prefix("0,")?.split(',').map(str::trim);
-    let _dts: i64 = fields.next()?.parse().ok()?;
-    let pts = fields.next()?.parse().ok()?;
-    let _duration: i64 = fields.next()?.parse().ok()?;
-    let _size: u64 = fields.next()?.parse().ok()?;
-    fields.next()?.strip_prefix("0x")?;
-    Some(Note::Time(pts))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_pictures_keep_their_shape_and_even_sides() {
-        assert_eq!(shrunk(1920, 1080, 320), (320, 180));
-        assert_eq!(shrunk(1080, 1921, 320), (178, 320));
-        assert_eq!(shrunk(319, 7, 320), (319, 7));
-        assert_eq!(shrunk(8192, 1, 320), (320, 2));
-    }
-
-    #[test]
-    fn only_framecrc_lines_are_times() {
-        let line = "0,      -1001,       1001,     1001,      472, 0x9613165d";
-        assert_eq!(parse(line), Some(Note::Time(1001)));
-        assert_eq!(parse("#tb 0: 1/24000"), Some(Note::Unit(1, 24000)));
-        assert_eq!(parse("[error] 0, 1, 2, 3, 4, 0x5"), None);
-        assert_eq!(parse("0, 1, 2"), None);
     }
 }

@@ -64,7 +64,7 @@ impl Effect<'_> {
         let least = (frames - 1) * u64::from(factor) - u64::from(factor);
         if made < least {
             let what = format!("{made} frames were made, not {least} or more");
-            return Err(Error::new(Kind::Io, format!("{}: {what}", show_path(self.output))));
+            return Err(Error::new(Kind::Output, format!("{}: {what}", show_path(self.output))));
         }
         Ok(made)
     }
@@ -119,7 +119,7 @@ impl Effect<'_> {
         // Rounding to a constant rate may add or drop a frame.
         if made.abs_diff(expected) > 1 {
             let what = format!("{made} frames were made, not {expected}");
-            return Err(Error::new(Kind::Io, format!("{}: {what}", show_path(self.output))));
+            return Err(Error::new(Kind::Output, format!("{}: {what}", show_path(self.output))));
         }
         Ok(made)
     }

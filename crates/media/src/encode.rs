@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parallax_frame::{Chroma, Frame, FrameRate, PixelFormat, Range, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-use crate::child::Child;
+use crate::child::{Child, Pipe};
 use crate::declare;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::hdr::Hdr;
@@ -109,7 +109,7 @@ pub struct Timing {
 pub struct Encoder {
     tools: Tools,
     child: Option<Child>,
-    stdin: Option<ChildStdin>,
+    stdin: Option<Pipe<ChildStdin>>,
     partial: Partial,
     doing: String,
     format: Arc<VideoFormat>,
@@ -156,7 +156,7 @@ impl Encoder {
             _ => "mp4",
         };
         command.args(["-f", container]).arg(file_url(partial.path()));
-        let mut child = Child::spawn(&mut command, cancel, None, |_| false)?;
+        let mut child = Child::spawn(&mut command, cancel, tools.patience(0), |_| false)?;
         child.stdout = None;
         let stdin = child.stdin.take();
         let mut encoder = Self {
@@ -245,7 +245,7 @@ impl Encoder {
         if !same {
             let counts = format!("{} frames, not {}", found.len(), self.times.len());
             let what = format!("{}: the file holds {counts}, or other times", self.doing);
-            return Err(Error::new(Kind::Io, what));
+            return Err(Error::new(Kind::Output, what));
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ pub enum Kind {
     Space,
     /// Reading or writing failed for another reason.
     Io,
+    /// What this program made is not as it should be. Permanent: the same input is made alike.
+    Output,
     /// The caller's token was cancelled.
     Cancelled,
 }
@@ -61,9 +63,15 @@ impl Error {
     /// For a file that this program made itself: whatever is wrong with it, no input is at fault.
     pub(crate) fn of_own_file(self) -> Self {
         match self.kind {
-            Kind::Input => Self { kind: Kind::Io, ..self },
+            Kind::Input => Self { kind: Kind::Output, ..self },
             _ => self,
         }
+    }
+
+    /// The same error in other words: `say` is given its message.
+    #[must_use]
+    pub fn saying(self, say: impl FnOnce(&str) -> String) -> Self {
+        Self { message: say(&self.message), ..self }
     }
 
     pub(crate) fn cancelled() -> Self {
@@ -71,9 +79,9 @@ impl Error {
     }
 }
 
-/// A path for an error message: escaped and bounded.
-pub(crate) fn show_path(path: &Path) -> String {
-    escape(&path.to_string_lossy(), 200)
+/// A path for an error message: control characters escaped, and bounded.
+pub fn show_path(path: &Path) -> String {
+    escape(&path.to_string_lossy(), 600)
 }
 
 /// Untrusted text for an error message: control characters escaped, at most `limit` characters.

@@ -35,22 +35,22 @@ mod split;
 mod survey;
 
 pub use assemble::{
-    AssembleOptions, Assembled, AudioFallback, Dropped, Kept, assemble, lost_in_mp4,
+    AssembleOptions, Assembled, Container, Dropped, Kept, Loss, MuxPlan, Scratch, assemble,
 };
 pub use bars::detect_bars;
 pub use damage::{Damage, DamageKind, DamageLog, Damaged, Found};
 pub use declare::{Declaration, StereoMode};
 pub use declared::declared;
-pub use decode::{Crop, DecodeOptions, Decoder, Span};
+pub use decode::{Crop, DecodeOptions, Decoder, Expected, Span};
 pub use effects::{Effect, LoopStyle};
 pub use encode::{Codec, EncodeSettings, Encoder, Packing, Timing};
-pub use encoders::{Choice, choose_encoder};
-pub use error::{Error, Kind, Result};
+pub use encoders::{Choice, choose_encoder, sample};
+pub use error::{Error, Kind, Result, show_path};
 pub use hdr::{DynamicHdr, Hdr, Light, Mastering};
 pub use limits::{DEMUXERS, Limits};
 pub use plan::{Plan, Planned, cut_points, plan_segments, plan_segments_at};
-pub use probe::{Media, Stream, StreamKind, Video, packing_of_stream, probe};
-pub use programs::{Programs, Tools, Version};
+pub use probe::{Chapter, Media, Sound, Stream, StreamKind, Video, packing_of_stream, probe};
+pub use programs::{Programs, Tools, Version, WholeFilm};
 pub use scan::{Packet, Packets, scan};
 pub use shown::Shown;
 pub use split::{SegmentFile, Split, split};

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,\
                             nut,mxf,ivf,yuv4mpegpipe,gif";
 
+/// The usual [`Limits::stall_time`].
+pub(crate) const STALL: Duration = Duration::from_secs(600);
+
 /// Limits on one input. `Default` suits a feature film in 8K.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -16,7 +19,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Length of the main video stream. Defaults to 12 hours.
     pub duration: Duration,
-    /// Streams of all kinds. Defaults to 64.
+    /// Streams of all kinds, attachments among them. Defaults to 1000.
     pub streams: u32,
     /// Width times height. Defaults to 8192 x 8192.
     pub frame_pixels: u64,
@@ -26,6 +29,9 @@ pub struct Limits {
     pub probe_time: Duration,
     /// Wall time of one scan through all packets. Defaults to 30 min.
     pub scan_time: Duration,
+    /// Wall time that a child process may let us wait at a stretch: for its next picture, for taking
+    /// ours, or for its end. Defaults to 10 min; a large file that is copied gets more.
+    pub stall_time: Duration,
     /// Address space of one child process in bytes; 0 means unlimited. Only effective where the
     /// `prlimit` program is found: setting it from here would take unsafe code. Defaults to 32 GiB.
     pub child_memory_bytes: u64,
@@ -36,11 +42,12 @@ impl Default for Limits {
         Self {
             file_bytes: 256 << 30,
             duration: Duration::from_secs(12 * 3600),
-            streams: 64,
+            streams: 1000,
             frame_pixels: 8192 * 8192,
             frames: 12 * 3600 * 120,
             probe_time: Duration::from_secs(60),
             scan_time: Duration::from_secs(1800),
+            stall_time: STALL,
             child_memory_bytes: 32 << 30,
         }
     }

@@ -4,6 +4,7 @@
 
 mod answer;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,36 @@ pub struct Stream {
     pub codec: String,
     /// Language tag, when there is one.
     pub language: Option<String>,
+    /// The container's own name of the codec, for streams that ffmpeg has none for; else empty.
+    pub tag: String,
+    /// What it is marked as, in ffmpeg's words: `default`, `forced`, `hearing_impaired`.
+    pub dispositions: Vec<String>,
+    /// Its tags, as they are: foreign text of any content.
+    pub tags: BTreeMap<String, String>,
+    /// The kinds of side data that its headers hold, in ffmpeg's words.
+    pub side_data: Vec<String>,
+    /// How it sounds, for sound that the file holds something of.
+    pub sound: Option<Sound>,
+}
+
+/// What a sound's samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sound {
+    /// Channels, at least one.
+    pub channels: u32,
+    /// Whether its samples are floating-point numbers.
+    pub float: bool,
+    /// Bits of a decoded sample that count; 0 when unknown.
+    pub bits: u32,
+}
+
+/// A chapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chapter {
+    /// Where it begins, in microseconds after the start of the file.
+    pub start_us: i64,
+    /// Its title, when it has one.
+    pub title: Option<String>,
 }
 
 /// The main video stream.
@@ -107,6 +138,12 @@ pub struct Media {
     pub start_us: i64,
     /// Every stream, in file order.
     pub streams: Vec<Stream>,
+    /// Tags of the whole file, as they are: foreign text of any content.
+    pub tags: BTreeMap<String, String>,
+    /// Chapters, in file order.
+    pub chapters: Vec<Chapter>,
+    /// Programs of a transport stream; 0 elsewhere.
+    pub programs: usize,
     /// The main video stream: the first that is marked as default, else the first.
     pub video: Video,
 }
@@ -115,6 +152,17 @@ impl Media {
     /// Streams of one kind, in file order.
     pub fn streams_of(&self, kind: StreamKind) -> impl Iterator<Item = &Stream> {
         self.streams.iter().filter(move |stream| stream.kind == kind)
+    }
+
+    /// The stream with an index.
+    pub fn stream(&self, index: u32) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.index == index)
+    }
+
+    /// Takes the streams with these indices out of the list, and returns them. The main video stays
+    /// what is converted, even where it is named.
+    pub fn leave_out(&mut self, indices: &BTreeSet<u32>) -> Vec<Stream> {
+        self.streams.extract_if(.., |stream| indices.contains(&stream.index)).collect()
     }
 
     /// Whether the container is of the MP4 family.
@@ -139,7 +187,8 @@ pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<M
     }
     let mut command = tools.ffprobe();
     tools.guard(&mut command);
-    command.args(["-show_streams", "-show_format", "-show_data_hash", "crc32", "-of", "json"]);
+    command.args(["-show_streams", "-show_format", "-show_chapters", "-show_programs"]);
+    command.args(["-show_data_hash", "crc32", "-of", "json"]);
     command.arg("-i").arg(file_url(path));
     let limit = Some(tools.limits.probe_time);
     let (output, ended) = child::capture(&mut command, cancel, limit, 16 << 20)?;

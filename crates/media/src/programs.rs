@@ -4,11 +4,18 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::child::{self, Patience};
 use crate::damage::{DamageLog, Damaged};
 use crate::error::{Error, Kind, Result, escape, show_path};
 use crate::limits::{DEMUXERS, Limits};
+
+/// How long a program may take to tell its version.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Where the programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +70,13 @@ impl Programs {
             Error::new(Kind::Tool, format!("{} -version: {what}", show_path(&self.ffmpeg)))
         };
         let mut command = Command::new(&self.ffmpeg);
-        command.arg("-version").stdin(Stdio::null());
+        command.arg("-version");
         clean_environment(&mut command);
-        let output = command.output().map_err(|e| refuse(e.to_string()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let nobody = CancellationToken::new();
+        let (output, ended) = child::capture(&mut command, &nobody, Some(ANSWER), 64 << 10)
+            .map_err(|e| refuse(e.to_string()))?;
+        ended.check("it does not answer", Kind::Tool).map_err(|e| refuse(e.to_string()))?;
+        let text = String::from_utf8_lossy(&output);
         let line = text.lines().next().unwrap_or_default();
         let name = line
             .strip_prefix("ffmpeg version ")
@@ -117,6 +127,17 @@ pub struct Tools {
     pub damaged: Damaged,
     /// What is mended is told here. Shared by clones: [`Tools::for_film`] begins a new one.
     pub damage: DamageLog,
+    /// The film whose parts the files are; `None` when a file is a film.
+    pub film: Option<WholeFilm>,
+}
+
+/// A film of which some files are parts: how much damage is too much is for the whole to say.
+#[derive(Debug, Clone)]
+pub struct WholeFilm {
+    /// Its pictures; as many as there can be when nobody knows.
+    pub pictures: u64,
+    /// What was mended in all of its parts. Places are on the clocks of the parts.
+    pub damage: DamageLog,
 }
 
 impl Tools {
@@ -144,12 +165,26 @@ impl Tools {
             limits,
             damaged: Damaged::default(),
             damage: DamageLog::default(),
+            film: None,
         })
     }
 
     /// The same tools for one film: what is mended in it is in this one's `damage` alone.
     pub fn for_film(&self, damaged: Damaged) -> Self {
-        Self { damaged, damage: DamageLog::default(), ..self.clone() }
+        Self { damaged, damage: DamageLog::default(), film: None, ..self.clone() }
+    }
+
+    /// The same tools with a log of damage of their own.
+    #[must_use]
+    pub fn with_own_damage(self) -> Self {
+        Self { damage: DamageLog::default(), ..self }
+    }
+
+    /// The same tools for one part of `film`: what is mended in the part is in this one's `damage`
+    /// alone, and counts for the film too.
+    pub fn for_part(&self, film: &WholeFilm) -> Self {
+        let film = Some(film.clone());
+        Self { film, ..self.clone().with_own_damage() }
     }
 
     /// `ffmpeg` with the options that every use has.
@@ -186,8 +221,17 @@ impl Tools {
     /// The options before `-i` of a foreign file: no network, no playlists, bounded headers.
     pub(crate) fn guard(&self, command: &mut Command) {
         command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS]);
-        command.arg("-max_streams").arg(self.limits.streams.to_string());
+        // One more than is allowed: ffmpeg leaves out in silence what exceeds its limit, so that
+        // only a stream too many shows that there are any.
+        command.arg("-max_streams").arg(self.limits.streams.saturating_add(1).to_string());
         command.arg("-max_pixels").arg(self.limits.frame_pixels.min(i32::MAX as u64).to_string());
+    }
+
+    /// How long a child is waited for that copies `bytes` without a word: 8 MiB a second is what a
+    /// slow disk reads and writes.
+    pub(crate) fn patience(&self, bytes: u64) -> Patience {
+        let stall = self.limits.stall_time + Duration::from_secs(bytes / (8 << 20));
+        Patience { wall: None, stall }
     }
 
     /// `-fps_mode passthrough`, which had another name before 5.1.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::{DecodeOptions, Decoder};
+use crate::decode::{DecodeOptions, Decoder, Expected};
 use crate::error::{Error, Result, show_path};
 use crate::probe::Media;
 use crate::programs::Tools;
@@ -42,18 +42,20 @@ impl Shown {
         tools: &Tools,
         media: &Media,
         packets: &Packets,
-        expected: Option<u64>,
+        expected: impl Into<Expected>,
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let wanted = wanted(packets);
-        let expected = expected.filter(|_| matches!(wanted, Wanted::All));
-        let open = if matches!(wanted, Wanted::Moved(_)) {
-            Decoder::open_numbered
-        } else {
-            Decoder::open_with
+        let decoder = match &wanted {
+            Wanted::All => Decoder::open_with(tools, media, expected, options, cancel)?,
+            Wanted::At(times) => Decoder::open_among(tools, media, times.clone(), options, cancel)?,
+            Wanted::Moved(times) => {
+                let whole = !packets.gaps && !packets.cut;
+                let frames = whole.then_some(times.len() as u64).into();
+                Decoder::open_numbered(tools, media, frames, options, cancel)?
+            }
         };
-        let decoder = open(tools, media, expected, options, cancel)?;
         Ok(Self { decoder, path: media.path.clone(), wanted, given: 0 })
     }
 

@@ -105,7 +105,7 @@ fn copy(
     command.arg("-segment_format_options").arg(format!("video_track_timescale={timescale}"));
     // The muxer reads the name as a pattern, so the folder must not be part of it.
     command.current_dir(out_dir).arg("segment-%05d.mp4");
-    let ended = child::run(&mut command, cancel, None, |_| Ok(()))?;
+    let ended = child::run(&mut command, cancel, tools.patience(media.bytes), |_| Ok(()))?;
     ended.check(&format!("split {}", show_path(&media.path)), Kind::Input)?;
 
     let mut segments = Vec::with_capacity(plan.segments.len());
@@ -147,6 +147,10 @@ fn verify(
             expected.len()
         );
         return Err(Error::input(path, what));
+    }
+    let size = |media: &Media| (media.video.format.width, media.video.format.height);
+    if size(&media) != size(source) {
+        return Err(Error::input(path, "has another size than its source begins with"));
     }
     if media.video.rotation != source.video.rotation {
         return Err(Error::input(path, "lost the rotation of its source"));

@@ -5,15 +5,21 @@
 //! from which an interrupted conversion continues.
 
 mod alarm;
+mod manifest;
+mod mended;
 mod model;
 mod name;
 pub(crate) mod options;
 mod pipeline;
 mod progress;
 mod request;
+mod retries;
+mod room;
 mod source;
 pub(crate) mod staging;
 mod state;
+mod streams;
+pub(crate) mod without;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,16 +27,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use parallax_job::JobStatus;
+use parallax_media::show_path;
 use parallax_ports::Ledger;
-use parallax_ports::ledger::SegmentState;
+use parallax_ports::ledger::{SegmentRow, SegmentState};
 use parallax_worker::{Roles, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ConvertArgs;
-use alarm::Alarm;
+use alarm::{Alarm, Step, Trouble};
 use pipeline::Embedded;
 use progress::Reporter;
 use request::Request;
+use retries::Retries;
 use state::State;
 
 /// Exit code of a conversion that was interrupted, as shells count it.
@@ -67,6 +75,7 @@ pub(crate) fn main(args: &ConvertArgs) -> ExitCode {
 fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
     let request = Request::check(args)?;
     request.warnings.iter().for_each(|warning| reporter.warning(warning));
+    streams::announce(&request.streams, reporter);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ending = runtime.block_on(convert(&request, reporter));
     // Blocking work that was cancelled ends soon by itself; nobody waits for it here.
@@ -87,8 +96,9 @@ async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> 
         Err(error) => {
             // A full disk shows in many ways, not all of which say so.
             let error = state.look_for_room().err().unwrap_or(error);
-            let hint = "what is done is kept; continue with the same command and --resume";
-            Ok(Ending::Failed(format!("{error:#}\n{hint}")))
+            let kept = show_path(state.dir.path());
+            let hint = "continue with the same command and --resume, or --restart";
+            Ok(Ending::Failed(format!("{error:#}\nwhat is done is kept in {kept}; {hint}")))
         }
         ending => ending,
     }
@@ -101,24 +111,31 @@ async fn drive(
     reporter: &Arc<Reporter>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<Ending> {
-    let alarm = Alarm::default();
+    let alarm = Alarm::new(reporter);
     let embedded = Embedded::open(request, state, reporter, &alarm).await?;
     embedded.begin(request).await?;
-    reporter.started(request, embedded.done_frames(request).await?);
+    let mut again = embedded.take_up(&state.mark(request)).await?;
+    reporter.started(request, embedded.done_frames(request, reporter).await?);
 
     let stop = Stop::default();
     let ledger = embedded.local.ledger.clone();
+    let mut retries = Retries::since(&ledger.segments(&state.job_id).await?, embedded.tries);
     let worker = {
         let (pipeline, stop) = (embedded.pipeline.clone(), stop.clone());
         tokio::spawn(async move { parallax_worker::run(pipeline, &Roles::all(), stop).await })
     };
-    tokio::pin!(interrupted);
-    let mut looked = Instant::now();
+    let join = embedded.join(again.unwrap_or_default(), &stop.hard);
+    tokio::pin!(interrupted, join);
+    let (mut looked, mut measured) = (Instant::now(), 0);
     let ending = loop {
         tokio::select! {
             biased;
             () = &mut interrupted => break Ending::Interrupted,
-            why = alarm.raised() => break Ending::Failed(why),
+            trouble = alarm.raised() => break Ending::Failed(told(request, &trouble)),
+            joined = &mut join, if again.is_some() => {
+                joined?;
+                again = None;
+            }
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
         if looked.elapsed() > LOOK_FOR_ROOM {
@@ -132,11 +149,23 @@ async fn drive(
         }
         let job = ledger.job(&state.job_id).await?.context("the job is gone from its ledger")?;
         let rows = ledger.segments(&state.job_id).await?;
+        retries.tell(&rows, reporter);
         let done = rows.iter().filter(|row| row.state == SegmentState::Done).count();
         reporter.segments(done as u32, job.total_segments);
+        if measured < done {
+            measured = done;
+            let (bytes, share) = embedded.results(&rows)?;
+            if let Some(warning) = state.look_ahead(&request.film, bytes, share) {
+                reporter.warning(&warning);
+                // Once is enough.
+                measured = usize::MAX;
+            }
+        }
         match job.status {
-            JobStatus::Completed => break Ending::Completed,
-            JobStatus::Failed => break Ending::Failed(job.reason.unwrap_or_default()),
+            JobStatus::Completed if again.is_none() => break Ending::Completed,
+            JobStatus::Failed => {
+                break Ending::Failed(given_up(&rows).or(job.reason).unwrap_or_default());
+            }
             _ => {}
         }
     };
@@ -152,15 +181,37 @@ async fn drive(
         }
         Ending::Failed(why) => {
             let lasting = ledger.job(&state.job_id).await?;
-            if lasting.is_some_and(|job| job.status == JobStatus::Failed) {
-                // The job will not get further; nothing of it is worth keeping.
+            let (done, total) = embedded.converted().await?;
+            if done == 0 && lasting.is_some_and(|job| job.status == JobStatus::Failed) {
+                // Nothing is converted, and the job will not get further.
                 state.remove()?;
                 return Ok(Ending::Failed(why));
+            }
+            if let Some(total) = total.filter(|total| (1..*total as usize).contains(&done)) {
+                anyhow::bail!("{why}\n{done} of {total} segments are converted");
             }
             anyhow::bail!(why)
         }
         Ending::Interrupted => Ok(Ending::Interrupted),
     }
+}
+
+/// Trouble in words, with what may help.
+fn told(request: &Request, Trouble { step, why }: &Trouble) -> String {
+    match step {
+        Step::Joining => format!(
+            "{}: its frames are converted, but cannot be joined: {why}\nto join them otherwise, \
+             pass --resume with another --output (.mkv or .mp4) or --without STREAM",
+            show_path(&request.input)
+        ),
+        Step::Cutting | Step::Converting => why.clone(),
+    }
+}
+
+/// Why the segment was given up for which the job failed.
+fn given_up(rows: &[SegmentRow]) -> Option<String> {
+    let failed = rows.iter().find(|row| row.state == SegmentState::Failed)?;
+    failed.last_error.as_ref().map(|error| error.message.clone())
 }
 
 /// Waits for Ctrl-C or a termination signal, from now on; a second one ends the process at once.

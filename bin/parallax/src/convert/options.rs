@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use parallax_conversion::{Near, SourceLayout};
-use parallax_media::Codec;
+use parallax_media::{Codec, Damaged};
 use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
 /// What happens to the source's pictures first, and how the result is called.
@@ -33,6 +33,16 @@ pub(crate) struct PictureArgs {
     /// suffix by which players tell the layout.
     #[arg(long, value_name = "TEMPLATE", default_value = "{stem}{tag}")]
     pub(crate) name: String,
+}
+
+/// What happens to a damaged source.
+#[derive(Debug, Args)]
+pub(crate) struct DamagedArgs {
+    /// What to do where the video is damaged: `repair` it, so that the last good picture stands in for
+    /// each that cannot be read and the end tells how many and where, or `refuse` it. A film of which
+    /// more than a quarter cannot be read is refused in any case.
+    #[arg(long, default_value = "repair", value_name = "repair|refuse")]
+    pub(crate) damaged: Damaged,
 }
 
 /// How the eyes are drawn.

@@ -4,30 +4,57 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
 use parallax_conversion::{
-    ChunkSettings, EngineBackend, MediaAssembler, MediaChunker, Workplace, declaration,
+    ChunkSettings, EngineBackend, Film, MediaAssembler, MediaChunker, Workplace, declaration,
 };
-use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
+use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Uri, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
-use parallax_media::{probe, scan};
+use parallax_media::{DamageLog, WholeFilm, probe, scan, show_path};
 use parallax_ports::health::Beats;
-use parallax_ports::ledger::{Job, SegmentState};
-use parallax_ports::{Clock, Ids, Ledger, NoMetrics, ObjectStore, Queue, SystemClock};
-use parallax_worker::{Config, Inbox, Pipeline, Ports};
+use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
+use parallax_ports::{
+    Assembler, Clock, Error, Ids, Kind, Ledger, MediaError, NoMetrics, ObjectStore, Queue,
+    SystemClock,
+};
+use parallax_worker::{Config, Desk, Done, Inbox, Pipeline, Ports, Redrive, Step, redrive};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Alarmed};
 use super::progress::Reporter;
 use super::request::Request;
-use super::state::State;
+use super::state::{Mark, State};
+use super::streams;
+
+/// An assembler that marks what it has made.
+#[derive(Debug)]
+struct Marked<A>(A, Mark);
+
+#[async_trait]
+impl<A: Assembler> Assembler for Marked<A> {
+    async fn assemble(
+        &self,
+        job_id: &JobId,
+        total: u32,
+        cancel: &CancellationToken,
+    ) -> std::result::Result<(), MediaError> {
+        let failed = |error: anyhow::Error| Error::new(Kind::Unavailable, format!("{error:#}"));
+        self.1.take_away().map_err(failed)?;
+        self.0.assemble(job_id, total, cancel).await?;
+        Ok(self.1.set().map_err(failed)?)
+    }
+}
 
 /// One job's queues, ledger, objects and loops.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     pub(crate) local: Deployment,
     pub(crate) pipeline: Arc<Pipeline>,
+    assembler: Arc<dyn Assembler>,
     job_id: JobId,
+    /// Tries of a segment.
+    pub(crate) tries: u32,
 }
 
 impl Embedded {
@@ -46,8 +73,17 @@ impl Embedded {
             objects: local.objects.clone(),
             buckets: local.buckets.clone(),
             scratch: state.scratch()?,
+            film: Some(Film { name: show_path(&request.input), notes: state.notes() }),
+        };
+        let settings = ChunkSettings {
+            target: Duration::from_secs(request.segment_seconds.into()),
+            // That was the first thing done.
+            rehearse: false,
+            views_settled: true,
+            ..ChunkSettings::default()
         };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
+        let mending = reporter.clone();
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
@@ -60,30 +96,21 @@ impl Embedded {
             .with_stages(move |invocation, stage, frames| {
                 watching.stage(invocation.segment.index, stage, frames);
             })
-            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot));
-        let told = reporter.clone();
+            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot))
+            .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
+            .with_damage(move |invocation, frames, damage| {
+                mending.segment_damage(invocation.segment.index, frames, damage);
+            });
+        let cutting = reporter.clone();
+        let chunker = MediaChunker::new(workplace.clone(), settings)
+            .with_damage(move |damage| cutting.film_damage(damage));
+        let (told, announced) = (reporter.clone(), request.streams.clone());
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())
-            .with_observer(move |report| {
-                for dropped in &report.dropped {
-                    let (index, codec, reason) = (dropped.index, &dropped.codec, &dropped.reason);
-                    told.warning(&format!("stream {index} ({codec}) is left out: {reason}"));
-                }
-                for kept in &report.kept {
-                    if let Some(codec) = kept.converted_to {
-                        let (index, from) = (kept.index, &kept.codec);
-                        told.warning(&format!(
-                            "stream {index} is converted from {from} to {codec}"
-                        ));
-                    }
-                }
-                report.warnings.iter().for_each(|warning| told.warning(warning));
-            });
-        let settings = ChunkSettings {
-            target: Duration::from_secs(request.segment_seconds.into()),
-            views_settled: true,
-            ..ChunkSettings::default()
-        };
+            .without(request.without.clone())
+            .with_observer(move |report| streams::conclude(&announced, report, &told));
+        let assembler = Marked(assembler, state.mark(request));
+        let assembler: Arc<dyn Assembler> = Arc::new(Alarmed(assembler, alarm.clone()));
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
             name,
             queue: queue.clone(),
@@ -97,11 +124,8 @@ impl Embedded {
             chunking: Some(inbox("chunking", &local.chunking)),
             reassembly: inbox("reassembly", &local.reassembly),
             backend: Arc::new(Alarmed(backend, alarm.clone())),
-            chunker: Arc::new(Alarmed(
-                MediaChunker::new(workplace.clone(), settings),
-                alarm.clone(),
-            )),
-            assembler: Arc::new(Alarmed(assembler, alarm.clone())),
+            chunker: Arc::new(Alarmed(chunker, alarm.clone())),
+            assembler: assembler.clone(),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
             clock,
@@ -115,9 +139,85 @@ impl Embedded {
             drain: Duration::from_secs(10),
             ..Config::embedded(local.buckets.clone())
         };
+        let tries = config.max_failures;
         let pipeline = Arc::new(Pipeline::new(ports, config)?);
         let job_id = state.job_id.clone();
-        Ok(Self { local, pipeline, job_id })
+        Ok(Self { local, pipeline, assembler, job_id, tries })
+    }
+
+    /// Sets a job going again of which a segment was given up. The number of segments of one that
+    /// is complete, but was joined otherwise than is asked for now: [`Self::join`] is needed.
+    pub(crate) async fn take_up(&self, mark: &Mark) -> Result<Option<u32>> {
+        let job = self.local.ledger.job(&self.job_id).await?.context("the job was not recorded")?;
+        if !mark.is_there() {
+            // A final file is taken as proof that the job is complete, whatever it was joined as.
+            let uri = self.local.buckets.output.uri(&ObjectKey::Final(self.job_id.clone()))?;
+            self.local.objects.delete(&uri).await?;
+        }
+        match job.status {
+            JobStatus::Failed => self.reopen().await.map(|()| None),
+            JobStatus::Completed if !mark.is_there() => Ok(job.total_segments),
+            _ => Ok(None),
+        }
+    }
+
+    /// Joins the results, all of which are there.
+    pub(crate) async fn join(&self, total: u32, cancel: &CancellationToken) -> Result<()> {
+        Ok(self.assembler.assemble(&self.job_id, total, cancel).await?)
+    }
+
+    async fn reopen(&self) -> Result<()> {
+        let local = &self.local;
+        let desk = Desk {
+            ledger: local.ledger.clone(),
+            objects: local.objects.clone(),
+            buckets: local.buckets.clone(),
+            segments: local.segments.clone(),
+            output_events: local.output_events.clone(),
+            chunking: Some(local.chunking.clone()),
+            reassembly: local.reassembly.clone(),
+            dead_letters: None,
+        };
+        let job = Some(self.job_id.clone());
+        let asked = Redrive { job, queue: None, limit: 0, dry_run: false };
+        let mut refused = None;
+        let mut tell = |step: Step| {
+            if step.done == Done::Refused {
+                refused = Some(step.why);
+            }
+        };
+        redrive(&desk, &asked, SystemClock.now(), &mut tell).await?;
+        match refused {
+            None => Ok(()),
+            Some(why) => bail!("cannot be continued: {why}; pass --restart to start over"),
+        }
+    }
+
+    /// Bytes of the results that `rows` tell of, and what share of the film they are.
+    pub(crate) fn results(&self, rows: &[SegmentRow]) -> Result<(u64, f64)> {
+        let size = |uri: &Uri| -> Result<u64> {
+            Ok(std::fs::metadata(self.local.objects.path(uri)?).map_or(0, |meta| meta.len()))
+        };
+        let done = || rows.iter().filter(|row| row.state == SegmentState::Done);
+        let (mut made, mut of, mut all) = (0, 0, 0);
+        for row in done() {
+            made += size(&row.output)?;
+            of += size(&row.input)?;
+        }
+        let Some(first) = done().next() else { return Ok((0, 0.0)) };
+        for index in 0..first.segment.total {
+            let key = ObjectKey::Segment(Segment { index, ..first.segment.clone() });
+            all += size(&self.local.buckets.input.uri(&key)?)?;
+        }
+        Ok((made, of as f64 / all.max(1) as f64))
+    }
+
+    /// Segments that are converted, and all of them once that is known.
+    pub(crate) async fn converted(&self) -> Result<(usize, Option<u32>)> {
+        let ledger = &self.local.ledger;
+        let total = ledger.job(&self.job_id).await?.and_then(|job| job.total_segments);
+        let rows = ledger.segments(&self.job_id).await?;
+        Ok((rows.iter().filter(|row| row.state == SegmentState::Done).count(), total))
     }
 
     /// Puts the source in its place and asks for it to be cut, unless that was done before.
@@ -144,8 +244,8 @@ impl Embedded {
         Ok(())
     }
 
-    /// Frames in the segments that an earlier process completed.
-    pub(crate) async fn done_frames(&self, request: &Request) -> Result<u64> {
+    /// Frames in the segments that an earlier process completed; each is told to `reporter`.
+    pub(crate) async fn done_frames(&self, request: &Request, reporter: &Reporter) -> Result<u64> {
         let mut frames = 0;
         for row in self.local.ledger.segments(&self.job_id).await? {
             if row.state != SegmentState::Done {
@@ -157,7 +257,9 @@ impl Embedded {
                 let cancel = CancellationToken::new();
                 probe(&tools, &path, &cancel).and_then(|media| scan(&tools, &media, &cancel))
             });
-            frames += count.await??.shown();
+            let count = count.await??.shown();
+            reporter.done_before(row.segment.index, count);
+            frames += count;
         }
         Ok(frames)
     }

@@ -10,9 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parallax_media::{Damage, show_path};
 use parallax_stereo::{ShotReport, Stage};
 use serde_json::json;
 
+use super::mended::Mended;
+use super::name::lossless;
 use super::request::Request;
 use super::staging::Shots;
 use crate::cli::ConvertArgs;
@@ -46,6 +49,7 @@ struct State {
     /// Frames of the segments that each stage of the engine has done, and when that was told.
     stages: BTreeMap<(u32, Stage), (u64, Instant)>,
     shots: Shots,
+    mended: Mended,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -68,6 +72,7 @@ impl Reporter {
             since: BTreeMap::new(),
             stages: BTreeMap::new(),
             shots: Shots::default(),
+            mended: Mended::default(),
             segments: (0, None),
             started: now,
             told: now,
@@ -80,6 +85,7 @@ impl Reporter {
         let mut state = self.state();
         state.total = request.frames;
         state.before = before;
+        state.mended.on_clock(&request.times);
         state.started = Instant::now();
         match self.voice {
             Voice::Bar => {
@@ -94,14 +100,14 @@ impl Reporter {
             }
             Voice::Lines => eprintln!(
                 "converting {} ({} frames) to {}",
-                request.input.display(),
+                show_path(&request.input),
                 request.frames,
-                request.output.display()
+                show_path(&request.output)
             ),
             Voice::Json => event(&json!({
                 "event": "started",
-                "input": request.input,
-                "output": request.output,
+                "input": lossless(&request.input),
+                "output": lossless(&request.output),
                 "engine": request.engine.name(),
                 "layout": request.layout.to_string(),
                 "frames": request.frames,
@@ -110,10 +116,16 @@ impl Reporter {
         }
     }
 
+    /// A segment of `frames` was done by an earlier process.
+    pub(crate) fn done_before(&self, segment: u32, frames: u64) {
+        self.state().mended.length(segment, frames);
+    }
+
     /// `frames` of a segment are done.
     pub(crate) fn frames(&self, segment: u32, frames: u64) {
         let mut state = self.state();
         state.since.insert(segment, frames);
+        state.mended.length(segment, frames);
         self.tell(&mut state);
     }
 
@@ -149,6 +161,22 @@ impl Reporter {
         }
     }
 
+    /// Something was mended before the film was cut.
+    pub(crate) fn film_damage(&self, damage: &Damage) {
+        self.state().mended.of_film(damage);
+        if self.voice == Voice::Json {
+            event(&json!({"event": "damage", "segment": null, "damage": damage}));
+        }
+    }
+
+    /// Something was mended in a segment of `frames`.
+    pub(crate) fn segment_damage(&self, segment: u32, frames: u64, damage: &Damage) {
+        self.state().mended.of_segment(segment, frames, damage);
+        if self.voice == Voice::Json {
+            event(&json!({"event": "damage", "segment": segment, "damage": damage}));
+        }
+    }
+
     /// `done` segments of `total` are complete.
     pub(crate) fn segments(&self, done: u32, total: Option<u32>) {
         let mut state = self.state();
@@ -158,6 +186,50 @@ impl Reporter {
         state.segments = (done, total);
         if self.voice == Voice::Json {
             event(&json!({"event": "segments", "done": done, "total": total}));
+        }
+    }
+
+    /// A try of `what` failed and is followed by another one, after `wait` where that is known;
+    /// it was the first number of the second.
+    pub(crate) fn retry(&self, what: &str, tries: (u32, u32), why: &str, wait: Option<Duration>) {
+        let (attempt, of) = tries;
+        if self.voice == Voice::Json {
+            let seconds = wait.map(|wait| (wait.as_secs_f64() * 10.0).round() / 10.0);
+            event(&json!({
+                "event": "retry",
+                "step": what,
+                "attempt": attempt,
+                "of": of,
+                "why": why,
+                "next_in_seconds": seconds,
+            }));
+            return;
+        }
+        let when = wait.map_or_else(
+            || "the next one follows".to_owned(),
+            |wait| format!("the next one begins in {} s", wait.as_secs_f64().ceil()),
+        );
+        self.say(&format!("{what}: try {attempt} of {of} failed, {when}: {why}"));
+    }
+
+    /// The results of `segments` are being joined.
+    pub(crate) fn joining(&self, segments: u32) {
+        let state = self.state();
+        match (self.voice, &state.bar) {
+            (Voice::Json, _) => event(&json!({"event": "joining", "segments": segments})),
+            (_, Some(bar)) => {
+                bar.set_position(state.total);
+                bar.set_message("joining");
+            }
+            _ if segments == 1 => eprintln!("joining"),
+            _ => eprintln!("joining {segments} segments"),
+        }
+    }
+
+    fn say(&self, message: &str) {
+        match &self.state().bar {
+            Some(bar) => bar.println(format!("warning: {message}")),
+            None => eprintln!("warning: {message}"),
         }
     }
 
@@ -195,11 +267,17 @@ impl Reporter {
 
     /// Something is not as it was asked for, or not as it was in the source.
     pub(crate) fn warning(&self, message: &str) {
-        let state = self.state();
-        match (self.voice, &state.bar) {
-            (Voice::Json, _) => event(&json!({"event": "warning", "message": message})),
-            (_, Some(bar)) => bar.println(format!("warning: {message}")),
-            _ => eprintln!("warning: {message}"),
+        match self.voice {
+            Voice::Json => event(&json!({"event": "warning", "message": message})),
+            _ => self.say(message),
+        }
+    }
+
+    /// Something that people read as `message` and programs as `said`.
+    pub(crate) fn told(&self, message: &str, said: &serde_json::Value) {
+        match self.voice {
+            Voice::Json => event(said),
+            _ => self.warning(message),
         }
     }
 
@@ -210,17 +288,27 @@ impl Reporter {
             bar.finish_and_clear();
         }
         let seconds = state.started.elapsed().as_secs_f64();
+        let damage = state.mended.whole();
+        let warnings: Vec<String> =
+            damage.lines().iter().map(|line| format!("the source is damaged: {line}")).collect();
         match self.voice {
-            Voice::Json => event(&json!({
-                "event": "completed",
-                "output": output,
-                "frames": state.total,
-                "seconds": (seconds * 10.0).round() / 10.0,
-                "shots": state.shots.count(),
-                "parallax_percent": state.shots.widest().map(percentiles),
-            })),
+            Voice::Json => {
+                for message in &warnings {
+                    event(&json!({"event": "warning", "message": message}));
+                }
+                event(&json!({
+                    "event": "completed",
+                    "output": lossless(output),
+                    "frames": state.total,
+                    "seconds": (seconds * 10.0).round() / 10.0,
+                    "shots": state.shots.count(),
+                    "parallax_percent": state.shots.widest().map(percentiles),
+                    "damage": damage,
+                }));
+            }
             _ => {
-                eprintln!("{} is ready ({seconds:.1} s)", output.display());
+                eprintln!("{} is ready ({seconds:.1} s)", show_path(output));
+                warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
             }
         }
@@ -235,7 +323,7 @@ impl Reporter {
             Voice::Json => event(&json!({"event": "interrupted"})),
             _ => eprintln!(
                 "interrupted; continue with the same command and --resume (input {})",
-                args.input.display()
+                show_path(&args.input)
             ),
         }
     }

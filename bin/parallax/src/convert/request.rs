@@ -1,18 +1,22 @@
 //! What is asked for, checked before anything is made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::DepthFrom;
 use parallax_job::Mode;
-use parallax_media::{DecodeOptions, EncodeSettings, Tools, lost_in_mp4, probe, scan};
+use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
 use super::name::beside;
+use super::room::Film;
 use super::source::{self, Encoding};
+use super::streams;
+use super::without;
 use crate::cli::ConvertArgs;
 
 /// A conversion that can be started.
@@ -20,7 +24,8 @@ use crate::cli::ConvertArgs;
 pub(crate) struct Request {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
-    pub(crate) state_dir: PathBuf,
+    /// Where the user wants unfinished work to be kept; `None` for beside the output.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) resume: bool,
     pub(crate) restart: bool,
     pub(crate) overwrite: bool,
@@ -39,9 +44,19 @@ pub(crate) struct Request {
     pub(crate) encode: EncodeSettings,
     pub(crate) jobs: u32,
     pub(crate) segment_seconds: u32,
+    /// What decides how much room it takes.
+    pub(crate) film: Film,
+    /// Streams of the source that are left out.
+    pub(crate) without: BTreeSet<u32>,
+    /// Whether to start without room for all of it.
+    pub(crate) ignore_room: bool,
     pub(crate) tools: Tools,
     /// Frames of the input.
     pub(crate) frames: u64,
+    /// Seconds from its first frame to each; empty where the container does not say.
+    pub(crate) times: Vec<f64>,
+    /// What becomes of the input's other streams.
+    pub(crate) streams: MuxPlan,
     /// What is not as it was asked for.
     pub(crate) warnings: Vec<String>,
 }
@@ -50,38 +65,50 @@ impl Request {
     /// # Errors
     /// The first thing that stands in the way, naming the file or the option.
     pub(crate) fn check(args: &ConvertArgs) -> Result<Self> {
-        let tools = Tools::find()?;
+        let tools = Tools::find()?.for_film(args.damaged.damaged);
         let input = args
             .input
             .canonicalize()
             .with_context(|| format!("{}: cannot be opened", args.input.display()))?;
         ensure!(input.is_file(), "{}: not a file", args.input.display());
         let cancel = CancellationToken::new();
-        let media = probe(&tools, &input, &cancel)?;
-        let packets = scan(&tools, &media, &cancel)?;
-        let frames = packets.shown();
+        let mut media = probe(&tools, &input, &cancel)?;
+        let without = without::streams(&media, &args.without)?;
+        // What is left out chooses no container.
+        media.leave_out(&without);
 
-        let (mut warnings, lost) = (packets.damage.lines(), lost_in_mp4(&media));
-        let output = match &args.output {
-            Some(output) => output.clone(),
-            None => {
-                let extension = if lost.is_empty() { "mp4" } else { "mkv" };
-                if !lost.is_empty() {
-                    warnings.push(format!("the result is Matroska: {}", lost.join("; ")));
-                }
-                beside(&args.input, args.layout, &args.pictures.name, extension)?
-            }
-        };
-        let output = check_output(&output, &input, args)?;
-        let state_dir = match &args.state_dir {
-            Some(dir) => dir.clone(),
-            None => {
-                let name = output.file_name().unwrap_or_default().to_string_lossy();
-                output.with_file_name(format!(".{name}.parallax"))
-            }
-        };
+        let mut warnings = Vec::new();
+        let named = args.output.as_ref().map(|output| check_output(output, &input, args));
+        let named = named.transpose()?;
         warnings.extend(media.without_dynamic_hdr()?);
         let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        let encode = EncodeSettings {
+            crf: args.crf,
+            preset: args.preset.clone(),
+            hdr: media.video.hdr,
+            ..EncodeSettings::default()
+        };
+        let full_chroma = args.pictures.full_chroma;
+        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
+        let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
+        let encode = EncodeSettings { codec, ..encode };
+        let format = encoding.format(&media);
+        let streams =
+            streams::decide(&tools, &media, named.as_deref(), (&format, &encode), &cancel)?;
+        let output = match named {
+            Some(output) => output,
+            None => {
+                let extension = streams.container.extension();
+                let output = beside(&args.input, args.layout, &args.pictures.name, extension)?;
+                check_output(&output, &input, args)?
+            }
+        };
+        // Reads all of the film, so what needs no look at it is checked before.
+        let packets = scan(&tools, &media, &cancel)?;
+        let frames = packets.shown();
+        let times = packets.frame_times().unwrap_or_default();
+        let base = media.video.time_base;
+        let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
         let (Model { engine, identity }, depth) = match &args.depth.depth {
             Some(path) if args.engine == "depth-from" => {
                 let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
@@ -104,20 +131,21 @@ impl Request {
         let rendering = args.drawing.rendering();
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
-        let encode = EncodeSettings {
+        let (size, rate) = (pictures.size(&media), media.video.rate);
+        let film = Film {
+            bytes: media.bytes,
+            frames,
+            seconds: frames as f64 * f64::from(rate.den) / f64::from(rate.num),
+            pixels: u64::from(size.0) * u64::from(size.1),
+            result_pixels: u64::from(format.width) * u64::from(format.height),
+            codec,
             crf: args.crf,
-            preset: args.preset.clone(),
-            hdr: media.video.hdr,
-            ..EncodeSettings::default()
         };
-        let full_chroma = args.pictures.full_chroma;
-        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
-        let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
             output,
-            state_dir,
+            state_dir: args.state_dir.clone(),
             resume: args.resume,
             restart: args.restart,
             overwrite: args.overwrite,
@@ -135,11 +163,16 @@ impl Request {
             rendering,
             pictures,
             full_chroma,
-            encode: EncodeSettings { codec, ..encode },
+            encode,
+            streams,
             segment_seconds,
             depth,
+            film,
+            without,
+            ignore_room: args.ignore_room,
             tools,
             frames,
+            times,
             warnings,
         })
     }
@@ -147,6 +180,12 @@ impl Request {
     /// Whether the output is Matroska.
     pub(crate) fn matroska(&self) -> bool {
         has_extension(&self.output, "mkv")
+    }
+
+    /// Everything about the join that the user may choose, in words: two that differ give other
+    /// files of the same frames.
+    pub(crate) fn join_choices(&self) -> String {
+        format!("matroska: {}, without {:?}", self.matroska(), self.without)
     }
 
     /// The kind of result in the wire contract's terms.
@@ -178,7 +217,8 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
     }
     // Found out now rather than after hours of work.
     // The file has no name, so that nothing is left of it.
-    tempfile::tempfile_in(&folder)
-        .with_context(|| format!("{}: cannot be written to", folder.display()))?;
+    tempfile::tempfile_in(&folder).with_context(|| {
+        format!("{}: cannot be written to (--output names another place)", folder.display())
+    })?;
     Ok(output)
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use parallax_conversion::one_view;
+use parallax_frame::VideoFormat;
 use parallax_media::{
     Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
 };
@@ -50,6 +51,14 @@ pub(crate) struct Encoding {
 }
 
 impl Encoding {
+    /// The pictures of the result.
+    pub(crate) fn format(self, media: &Media) -> VideoFormat {
+        let mut source = (*media.video.format).clone();
+        (source.width, source.height) = self.pictures.size(media);
+        let aspect = self.pictures.sample_aspect(media);
+        shaped_format(self.layout, &source, aspect, self.full_chroma).0
+    }
+
     /// The encoder that works for it, tried at the result's size.
     ///
     /// # Errors
@@ -62,13 +71,8 @@ impl Encoding {
         warnings: &mut Vec<String>,
         cancel: &CancellationToken,
     ) -> Result<Codec> {
-        let mut source = (*media.video.format).clone();
-        if let Some(crop) = self.pictures.crop {
-            (source.width, source.height) = (crop.width, crop.height);
-        }
-        let aspect = self.pictures.sample_aspect(media);
-        let (format, _) = shaped_format(self.layout, &source, aspect, self.full_chroma);
-        let transfer = source.colour.transfer.as_deref();
+        let format = self.format(media);
+        let transfer = media.video.format.colour.transfer.as_deref();
         let hdr = settings.hdr != Hdr::default()
             || matches!(transfer, Some("smpte2084" | "arib-std-b67"));
         let h264 = matches!(self.choice, CodecChoice::H264 | CodecChoice::H264Nvenc);

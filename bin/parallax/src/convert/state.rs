@@ -1,52 +1,23 @@
-//! The folder from which an interrupted conversion continues.
+//! The folder from which an interrupted or failed conversion continues.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
 use parallax_local::StateDir;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use parallax_media::show_path;
 
+use super::manifest::{Frames, MANIFEST, MANIFEST_PARTIAL, Manifest, folder_beside, folder_name};
 use super::request::Request;
+use super::room::{Disks, Film, free, shown};
 
-/// Written before anything else and removed after everything else: a folder without it holds
-/// nothing of value.
-const MANIFEST: &str = "conversion.json";
-const MANIFEST_PARTIAL: &str = "conversion.partial";
 /// Names the file that was delivered.
 const DELIVERED: &str = "delivered";
+/// Says how the final file was joined.
+const JOINED: &str = "joined";
 const LOCK: &str = "lock";
-
-/// What must be the same for a conversion to be continued.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Manifest {
-    version: u32,
-    input: PathBuf,
-    input_bytes: u64,
-    input_modified_ms: u128,
-    output: PathBuf,
-    layout: String,
-    engine: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    model: Option<String>,
-    disparity_percent: f32,
-    convergence: f32,
-    depth: Option<String>,
-    rendering: String,
-    #[serde(default)]
-    staging: String,
-    pictures: String,
-    full_chroma: bool,
-    seed: u64,
-    codec: String,
-    crf: u8,
-    preset: String,
-    segment_seconds: u32,
-}
 
 /// A locked state folder with its job.
 #[derive(Debug)]
@@ -64,8 +35,11 @@ impl State {
     /// When it is in use, when there is one and neither `--resume` nor `--restart` was passed, or
     /// when it belongs to another conversion or to something else.
     pub(crate) fn open(request: &Request) -> Result<Self> {
-        let path = &request.state_dir;
-        let manifest = Manifest::of(request)?;
+        let frames = Frames::of(request)?;
+        let path = &match &request.state_dir {
+            Some(path) => path.clone(),
+            None => folder_beside(&request.output, &frames, request.resume),
+        };
         let was_there = path.exists();
         let found = path.join(MANIFEST).exists();
         if !found {
@@ -78,9 +52,21 @@ impl State {
                 path.display()
             );
         }
+        let before = match found && request.resume {
+            true => Some(Manifest::read(path)?),
+            false => None,
+        };
+        if let Some(before) = &before {
+            before.continues_as(&frames, path)?;
+        }
+        if !request.ignore_room {
+            let output = request.output.parent().unwrap_or(Path::new("."));
+            let disks = Disks { input: &request.input, state: path, output };
+            disks.check(request.film.needs())?;
+        }
         let output = request.output.clone();
         let dir = StateDir::open_exclusive(path)?;
-        let mut state = Self { dir, job_id: manifest.job_id()?, output, delivered: false };
+        let mut state = Self { dir, job_id: frames.job_id()?, output, delivered: false };
         // Whoever is killed while removing the folder of a finished conversion leaves it without
         // a manifest.
         let removing = was_there && !found && !request.overwrite && state.output.exists();
@@ -98,16 +84,29 @@ impl State {
             }
             bail!("{output}: exists already; pass --overwrite to replace it");
         }
-        if found && request.resume {
-            manifest.check_same(path)?;
-            return Ok(state);
+        match before {
+            Some(before) => state.take_over(&before, frames)?,
+            None => {
+                state.clear()?;
+                let begun = Manifest::new(&state.output, frames).write(path);
+                if begun.is_err() && !was_there {
+                    let _ = state.remove();
+                }
+                begun?;
+            }
         }
-        state.clear()?;
-        let (partial, file) = (path.join(MANIFEST_PARTIAL), path.join(MANIFEST));
-        fs::write(&partial, serde_json::to_vec_pretty(&manifest)?)
-            .and_then(|()| fs::rename(&partial, &file))
-            .with_context(|| format!("write {}", file.display()))?;
         Ok(state)
+    }
+
+    /// Goes on from what `before` began, under this output's name.
+    fn take_over(&self, before: &Manifest, frames: Frames) -> Result<()> {
+        let now = Manifest::new(&self.output, frames);
+        if before.output != now.output {
+            // Nobody will finish it under the earlier name.
+            remove_file(&unfinished(Path::new(&before.output)))?;
+            now.write(self.dir.path())?;
+        }
+        Ok(())
     }
 
     /// An empty folder for temporary files.
@@ -118,6 +117,11 @@ impl State {
         let own = all.join(std::process::id().to_string());
         fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
         Ok(own)
+    }
+
+    /// Where the chunker notes when segments begin.
+    pub(crate) fn notes(&self) -> PathBuf {
+        self.dir.path().join("starts")
     }
 
     /// Media steps tell of a full disk themselves; queues and ledger try again for as long as it
@@ -132,6 +136,21 @@ impl State {
         written.with_context(|| format!("{}: cannot be written to", self.dir.path().display()))
     }
 
+    /// What the person should know of a disk that will be full before the film is made, once
+    /// a `share` of it is converted to `results` bytes.
+    pub(crate) fn look_ahead(&self, film: &Film, results: u64, share: f64) -> Option<String> {
+        let left = film.measured(results, share).left_after(results);
+        let free = free(self.dir.path()).ok().filter(|free| *free < left)?;
+        let (percent, took) = ((share * 100.0).round(), shown(results));
+        Some(format!(
+            "{}: {percent} % of the film took {took}; by that about {} more are needed there, {} \
+             are free: make room while it runs",
+            show_path(self.dir.path()),
+            shown(left),
+            shown(free)
+        ))
+    }
+
     /// Whether an earlier process delivered the output and was stopped before it could clean up.
     pub(crate) fn already_delivered(&self) -> bool {
         self.delivered
@@ -144,9 +163,14 @@ impl State {
         matches!((mark, output), (Ok(mark), Ok(output)) if mark == output)
     }
 
+    /// The mark of a final file that is joined as is asked for.
+    pub(crate) fn mark(&self, request: &Request) -> Mark {
+        Mark { file: self.dir.path().join(JOINED), choices: request.join_choices() }
+    }
+
     /// Gives the final file, which is at `made`, its name and removes the folder.
     pub(crate) fn deliver(&self, made: &Path) -> Result<()> {
-        let (output, beside) = (&self.output, self.beside());
+        let (output, beside) = (&self.output, unfinished(&self.output));
         let context = || format!("write {}", output.display());
         // Left behind by a process that was killed, and perhaps another name of `made`: writing
         // into it would destroy what is to be delivered.
@@ -167,12 +191,6 @@ impl State {
         self.remove()
     }
 
-    /// The output under a name that says that it is not finished, on the output's filesystem.
-    fn beside(&self) -> PathBuf {
-        let name = self.output.file_name().unwrap_or_default().to_string_lossy();
-        self.output.with_file_name(format!(".{name}.partial"))
-    }
-
     /// Removes the folder and everything in it.
     pub(crate) fn remove(&self) -> Result<()> {
         let path = self.dir.path();
@@ -183,7 +201,7 @@ impl State {
     /// Removes everything but the lock. The manifest goes last: as long as it is there, what is
     /// left can be resumed or restarted.
     fn clear(&self) -> Result<()> {
-        remove_file(&self.beside())?;
+        remove_file(&unfinished(&self.output))?;
         let path = self.dir.path();
         let context = || format!("empty {}", path.display());
         // Before its log: a database without its log may be damaged, a log alone is ignored.
@@ -202,6 +220,35 @@ impl State {
         last.sort();
         last.iter().try_for_each(|path| remove_file(path))
     }
+}
+
+/// Says that the final file was joined by certain choices. It is taken away before one is made
+/// and set after that, so it never stands for another file.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    file: PathBuf,
+    choices: String,
+}
+
+impl Mark {
+    pub(crate) fn is_there(&self) -> bool {
+        fs::read_to_string(&self.file).is_ok_and(|choices| choices == self.choices)
+    }
+
+    pub(crate) fn take_away(&self) -> Result<()> {
+        remove_file(&self.file)
+    }
+
+    pub(crate) fn set(&self) -> Result<()> {
+        fs::write(&self.file, &self.choices)
+            .with_context(|| format!("write {}", self.file.display()))
+    }
+}
+
+/// The output under a name that says that it is not finished, on the output's filesystem. Short,
+/// because the output's name may be as long as names can be.
+fn unfinished(output: &Path) -> PathBuf {
+    output.with_file_name(format!("{}.partial", folder_name(output)))
 }
 
 fn remove_file(path: &Path) -> Result<()> {
@@ -233,75 +280,6 @@ fn only_ours(path: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Manifest {
-    fn of(request: &Request) -> Result<Self> {
-        let meta = fs::metadata(&request.input)
-            .with_context(|| format!("{}: cannot be read", request.input.display()))?;
-        let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self {
-            version: 2,
-            input: request.input.clone(),
-            input_bytes: meta.len(),
-            input_modified_ms: modified.as_millis(),
-            output: request.output.clone(),
-            layout: request.layout.to_string(),
-            engine: request.engine.name().to_owned(),
-            model: request.model.clone(),
-            disparity_percent: request.geometry.disparity_percent,
-            convergence: request.geometry.convergence,
-            depth: request.depth.clone(),
-            rendering: format!("{:?}", request.rendering),
-            staging: format!("{:?}", request.staging),
-            pictures: format!("{:?}", request.pictures),
-            full_chroma: request.full_chroma,
-            seed: request.seed,
-            codec: format!("{:?}", request.encode.codec),
-            crf: request.encode.crf,
-            preset: request.encode.preset.clone(),
-            segment_seconds: request.segment_seconds,
-        })
-    }
-
-    /// # Errors
-    /// Names what differs from the manifest in the folder at `path`.
-    fn check_same(&self, path: &Path) -> Result<()> {
-        let file = path.join(MANIFEST);
-        let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-        let before: Self = serde_json::from_slice(&text).with_context(|| {
-            format!("{} is damaged; pass --restart to start over", file.display())
-        })?;
-        if before != *self {
-            bail!(
-                "{}: belongs to another conversion: {}; pass --restart to start over",
-                path.display(),
-                before.difference(self)
-            );
-        }
-        Ok(())
-    }
-
-    fn job_id(&self) -> Result<JobId> {
-        let digest = Sha256::digest(serde_json::to_vec(self)?);
-        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("convert-{hex}").parse()?)
-    }
-
-    /// The fields in which two manifests differ, with both values.
-    fn difference(&self, now: &Self) -> String {
-        let fields = |manifest: &Self| match serde_json::to_value(manifest) {
-            Ok(serde_json::Value::Object(fields)) => fields,
-            _ => serde_json::Map::new(),
-        };
-        let (before, now) = (fields(self), fields(now));
-        let differ = before.iter().filter(|(name, value)| now.get(*name) != Some(value));
-        let shown = differ.map(|(name, value)| {
-            let now = now.get(name).map(ToString::to_string).unwrap_or_default();
-            format!("{name} was {value} and is {now}")
-        });
-        shown.collect::<Vec<_>>().join(", ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,7 +298,7 @@ mod tests {
         let made = state.dir.path().join("final.mp4");
         fs::write(&made, "film").unwrap();
         // Killed between the link and the rename.
-        fs::hard_link(&made, state.beside()).unwrap();
+        fs::hard_link(&made, unfinished(&state.output)).unwrap();
         state.deliver(&made).unwrap();
         assert_eq!(fs::read(folder.path().join("out.mp4")).unwrap(), b"film");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
@@ -331,11 +309,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = state(folder.path());
         fs::write(&state.output, "older").unwrap();
-        fs::write(state.beside(), "new").unwrap();
-        let mark = identity(&fs::metadata(state.beside()).unwrap());
+        let unfinished = unfinished(&state.output);
+        fs::write(&unfinished, "new").unwrap();
+        let mark = identity(&fs::metadata(&unfinished).unwrap());
         fs::write(state.dir.path().join(DELIVERED), mark).unwrap();
         assert!(!state.is_delivered(), "killed before the rename");
-        fs::rename(state.beside(), &state.output).unwrap();
+        fs::rename(&unfinished, &state.output).unwrap();
         assert!(state.is_delivered(), "killed after the rename");
     }
 
@@ -347,5 +326,17 @@ mod tests {
         assert!(error.contains("parallax.db"), "{error}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         assert!(only_ours(&folder.path().join("missing")).is_ok());
+    }
+
+    #[test]
+    fn a_final_file_counts_only_as_what_it_was_joined_as() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark =
+            |choices: &str| Mark { file: folder.path().join(JOINED), choices: choices.to_owned() };
+        assert!(!mark("mp4").is_there());
+        mark("mp4").set().unwrap();
+        assert!(mark("mp4").is_there() && !mark("mkv").is_there());
+        mark("mkv").take_away().unwrap();
+        assert!(!mark("mp4").is_there());
     }
 }

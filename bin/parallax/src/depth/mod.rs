@@ -12,11 +12,11 @@ use parallax_conversion::{
     DepthFrom, DepthSize, SourceLayout, one_view, write_npy, write_npz, write_png,
 };
 use parallax_frame::Frame;
-use parallax_media::{Shown, Tools, probe, scan};
+use parallax_media::{Damage, Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Geometry, Plane};
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::options::DepthArgs;
+use crate::convert::options::{DamagedArgs, DepthArgs};
 use crate::convert::staging::{Disparity, parse_depth};
 
 #[derive(Debug, Args)]
@@ -47,6 +47,9 @@ pub(crate) struct DepthCommand {
     #[command(flatten)]
     depth: DepthArgs,
 
+    #[command(flatten)]
+    damaged: DamagedArgs,
+
     /// Strength of a grid's right eye, as for `convert`.
     #[arg(long, default_value = "2%", value_name = "RANGE")]
     disparity: Disparity,
@@ -64,8 +67,11 @@ enum DepthEngine {
 
 pub(crate) fn main(args: &DepthCommand) -> ExitCode {
     match run(args) {
-        Ok(frames) => {
+        Ok((frames, damage)) => {
             eprintln!("{} is ready ({frames} frames)", args.output.display());
+            for line in damage.lines() {
+                eprintln!("warning: the video is damaged: {line}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -75,8 +81,8 @@ pub(crate) fn main(args: &DepthCommand) -> ExitCode {
     }
 }
 
-fn run(args: &DepthCommand) -> Result<u64> {
-    let tools = Tools::find()?;
+fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
+    let tools = Tools::find()?.for_film(args.damaged.damaged);
     let cancel = CancellationToken::new();
     let output = &args.output;
     ensure!(!output.exists(), "{}: exists already", output.display());
@@ -104,7 +110,7 @@ fn run(args: &DepthCommand) -> Result<u64> {
         (None, DepthEngine::Draft) => Box::new(DraftDepth::new(&clip, cancel.clone())),
         _ => bail!("--depth goes with --engine depth-from"),
     };
-    let decoder = Shown::open(&tools, &source, &packets, Some(frames), pictures, &cancel)?;
+    let decoder = Shown::open(&tools, &source, &packets, &packets, pictures, &cancel)?;
     let mut seen = Seen { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
     let Some(Ok((_, first))) = seen.peek() else {
         let cause = seen.next().context("no frames")?;
@@ -116,12 +122,12 @@ fn run(args: &DepthCommand) -> Result<u64> {
             convergence: args.convergence,
         };
         film::grid(&tools, &media, output, geometry, seen, &cancel)?;
-        return Ok(frames);
+        return Ok((frames, tools.damage.so_far()));
     }
     let size = DepthSize { width: first.width(), height: first.height(), frames };
     if ends("mkv") {
         film::grey(&tools, &media, output, size, seen, &cancel)?;
-        return Ok(frames);
+        return Ok((frames, tools.damage.so_far()));
     }
     let mut planes = seen.map(|seen| seen.map(|(_, depth)| depth));
     let partial = beside(output)?;
@@ -149,7 +155,7 @@ fn run(args: &DepthCommand) -> Result<u64> {
         return Err(error).with_context(|| format!("write {}", output.display()));
     }
     std::fs::rename(&partial, output).with_context(|| format!("write {}", output.display()))?;
-    Ok(frames)
+    Ok((frames, tools.damage.so_far()))
 }
 
 /// A name in the making, on the same filesystem.

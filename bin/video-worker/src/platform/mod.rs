@@ -100,8 +100,9 @@ fn workplace(
         return Ok(None);
     }
     let tools = Tools::find().context("chunking, reassembly and engines in the process need it")?;
+    let tools = tools.for_film(settings.damaged);
     let scratch: PathBuf = scratch.to_owned();
-    Ok(Some(Workplace { tools, objects, buckets: buckets.clone(), scratch }))
+    Ok(Some(Workplace { tools, objects, buckets: buckets.clone(), scratch, film: None }))
 }
 
 /// A backend that needs no cloud.

@@ -80,5 +80,6 @@ pub(crate) fn workplace(dir: &TempDir) -> Workplace {
         objects: Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new())),
         buckets: Buckets { input: bucket("input"), output: bucket("output") },
         scratch: dir.path().to_owned(),
+        film: None,
     }
 }

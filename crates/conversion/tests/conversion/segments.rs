@@ -2,7 +2,7 @@
 
 use parallax_conversion::{Conversion, Progress, Surroundings, convert_segment};
 use parallax_frame::Frame;
-use parallax_media::{DecodeOptions, EncodeSettings, Tools};
+use parallax_media::{DamageKind, Damaged, DecodeOptions, EncodeSettings, Tools};
 use parallax_stereo::{Clip, Copy, Engine, Error as StereoError, Layout, Run, Session, StereoPair};
 
 use crate::clips::{ENCODE, PICTURES, convert, make, samples, text, times};
@@ -152,7 +152,7 @@ fn cancelling_ends_soon_and_leaves_no_file() {
 }
 
 #[test]
-fn a_damaged_input_is_permanent_and_leaves_no_file() {
+fn a_damaged_input_that_is_refused_is_permanent_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let input = make(&dir, "in.mp4", &[PICTURES], "-c:v libx264 -qp 10 -g 6");
     let mut bytes = std::fs::read(&input).unwrap();
@@ -160,8 +160,23 @@ fn a_damaged_input_is_permanent_and_leaves_no_file() {
     bytes[start + 8000..start + 8400].fill(0x55);
     std::fs::write(&input, bytes).unwrap();
     let output = dir.path().join("out.mp4");
-    let error = convert(&input, &output, Layout::FullSbs, &Copy, &Run::default()).unwrap_err();
+    let around = Surroundings::default();
+    let conversion = Conversion {
+        input: &input,
+        output: &output,
+        layout: Layout::FullSbs,
+        encode: EncodeSettings::default(),
+        decode: DecodeOptions::default(),
+        full_chroma: false,
+        around: &around,
+    };
+    let tools = Tools::find().unwrap().for_film(Damaged::Refuse);
+    let run = Run::default();
+    let error = convert_segment(&tools, &conversion, &Copy, &run, &|_| ()).unwrap_err();
     assert!(error.is_permanent(), "{error}");
     assert!(error.to_string().contains("frames decoded"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let report = convert(&input, &output, Layout::FullSbs, &Copy, &run).unwrap();
+    assert_eq!(report.frames as usize, times(&input).len());
+    assert!(report.damage.count(DamageKind::Picture) > 0, "{:?}", report.damage);
 }

@@ -1,11 +1,19 @@
-//! Which of the source's other streams the final file takes, and how.
+//! What may become of each of the source's other streams, best first.
+//!
+//! The lists say what players expect to find in a container; what ffmpeg's muxer takes of them is
+//! found out by trying ([`super::trial`]).
 
-use std::process::Command;
+use crate::error::escape;
+use crate::probe::{Sound, Stream, StreamKind};
 
-use super::{AudioFallback, Container};
-use crate::error::{Error, Result};
-use crate::probe::{Media, Stream, StreamKind};
-use crate::survey::Clock;
+/// The containers that a final file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// MP4.
+    Mp4,
+    /// Matroska.
+    Matroska,
+}
 
 /// A stream of the source that is in the final file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,120 +37,215 @@ pub struct Dropped {
     pub reason: String,
 }
 
-/// Everything but the main video.
-#[derive(Debug, Default)]
-pub(super) struct Selection {
-    pub(super) kept: Vec<Kept>,
-    pub(super) dropped: Vec<Dropped>,
+/// One way to keep a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Treatment {
+    /// The encoder; `None` copies packets.
+    pub(super) encoder: Option<&'static str>,
+    pub(super) cost: Cost,
 }
 
-/// Sound that MP4 holds and players find there.
+/// What a treatment takes from a stream, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    /// Nothing that is seen or heard.
+    Nothing,
+    /// Its packets, but not a sample of it.
+    Packets,
+    /// Some of what is seen or heard.
+    Quality,
+    /// All of it.
+    All,
+}
+
+/// Ways to keep a stream, best first, and why it is left out when none works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ways {
+    pub(super) treatments: Vec<Treatment>,
+    pub(super) otherwise: String,
+}
+
+/// Sound that players find in MP4.
 const MP4_AUDIO: &[&str] =
     &["aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts", "truehd"];
+/// Codecs of sound that lose no sample; besides, everything that begins with `pcm_`.
+const LOSSLESS: &[&str] = &[
+    "alac",
+    "ape",
+    "flac",
+    "mlp",
+    "mp4als",
+    "s302m",
+    "shorten",
+    "tak",
+    "truehd",
+    "tta",
+    "wavpack",
+    "wmalossless",
+];
 /// Subtitles that can be told as plain text.
-const TEXT_SUBTITLES: &[&str] = &["subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text"];
-/// Subtitles that Matroska holds as they are.
-const MATROSKA_SUBTITLES: &[&str] =
-    &["subrip", "srt", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"];
+const TEXT: &[&str] = &["subrip", "srt", "ass", "ssa", "webvtt", "text", "mov_text", "eia_608"];
+/// Subtitles that are nothing but plain text.
+const PLAIN_TEXT: &[&str] = &["subrip", "srt", "text", "mov_text"];
 
-/// What an MP4 could not keep of the source's streams as they are, one reason for each: empty when
-/// MP4 serves as well as Matroska.
-pub fn lost_in_mp4(media: &Media) -> Vec<String> {
-    let reason = |stream: &Stream| {
-        let codec = stream.codec.as_str();
-        let lost = match stream.kind {
-            StreamKind::Audio => !MP4_AUDIO.contains(&codec),
-            StreamKind::Attachment => true,
-            // Plain text stays what it is; styles and bitmaps do not.
-            StreamKind::Subtitle => !["mov_text", "subrip", "srt", "text"].contains(&codec),
-            StreamKind::Video | StreamKind::AttachedPicture | StreamKind::Other => false,
-        };
-        lost.then(|| format!("MP4 does not hold stream {} ({codec})", stream.index))
-    };
-    media.streams.iter().filter(|s| s.index != media.video.index).filter_map(reason).collect()
+const COPY: Treatment = Treatment { encoder: None, cost: Cost::Nothing };
+
+fn convert(encoder: &'static str, cost: Cost) -> Treatment {
+    Treatment { encoder: Some(encoder), cost }
 }
 
-enum Fate {
-    Copy,
-    Convert(&'static str),
-    Drop(String),
-}
-
-pub(super) fn select(
-    media: &Media,
-    container: Container,
-    fallback: AudioFallback,
-) -> Result<Selection> {
-    let mut selection = Selection::default();
-    for stream in &media.streams {
-        if stream.index == media.video.index {
-            continue;
-        }
-        let (index, codec) = (stream.index, stream.codec.clone());
-        match fate(media, stream, container, fallback)? {
-            Fate::Copy => selection.kept.push(Kept { index, codec, converted_to: None }),
-            Fate::Convert(to) => {
-                selection.kept.push(Kept { index, codec, converted_to: Some(to) });
-            }
-            Fate::Drop(reason) => selection.dropped.push(Dropped { index, codec, reason }),
+impl Container {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Container::Mp4 => "MP4",
+            Container::Matroska => "Matroska",
         }
     }
-    Ok(selection)
+
+    /// How names of such files end.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Container::Mp4 => "mp4",
+            Container::Matroska => "mkv",
+        }
+    }
 }
 
-fn fate(
-    media: &Media,
-    stream: &Stream,
-    container: Container,
-    fallback: AudioFallback,
-) -> Result<Fate> {
-    let codec = stream.codec.as_str();
+/// What may become of `stream`, which is not the main video.
+pub(super) fn ways(stream: &Stream, container: Container) -> Ways {
+    let codec = shown(stream);
+    let name = container.name();
+    let never = |why: String| Ways { treatments: Vec::new(), otherwise: why };
     let mp4 = container == Container::Mp4;
-    Ok(match stream.kind {
-        StreamKind::Video => Fate::Drop("a second video stream has no stereo counterpart".into()),
-        StreamKind::AttachedPicture => Fate::Drop("a still of the flat picture".into()),
-        StreamKind::Other => Fate::Drop("neither sound nor subtitles".into()),
-        StreamKind::Attachment if mp4 => Fate::Drop("MP4 does not hold attachments".into()),
-        StreamKind::Attachment => Fate::Copy,
-        StreamKind::Audio if codec == "unknown" => Fate::Drop("unknown codec".into()),
-        StreamKind::Audio if !mp4 || MP4_AUDIO.contains(&codec) => Fate::Copy,
-        StreamKind::Audio if fallback == AudioFallback::Aac => Fate::Convert("aac"),
-        StreamKind::Audio => {
-            let what = format!(
-                "audio stream {} is {codec}, which MP4 does not hold; allowed are {}, or an \
-                 output that ends in .mkv",
-                stream.index,
-                MP4_AUDIO.join(", ")
-            );
-            return Err(Error::input(&media.path, what));
+    match stream.kind {
+        StreamKind::Video => never("a second video stream has no stereo counterpart".into()),
+        StreamKind::AttachedPicture => never("a still of the flat picture".into()),
+        StreamKind::Other => never(data(stream, name)),
+        StreamKind::Attachment if mp4 => never("MP4 does not hold attachments".into()),
+        StreamKind::Attachment => Ways {
+            treatments: vec![COPY],
+            otherwise: "Matroska needs a name and a type of it".into(),
+        },
+        StreamKind::Audio if stream.codec == "unknown" => {
+            never(format!("nothing here knows its codec{}", tagged(stream)))
         }
-        StreamKind::Subtitle if mp4 && codec == "mov_text" => Fate::Copy,
-        StreamKind::Subtitle if !mp4 && MATROSKA_SUBTITLES.contains(&codec) => Fate::Copy,
-        StreamKind::Subtitle if TEXT_SUBTITLES.contains(&codec) => {
-            Fate::Convert(if mp4 { "mov_text" } else { "srt" })
-        }
-        StreamKind::Subtitle => Fate::Drop(format!("this container does not hold {codec}")),
-    })
+        StreamKind::Audio => match stream.sound {
+            Some(sound) => Ways {
+                treatments: audio(&stream.codec, sound, container),
+                otherwise: format!("{name} does not hold {codec}, and it cannot be converted"),
+            },
+            None => never("it is announced, but the file holds nothing of it".into()),
+        },
+        StreamKind::Subtitle => Ways {
+            treatments: subtitle(&stream.codec, container),
+            otherwise: format!("{name} does not hold {codec}"),
+        },
+    }
 }
 
-impl Selection {
-    /// Output options; the source is input 1 and the video is output stream 0.
-    /// Where the source's clock jumps, `clocks` continue it.
-    pub(super) fn arguments(&self, command: &mut Command, clocks: &[Clock]) {
-        for (place, kept) in self.kept.iter().enumerate() {
-            command.arg("-map").arg(format!("1:{}", kept.index));
-            if let Some(clock) = clocks.iter().find(|clock| clock.stream == kept.index) {
-                // By number of packet, so that none may be missing.
-                command.arg(format!("-copyinkf:{}", place + 1));
-                command.arg(format!("-bsf:{}", place + 1));
-                command.arg(clock.filter());
+/// A stream's codec for people.
+pub(super) fn shown(stream: &Stream) -> String {
+    format!("{}{}", stream.codec, tagged(stream))
+}
+
+fn tagged(stream: &Stream) -> String {
+    if stream.tag.is_empty() { String::new() } else { format!(" ({})", stream.tag) }
+}
+
+fn data(stream: &Stream, container: &str) -> String {
+    let handler = stream.tags.get("handler_name").map(|name| escape(name.trim(), 60));
+    let called =
+        handler.filter(|name| !name.is_empty()).map_or(String::new(), |n| format!(" ({n})"));
+    format!("data{called}, for which {container} has no place here")
+}
+
+fn audio(codec: &str, sound: Sound, container: Container) -> Vec<Treatment> {
+    let pcm = codec.starts_with("pcm_");
+    let lossless = pcm || LOSSLESS.contains(&codec);
+    let whole = if sound.float || sound.bits > 24 { Cost::Quality } else { Cost::Packets };
+    let mut ways = Vec::new();
+    match container {
+        Container::Mp4 => {
+            if MP4_AUDIO.contains(&codec) {
+                ways.push(COPY);
             }
-            if let Some(codec) = kept.converted_to {
-                command.arg(format!("-c:{}", place + 1)).arg(codec);
-                if codec == "aac" {
-                    command.arg(format!("-b:{}", place + 1)).arg("320k");
-                }
+            if lossless {
+                ways.extend([convert("alac", whole), convert("flac", whole)]);
             }
         }
+        Container::Matroska => {
+            ways.push(COPY);
+            if pcm {
+                // Other bytes of the same numbers.
+                ways.push(convert(plain_samples(sound), Cost::Nothing));
+            }
+            if lossless {
+                ways.push(convert("flac", whole));
+            }
+        }
+    }
+    ways.push(convert("aac", Cost::Quality));
+    ways
+}
+
+/// The little-endian samples that hold those of `sound`.
+fn plain_samples(sound: Sound) -> &'static str {
+    match (sound.float, sound.bits) {
+        (true, ..=32) => "pcm_f32le",
+        (true, _) => "pcm_f64le",
+        (false, 1..=16) => "pcm_s16le",
+        (false, 17..=24) => "pcm_s24le",
+        (false, _) => "pcm_s32le",
+    }
+}
+
+fn subtitle(codec: &str, container: Container) -> Vec<Treatment> {
+    let text = TEXT.contains(&codec);
+    let plain = if PLAIN_TEXT.contains(&codec) { Cost::Nothing } else { Cost::Quality };
+    match (container, codec) {
+        (_, "unknown") => Vec::new(),
+        (Container::Mp4, "mov_text") => vec![COPY],
+        (Container::Mp4, _) if text => vec![convert("mov_text", plain)],
+        (Container::Mp4, _) => Vec::new(),
+        (Container::Matroska, "mov_text" | "text") => vec![convert("srt", Cost::Nothing)],
+        // Its places on the screen are words of ASS.
+        (Container::Matroska, "eia_608") => vec![convert("ass", Cost::Quality)],
+        (Container::Matroska, _) if text => vec![COPY, convert("srt", plain)],
+        (Container::Matroska, _) => vec![COPY],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoders(ways: Vec<Treatment>) -> Vec<&'static str> {
+        ways.into_iter().map(|way| way.encoder.unwrap_or("copy")).collect()
+    }
+
+    #[test]
+    fn sound_without_loss_stays_without_loss() {
+        let of = |codec, float, bits, container| {
+            encoders(audio(codec, Sound { channels: 2, float, bits }, container))
+        };
+        let matroska = Container::Matroska;
+        assert_eq!(of("pcm_bluray", false, 16, matroska), ["copy", "pcm_s16le", "flac", "aac"]);
+        assert_eq!(of("pcm_dvd", false, 24, matroska)[1], "pcm_s24le");
+        assert_eq!(of("pcm_f64be", true, 64, matroska)[1], "pcm_f64le");
+        assert_eq!(of("ape", false, 16, matroska), ["copy", "flac", "aac"]);
+        assert_eq!(of("pcm_s16le", false, 16, Container::Mp4), ["alac", "flac", "aac"]);
+        assert_eq!(of("nellymoser", true, 32, Container::Mp4), ["aac"]);
+        assert_eq!(of("aac", true, 32, Container::Mp4), ["copy", "aac"]);
+    }
+
+    #[test]
+    fn sound_of_more_than_24_bits_is_not_called_lossless_in_mp4() {
+        let costs = |float, bits| {
+            audio("pcm_s32le", Sound { channels: 2, float, bits }, Container::Mp4)[0].cost
+        };
+        assert_eq!(costs(false, 24), Cost::Packets);
+        assert_eq!(costs(false, 32), Cost::Quality);
+        assert_eq!(costs(true, 32), Cost::Quality);
     }
 }

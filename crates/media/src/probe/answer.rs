@@ -1,12 +1,13 @@
 //! ffprobe's JSON, read into types and checked. Every field is foreign and may be missing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use parallax_frame::{Colour, FrameRate, Range, TimeBase, VideoFormat};
 use serde::Deserialize;
 
-use super::{Media, Stream, StreamKind, Video};
+use super::{Chapter, Media, Sound, Stream, StreamKind, Video};
 use crate::declare::Declaration;
 use crate::error::{Error, Result, escape};
 use crate::hdr::{DynamicHdr, Hdr, SideData};
@@ -19,6 +20,17 @@ struct Answer {
     streams: Vec<RawStream>,
     #[serde(default)]
     format: RawFormat,
+    #[serde(default)]
+    chapters: Vec<RawChapter>,
+    #[serde(default)]
+    programs: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct RawChapter {
+    start_time: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -26,12 +38,20 @@ struct RawFormat {
     format_name: Option<String>,
     start_time: Option<String>,
     duration: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 struct RawStream {
     index: u32,
     codec_name: Option<String>,
+    codec_tag_string: Option<String>,
+    sample_fmt: Option<String>,
+    sample_rate: Option<String>,
+    channels: Option<u32>,
+    bits_per_sample: Option<u32>,
+    bits_per_raw_sample: Option<String>,
     codec_type: Option<String>,
     width: Option<i64>,
     height: Option<i64>,
@@ -50,28 +70,11 @@ struct RawStream {
     nb_frames: Option<String>,
     extradata_hash: Option<String>,
     #[serde(default)]
-    disposition: Disposition,
+    disposition: BTreeMap<String, i64>,
     #[serde(default)]
-    tags: Tags,
+    tags: BTreeMap<String, String>,
     #[serde(default)]
     side_data_list: Vec<SideData>,
-}
-
-#[derive(Deserialize, Default)]
-struct Disposition {
-    #[serde(default)]
-    default: u8,
-    #[serde(default)]
-    attached_pic: u8,
-    #[serde(default)]
-    timed_thumbnails: u8,
-    #[serde(default)]
-    still_image: u8,
-}
-
-#[derive(Deserialize, Default)]
-struct Tags {
-    language: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -102,7 +105,7 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
         return Err(Error::input(path, format!("{count} streams; allowed are {allowed}")));
     }
     let videos = || answer.streams.iter().filter(|raw| raw.kind() == StreamKind::Video);
-    let Some(main) = videos().find(|raw| raw.disposition.default == 1).or(videos().next()) else {
+    let Some(main) = videos().find(|raw| raw.is("default")).or(videos().next()) else {
         return Err(Error::input(path, "no video stream"));
     };
     // MP4 may carry keys for tracks that are not encrypted; there the sample entry decides.
@@ -123,19 +126,25 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
         duration_seconds,
         start_us: answer.format.start_time.as_deref().and_then(microseconds).unwrap_or(0),
         streams: answer.streams.iter().map(RawStream::describe).collect(),
+        tags: answer.format.tags,
+        chapters: answer.chapters.iter().map(RawChapter::describe).collect(),
+        programs: answer.programs.len(),
         video,
     })
 }
 
+impl RawChapter {
+    fn describe(&self) -> Chapter {
+        let start_us = self.start_time.as_deref().and_then(microseconds).unwrap_or(0);
+        Chapter { start_us, title: self.tags.get("title").map(|title| escape(title, 200)) }
+    }
+}
+
 impl RawStream {
     fn kind(&self) -> StreamKind {
-        let flags = &self.disposition;
+        let still = ["attached_pic", "timed_thumbnails", "still_image"];
         match self.codec_type.as_deref() {
-            Some("video")
-                if flags.attached_pic + flags.timed_thumbnails + flags.still_image > 0 =>
-            {
-                StreamKind::AttachedPicture
-            }
+            Some("video") if still.iter().any(|flag| self.is(flag)) => StreamKind::AttachedPicture,
             Some("video") => StreamKind::Video,
             Some("audio") => StreamKind::Audio,
             Some("subtitle") => StreamKind::Subtitle,
@@ -144,13 +153,49 @@ impl RawStream {
         }
     }
 
+    fn is(&self, disposition: &str) -> bool {
+        self.disposition.get(disposition).is_some_and(|&set| set != 0)
+    }
+
     fn describe(&self) -> Stream {
+        let named = self.codec_name.as_deref().filter(|name| *name != "unknown");
+        let tag = match (named, &self.codec_tag_string) {
+            (None, Some(tag)) if !tag.starts_with("[0]") => escape(tag, 40),
+            _ => String::new(),
+        };
+        let marks = self.disposition.iter().filter(|(name, set)| **set != 0 && plain(name));
+        let side_data = self.side_data_list.iter().filter_map(|data| data.name.as_deref());
         Stream {
             index: self.index,
             kind: self.kind(),
             codec: escape(self.codec_name.as_deref().unwrap_or("unknown"), 40),
-            language: self.tags.language.as_deref().map(|tag| escape(tag, 40)),
+            language: self.tags.get("language").map(|tag| escape(tag, 40)),
+            tag,
+            dispositions: marks.map(|(name, _)| name.clone()).collect(),
+            tags: self.tags.clone(),
+            side_data: side_data.map(|kind| escape(kind, 80)).collect(),
+            sound: self.sound(),
         }
+    }
+
+    /// `None` for a stream that only the container announces: nothing tells how it sounds.
+    fn sound(&self) -> Option<Sound> {
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        let channels = self.channels.filter(|&channels| channels > 0)?;
+        number(&self.sample_rate).filter(|&rate: &u32| rate > 0)?;
+        let format = self.sample_fmt.as_deref().unwrap_or_default();
+        let of_format = match format.trim_end_matches('p') {
+            "u8" => 8,
+            "s16" => 16,
+            "s32" | "flt" => 32,
+            "s64" | "dbl" => 64,
+            _ => 0,
+        };
+        let told = number(&self.bits_per_raw_sample).filter(|&bits: &u32| bits > 0);
+        let told = told.or(self.bits_per_sample.filter(|&bits| bits > 0));
+        let bits = told.unwrap_or(of_format);
+        let float = matches!(format, "flt" | "fltp" | "dbl" | "dblp");
+        Some(Sound { channels, float, bits })
     }
 }
 
@@ -248,9 +293,14 @@ fn colour(raw: &RawStream, pixels: &pixels::Pixels) -> Colour {
 /// could not be such a name is unknown too, for these names return to command lines.
 fn known(name: &Option<String>) -> Option<String> {
     let name = name.as_deref()?;
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let says_nothing = ["unknown", "unspecified", "reserved", "none", "N/A", ""].contains(&name);
-    (plain && !says_nothing && !name.starts_with('-')).then(|| name.to_owned())
+    (plain(name) && !says_nothing).then(|| name.to_owned())
+}
+
+/// Whether it may be a word of ffmpeg's, and no option or path.
+fn plain(name: &str) -> bool {
+    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    letters && !name.starts_with('-')
 }
 
 /// `num/den`, both at least 1.

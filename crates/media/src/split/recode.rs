@@ -6,7 +6,7 @@ use parallax_frame::{Frame, Range};
 use tokio_util::sync::CancellationToken;
 
 use super::{SegmentFile, segment_path};
-use crate::decode::DecodeOptions;
+use crate::decode::{DecodeOptions, Expected};
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
 use crate::hdr::Hdr;
@@ -96,9 +96,11 @@ fn codec(media: &Media) -> Codec {
     }
 }
 
-/// The number of frames to insist on. Without presentation times a container may store packets
+/// The frames to insist on. Without presentation times a container may store packets
 /// that show nothing (packed B-frames in AVI), so there the decoder has the last word.
-fn expected(media: &Media, packets: &Packets) -> Option<u64> {
-    let timed = packets.frame_times().is_some();
-    (timed && media.video.field_order.is_none()).then(|| packets.shown())
+fn expected(media: &Media, packets: &Packets) -> Expected {
+    match Expected::from(packets) {
+        times @ Expected::Times(_) if media.video.field_order.is_none() => times,
+        _ => Expected::Unknown,
+    }
 }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parallax_media::{
-    AssembleOptions, Assembled, AudioFallback, EncodeSettings, Encoder, Kind, Result, Timing,
-    assemble, plan_segments, split,
+    AssembleOptions, Assembled, EncodeSettings, Encoder, Result, Timing, assemble, plan_segments,
+    split,
 };
 
-use crate::clips::{Bench, PICTURES, TONE, decoded_times, packet_md5};
+use crate::clips::{Bench, PICTURES, TONE, decoded_times, packet_md5, samples};
 
 /// Splits a source and encodes each segment's frames again: what a backend does.
-fn results(bench: &Bench, source: &Path) -> Vec<PathBuf> {
+pub(crate) fn results(bench: &Bench, source: &Path) -> Vec<PathBuf> {
     let media = bench.probe(source);
     let packets = bench.scan(&media);
     let plan = plan_segments(&packets, media.video.time_base, Duration::from_millis(250), 99);
@@ -39,25 +39,17 @@ fn joined(bench: &Bench, source: &Path, name: &str) -> (PathBuf, Assembled) {
     let out = bench.path(name);
     let parts = results(bench, source);
     assert!(parts.len() > 1, "one segment proves little");
-    let report = run(bench, &parts, source, &out, AudioFallback::Refuse).unwrap();
+    let report = run(bench, &parts, source, &out).unwrap();
     (out, report)
 }
 
-fn run(
+pub(crate) fn run(
     bench: &Bench,
     parts: &[PathBuf],
     source: &Path,
     out: &Path,
-    audio: AudioFallback,
 ) -> Result<Assembled> {
-    assemble(
-        &bench.tools,
-        parts,
-        source,
-        out,
-        AssembleOptions { audio, ..AssembleOptions::default() },
-        &bench.cancel,
-    )
+    assemble(&bench.tools, parts, source, out, AssembleOptions::default(), &bench.cancel)
 }
 
 /// Frame times in seconds after the start of the file, as a player sees them.
@@ -75,7 +67,7 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-const ENCODE: &str = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
+pub(crate) const ENCODE: &str = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
 
 #[test]
 fn sound_is_copied_and_frames_keep_their_times() {
@@ -132,7 +124,7 @@ fn late_sound_and_late_pictures_stay_late() {
         command.args(["-map", early, "-map", late, "-c", "copy"]).arg(&source);
         assert!(command.status().unwrap().success());
         let out = bench.path(output);
-        let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+        let report = run(&bench, &parts, &source, &out).unwrap();
         assert_eq!(report.kept.len(), 1, "{name}");
         // Containers differ in where they let a file begin; what counts is the distance.
         let distance = |path: &Path| {
@@ -156,20 +148,17 @@ fn audio_start(path: &Path) -> f64 {
 }
 
 #[test]
-fn sound_that_mp4_does_not_hold_is_refused_converted_or_kept_in_matroska() {
+fn samples_stay_the_same_in_either_container() {
     let bench = Bench::new();
     let options = format!("{ENCODE} -c:a pcm_s16le");
     let source = bench.make("a.mov", &[PICTURES, TONE], &options);
     let parts = results(&bench, &source);
     let out = bench.path("final.mp4");
-    let error = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap_err();
-    assert_eq!(error.kind(), Kind::Input);
-    assert!(error.to_string().contains("pcm_s16le") && error.to_string().contains(".mkv"));
-    assert!(!out.exists());
-    let report = run(&bench, &parts, &source, &out, AudioFallback::Aac).unwrap();
-    assert_eq!(report.kept[0].converted_to, Some("aac"));
+    let report = run(&bench, &parts, &source, &out).unwrap();
+    assert_eq!(report.kept[0].converted_to, Some("alac"));
+    assert_eq!(samples(&out, "0:a"), samples(&source, "0:a"));
     let out = bench.path("final.mkv");
-    let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+    let report = run(&bench, &parts, &source, &out).unwrap();
     assert_eq!(report.kept[0].converted_to, None);
     assert_eq!(packet_md5(&out, "0:a"), packet_md5(&source, "0:a"));
 }
@@ -203,7 +192,7 @@ fn counts_that_differ_are_told() {
     let mut parts = results(&bench, &source);
     parts.pop();
     let out = bench.path("final.mp4");
-    let report = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap();
+    let report = run(&bench, &parts, &source, &out).unwrap();
     assert_eq!(report.frames, 18);
     assert!(report.warnings[0].contains("18 frames, the source 24"), "{:?}", report.warnings);
 }
@@ -215,7 +204,7 @@ fn results_that_do_not_go_together_are_refused() {
     let mut parts = results(&bench, &source);
     parts[1] = bench.make("wide.mp4", &["testsrc2=size=80x48:duration=1"], ENCODE);
     let out = bench.path("final.mp4");
-    let error = run(&bench, &parts, &source, &out, AudioFallback::Refuse).unwrap_err();
+    let error = run(&bench, &parts, &source, &out).unwrap_err();
     assert!(error.to_string().contains("80x48"), "{error}");
     assert!(!out.exists());
 }

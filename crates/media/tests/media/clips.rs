@@ -101,3 +101,9 @@ pub(crate) fn packet_md5(path: &Path, map: &str) -> String {
     let options = ["-map", map, "-c", "copy", "-f", "md5", "-"];
     String::from_utf8(succeed(ffmpeg().arg("-i").arg(path).args(options))).unwrap()
 }
+
+/// Hash of the decoded samples of the sounds that `map` selects, as 32-bit integers.
+pub(crate) fn samples(path: &Path, map: &str) -> String {
+    let options = ["-map", map, "-c", "pcm_s32le", "-f", "md5", "-"];
+    String::from_utf8(succeed(ffmpeg().arg("-i").arg(path).args(options))).unwrap()
+}

@@ -5,8 +5,10 @@
 mod assembling;
 mod clips;
 mod clocks;
+mod damaged;
 mod decoding;
 mod effects;
 mod encoding;
 mod probing;
 mod splitting;
+mod streams;

@@ -128,7 +128,7 @@ fn failure(error: &parallax_media::Error, result: &std::path::Path) -> Failure {
         Kind::Input => Failure::field("input_uri", text),
         Kind::Cancelled => Failure::cancelled(),
         Kind::Tool | Kind::Space => no_room(text),
-        Kind::Io => Failure::internal(text),
+        Kind::Io | Kind::Output => Failure::internal(text),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parallax_conversion::{LeadIn, Preceding, Surroundings};
 use parallax_job::{Mode, Uri};
-use parallax_media::{EncodeSettings, Tools};
+use parallax_media::{Damage, DamageKind, EncodeSettings, Found, Tools};
 use parallax_stereo::{Engine, Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,29 @@ pub struct StereoResponse {
     seconds: f64,
     /// The engine that made it.
     engine: String,
+    /// What was mended in a damaged segment; absent when nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damage: Vec<Mended>,
+}
+
+/// A kind of damage that was mended.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Mended {
+    /// `picture` (replaced by the last good one), `size` (fitted in with bars), and others alike.
+    kind: String,
+    /// How often.
+    count: u64,
+    /// The first places, in seconds of the segment.
+    places: Vec<f64>,
+}
+
+fn mended(damage: &Damage) -> Vec<Mended> {
+    let one = |(kind, found): (DamageKind, &Found)| Mended {
+        kind: kind.name().to_owned(),
+        count: found.count,
+        places: found.places.clone(),
+    };
+    damage.iter().map(one).collect()
 }
 
 impl Stereo {
@@ -172,6 +195,8 @@ struct Note {
     height: u32,
     seconds: f64,
     engine: String,
+    #[serde(default)]
+    damage: Vec<Mended>,
 }
 
 /// Another number, and earlier notes are believed no more.
@@ -184,8 +209,10 @@ impl Stereo {
         let recipe = (self.settings.recipe.0)()?;
         let mut identity = self.identity(request)?;
         identity["storage"] = json!(request.storage.as_ref().map(|own| &own.endpoint_url));
-        let StereoSettings { side_by_side, encode, .. } = &self.settings;
-        let text = format!("{NOTE_VERSION} {identity} {side_by_side:?} {encode:?} {recipe}");
+        let StereoSettings { side_by_side, encode, tools, .. } = &self.settings;
+        let damaged = tools.damaged.name();
+        let text =
+            format!("{NOTE_VERSION} {identity} {side_by_side:?} {encode:?} {damaged} {recipe}");
         let digest = Sha256::digest(text.as_bytes());
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -259,6 +286,7 @@ impl Operation for Stereo {
             height: note.height,
             seconds: note.seconds,
             engine: note.engine,
+            damage: note.damage,
         })
     }
 
@@ -319,6 +347,7 @@ impl Operation for Stereo {
             height: made.format.height,
             seconds,
             engine: engine.to_owned(),
+            damage: mended(&made.damage),
         });
         let note = note.and_then(|note| serde_json::to_string(&note).ok());
         let what = (result.as_path(), note.as_deref());
@@ -326,6 +355,9 @@ impl Operation for Stereo {
         let meta = call.stage("writing", put).await?;
         drop(folder);
         self.settings.conversions.converted(made.elapsed, input_bytes).await;
+        for mended in made.damage.lines() {
+            warn!(output = %output, mended, "the segment is damaged");
+        }
         info!(frames = made.frames, seconds, bytes = meta.size, output = %output, "converted");
         Ok(StereoResponse {
             status: "ok",
@@ -338,6 +370,7 @@ impl Operation for Stereo {
             height: made.format.height,
             seconds,
             engine: engine.to_owned(),
+            damage: mended(&made.damage),
         })
     }
 }

@@ -1,0 +1,168 @@
+//! What ffmpeg is asked for: which frames, through which filters, as what.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parallax_frame::{Chroma, Frame, PixelFormat, Range, TimeBase, VideoFormat};
+
+use super::{Crop, DecodeOptions, Part};
+use crate::error::{Error, Result};
+use crate::pixels;
+use crate::probe::Media;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Index of the stream in the file.
+    pub(super) stream: u32,
+    /// Unit of the times.
+    pub(super) time_base: TimeBase,
+    /// Where to begin reading, in microseconds; `None` for the beginning.
+    pub(super) seek_us: Option<i64>,
+    /// Filter that selects the frames, with a comma behind it, or empty.
+    pub(super) select: String,
+    /// Filters between selecting and scaling, each with a comma behind it.
+    pub(super) before: String,
+    /// Width and height that all frames get.
+    pub(super) size: (u32, u32),
+    /// Sample aspect ratio of frames of that size.
+    pub(super) aspect: (u32, u32),
+    /// More options of the scaler, each with a colon before it.
+    pub(super) scaling: String,
+    /// Filters after it, each with a comma before it.
+    pub(super) after: String,
+    /// ffmpeg's pixel format to ask for.
+    pub(super) pixels: String,
+    /// Bytes of one frame.
+    pub(super) bytes: usize,
+    /// Stop at the first error.
+    pub(super) strict: bool,
+}
+
+/// What to ask ffmpeg for; `media` becomes what comes out.
+pub(super) fn order(
+    media: &mut Media,
+    options: DecodeOptions,
+    part: &Part,
+    strict: bool,
+) -> Result<Order> {
+    let video = &media.video;
+    let mut pixels = pixels::map(&video.pixel_name);
+    let mut format = VideoFormat::clone(&video.format);
+    if part.deep && pixels::is_deep_grey(&video.pixel_name) {
+        pixels.ask = PixelFormat::GRAY16.ffmpeg_name();
+        format.pixels = PixelFormat::GRAY16;
+    }
+    let size = (format.width, format.height);
+    let span = part.span.as_ref();
+    let numbers = if part.numbered { "setpts=N," } else { "" };
+    let select = span.map_or(numbers.to_owned(), |span| {
+        format!("trim=start_pts={}:end_pts={},", span.times.start, span.times.end)
+    });
+    let deinterlace = "bwdif=mode=send_frame:deint=all,";
+    let before = if options.deinterlace { deinterlace.to_owned() } else { String::new() };
+    let mut scaling = String::from(":flags=bicubic");
+    if pixels.rgb {
+        scaling.push_str(":out_color_matrix=bt709:out_range=tv");
+    }
+    let mut after = String::new();
+    if let Some(Crop { x, y, width, height }) = options.crop {
+        let inside = width > 0
+            && height > 0
+            && x.saturating_add(width) <= format.width
+            && y.saturating_add(height) <= format.height;
+        if !inside {
+            let what = format!(
+                "a crop to {width}x{height} at {x},{y} of {}x{}: allowed is what lies inside",
+                format.width, format.height
+            );
+            return Err(Error::input(&media.path, what));
+        }
+        after.push_str(&format!(",crop={width}:{height}:{x}:{y}:exact=1"));
+        (format.width, format.height) = (width, height);
+    }
+    if let Some(longest) = span.and_then(|span| span.longest) {
+        let (width, height) = shrunk(format.width, format.height, longest);
+        after.push_str(&format!(",scale={width}:{height}:flags=area"));
+        (format.width, format.height) = (width, height);
+    }
+    let order = Order {
+        path: media.path.clone(),
+        stream: video.index,
+        time_base: video.time_base,
+        seek_us: part.seek_us,
+        select,
+        before,
+        size,
+        aspect: video.sample_aspect,
+        scaling,
+        after,
+        pixels: pixels.ask,
+        bytes: format.frame_bytes(),
+        strict,
+    };
+    media.video.format = Arc::new(format);
+    Ok(order)
+}
+
+/// A black picture.
+pub(super) fn black(format: &Arc<VideoFormat>, pts: i64) -> Frame {
+    let mut frame = Frame::zeroed(Arc::clone(format), pts);
+    let bits = format.pixels.bits();
+    let full = format.colour.range == Some(Range::Full);
+    let luma = if full { 0 } else { 16u16 << (bits - 8) };
+    let planes = if format.pixels.chroma() == Chroma::Gray { 1 } else { 3 };
+    for index in 0..planes {
+        let value = if index == 0 { luma } else { 1 << (bits - 1) };
+        if format.pixels.sample_bytes() == 1 {
+            frame.plane_mut(index).fill(value as u8);
+        } else {
+            frame.plane_mut(index).chunks_exact_mut(2).for_each(|sample| {
+                sample.copy_from_slice(&value.to_le_bytes());
+            });
+        }
+    }
+    frame
+}
+
+/// The size, with even sides, of a picture shrunk until neither side is longer than `longest`.
+fn shrunk(width: u32, height: u32, longest: u32) -> (u32, u32) {
+    let most = width.max(height);
+    if most <= longest {
+        return (width, height);
+    }
+    let side = |value: u32| {
+        let scaled = u64::from(value) * u64::from(longest) / u64::from(most);
+        (scaled as u32 & !1).max(2)
+    };
+    (side(width), side(height))
+}
+
+/// Scales frames of another size so that they fit in and keep their shape, by even numbers; frames
+/// of the right size stay as they are.
+pub(super) fn fit(order: &Order) -> String {
+    let ((width, height), (num, den)) = (order.size, order.aspect);
+    let same = format!("eq(iw,{width})*eq(ih,{height})");
+    // `dar` is the shape of the whole frame as shown; 1:1 is assumed where nothing is known.
+    let across = format!("2*round(min({width},{height}*dar*{den}/{num})/2)");
+    let down = format!("2*round(min({height},{width}*{num}/{den}/dar)/2)");
+    format!(
+        "scale=w='if({same},{width},max(2,min({across},{width})))':\
+         h='if({same},{height},max(2,min({down},{height})))'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pictures_keep_their_shape_and_even_sides() {
+        assert_eq!(shrunk(1920, 1080, 320), (320, 180));
+        assert_eq!(shrunk(1080, 1921, 320), (178, 320));
+        assert_eq!(shrunk(319, 7, 320), (319, 7));
+        assert_eq!(shrunk(8192, 1, 320), (320, 2));
+    }
+}
