@@ -130,7 +130,7 @@ fn eye(media: &Media, layout: Layout, left: bool) -> Result<DecodeOptions> {
     let first = left != (layout == Layout::CrossEyed);
     let side = if across { width } else { height };
     // Even, so that no chroma sample belongs to both.
-    let half = side / 2 & !1;
+    let half = (side / 2) & !1;
     if half == 0 {
         return Err(Error::input(&media.path, format!("{width}x{height} cannot be halved")));
     }
