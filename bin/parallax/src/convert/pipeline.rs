@@ -11,7 +11,7 @@ use parallax_conversion::{
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{probe, scan};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{Job, SegmentState};
 use parallax_ports::{Clock, Ids, Ledger, NoMetrics, ObjectStore, Queue, SystemClock};
 use parallax_worker::{Config, Inbox, Pipeline, Ports};
@@ -87,9 +87,11 @@ impl Embedded {
             name,
             queue: queue.clone(),
             dead_letters: Some(local.dead_letters.clone()),
+            max_receives: None,
         };
         let ports = Ports {
             ledger: local.ledger.clone(),
+            turns: None,
             objects: local.objects.clone(),
             segments: inbox("segments", &local.segments),
             output_events: inbox("output-events", &local.output_events),
@@ -103,6 +105,7 @@ impl Embedded {
             assembler: Arc::new(Alarmed(assembler, alarm.clone())),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
+            flags: Flags::default(),
             clock,
             ids: Arc::new(Ids::random()),
         };
