@@ -37,6 +37,7 @@ fn an_accepted_segment_of_which_nothing_is_heard_is_attempted_again() {
         ("INFERENCE_BACKEND", "http"),
         ("INFERENCE_HTTP_URL", url.as_str()),
         ("INFERENCE_HTTP_ACCEPTED_SECONDS", "1"),
+        ("LEASE_SECONDS", "5"),
         ("PACE", "quick"),
     ];
     let daemon = Daemon::start(&cloud, &variables);
