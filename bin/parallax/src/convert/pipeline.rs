@@ -12,7 +12,7 @@ use parallax_conversion::{
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Uri, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{DamageLog, WholeFilm, probe, scan, show_path};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
 use parallax_ports::{
     Assembler, Clock, Error, Ids, Kind, Ledger, MediaError, NoMetrics, ObjectStore, Queue,
@@ -114,9 +114,11 @@ impl Embedded {
             name,
             queue: queue.clone(),
             dead_letters: Some(local.dead_letters.clone()),
+            max_receives: None,
         };
         let ports = Ports {
             ledger: local.ledger.clone(),
+            turns: None,
             objects: local.objects.clone(),
             segments: inbox("segments", &local.segments),
             output_events: inbox("output-events", &local.output_events),
@@ -127,6 +129,7 @@ impl Embedded {
             assembler: assembler.clone(),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
+            flags: Flags::default(),
             clock,
             ids: Arc::new(Ids::random()),
         };
