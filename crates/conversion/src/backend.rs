@@ -9,7 +9,7 @@ use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result};
 use parallax_stereo::{
-    Engine, Geometry, Layout, Reach, Rendering, Run, ShotReport, Stage, Staging, Watch,
+    Engine, Geometry, Layout, Reach, Rendering, Retry, Run, ShotReport, Stage, Staging, Watch,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,9 @@ type StageObserver = dyn Fn(&Invocation, Stage, u64) + Send + Sync;
 
 /// Called with the invocation and a shot that is over; likewise.
 type ShotObserver = dyn Fn(&Invocation, &ShotReport) + Send + Sync;
+
+/// Called with the invocation and why a piece of its work is done again; likewise.
+type RetryObserver = dyn Fn(&Invocation, &Retry) + Send + Sync;
 
 /// How long a segment waits for the one after it, which is published right after it, and how often it
 /// looks.
@@ -47,6 +50,7 @@ pub struct EngineBackend {
     observer: Arc<Observer>,
     stages: Arc<StageObserver>,
     shots: Arc<ShotObserver>,
+    retries: Arc<RetryObserver>,
 }
 
 impl std::fmt::Debug for EngineBackend {
@@ -77,6 +81,7 @@ impl EngineBackend {
             observer: Arc::new(|_, _| ()),
             stages: Arc::new(|_, _, _| ()),
             shots: Arc::new(|_, _| ()),
+            retries: Arc::new(|_, _| ()),
         }
     }
 
@@ -145,6 +150,16 @@ impl EngineBackend {
         observer: impl Fn(&Invocation, &ShotReport) + Send + Sync + 'static,
     ) -> Self {
         self.shots = Arc::new(observer);
+        self
+    }
+
+    /// Has every piece of work that is done again told to `observer`.
+    #[must_use]
+    pub fn with_retries(
+        mut self,
+        observer: impl Fn(&Invocation, &Retry) + Send + Sync + 'static,
+    ) -> Self {
+        self.retries = Arc::new(observer);
         self
     }
 
@@ -241,8 +256,10 @@ impl InferenceBackend for EngineBackend {
         let result = output.clone();
         let (stages, watched) = (Arc::clone(&self.stages), invocation.clone());
         let (shots, measured) = (Arc::clone(&self.shots), invocation.clone());
+        let (retries, again) = (Arc::clone(&self.retries), invocation.clone());
         let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames))
-            .with_shots(move |shot| shots(&measured, shot));
+            .with_shots(move |shot| shots(&measured, shot))
+            .with_retries(move |retry| retries(&again, retry));
         let scratch = Some(folder.path().to_owned());
         let work = blocking(cancel, move |cancel| {
             let (input, output) = (input.as_path(), output.as_path());

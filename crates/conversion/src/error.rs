@@ -23,11 +23,14 @@ impl Error {
         }
     }
 
-    /// Whether the input is at fault, so that another try will not help.
+    /// Whether the input, or what the engine computes of it, is at fault, so that another try will not
+    /// help.
     pub fn is_permanent(&self) -> bool {
         match self {
             Error::Media(error) => error.kind() == parallax_media::Kind::Input,
-            Error::Engine(error) => matches!(error, stereo::Error::Unsupported(_)),
+            Error::Engine(error) => {
+                matches!(error, stereo::Error::Unsupported(_) | stereo::Error::NotFinite { .. })
+            }
         }
     }
 

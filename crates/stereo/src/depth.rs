@@ -7,7 +7,9 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 
 use crate::staging::LOOKAHEAD;
-use crate::{Clip, Error, Fill, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis};
+use crate::{
+    Clip, Error, Fill, NotFinite, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis,
+};
 
 /// Gives every frame of a clip a depth plane, in order; may lag by a bounded number of frames.
 ///
@@ -48,6 +50,10 @@ pub struct DepthSession<E> {
     before: usize,
     /// Frames of the clip that have not been drawn yet.
     owed: usize,
+    /// Frames whose depth came out.
+    seen: u64,
+    /// How many of them lie before the clip.
+    led_in: u64,
     run: Run,
     format: Arc<VideoFormat>,
 }
@@ -67,6 +73,8 @@ impl<E: DepthEstimator> DepthSession<E> {
             waiting: VecDeque::new(),
             before: 0,
             owed: 0,
+            seen: 0,
+            led_in: 0,
             run: run.clone(),
             format: Arc::clone(&clip.format),
         })
@@ -92,6 +100,7 @@ impl<E: DepthEstimator> DepthSession<E> {
         let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
         let mut pairs = Vec::with_capacity(ready.len());
         for (frame, depth) in ready {
+            self.look(&depth)?;
             let begins = self.estimator.begins_shot(frame.pts);
             if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
                 self.end_shot(&mut pairs)?;
@@ -143,6 +152,20 @@ impl<E: DepthEstimator> DepthSession<E> {
         Ok(true)
     }
 
+    /// Refuses depth that is not numbers: comparisons would quietly make pictures of it.
+    fn look(&mut self, depth: &Plane) -> Result<(), Error> {
+        let place = || match self.seen.checked_sub(self.led_in) {
+            Some(frame) => format!("frame {frame}"),
+            None => "a frame before the clip".to_owned(),
+        };
+        if let Some(what) = NotFinite::in_depth(depth, place) {
+            let advice = "this engine cannot convert the film; choose another".to_owned();
+            return Err(Error::NotFinite { what, advice });
+        }
+        self.seen += 1;
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.run.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
@@ -151,6 +174,7 @@ impl<E: DepthEstimator> DepthSession<E> {
 impl<E: DepthEstimator> Session for DepthSession<E> {
     fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
         self.before += 1;
+        self.led_in += 1;
         let ready = self.take(frame)?;
         self.render(ready).map(|_| ())
     }

@@ -48,6 +48,7 @@ impl Embedded {
             scratch: state.scratch()?,
         };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
+        let repeating = reporter.clone();
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
@@ -60,7 +61,10 @@ impl Embedded {
             .with_stages(move |invocation, stage, frames| {
                 watching.stage(invocation.segment.index, stage, frames);
             })
-            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot));
+            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot))
+            .with_retries(move |invocation, retry| {
+                repeating.retry(invocation.segment.index, retry);
+            });
         let told = reporter.clone();
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parallax_stereo::{ShotReport, Stage};
+use parallax_stereo::{Retry, ShotReport, Stage};
 use serde_json::json;
 
 use super::request::Request;
@@ -46,6 +46,8 @@ struct State {
     /// Frames of the segments that each stage of the engine has done, and when that was told.
     stages: BTreeMap<(u32, Stage), (u64, Instant)>,
     shots: Shots,
+    /// Pieces of work that were done again.
+    retries: u64,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -68,6 +70,7 @@ impl Reporter {
             since: BTreeMap::new(),
             stages: BTreeMap::new(),
             shots: Shots::default(),
+            retries: 0,
             segments: (0, None),
             started: now,
             told: now,
@@ -149,6 +152,19 @@ impl Reporter {
         }
     }
 
+    /// A piece of a segment's work is done again.
+    pub(crate) fn retry(&self, segment: u32, retry: &Retry) {
+        self.state().retries += 1;
+        match self.voice {
+            Voice::Json => event(&json!({
+                "event": "retry",
+                "segment": segment,
+                "message": retry.to_string(),
+            })),
+            _ => self.warning(&format!("segment {segment}: {retry}")),
+        }
+    }
+
     /// `done` segments of `total` are complete.
     pub(crate) fn segments(&self, done: u32, total: Option<u32>) {
         let mut state = self.state();
@@ -218,10 +234,14 @@ impl Reporter {
                 "seconds": (seconds * 10.0).round() / 10.0,
                 "shots": state.shots.count(),
                 "parallax_percent": state.shots.widest().map(percentiles),
+                "retries": state.retries,
             })),
             _ => {
                 eprintln!("{} is ready ({seconds:.1} s)", output.display());
                 state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
+                if state.retries > 0 {
+                    eprintln!("{} pieces of work were done again; see above", state.retries);
+                }
             }
         }
     }
