@@ -198,3 +198,55 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
         Ok(pairs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parallax_frame::{Colour, FrameRate, PixelFormat};
+
+    /// Gives the third frame what is no number.
+    #[derive(Debug, Default)]
+    struct Lapsing(u32);
+
+    impl DepthEstimator for Lapsing {
+        fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
+            self.0 += 1;
+            let value = if self.0 == 3 { f32::NAN } else { 0.5 };
+            Ok(vec![(frame, Plane::from_fn(8, 6, |x, _| if x == 2 { value } else { 0.4 }))])
+        }
+
+        fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn depth_that_is_no_number_is_never_drawn() {
+        let pixels = PixelFormat::YUV420P;
+        let format =
+            Arc::new(VideoFormat { width: 16, height: 12, pixels, colour: Colour::default() });
+        let rate = FrameRate { num: 25, den: 1 };
+        let clip = Clip { format: Arc::clone(&format), rate };
+        let frame = |pts| Frame::zeroed(Arc::clone(&format), pts);
+        let begun = || DepthSession::new(Lapsing::default(), &clip, &Run::default()).unwrap();
+        for led_in in [0, 1, 3] {
+            let mut session = begun();
+            let mut failed = None;
+            for pts in 0..5 {
+                let done = match pts < led_in {
+                    true => session.lead_in(frame(pts)),
+                    false => session.push(frame(pts)).map(drop),
+                };
+                failed = failed.or(done.err());
+            }
+            let error = failed.unwrap();
+            assert!(matches!(error, Error::NotFinite { .. }), "{error:?}");
+            let place = match led_in {
+                3 => "a frame before the clip".to_owned(),
+                _ => format!("frame {}", 2 - led_in),
+            };
+            let text = format!("depth: its estimate gave 6 NaN of 48 values for {place};");
+            assert!(error.to_string().starts_with(&text), "{error}");
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! The engine on tiny random models.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use candle_core::Tensor;
@@ -174,7 +173,8 @@ fn seen(
 #[test]
 fn a_border_inside_a_shot_changes_neither_depth_nor_its_range() {
     // Several windows in few frames.
-    let pieces = Pieces::Of(Plan { window: 8, window_overlap: 3, ..Plan::default() });
+    let least = Plan { window: 8, window_overlap: 3, decode: 1, context: 1, ..Plan::default() };
+    let pieces = Pieces::Of(least);
     let options = Options { steps: 1, pieces, ..Options::default() };
     let engine = StereoCrafter::within(weights(), &Device::Cpu, options).unwrap();
     let format = format(64, 36);
