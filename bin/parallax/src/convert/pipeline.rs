@@ -83,6 +83,7 @@ impl Embedded {
         };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
         let mending = reporter.clone();
+        let repeating = reporter.clone();
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
@@ -99,6 +100,9 @@ impl Embedded {
             .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
             .with_damage(move |invocation, frames, damage| {
                 mending.segment_damage(invocation.segment.index, frames, damage);
+            })
+            .with_retries(move |invocation, retry| {
+                repeating.piece_again(invocation.segment.index, retry);
             });
         let cutting = reporter.clone();
         let chunker = MediaChunker::new(workplace.clone(), settings)
