@@ -36,7 +36,7 @@ resource "aws_ecs_task_definition" "worker" {
 
       # SIGTERM to exit: a receive that runs (8 s) and messages handed back, then running attempts for
       # DRAIN_SECONDS, and a few seconds to tidy up. Fargate allows 120 s.
-      stopTimeout = min(120, var.drain_seconds + 15)
+      stopTimeout = min(120, var.drain_seconds + 20)
 
       # Alive means that every loop gave its beat; a dependency that is down ends no task.
       healthCheck = {

@@ -11,6 +11,7 @@ use parallax_tests::{
     Clip, Finished, Running, audio_md5, clip, convert, finish, frame_md5s, left_eye_psnr, probe,
     video_seconds,
 };
+use parallax_tiny_weights::File;
 use serde_json::Value;
 
 /// A clip of two segments, and tiny models beside it.
@@ -39,6 +40,28 @@ impl Studio {
         command.args(["--engine", "stereocrafter", "--steps", "1", "--weights"]);
         command.arg(self.path("weights")).arg("-o").arg(self.path(out)).args(more);
         command
+    }
+
+    /// Changes the values of a tensor of the models.
+    fn damage(&self, file: File, tensor: &str, value: impl Fn(usize, f32) -> f32) {
+        parallax_tiny_weights::rewrite(&self.path("weights"), file, tensor, value).unwrap();
+    }
+
+    /// What lies in the folder.
+    fn names(&self) -> Vec<String> {
+        let entries = self.folder.path().read_dir().unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// MiB that a conversion takes as its work is cut: what the command says to whoever has less.
+    fn least_mib(&self) -> u64 {
+        let run = finish(&mut self.convert("least.mp4", &["--memory-limit", "8"]));
+        let error = run.error();
+        let (_, rest) = error.split_once("take ").unwrap_or_else(|| panic!("{error}"));
+        rest.split(' ').next().unwrap().parse().unwrap()
     }
 
     fn made(&self, out: &str, more: &[&str]) -> (PathBuf, Finished) {
@@ -124,4 +147,105 @@ fn what_is_wrong_with_the_models_is_told_before_anything_is_made() {
     assert!(run.error().contains("--reference"), "{run:?}");
     let left = studio.folder.path().read_dir().unwrap().count();
     assert_eq!(left, 2, "the film and the models");
+}
+
+#[test]
+fn weights_with_a_value_that_is_no_number_are_refused_before_anything_is_made() {
+    let studio = Studio::new(5);
+    for (value, says) in [(f32::NAN, "1 NaN"), (f32::INFINITY, "1 infinite")] {
+        for reference in [&[][..], &["--reference"]] {
+            let one = |i, old| if i == 3 { value } else { old };
+            studio.damage(File::Inpainting, "conv_out.weight", one);
+            let run = finish(&mut studio.convert("out.mp4", reference));
+            assert_eq!(run.code, Some(1), "{run:?}");
+            let error = run.error();
+            let tensor = format!("conv_out.weight ({says} of");
+            assert!(error.contains(&tensor) && error.contains("StereoCrafter"), "{error}");
+            assert_eq!(studio.names(), ["film.mp4", "weights"]);
+        }
+    }
+}
+
+#[test]
+fn what_overflows_f16_is_done_again_in_f32_and_told() {
+    let studio = Studio::new(5);
+    studio.damage(File::Vae, "decoder.conv_in.weight", |_, _| 65504.0);
+    let (out, run) = studio.made("out.mp4", &["--dtype", "f16", "--json"]);
+    let events: Vec<Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let retries: Vec<&str> = events
+        .iter()
+        .filter(|event| event["event"] == "retry")
+        .map(|event| event["message"].as_str().unwrap())
+        .collect();
+    let [depth, inpaint] = retries.as_slice() else { panic!("{run:?}") };
+    assert!(depth.starts_with("depth: the VAE's decoder in f16 gave "), "{depth}");
+    assert!(depth.contains("for frames 0 to 4; this piece is done again in f32"), "{depth}");
+    assert!(inpaint.starts_with("inpaint: the VAE's decoder in f16 gave "), "{inpaint}");
+    let completed = events.iter().find(|event| event["event"] == "completed").unwrap();
+    assert_eq!(completed["retries"], 2);
+    let (again, said) = studio.made("again.mp4", &["--dtype", "f16"]);
+    assert_eq!(frame_md5s(&out), frame_md5s(&again));
+    assert!(said.stderr.contains("warning: segment 0: depth: the VAE's decoder"), "{said:?}");
+    assert!(said.stderr.contains("2 pieces of work were done again"), "{said:?}");
+}
+
+#[test]
+fn a_network_that_gives_no_numbers_in_f32_ends_the_conversion_at_once() {
+    let studio = Studio::new(5);
+    let config = studio.path("weights/stable-video-diffusion-img2vid-xt-1-1/vae/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("0.18215", "0.0")).unwrap();
+    for (how, retries) in [(&[][..], 0), (&["--dtype", "f16"], 1)] {
+        let run = finish(studio.convert("out.mp4", how).args(["--json", "--restart"]));
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let error = run.error();
+        for part in ["depth: the VAE's decoder in f32 gave ", "NaN of ", "for frames 0 to 4"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(run.stdout.matches("\"event\":\"retry\"").count(), retries, "{run:?}");
+        assert!(!studio.path("out.mp4").exists());
+    }
+}
+
+#[test]
+fn memory_changes_no_pixel_and_too_little_is_told_before_anything_is_made() {
+    let studio = Studio::new(12);
+    let (roomy, _) = studio.made("roomy.mp4", &["--memory-limit", "20480"]);
+    let (tight, _) = studio.made("tight.mp4", &["--memory-limit", &studio.least_mib().to_string()]);
+    assert_eq!(frame_md5s(&roomy), frame_md5s(&tight));
+    let less = (studio.least_mib() - 2).to_string();
+    let run = finish(&mut studio.convert("out.mp4", &["--memory-limit", &less]));
+    let error = run.error();
+    for part in [format!("{less} MiB are free"), "70x46 take".into(), "--memory-plan auto".into()] {
+        assert!(error.contains(&part), "{error}");
+    }
+    assert_eq!(studio.names(), ["film.mp4", "roomy.mp4", "tight.mp4", "weights"]);
+    // The way on that it names, and its pixels are others.
+    let auto = ["--memory-limit", &less, "--memory-plan", "auto"];
+    let (auto, _) = studio.made("auto.mp4", &auto);
+    assert_ne!(frame_md5s(&roomy), frame_md5s(&auto));
+}
+
+#[test]
+fn a_conversion_that_was_cut_for_what_was_free_is_not_resumed_with_less() {
+    let studio = Studio::new(12);
+    let free = |mib: &str| {
+        let mut command = studio.convert("out.mp4", &["--memory-plan", "auto", "--json"]);
+        command.args(["--memory-limit", mib]);
+        command
+    };
+    let mut run = Running::start(&mut free("20480"));
+    while !run.said().0.contains("\"event\":\"started\"") {
+        assert!(!run.has_ended(), "{:?}", run.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    let less = (studio.least_mib() - 2).to_string();
+    let other = finish(free(&less).arg("--resume"));
+    assert_eq!(other.code, Some(1), "{other:?}");
+    let error = other.error();
+    assert!(error.contains("decoding 8 frames with 2 around them"), "{error}");
+    assert!(error.contains("decoding 4 frames with 2 around them"), "{error}");
 }

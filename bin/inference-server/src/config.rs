@@ -134,6 +134,19 @@ pub(crate) struct Settings {
     #[arg(long, env = "SERVER_REFERENCE")]
     pub(crate) reference: bool,
 
+    /// Memory in GiB that `stereocrafter` cuts its work for. Pixels depend on it, so segments of one film
+    /// join only if every server that converts some has the same; a picture that takes more than is free
+    /// is refused.
+    #[arg(long, env = "SERVER_MEMORY_PLAN", default_value_t = 24,
+        value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) memory_plan: u64,
+
+    /// Memory in MiB of the device that `stereocrafter` may take at most. No pixel depends on it.
+    /// Defaults to what is free.
+    #[arg(long, env = "SERVER_MEMORY_LIMIT_MIB",
+        value_parser = clap::value_parser!(u64).range(1..=4 << 20))]
+    pub(crate) memory_limit_mib: Option<u64>,
+
     /// Where requests are answered; port 0 picks one. Defaults to every address on port 8080,
     /// and for the profiles `http` and `runpod` to the loopback.
     #[arg(long, env = "SERVER_ADDRESS")]

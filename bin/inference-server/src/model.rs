@@ -9,7 +9,7 @@ use parallax_ports::MetricsSink;
 use parallax_serving::operations::{EveryRun, Outline, STEREO_MODEL, StereoModel};
 use parallax_serving::{Failure, Model};
 use parallax_stereo::{Error, Reach, Run};
-use parallax_stereocrafter::{NAME, Options, StereoCrafter};
+use parallax_stereocrafter::{NAME, Options, Pieces, StereoCrafter};
 use parallax_svd::device::{self, Device};
 
 use crate::config::{Device as DeviceName, EngineName, Settings};
@@ -62,7 +62,13 @@ impl Outline for Diffusion {
 }
 
 fn options(settings: &Settings) -> Options {
-    Options { reference: settings.reference, steps: settings.steps as usize, ..Options::default() }
+    Options {
+        reference: settings.reference,
+        steps: settings.steps as usize,
+        pieces: Pieces::For(settings.memory_plan << 30),
+        memory_limit: settings.memory_limit_mib.map(|mib| mib << 20),
+        dtype: None,
+    }
 }
 
 fn stereocrafter(

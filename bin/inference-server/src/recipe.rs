@@ -27,7 +27,10 @@ pub(crate) fn of(settings: &Settings) -> Recipe {
     if settings.engine != EngineName::Stereocrafter {
         return Recipe(Arc::new(move || Some(text.clone())));
     }
-    text.push_str(&format!(" steps {} reference {}", settings.steps, settings.reference));
+    text.push_str(&format!(
+        " steps {} reference {} memory plan {}",
+        settings.steps, settings.reference, settings.memory_plan
+    ));
     let (folder, known) = (settings.weights_dir.clone(), OnceLock::new());
     Recipe(Arc::new(move || {
         let weights = known.get_or_init(|| match fingerprint(&folder) {

@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_stereo::{ENGINE_NAMES, Layout};
 use parallax_stereocrafter::{DType, Size};
 
-use crate::convert::options::{CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, PictureArgs};
+use crate::convert::options::{
+    CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, MemoryArgs, PictureArgs,
+};
 use crate::convert::staging::StagingArgs;
 use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
@@ -105,6 +107,11 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) memory: Option<u64>,
 
+    /// Read every value of every tensor, too: some gigabytes of the disk. A conversion does so before it
+    /// begins.
+    #[arg(long)]
+    pub(crate) values: bool,
+
     /// Write the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -159,6 +166,9 @@ pub(crate) struct ConvertArgs {
     /// and f16 on a GPU.
     #[arg(long, value_enum, default_value_t = TypeChoice::Auto)]
     pub(crate) dtype: TypeChoice,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     #[command(flatten)]
     pub(crate) staging: StagingArgs,

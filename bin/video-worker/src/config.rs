@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_backends::http::Token;
 use parallax_job::Mode;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Send dead letters back to where they came from, and let failed jobs go on.
     Redrive(RedriveArgs),
+    /// Let a job's segments that wait for their next attempt, as when a backend asked for an hour, have
+    /// it at once.
+    RetryNow(RetryNowArgs),
     /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.
     Healthy,
 }
@@ -48,6 +52,12 @@ pub(crate) struct ExplainArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryNowArgs {
+    /// The job.
+    pub(crate) job_id: parallax_job::JobId,
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +80,7 @@ pub(crate) struct RedriveArgs {
     pub(crate) json: bool,
 }
 
-fn receiving(text: &str) -> Result<Role, String> {
+fn receiving(text: &str) -> std::result::Result<Role, String> {
     let found = Role::RECEIVING.into_iter().find(|role| role.as_str() == text);
     found.ok_or_else(|| "allowed are segments, output-events, chunking, reassembly".to_owned())
 }
@@ -153,8 +163,9 @@ pub(crate) enum SagemakerRequest {
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     /// Where the daemon runs.
-    #[arg(long, env = "PLATFORM", value_enum, global = true, default_value = "local")]
-    pub(crate) platform: Platform,
+    /// Defaults to `local`, unless variables of a deployment on AWS are set: then it has to be said.
+    #[arg(long, env = "PLATFORM", value_enum, ignore_case = true, global = true)]
+    platform: Option<Platform>,
 
     /// Loops to run, separated by commas: segments, output-events, chunking, reassembly,
     /// reconcile; or all. Defaults to all on the platform `local`, and to segments,
@@ -185,9 +196,10 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) inference_max_in_flight: u32,
 
-    /// Where numbers go: `/metrics`, that and CloudWatch, or nowhere.
-    #[arg(long, env = "METRICS_PROVIDER", value_enum, default_value = "prometheus")]
-    pub(crate) metrics_provider: MetricsProvider,
+    /// Where numbers go: `/metrics`, that and CloudWatch, or nowhere. Defaults to `prometheus` on the
+    /// platform `local`, and to `cloudwatch` on `aws`.
+    #[arg(long, env = "METRICS_PROVIDER", value_enum, ignore_case = true)]
+    pub(crate) metrics_provider: Option<MetricsProvider>,
 
     /// Namespace of the conversion metrics in CloudWatch.
     #[arg(long, env = "METRICS_NAMESPACE", default_value = "StereoSpot/Conversion")]
@@ -217,6 +229,12 @@ pub(crate) struct Settings {
     #[arg(long, env = "DAMAGED", default_value = "repair", value_name = "repair|refuse")]
     pub(crate) damaged: Damaged,
 
+    /// The longest that a segment waits because the backend asked for it in `Retry-After`, 1 to 3600 s;
+    /// `retry-now` ends such a wait.
+    #[arg(long, env = "RETRY_AFTER_LIMIT_SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) retry_after_limit_seconds: u64,
+
     /// How long to wait for what may be lost or late on the platform `aws`. `quick` is only for
     /// emulated services.
     #[arg(long, env = "PACE", value_enum, default_value = "cloud")]
@@ -231,6 +249,51 @@ pub(crate) struct Settings {
     /// Check configuration and surroundings, then exit.
     #[arg(long)]
     pub(crate) check_config: bool,
+}
+
+impl Settings {
+    /// Where the daemon runs.
+    ///
+    /// # Errors
+    /// When nothing says so and the environment is that of a deployment on AWS: over an empty state
+    /// folder the daemon would run and see none of its work.
+    pub(crate) fn platform(&self) -> Result<Platform> {
+        let names = &self.aws;
+        let of_aws = [
+            ("JOBS_TABLE_NAME", &names.jobs_table_name),
+            ("INFERENCE_INVOCATIONS_TABLE_NAME", &names.inference_invocations_table_name),
+            ("VIDEO_WORKER_QUEUE_URL", &names.video_worker_queue_url),
+            ("OUTPUT_EVENTS_QUEUE_URL", &names.output_events_queue_url),
+        ];
+        let set =
+            of_aws.into_iter().find(|(_, value)| value.as_ref().is_some_and(|v| !v.is_empty()));
+        match (self.platform, set) {
+            (Some(platform), _) => Ok(platform),
+            (None, None) => Ok(Platform::Local),
+            (None, Some((variable, _))) => {
+                bail!("PLATFORM is not set, but {variable} is: say which of local and aws is meant")
+            }
+        }
+    }
+
+    /// Whether a job-worker asks for reassembly, and no role of this daemon joins or cuts.
+    pub(crate) fn reassembly_is_elsewhere(&self) -> bool {
+        let here = |roles: &Roles| roles.has(Role::Reassembly) || roles.has(Role::Chunking);
+        self.completion_owner == CompletionOwner::JobWorker
+            && !self.roles.as_ref().is_some_and(here)
+    }
+
+    /// Where numbers go.
+    ///
+    /// # Errors
+    /// When the platform is in doubt.
+    pub(crate) fn metrics_provider(&self) -> Result<MetricsProvider> {
+        Ok(match (self.metrics_provider, self.platform()?) {
+            (Some(provider), _) => provider,
+            (None, Platform::Aws) => MetricsProvider::Cloudwatch,
+            (None, Platform::Local) => MetricsProvider::Prometheus,
+        })
+    }
 }
 
 /// Names and addresses on AWS. The SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...) work
@@ -296,6 +359,29 @@ pub(crate) struct HttpSettings {
     /// Allow http to other hosts than loopback: only for a private network that is trusted.
     #[arg(long, env = "INFERENCE_HTTP_ALLOW_PLAIN")]
     pub(crate) inference_http_allow_plain: bool,
+    /// Longest time to connect to one, 1 to 60 s.
+    #[arg(long, env = "INFERENCE_HTTP_CONNECT_SECONDS", default_value_t = 3,
+        value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) inference_http_connect_seconds: u64,
+    /// Longest time until the head of an answer is complete, 1 to 3600 s. A server that answers when
+    /// it is done is silent for as long as a segment takes.
+    #[arg(long, env = "INFERENCE_HTTP_ANSWER_SECONDS", default_value_t = 1200,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) inference_http_answer_seconds: u64,
+    /// Longest silence within the body of an answer, 1 to 600 s.
+    #[arg(long, env = "INFERENCE_HTTP_PROGRESS_SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) inference_http_progress_seconds: u64,
+    /// Longest time for all of one attempt, 1 to 3660 s. Defaults to a minute more than
+    /// `INFERENCE_HTTP_ANSWER_SECONDS`, and is not less than that.
+    #[arg(long, env = "INFERENCE_HTTP_TOTAL_SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=3660))]
+    pub(crate) inference_http_total_seconds: Option<u64>,
+    /// How long after an answer of 202 the result may take, 1 to 43200 s; then the attempt counts as
+    /// lost and another begins.
+    #[arg(long, env = "INFERENCE_HTTP_ACCEPTED_SECONDS", default_value_t = 1800,
+        value_parser = clap::value_parser!(u64).range(1..=43_200))]
+    pub(crate) inference_http_accepted_seconds: u64,
 }
 
 #[cfg(test)]

@@ -21,9 +21,10 @@ const WAITING: usize = 1000;
 /// Where the loops report to, and the task that carries conversions, which ends with the sink.
 pub(crate) async fn sink(
     settings: &Settings,
+    provider: MetricsProvider,
     numbers: Arc<PrometheusMetrics>,
 ) -> (Arc<dyn MetricsSink>, Option<JoinHandle<()>>) {
-    match settings.metrics_provider {
+    match provider {
         MetricsProvider::Prometheus => (numbers, None),
         MetricsProvider::None => (Arc::new(NoMetrics), None),
         MetricsProvider::Cloudwatch => {

@@ -1,4 +1,4 @@
-//! Commands of operators: `explain`, `redrive` and `healthy`.
+//! Commands of operators: `explain`, `redrive`, `retry-now` and `healthy`.
 
 use std::fmt::Display;
 use std::io::{Read, Write};
@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use parallax_job::JobId;
 use parallax_job::Timestamp;
-use parallax_worker::{Done, Explanation, Redrive, SegmentExplanation, Step};
+use parallax_worker::{Desk, Done, Explanation, Redrive, SegmentExplanation, Step};
 use serde_json::json;
 
-use crate::config::{ExplainArgs, RedriveArgs, Settings};
+use crate::config::{ExplainArgs, RedriveArgs, RetryNowArgs, Settings};
 use crate::platform;
 
 /// Longest time for a health check's answer.
@@ -84,7 +85,8 @@ fn line(segment: &SegmentExplanation) -> String {
 /// Sets dead letters and failed segments going again and prints what was done.
 ///
 /// # Errors
-/// When the ledger or a queue cannot be used; what was printed before was done, and is counted.
+/// When the ledger or a queue cannot be used; what was printed before was done, and is counted. Also
+/// when nothing was set going although something was named or found.
 pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<()> {
     let (desk, _state) = platform::desk(settings).await?;
     if desk.dead_letters.is_none() && args.job.is_none() {
@@ -125,6 +127,47 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
     ended.context("not all could be looked at; what is told above was done")?;
     if unsettled > 0 {
         bail!("{unsettled} dead letters could not be tidied up after");
+    }
+    if moved + reopened > 0 {
+        return Ok(());
+    }
+    match &args.job {
+        _ if refused > 0 => {
+            bail!("nothing was set going: what was found was refused, as told above")
+        }
+        Some(job_id) => bail!("{}", nothing_to_redrive(&desk, job_id).await?),
+        None => Ok(()),
+    }
+}
+
+/// Why nothing of a job that exists was moved or reopened.
+async fn nothing_to_redrive(desk: &Desk, job_id: &JobId) -> Result<String> {
+    let status = match desk.ledger.job(job_id).await? {
+        Some(job) => job.status.to_string(),
+        None => "gone".to_owned(),
+    };
+    let letters = match desk.dead_letters {
+        Some(_) => "no dead letter that was asked for is of it",
+        None => "DEAD_LETTER_QUEUE_URL is not set, so that dead letters were not looked at",
+    };
+    Ok(format!(
+        "job {job_id}: nothing to redrive: it is {status}, no segment of it was given up, and {letters}"
+    ))
+}
+
+/// Ends the waits of a job's segments and prints which.
+///
+/// # Errors
+/// When there is no such job, it has ended, none of its segments waits, or something cannot be used.
+pub(crate) async fn retry_now(settings: &Settings, args: &RetryNowArgs) -> Result<()> {
+    let (desk, _state) = platform::desk(settings).await?;
+    let now = Timestamp::from_system_clock();
+    let set_going = parallax_worker::retry_now(&desk, &args.job_id, now).await?;
+    if set_going.is_empty() {
+        bail!("job {}: none of its segments waits for another attempt", args.job_id);
+    }
+    for index in set_going {
+        say(&format_args!("segment {index} may be attempted at once"));
     }
     Ok(())
 }

@@ -24,13 +24,16 @@ const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     platform::agree(settings)?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
-    let (sink, carrier) = crate::metrics::sink(settings, metrics.clone()).await;
+    let (sink, carrier) =
+        crate::metrics::sink(settings, settings.metrics_provider()?, metrics.clone()).await;
     let (beats, flags) = (Beats::default(), Flags::default());
     let starting = flags.register("start", "starting");
     let scratch = settings.state_dir.join("scratch").join(std::process::id().to_string());
-    std::fs::create_dir_all(&scratch)
-        .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
-    let opened = platform::open(settings, &scratch, sink, beats.clone()).await;
+    if platform::needs_scratch(settings)? {
+        std::fs::create_dir_all(&scratch)
+            .with_context(|| format!("STATE_DIR: make {}", scratch.display()))?;
+    }
+    let opened = platform::open(settings, &scratch, sink, (beats.clone(), flags.clone())).await;
     if opened.is_err() {
         remove(&scratch)?;
     }
@@ -88,5 +91,10 @@ async fn drain_on_signal((mut term, mut int): (Signal, Signal), stop: Stop) {
 }
 
 fn remove(scratch: &std::path::Path) -> Result<()> {
-    std::fs::remove_dir_all(scratch).with_context(|| format!("remove {}", scratch.display()))
+    match std::fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", scratch.display()))
+        }
+        _ => Ok(()),
+    }
 }

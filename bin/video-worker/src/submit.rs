@@ -5,14 +5,22 @@ use parallax_job::ObjectKey;
 use parallax_ports::ledger::Job;
 use parallax_ports::{Ids, Ledger, ObjectStore};
 
-use crate::config::{Settings, SubmitArgs};
+use crate::config::{Platform, Settings, SubmitArgs};
 use crate::platform;
 
 /// Records the job, then brings its source in, which raises the event that starts it.
 ///
 /// # Errors
-/// When the file cannot be read, the id is taken or the state folder cannot be written.
+/// When the platform is not `local`, the file cannot be read, the id is taken or the state folder cannot
+/// be written.
 pub(crate) async fn submit(settings: &Settings, args: &SubmitArgs) -> Result<()> {
+    if settings.platform()? != Platform::Local {
+        bail!(
+            "PLATFORM=aws: submit hands a file to daemons on a state folder, which none of these \
+             would see; there, make the job in JOBS_TABLE_NAME and then upload its source to \
+             input/JOB_ID/source.mp4 in INPUT_BUCKET_NAME"
+        );
+    }
     let input = args
         .input
         .canonicalize()

@@ -16,6 +16,12 @@ fn said(done: &Output) -> &str {
     std::str::from_utf8(&done.stdout).unwrap()
 }
 
+/// What a command that failed says of it.
+fn refused(done: &Output) -> String {
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
 #[test]
 fn a_submitted_job_is_explained_and_has_nothing_to_redrive() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,9 +36,21 @@ fn a_submitted_job_is_explained_and_has_nothing_to_redrive() {
     let object: serde_json::Value = serde_json::from_str(said(&object)).unwrap();
     assert_eq!(object["segments"], serde_json::json!([]));
     let nothing = run(&state, &["redrive", "--job", "job-1"]);
-    assert_eq!(said(&nothing), "moved 0, reopened 0, refused 0\n");
+    let words = refused(&nothing);
+    assert_eq!(nothing.stdout, b"moved 0, reopened 0, refused 0\n");
+    assert!(words.contains("job-1") && words.contains("it is created"), "{words}");
+    assert!(words.contains("no segment of it was given up"), "{words}");
     let nobody = run(&state, &["redrive", "--job", "job-2"]);
-    assert!(said(&nobody).starts_with("refused: job job-2 (there is no such job)"));
+    assert!(nobody.stdout.starts_with(b"refused: job job-2 (there is no such job)"), "{nobody:?}");
+    assert!(refused(&nobody).contains("nothing was set going"));
+    let all = run(&state, &["redrive"]);
+    assert_eq!(
+        said(&all),
+        "moved 0, reopened 0, refused 0\n",
+        "there is nothing, and nothing was named"
+    );
+    let unknown = run(&state, &["explain", "job-2"]);
+    assert!(refused(&unknown).contains("job-2"));
     let bad = run(&state, &["redrive", "--limit", "0"]);
     assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("--limit"));
 }
@@ -51,4 +69,28 @@ fn nobody_is_healthy_where_nobody_listens() {
     let done = command.output().unwrap();
     let words = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success() && words.contains(&closed.to_string()), "{words}");
+}
+
+#[test]
+fn a_file_is_not_submitted_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("video.mp4");
+    std::fs::write(&video, "not really a video").unwrap();
+    let submit = |environment: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_video-worker"));
+        command.env_clear().env("STATE_DIR", folder.path().join("state"));
+        command.envs(environment.iter().copied()).arg("submit").arg(&video).output().unwrap()
+    };
+    let done = submit(&[("PLATFORM", "aws")]);
+    assert!(refused(&done).contains("PLATFORM=aws"), "{done:?}");
+    assert_eq!(done.stdout, b"", "no id");
+    // A deployment's variables, and its platform forgotten.
+    let done = submit(&[("VIDEO_WORKER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q")]);
+    let words = refused(&done);
+    assert!(
+        words.contains("PLATFORM is not set") && words.contains("VIDEO_WORKER_QUEUE_URL"),
+        "{words}"
+    );
+    assert!(!folder.path().join("state").exists(), "nothing was begun");
+    assert!(said(&submit(&[("PLATFORM", "LOCAL")])).len() > 1);
 }

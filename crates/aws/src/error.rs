@@ -65,7 +65,8 @@ where
 /// left, but it says so in words.
 fn dispatch(text: &str) -> Kind {
     let lower = text.to_ascii_lowercase();
-    if lower.contains("credential") || lower.contains("identity") {
+    // A certificate, like a missing credential, is for whoever runs the deployment.
+    if ["credential", "identity", "certificate"].iter().any(|sign| lower.contains(sign)) {
         return Kind::Unauthorized;
     }
     let before_sending = ["(connect)", "connect timeout", "dns error", "failed to lookup"];
@@ -207,6 +208,7 @@ mod tests {
             ),
             ("Connection reset by peer (os error 104)", Kind::Timeout),
             ("the credential provider was not enabled", Kind::Unauthorized),
+            ("client error (Connect): invalid peer certificate: UnknownIssuer", Kind::Unauthorized),
             ("", Kind::Timeout),
         ] {
             assert_eq!(dispatch(text), kind, "{text}");

@@ -8,12 +8,13 @@
 mod deletes;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
 
@@ -32,6 +33,8 @@ pub struct SqsQueue {
     url: String,
     name: String,
     deletes: Arc<Deletes>,
+    /// 0 when the queue gives nothing up, or was not asked yet.
+    max_receives: Arc<AtomicU32>,
 }
 
 impl SqsQueue {
@@ -39,17 +42,29 @@ impl SqsQueue {
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         let url = url.into();
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { client, url, name, deletes: Arc::default() }
+        Self { client, url, name, deletes: Arc::default(), max_receives: Arc::default() }
     }
 
-    /// Asks for the queue's attributes: does it exist, and may this process see it?
+    /// Deliveries after which the queue moves a message to its dead letters, as [`Self::check`] found.
+    pub fn max_receives(&self) -> Option<u32> {
+        Some(self.max_receives.load(Ordering::Relaxed)).filter(|most| *most > 0)
+    }
+
+    /// Asks for the queue's attributes: does it exist, and may this process see it? Its redrive policy
+    /// is remembered.
     ///
     /// # Errors
     /// `NotFound`, `Unauthorized` or `Unavailable`, naming the queue.
     pub async fn check(&self) -> Result<()> {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
-        let asked = call.attribute_names(aws_sdk_sqs::types::QueueAttributeName::QueueArn);
-        asked.send().await.map(drop).map_err(|error| self.error("look at", error))
+        let call = call
+            .attribute_names(QueueAttributeName::QueueArn)
+            .attribute_names(QueueAttributeName::RedrivePolicy);
+        let answer = call.send().await.map_err(|error| self.error("look at", error))?;
+        let policy = answer.attributes().and_then(|a| a.get(&QueueAttributeName::RedrivePolicy));
+        let most = policy.and_then(|text| most_receives(text)).unwrap_or(0);
+        self.max_receives.store(most, Ordering::Relaxed);
+        Ok(())
     }
 
     fn error<E>(&self, verb: &str, error: SdkError<E, HttpResponse>) -> Error
@@ -58,6 +73,14 @@ impl SqsQueue {
     {
         translate(format!("{verb} queue {}", self.name), error)
     }
+}
+
+/// `maxReceiveCount` of a redrive policy, which is written as a number or as text.
+fn most_receives(policy: &str) -> Option<u32> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let most = policy.get("maxReceiveCount")?;
+    let number = most.as_u64().or_else(|| most.as_str()?.parse().ok())?;
+    u32::try_from(number).ok()
 }
 
 /// Whole seconds, rounded up: zero alone means zero.
@@ -171,6 +194,15 @@ mod tests {
         }
         let days = Duration::from_secs(1 << 40);
         assert_eq!(seconds(days, LONGEST_HIDDEN), 43_200);
+    }
+
+    #[test]
+    fn policies_are_read_with_numbers_and_with_text() {
+        assert_eq!(most_receives(r#"{"maxReceiveCount":5,"deadLetterTargetArn":"x"}"#), Some(5));
+        assert_eq!(most_receives(r#"{"maxReceiveCount":"12"}"#), Some(12));
+        for odd in ["", "{}", "[]", r#"{"maxReceiveCount":-1}"#, r#"{"maxReceiveCount":"x"}"#] {
+            assert_eq!(most_receives(odd), None, "{odd}");
+        }
     }
 
     #[test]

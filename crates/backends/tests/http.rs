@@ -23,6 +23,8 @@ enum Act {
     Flood(&'static str),
     /// Writes a head that promises a body, and no body.
     Stall(&'static str),
+    /// Writes a head a byte a second.
+    Dribble,
     /// Closes without a word.
     Hang,
     /// Resets the connection.
@@ -89,6 +91,15 @@ async fn serve(
             let _ = stream.write_all(head.as_bytes()).await;
             tokio::time::sleep(Duration::from_secs(600)).await;
         }
+        Act::Dribble => {
+            for byte in "HTTP/1.1 200 OK\r\nx-slow: ".bytes().chain(std::iter::repeat(b'x')) {
+                if stream.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            closed.notify_one();
+        }
         Act::Hang => {
             let _ = stream.read(&mut [0]).await;
             closed.notify_one();
@@ -126,7 +137,7 @@ fn invocation() -> Invocation {
 
 fn settings(servers: &[&Server]) -> Settings {
     let mut settings = Settings::new(servers.iter().map(|s| s.url.clone()).collect());
-    settings.run_limit = Duration::from_secs(2);
+    settings.total_limit = Duration::from_secs(2);
     settings
 }
 
@@ -279,4 +290,78 @@ async fn work_goes_to_a_server_that_takes_it() {
     let error = backend.invoke(&invocation(), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
     assert_eq!(well.requests().len(), before);
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_does_not_hold_an_attempt() {
+    let server = Server::start(Act::Dribble).await;
+    let limits = Settings {
+        answer_limit: Duration::from_secs(2),
+        ..Settings::new(vec![server.url.clone()])
+    };
+    let backend = Http::new(&limits).unwrap();
+    let (work, never) = (invocation(), CancellationToken::new());
+    let asked = backend.invoke(&work, &never);
+    // Without the limit it lasts until the total one, which is 21 minutes.
+    let answer = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("it ends");
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "it may be at work: {}", error.chain());
+    assert!(error.to_string().contains("within 2 s"), "{error}");
+    tokio::time::timeout(Duration::from_secs(60), server.closed.notified()).await.unwrap();
+}
+
+/// A server on TLS whose certificate is none.
+fn start_untrusted() -> String {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    #[derive(Debug)]
+    struct Always(Arc<rustls::sign::CertifiedKey>);
+    impl rustls::server::ResolvesServerCert for Always {
+        fn resolve(
+            &self,
+            _: rustls::server::ClientHello<'_>,
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+    // An Ed25519 key as PKCS #8 is this head and any 32 bytes.
+    let mut key = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    key.extend([7; 32]);
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let certificate = CertificateDer::from(vec![0; 64]);
+    let certified = Arc::new(rustls::sign::CertifiedKey::new(vec![certificate], key));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Always(certified)));
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            while tls.is_handshaking() && tls.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_the_deployments_fault_and_another_server_is_asked() {
+    let untrusted = start_untrusted();
+    let backend = Http::new(&Settings::new(vec![untrusted.clone()])).unwrap();
+    let error = backend.invoke(&invocation(), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthorized, "{}", error.chain());
+    assert!(
+        error.chain().contains("certificate") && error.chain().contains("127.0.0.1"),
+        "{error}"
+    );
+    let well = Server::start(Act::Say(OK)).await;
+    let backend = Http::new(&Settings::new(vec![untrusted, well.url.clone()])).unwrap();
+    for _ in 0..3 {
+        let answer = backend.invoke(&invocation(), &CancellationToken::new()).await;
+        assert_eq!(answer.unwrap(), Invoked::Finished);
+    }
 }

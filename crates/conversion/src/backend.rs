@@ -9,7 +9,7 @@ use parallax_job::Mode;
 use parallax_media::{Damage, DamageLog, DecodeOptions, EncodeSettings, WholeFilm};
 use parallax_ports::{Custody, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result};
 use parallax_stereo::{
-    Engine, Geometry, Layout, Reach, Rendering, Run, ShotReport, Stage, Staging, Watch,
+    Engine, Geometry, Layout, Reach, Rendering, Retry, Run, ShotReport, Stage, Staging, Watch,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,9 @@ type ShotObserver = dyn Fn(&Invocation, &ShotReport) + Send + Sync;
 
 /// Called with the invocation, its frames and what was mended in them, if anything was; likewise.
 type DamageObserver = dyn Fn(&Invocation, u64, &Damage) + Send + Sync;
+
+/// Called with the invocation and why a piece of its work is done again; likewise.
+type RetryObserver = dyn Fn(&Invocation, &Retry) + Send + Sync;
 
 /// How long a segment waits for the one after it, which is published right after it, and how often it
 /// looks.
@@ -52,6 +55,7 @@ pub struct EngineBackend {
     shots: Arc<ShotObserver>,
     film: Option<WholeFilm>,
     damage: Arc<DamageObserver>,
+    retries: Arc<RetryObserver>,
 }
 
 impl std::fmt::Debug for EngineBackend {
@@ -84,6 +88,7 @@ impl EngineBackend {
             shots: Arc::new(|_, _| ()),
             film: None,
             damage: Arc::new(|_, _, _| ()),
+            retries: Arc::new(|_, _| ()),
         }
     }
 
@@ -170,6 +175,16 @@ impl EngineBackend {
         observer: impl Fn(&Invocation, u64, &Damage) + Send + Sync + 'static,
     ) -> Self {
         self.damage = Arc::new(observer);
+        self
+    }
+
+    /// Has every piece of work that is done again told to `observer`.
+    #[must_use]
+    pub fn with_retries(
+        mut self,
+        observer: impl Fn(&Invocation, &Retry) + Send + Sync + 'static,
+    ) -> Self {
+        self.retries = Arc::new(observer);
         self
     }
 
@@ -268,8 +283,10 @@ impl InferenceBackend for EngineBackend {
         let result = output.clone();
         let (stages, watched) = (Arc::clone(&self.stages), invocation.clone());
         let (shots, measured) = (Arc::clone(&self.shots), invocation.clone());
+        let (retries, again) = (Arc::clone(&self.retries), invocation.clone());
         let watch = Watch::new(move |stage, frames| stages(&watched, stage, frames))
-            .with_shots(move |shot| shots(&measured, shot));
+            .with_shots(move |shot| shots(&measured, shot))
+            .with_retries(move |retry| retries(&again, retry));
         let at = folder.path().to_owned();
         let scratch = Some(at.clone());
         let work = blocking(cancel, move |cancel| {

@@ -33,7 +33,9 @@ impl Error {
             Error::Media(error) => {
                 matches!(error.kind(), parallax_media::Kind::Input | parallax_media::Kind::Output)
             }
-            Error::Engine(error) => matches!(error, stereo::Error::Unsupported(_)),
+            Error::Engine(error) => {
+                matches!(error, stereo::Error::Unsupported(_) | stereo::Error::NotFinite { .. })
+            }
         }
     }
 

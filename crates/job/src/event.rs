@@ -96,8 +96,9 @@ struct Object {
 
 #[derive(Deserialize, Serialize)]
 struct WireRecord {
-    #[serde(rename = "eventName")]
-    event_name: String,
+    /// Absent from what some forwarders make of a notification: then the object tells.
+    #[serde(rename = "eventName", skip_serializing_if = "Option::is_none")]
+    event_name: Option<String>,
     /// Of any type, so that an odd one does not cost the record.
     #[serde(rename = "eventTime", skip_serializing_if = "Option::is_none")]
     event_time: Option<Value>,
@@ -183,9 +184,10 @@ fn s3_record(raw: &RawValue) -> (Record, Option<Timestamp>) {
 
 fn read_s3_record(record: WireRecord) -> Record {
     // "s3:" is the prefix in the configuration, not in the event; both have been seen.
-    let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
-    if !name.starts_with("ObjectCreated:") {
-        return Record::Foreign(record.event_name.chars().take(64).collect());
+    let told = record.event_name.as_deref();
+    let name = told.map(|name| name.strip_prefix("s3:").unwrap_or(name));
+    if let Some(name) = name.filter(|name| !name.starts_with("ObjectCreated:")) {
+        return Record::Foreign(name.chars().take(64).collect());
     }
     match record.s3 {
         Some(S3 { bucket, object }) => created(bucket, object, true),
@@ -226,7 +228,7 @@ pub fn s3_notification(events: &[ObjectEvent]) -> String {
     let records = events
         .iter()
         .map(|event| WireRecord {
-            event_name: "ObjectCreated:Put".to_owned(),
+            event_name: Some("ObjectCreated:Put".to_owned()),
             event_time: None,
             s3: Some(S3 {
                 bucket: Name { name: event.bucket.clone() },
@@ -269,7 +271,8 @@ mod tests {
             {"eventName":"ObjectRemoved:Delete","s3":{"bucket":{"name":"b"},"object":{"key":"x"}}},
             {"eventName":"ObjectCreated:Put"},
             7,
-            {"eventName":"s3:ObjectCreated:CompleteMultipartUpload","s3":{"bucket":{"name":"b"},"object":{"key":"y"}}}
+            {"eventName":"s3:ObjectCreated:CompleteMultipartUpload","s3":{"bucket":{"name":"b"},"object":{"key":"y"}}},
+            {"s3":{"bucket":{"name":"b"},"object":{"key":"z"}}}
         ]}"#;
         let Notification::Records(records) = parse_notification(body).unwrap() else { panic!() };
         assert_eq!(records[0], Record::Created(created("b", "a b+c", Some(3))));
@@ -277,6 +280,7 @@ mod tests {
         assert!(matches!(records[2], Record::Malformed(_)));
         assert!(matches!(records[3], Record::Malformed(_)));
         assert_eq!(records[4], Record::Created(created("b", "y", None)));
+        assert_eq!(records[5], Record::Created(created("b", "z", None)), "it names no event");
     }
 
     #[test]

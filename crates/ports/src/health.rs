@@ -2,13 +2,16 @@
 //!
 //! A loop holds a [`Beat`] and ticks it; whoever answers health checks holds the [`Beats`] and
 //! asks which are overdue. A loop that dies stops ticking, and its beat is overdue for ever: only
-//! [`Beat::finish`] takes it off the list. Flags work alike for readiness.
+//! [`Beat::finish`] takes it off the list. Flags work alike for readiness. Somebody else's silence
+//! is a matter of readiness: a process that waits for an answer lives, and to restart it helps nobody.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The beats of one process. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +80,29 @@ impl Beat {
         if let Some(entry) = lock(&self.beats.0).get_mut(&self.name) {
             entry.last = Instant::now();
         }
+    }
+
+    /// Ticks while `work` is pending, which waits for others: for as long as this process can be
+    /// asked whether an answer came, it lives.
+    ///
+    /// # Cancel safety
+    /// That of `work`.
+    pub async fn during<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            self.tick();
+            if let Ok(done) = timeout(self.every(), work.as_mut()).await {
+                self.tick();
+                return done;
+            }
+        }
+    }
+
+    /// Often enough.
+    fn every(&self) -> Duration {
+        let entries = lock(&self.beats.0);
+        let max_age = entries.get(&self.name).map_or(Duration::from_secs(1), |e| e.max_age);
+        max_age / 3
     }
 
     /// The loop ended as it should: nobody waits for its beat any more.
@@ -152,6 +178,22 @@ mod tests {
         assert_eq!(beats.overdue().len(), 2);
         slow.tick();
         assert_eq!(beats.overdue().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_waits_for_an_answer_lives() {
+        let beats = Beats::default();
+        let beat = beats.register("waits", Duration::from_secs(3));
+        let asked = beat.during(tokio::time::sleep(Duration::from_secs(600)));
+        let watched = async {
+            for _ in 0..300 {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                assert_eq!(beats.overdue(), []);
+            }
+        };
+        tokio::join!(asked, watched);
+        advance(Duration::from_secs(4)).await;
+        assert_eq!(beats.overdue().len(), 1, "it waits for nobody any more");
     }
 
     #[test]

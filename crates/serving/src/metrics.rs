@@ -27,8 +27,11 @@ pub(crate) const MODEL_BYTES: &str = "parallax_serving_model_bytes";
 pub(crate) const LOAD: &str = "parallax_serving_model_load_seconds";
 /// Models that made room for others.
 pub(crate) const EVICTIONS: &str = "parallax_serving_model_evictions_total";
-/// Work that was done again because memory ran out: in smaller pieces, or without other models.
+/// Work that was done again because memory ran out: with fewer networks, or without other models.
 pub(crate) const OUT_OF_MEMORY: &str = "parallax_serving_out_of_memory_retries_total";
+
+/// Work that was done again in f32 because the type of its networks was too narrow.
+pub(crate) const WIDER: &str = "parallax_serving_wider_retries_total";
 
 /// Counts conversions for a dashboard that somebody else runs.
 #[async_trait]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 
 use crate::staging::LOOKAHEAD;
-use crate::{Clip, Error, Fill, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis};
+use crate::{
+    Clip, Error, Fill, NotFinite, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis,
+};
 
 /// Gives every frame of a clip a depth plane, in order; may lag by a bounded number of frames.
 ///
@@ -48,6 +50,10 @@ pub struct DepthSession<E> {
     before: usize,
     /// Frames of the clip that have not been drawn yet.
     owed: usize,
+    /// Frames whose depth came out.
+    seen: u64,
+    /// How many of them lie before the clip.
+    led_in: u64,
     run: Run,
     format: Arc<VideoFormat>,
 }
@@ -67,6 +73,8 @@ impl<E: DepthEstimator> DepthSession<E> {
             waiting: VecDeque::new(),
             before: 0,
             owed: 0,
+            seen: 0,
+            led_in: 0,
             run: run.clone(),
             format: Arc::clone(&clip.format),
         })
@@ -92,6 +100,7 @@ impl<E: DepthEstimator> DepthSession<E> {
         let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
         let mut pairs = Vec::with_capacity(ready.len());
         for (frame, depth) in ready {
+            self.look(&depth)?;
             let begins = self.estimator.begins_shot(frame.pts);
             if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
                 self.end_shot(&mut pairs)?;
@@ -143,6 +152,20 @@ impl<E: DepthEstimator> DepthSession<E> {
         Ok(true)
     }
 
+    /// Refuses depth that is not numbers: comparisons would quietly make pictures of it.
+    fn look(&mut self, depth: &Plane) -> Result<(), Error> {
+        let place = || match self.seen.checked_sub(self.led_in) {
+            Some(frame) => format!("frame {frame}"),
+            None => "a frame before the clip".to_owned(),
+        };
+        if let Some(what) = NotFinite::in_depth(depth, place) {
+            let advice = "this engine cannot convert the film; choose another".to_owned();
+            return Err(Error::NotFinite { what, advice });
+        }
+        self.seen += 1;
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.run.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
@@ -151,6 +174,7 @@ impl<E: DepthEstimator> DepthSession<E> {
 impl<E: DepthEstimator> Session for DepthSession<E> {
     fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
         self.before += 1;
+        self.led_in += 1;
         let ready = self.take(frame)?;
         self.render(ready).map(|_| ())
     }
@@ -172,5 +196,57 @@ impl<E: DepthEstimator> Session for DepthSession<E> {
         let mut pairs = self.render(ready)?;
         self.end_shot(&mut pairs)?;
         Ok(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parallax_frame::{Colour, FrameRate, PixelFormat};
+
+    /// Gives the third frame what is no number.
+    #[derive(Debug, Default)]
+    struct Lapsing(u32);
+
+    impl DepthEstimator for Lapsing {
+        fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
+            self.0 += 1;
+            let value = if self.0 == 3 { f32::NAN } else { 0.5 };
+            Ok(vec![(frame, Plane::from_fn(8, 6, |x, _| if x == 2 { value } else { 0.4 }))])
+        }
+
+        fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn depth_that_is_no_number_is_never_drawn() {
+        let pixels = PixelFormat::YUV420P;
+        let format =
+            Arc::new(VideoFormat { width: 16, height: 12, pixels, colour: Colour::default() });
+        let rate = FrameRate { num: 25, den: 1 };
+        let clip = Clip { format: Arc::clone(&format), rate };
+        let frame = |pts| Frame::zeroed(Arc::clone(&format), pts);
+        let begun = || DepthSession::new(Lapsing::default(), &clip, &Run::default()).unwrap();
+        for led_in in [0, 1, 3] {
+            let mut session = begun();
+            let mut failed = None;
+            for pts in 0..5 {
+                let done = match pts < led_in {
+                    true => session.lead_in(frame(pts)),
+                    false => session.push(frame(pts)).map(drop),
+                };
+                failed = failed.or(done.err());
+            }
+            let error = failed.unwrap();
+            assert!(matches!(error, Error::NotFinite { .. }), "{error:?}");
+            let place = match led_in {
+                3 => "a frame before the clip".to_owned(),
+                _ => format!("frame {}", 2 - led_in),
+            };
+            let text = format!("depth: its estimate gave 6 NaN of 48 values for {place};");
+            assert!(error.to_string().starts_with(&text), "{error}");
+        }
     }
 }

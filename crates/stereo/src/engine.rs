@@ -9,7 +9,7 @@ use parallax_frame::{Frame, FrameRate, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
 use crate::staging::LOOKAHEAD;
-use crate::{ShotReport, Staging};
+use crate::{NotFinite, Retry, ShotReport, Staging};
 
 /// What an engine may know of a clip before its first frame.
 #[derive(Debug, Clone)]
@@ -196,7 +196,7 @@ pub struct Watch {
 }
 
 type FrameObserver = dyn Fn(Stage, u64) + Send + Sync;
-type RetryObserver = dyn Fn(Stage) + Send + Sync;
+type RetryObserver = dyn Fn(&Retry) + Send + Sync;
 type ShotObserver = dyn Fn(&ShotReport) + Send + Sync;
 
 impl Watch {
@@ -206,10 +206,9 @@ impl Watch {
         Self { frames: Some(Arc::new(observer)), ..Self::default() }
     }
 
-    /// Has `observer` told, too, whenever a stage begins again in smaller pieces because memory ran
-    /// out.
+    /// Has `observer` told, too, whenever a piece of work is done again, and why.
     #[must_use]
-    pub fn with_retries(mut self, observer: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+    pub fn with_retries(mut self, observer: impl Fn(&Retry) + Send + Sync + 'static) -> Self {
         self.again = Some(Arc::new(observer));
         self
     }
@@ -228,10 +227,10 @@ impl Watch {
         }
     }
 
-    /// `stage` begins again in smaller pieces.
-    pub fn tell_retry(&self, stage: Stage) {
+    /// A piece of work is done again.
+    pub fn tell_retry(&self, retry: &Retry) {
         if let Some(observer) = &self.again {
-            observer(stage);
+            observer(retry);
         }
     }
 
@@ -271,6 +270,14 @@ pub enum Error {
     /// Something failed that may work another time (memory, a device).
     #[error("{0}")]
     Failed(String),
+    /// What was computed are no numbers, in the widest type too: asking again gives the same.
+    #[error("{what}; {advice}")]
+    NotFinite {
+        /// What was found, and where.
+        what: NotFinite,
+        /// What to do.
+        advice: String,
+    },
 }
 
 /// A way of making stereo pairs. Cheap to share; each clip gets a [`Session`] of its own.

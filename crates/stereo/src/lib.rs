@@ -13,6 +13,7 @@ mod depth;
 mod draft;
 mod engine;
 mod fill;
+mod finite;
 mod layout;
 mod matching;
 mod matrix;
@@ -41,6 +42,7 @@ pub use engine::{
     Clip, Engine, Error, Eyes, Fill, Geometry, Reach, Rendering, Run, Session, Stage, StereoPair,
     Warping, Watch,
 };
+pub use finite::{NotFinite, Odd, Retry};
 pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format, shaped_format};
 pub use matching::{Matches, match_eyes};
 pub use pack::{compose, compose_as};

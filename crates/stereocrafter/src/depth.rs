@@ -6,6 +6,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::decoding::Decoding;
+use crate::finite::{self, Network};
 use crate::networks::{Check, Guided, Networks, Undecoded};
 use crate::noise::{Noise, Site};
 use crate::size::Size;
@@ -160,6 +161,9 @@ impl DepthStage {
     /// end as a mix of both results, all old on the first and all new on the last. Noise that is a
     /// stream is drawn once, for the first window, and repeated from there on. After an error the window
     /// can be run again, or a shorter one.
+    ///
+    /// # Errors
+    /// When a network gave what are no numbers, too.
     pub fn advance(
         &self,
         stitch: &mut Stitch,
@@ -195,6 +199,9 @@ impl DepthStage {
             start = Tensor::cat(&[&old, &rest], 0)?;
         }
         let latents = self.window(tokens, images, start, check)?;
+        let frames = stitch.start..stitch.start + length;
+        let after = [(Network::ImageEncoder, tokens), (Network::Encoder, images)];
+        finite::look(&latents, Network::Denoiser, frames, None, &after)?;
         let latents = match &stitch.shared {
             None => latents,
             Some(old) => mix(old, &latents)?,

@@ -7,7 +7,8 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use crate::colour::Fit as ColourFit;
 use crate::decoding::Decoding;
-use crate::networks::{Check, Guided, Networks};
+use crate::finite::{self, Network};
+use crate::networks::{Check, Guided, Networks, Undecoded};
 use crate::noise::{Noise, Site};
 use crate::size::{Size, cropped_size};
 use crate::strip::{Strip, unit, with_known};
@@ -177,7 +178,7 @@ impl InpaintStage {
         };
         let first = strip.first + chunk.frames.start;
         let latents = self.latents(&part, &holes, first, noise, check)?;
-        let out = self.decode(&latents, check)?;
+        let out = self.decode_from(first, &latents, check)?;
         let (_, _, height, width) = out.dims4()?;
         let mut out =
             out.narrow(2, 0, height.min(size.height))?.narrow(3, 0, width.min(size.width))?;
@@ -260,7 +261,9 @@ impl InpaintStage {
                     row: rows.start / downsampling,
                     column: columns.start / downsampling,
                 };
-                tiles.push(self.tile(&cut(frames)?, &cut(mask)?, site, noise, check)?);
+                let number = (grid.rows.len() * grid.columns.len() > 1).then_some(tiles.len() + 1);
+                let (frames, mask) = (cut(frames)?, cut(mask)?);
+                tiles.push(self.tile((&frames, &mask), (site, number), noise, check)?);
             }
         }
         grid.merge(&tiles)
@@ -268,9 +271,8 @@ impl InpaintStage {
 
     fn tile(
         &self,
-        frames: &Tensor,
-        mask: &Tensor,
-        site: Site,
+        (frames, mask): (&Tensor, &Tensor),
+        (site, number): (Site, Option<usize>),
         noise: &mut dyn Noise,
         check: &mut Check,
     ) -> Result<Tensor> {
@@ -298,6 +300,9 @@ impl InpaintStage {
         };
         let start = (start.unsqueeze(0)? * f64::from(schedule.init_noise_sigma))?;
         let latents = guided.denoise(start, check)?.squeeze(0)?;
+        let after = [(Network::ImageEncoder, &token), (Network::Encoder, &extra)];
+        let seen = site.frame..site.frame + count;
+        finite::look(&latents, Network::Denoiser, seen, number, &after)?;
         if !noise.placed() {
             // The published scheduler draws noise at every step, which it uses for other methods only.
             for _ in 0..schedule.steps() {
@@ -332,10 +337,16 @@ impl InpaintStage {
 
     /// Latents (F, 4, h, w) to images (F, 3, H, W) in [0, 1], rounded to multiples of 1/255.
     pub fn decode(&self, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
+        self.decode_from(0, latents, check)
+    }
+
+    /// [`InpaintStage::decode`] for the frames from `first` on.
+    fn decode_from(&self, first: usize, latents: &Tensor, check: &mut Check) -> Result<Tensor> {
         let InpaintOptions { decode_chunk, decode_context, decode_tiles, .. } = self.options;
         let decoding =
             Decoding { chunk: decode_chunk, context: decode_context, tiles: decode_tiles };
-        let images = self.networks.decode(latents, decoding, check)?;
+        let waiting = Undecoded::from(first);
+        let images = self.networks.decode_all(waiting, latents, decoding, check)?;
         levels(&((images / 2.0)? + 0.5)?)
     }
 }

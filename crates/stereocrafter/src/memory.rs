@@ -5,9 +5,11 @@ use parallax_svd::vae;
 use parallax_weights::{Checkpoint, Error, Part, config, part_dir};
 
 use crate::engine::{Folders, LONGEST_PX};
-use crate::networks::Denoiser;
-use crate::plan::{Footprint, Job, Plan, Short};
+use crate::footprint::Footprint;
+use crate::networks::{DECODER, Denoiser};
+use crate::plan::{Job, Plan, Residency, Short};
 use crate::precision::Precision;
+use crate::room::Full;
 use crate::size::{Size, nearest_size};
 
 /// What conversions of one size of picture take.
@@ -39,6 +41,14 @@ impl Memory {
         self.job.plan(free, &self.footprint)
     }
 
+    /// Which networks can be in memory together under `plan` in `free` bytes.
+    ///
+    /// # Errors
+    /// When it does not fit at all.
+    pub fn residency(&self, plan: &Plan, free: u64) -> Result<Residency, Full> {
+        self.job.residency(plan, free, &self.footprint)
+    }
+
     /// The most that a run under `plan` takes, in bytes.
     pub fn peak(&self, plan: &Plan) -> u64 {
         self.job.peak(plan, &self.footprint)
@@ -53,7 +63,7 @@ pub(crate) fn footprint(
     let open = |part| Checkpoint::open(&part_dir(&folders.svd, part)?);
     let encoder = open(Part::ImageEncoder)?.plan(DType::F32).resident_bytes;
     let autoencoder = open(Part::Vae)?;
-    let decoder = |name: &str| name.starts_with("decoder.");
+    let decoder = |name: &str| name.starts_with(DECODER);
     let elements = |decoding: bool| -> u64 {
         let entries = autoencoder.entries().iter();
         let chosen = entries.filter(|(name, _)| decoder(name) == decoding);

@@ -11,9 +11,12 @@ use parallax_svd::vae::{self, TemporalVae};
 use parallax_weights::{Checkpoint, Error, Inventory, Part, config, part_dir};
 
 use crate::decoding::{Decoding, tiled};
+use crate::finite::{self, Network};
 use crate::precision::Precision;
 use crate::windows::runs;
 
+/// Names of the tensors that decode begin with this.
+pub(crate) const DECODER: &str = "decoder.";
 /// Noisy latents and image latents.
 const VIDEO_CHANNELS: usize = 8;
 /// Noisy latents, image latents and mask.
@@ -59,21 +62,43 @@ impl Shared {
         device: &Device,
         precision: Precision,
     ) -> std::result::Result<Self, Error> {
-        let weights = |part| Checkpoint::open(&part_dir(svd, part)?);
         let clip_config: clip::Config = config(svd, Part::ImageEncoder)?;
         let vae_config: vae::Config = config(svd, Part::Vae)?;
-        let dtype = DType::F32;
+        let encoder = Checkpoint::open(&part_dir(svd, Part::ImageEncoder)?)?;
+        encoder.check_values(|_| DType::F32)?;
+        let autoencoder = Checkpoint::open(&part_dir(svd, Part::Vae)?)?;
+        let decoder = precision.decoder;
+        autoencoder.check_values(
+            |name| {
+                if name.starts_with(DECODER) { decoder } else { DType::F32 }
+            },
+        )?;
         Ok(Self {
-            clip: weights(Part::ImageEncoder)?.build("the image encoder", dtype, device, |vb| {
+            clip: encoder.build("the image encoder", DType::F32, device, |vb| {
                 VisionModel::new(&clip_config, vb)
             })?,
             clip_side: clip_config.image_size,
             preprocess: config(svd, Part::FeatureExtractor)?,
-            vae: weights(Part::Vae)?.build("the VAE", dtype, device, |vb| {
-                TemporalVae::decoding_in(precision.decoder, &vae_config, vb)
-            })?,
+            vae: Self::vae(svd, &vae_config, device, precision)?,
             vae_config,
             scheduler: config(svd, Part::Scheduler)?,
+        })
+    }
+
+    /// The same, with a VAE that decodes in f32.
+    pub(crate) fn wide(&self, svd: &Path, device: &Device) -> std::result::Result<Self, Error> {
+        let vae = Self::vae(svd, &self.vae_config, device, Precision::SINGLE)?;
+        Ok(Self { vae, ..self.clone() })
+    }
+
+    fn vae(
+        svd: &Path,
+        config: &vae::Config,
+        device: &Device,
+        precision: Precision,
+    ) -> std::result::Result<TemporalVae, Error> {
+        Checkpoint::open(&part_dir(svd, Part::Vae)?)?.build("the VAE", DType::F32, device, |vb| {
+            TemporalVae::decoding_in(precision.decoder, config, vb)
         })
     }
 
@@ -111,6 +136,14 @@ impl Denoiser {
         Ok(Self { name, config, checkpoint })
     }
 
+    /// Reads every value.
+    ///
+    /// # Errors
+    /// When one is not a finite number, or is none in the denoiser's type.
+    pub(crate) fn check_values(&self, precision: Precision) -> std::result::Result<(), Error> {
+        self.checkpoint.check_values(|_| precision.denoiser)
+    }
+
     pub(crate) fn load(
         &self,
         device: &Device,
@@ -137,7 +170,9 @@ impl Networks {
         let failed = |source| Error::Build { what: "the networks".to_owned(), source };
         let precision = Precision::on(device, None).map_err(failed)?;
         let shared = Shared::open(svd, device, precision)?;
-        Ok(shared.with(Denoiser::find(denoiser, part)?.load(device, precision)?))
+        let denoiser = Denoiser::find(denoiser, part)?;
+        denoiser.check_values(precision)?;
+        Ok(shared.with(denoiser.load(device, precision)?))
     }
 
     /// Frames (N, 3, H, W) in [-1, 1] to one context token each, (N, D).
@@ -158,7 +193,17 @@ impl Networks {
         decoding: Decoding,
         check: &mut Check,
     ) -> Result<Tensor> {
-        let mut waiting = Undecoded::default();
+        self.decode_all(Undecoded::default(), latents, decoding, check)
+    }
+
+    /// [`Networks::decode`] of latents whose frames are counted as those of `waiting`, which is empty.
+    pub(crate) fn decode_all(
+        &self,
+        mut waiting: Undecoded,
+        latents: &Tensor,
+        decoding: Decoding,
+        check: &mut Check,
+    ) -> Result<Tensor> {
         waiting.push(latents)?;
         let mut parts = Vec::new();
         while let Some(images) = self.decode_next(&mut waiting, true, decoding, check)? {
@@ -174,6 +219,9 @@ impl Networks {
     /// there or they have `ended`.
     ///
     /// After an error the latents still wait.
+    ///
+    /// # Errors
+    /// When the decoder gave what are no numbers, too.
     pub fn decode_next(
         &self,
         waiting: &mut Undecoded,
@@ -193,9 +241,14 @@ impl Networks {
         let length = total.min(end + context) - start;
         let part = latents.narrow(0, start - waiting.first, length)?;
         let part = (part / self.vae_config.scaling_factor)?;
-        let images = tiled(&part, tiles, |tile| {
+        let mut tile = 0;
+        let images = tiled(&part, tiles, |latents| {
             check()?;
-            self.vae.decode(tile, length)
+            tile += 1;
+            let images = self.vae.decode(latents, length)?;
+            let number = (tiles > 1).then_some(tile);
+            finite::look(&images, Network::Decoder, start..start + length, number, &[])?;
+            Ok(images)
         })?;
         let images = images.narrow(0, waiting.next - start, end - waiting.next)?;
         let keep = end.saturating_sub(context).max(waiting.first);
@@ -225,6 +278,11 @@ pub struct Undecoded {
 }
 
 impl Undecoded {
+    /// None yet, and the first will be frame `first`.
+    pub(crate) fn from(first: usize) -> Self {
+        Self { latents: None, first, next: first }
+    }
+
     /// Adds latents (N, 4, h, w).
     pub fn push(&mut self, latents: &Tensor) -> Result<()> {
         self.latents = Some(match &self.latents {

@@ -1,4 +1,4 @@
-//! How much is worked on at once, from the memory that is free.
+//! How much is worked on at once, from the memory that it is meant for.
 //!
 //! The most that a run takes is the networks in memory and the largest single piece of work:
 //!
@@ -13,22 +13,23 @@
 //! ```
 //!
 //! Bytes per latent and pixel follow from the networks' widths by factors that were measured; see
-//! [`Footprint::of`]. What is wrong with them is found out when a device says that it is full: then the
-//! stage's largest piece of work is made one notch smaller and done again.
+//! [`Footprint::of`].
+//!
+//! Every size but which networks are in memory together changes pixels. So they follow from the picture and
+//! from memory that a person names ([`Pieces`]), and what happens to be free decides only the rest: the same
+//! job gives the same bytes on any machine, or is refused there.
 
 use std::fmt;
 
-use candle_core::DType;
 use parallax_stereo::Stage;
-use parallax_svd::{unet, vae};
 
 use crate::decoding::spans;
-use crate::precision::Precision;
+use crate::footprint::Footprint;
 use crate::size::Size;
 use crate::tiles::Tiling;
 
 /// Share of the free memory that a plan may take; the rest is fragmentation and other processes.
-const SHARE: f64 = 0.9;
+pub(crate) const SHARE: f64 = 0.9;
 
 /// Frames of a depth window and how many windows share, from most to least.
 const WINDOWS: [(usize, usize); 6] = [(70, 25), (50, 20), (35, 14), (24, 9), (16, 6), (8, 3)];
@@ -50,7 +51,25 @@ const DECODES: [(usize, usize, usize); 9] = [
 /// Most tiles along a side.
 const MOST_TILES: usize = 8;
 
-/// Which networks are in memory together.
+/// How large the pieces of work are. Pixels depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pieces {
+    /// As large as so many bytes of a device's memory allow, whatever is free.
+    For(u64),
+    /// These; which networks are in memory is decided anew.
+    Of(Plan),
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self::For(USUAL_BYTES)
+    }
+}
+
+/// Memory of the GPUs that most people have who have one for this.
+pub const USUAL_BYTES: u64 = 24 << 30;
+
+/// Which networks are in memory together. No pixel depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residency {
     /// Those of both stages.
@@ -96,16 +115,12 @@ impl Default for Plan {
     }
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let residency = match self.residency {
-            Residency::Both => "both stages in memory",
-            Residency::ByStage => "one stage in memory at a time",
-        };
-        write!(
-            f,
+impl Plan {
+    /// All of it that pixels depend on, in words.
+    pub fn pieces(&self) -> String {
+        format!(
             "depth in windows of {} sharing {}, inpainting in {n}x{n} tiles and chunks of {}, decoding \
-             {} frames with {} around them in {d}x{d} tiles, {residency}",
+             {} frames with {} around them in {d}x{d} tiles",
             self.window,
             self.window_overlap,
             self.chunk,
@@ -117,52 +132,13 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Bytes that networks take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
-    /// Weights that both stages share.
-    pub shared: u64,
-    /// Weights of the depth denoiser.
-    pub depth: u64,
-    /// Weights of the inpainting denoiser.
-    pub inpainting: u64,
-    /// Working memory of a denoising step, per latent and frame.
-    pub latent: u64,
-    /// Working memory of encoding, per pixel and frame.
-    pub encode_pixel: u64,
-    /// Working memory of decoding, per pixel and frame.
-    pub decode_pixel: u64,
-}
-
-/// Elements alive at the peak of a denoising step, per latent, in multiples of the first level's width.
-const STEP_WIDTHS: u64 = 36;
-/// Likewise per pixel of encoding and decoding, of the VAE's first width.
-const ENCODE_WIDTHS: u64 = 6;
-const DECODE_WIDTHS: u64 = 12;
-
-impl Footprint {
-    /// The footprint of networks of these widths with `[shared, depth, inpainting]` bytes of weights.
-    ///
-    /// The factors are the peaks that `cargo run -p parallax-stereocrafter --example memory networks`
-    /// measured on the CPU (see `docs/performance.md`), rounded up.
-    pub fn of(
-        weights: [u64; 3],
-        unet: &unet::Config,
-        vae: &vae::Config,
-        precision: Precision,
-    ) -> Self {
-        let first = |widths: &[usize]| widths.first().copied().unwrap_or(1) as u64;
-        let (wide, pixel) = (first(&unet.block_out_channels), first(&vae.block_out_channels));
-        let size = |dtype: DType| dtype.size_in_bytes() as u64;
-        let [shared, depth, inpainting] = weights;
-        Self {
-            shared,
-            depth,
-            inpainting,
-            latent: STEP_WIDTHS * wide * size(precision.denoiser),
-            encode_pixel: ENCODE_WIDTHS * pixel * size(DType::F32),
-            decode_pixel: DECODE_WIDTHS * pixel * size(precision.decoder),
-        }
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let residency = match self.residency {
+            Residency::Both => "both stages in memory",
+            Residency::ByStage => "one stage in memory at a time",
+        };
+        write!(f, "{}, {residency}", self.pieces())
     }
 }
 
@@ -192,6 +168,17 @@ pub struct Short {
     pub width: usize,
     /// Rows of the picture.
     pub height: usize,
+}
+
+impl Short {
+    /// The same of memory that was named rather than found free.
+    pub fn of_a_plan(&self) -> String {
+        let Self { needed, found, width, height } = self;
+        format!(
+            "a memory plan of {found} MiB is too small: a picture of {width}x{height} needs {needed} MiB at \
+             the least"
+        )
+    }
 }
 
 impl Job {
@@ -298,7 +285,7 @@ impl Job {
 
     /// `plan` with the largest piece of `stage`'s work one notch smaller, or another where that one is at
     /// the end of its scale, or `None` where all are.
-    pub fn smaller(&self, plan: &Plan, stage: Stage, footprint: &Footprint) -> Option<Plan> {
+    fn smaller(&self, plan: &Plan, stage: Stage, footprint: &Footprint) -> Option<Plan> {
         if plan.residency == Residency::Both {
             return Some(Plan { residency: Residency::ByStage, ..plan.clone() });
         }
@@ -361,20 +348,23 @@ pub(crate) const STEP_PX: usize = 64;
 const ENCODED: u64 = 5;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::precision::Precision;
+    use candle_core::DType;
+    use parallax_svd::{unet, vae};
     use proptest::prelude::*;
 
-    const GIB: u64 = 1 << 30;
+    pub(crate) const GIB: u64 = 1 << 30;
 
     /// Full-size networks in half precision.
-    fn footprint() -> Footprint {
+    pub(crate) fn footprint() -> Footprint {
         let weights = [1_459_639_294, 3_049_246_164, 3_049_251_924];
         let half = Precision { denoiser: DType::F16, decoder: DType::F16 };
         Footprint::of(weights, &unet::Config::svd(), &vae::Config::svd(), half)
     }
 
-    fn job(width: usize, height: usize) -> Job {
+    pub(crate) fn job(width: usize, height: usize) -> Job {
         let picture = Size::new(width, height);
         Job { depth: crate::size::nearest_size(picture, 1024), picture, downsampling: 8 }
     }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 pub use candle_core::Device;
 
+use crate::cgroup;
+
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -103,13 +105,14 @@ pub fn memory(device: &Device) -> Option<(u64, u64)> {
     free_and_all(device).map(|(free, all)| (all.saturating_sub(free), all))
 }
 
-/// Bytes that are free on `device`, as far as the system tells.
+/// Bytes that are free on `device`, as far as the system tells: of the machine's memory no more than a
+/// container's limit leaves.
 pub fn free_bytes(device: &Device) -> Option<u64> {
     if let Device::Cpu = device {
         let text = std::fs::read_to_string("/proc/meminfo").ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-        return Some(kib << 10);
+        return Some(cgroup::free_bytes().unwrap_or(u64::MAX).min(kib << 10));
     }
     free_and_all(device).map(|(free, _)| free)
 }

@@ -8,11 +8,12 @@ use candle_core::{DType, Device, Result as CandleResult};
 use candle_nn::VarBuilder;
 
 use crate::describe::describe;
-use crate::error::{Error, Mismatch};
+use crate::error::{Error, Mismatch, OddTensor};
 use crate::files::Files;
 use crate::header::Entry;
 use crate::inventory::Inventory;
 use crate::load::{Mapped, Reads};
+use crate::values::odd;
 
 /// Buffers that some releases of the exporting libraries stored although they follow from the shapes.
 const DERIVED: [&str; 1] = ["position_ids"];
@@ -96,10 +97,7 @@ impl Checkpoint {
         if missing.is_empty() && extra.is_empty() && misshapen.is_empty() {
             return Ok(());
         }
-        let path = match self.files.paths.as_slice() {
-            [one] => one.clone(),
-            _ => self.dir.clone(),
-        };
+        let path = self.path();
         let (expected, found) = (expected.to_owned(), self.describe());
         Err(Error::Mismatch(Box::new(Mismatch {
             path,
@@ -109,6 +107,36 @@ impl Checkpoint {
             extra,
             misshapen,
         })))
+    }
+
+    /// Reads every value: whether it is a finite number, and one in the type that `dtype` gives the
+    /// tensor of a name. Headers are not compared with any network.
+    ///
+    /// # Errors
+    /// [`Error::Values`] naming the tensors that hold others.
+    pub fn check_values(&self, dtype: impl Fn(&str) -> DType) -> Result<(), Error> {
+        let failed = |source| Error::Build { what: self.path().display().to_string(), source };
+        let source = Mapped::open(&self.files.paths, Reads::default()).map_err(failed)?;
+        let (mut tensors, mut narrow) = (Vec::<OddTensor>::new(), DType::F32);
+        for name in self.files.entries.keys() {
+            let wanted = dtype(name);
+            if let Some(found) = odd(name, &source.view(name).map_err(failed)?, wanted) {
+                tensors.push(found);
+                narrow = wanted;
+            }
+        }
+        if tensors.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Values { path: self.path(), dtype: narrow.as_str().to_owned(), tensors })
+    }
+
+    /// The file, or the folder of its shards.
+    fn path(&self) -> PathBuf {
+        match self.files.paths.as_slice() {
+            [one] => one.clone(),
+            _ => self.dir.clone(),
+        }
     }
 
     /// Build the network called `what`: its inventory is checked first, then every tensor is read once

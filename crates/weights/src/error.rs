@@ -63,6 +63,16 @@ pub enum Error {
         /// Names with the number of reads.
         names: Vec<String>,
     },
+    /// Values that are not numbers, or are none in the type that was asked for.
+    #[error("{path}: {}", odd(tensors, dtype))]
+    Values {
+        /// The file or the folder of its shards.
+        path: PathBuf,
+        /// The type that was asked for.
+        dtype: String,
+        /// Every tensor that holds some.
+        tensors: Vec<OddTensor>,
+    },
     /// The tensor library's error.
     #[error("build {what}")]
     Build {
@@ -71,6 +81,43 @@ pub enum Error {
         /// Its reason.
         source: candle_core::Error,
     },
+}
+
+/// A tensor with values that are not finite numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddTensor {
+    /// Its name.
+    pub name: String,
+    /// Values that are not a number.
+    pub nan: u64,
+    /// Values that are infinite.
+    pub infinite: u64,
+    /// Finite values that the type that was asked for cannot hold.
+    pub too_large: u64,
+    /// All values.
+    pub values: u64,
+}
+
+fn odd(tensors: &[OddTensor], dtype: &str) -> String {
+    let line = |t: &OddTensor| {
+        let of = [(t.nan, "NaN"), (t.infinite, "infinite"), (t.too_large, "too large")];
+        let of = of.iter().filter(|(count, _)| *count > 0);
+        let found: Vec<String> = of.map(|(count, what)| format!("{count} {what}")).collect();
+        format!("{} ({} of {} values)", t.name, found.join(", "), t.values)
+    };
+    let lines: Vec<String> = tensors.iter().map(line).collect();
+    if tensors.iter().all(|t| t.nan + t.infinite == 0) {
+        return format!(
+            "{} of its tensors hold values that {dtype} cannot: {}; choose f32 or bf16",
+            tensors.len(),
+            listed(&lines)
+        );
+    }
+    format!(
+        "{} of its tensors hold values that are no finite numbers: {}; the file is damaged, fetch it again",
+        tensors.len(),
+        listed(&lines)
+    )
 }
 
 /// A file's tensors against those of the network that should be in it.

@@ -17,10 +17,11 @@ mod header;
 mod inventory;
 mod layout;
 mod load;
+mod values;
 
 pub use candle_core::DType;
 pub use checkpoint::{Checkpoint, MemoryPlan};
-pub use error::{Error, Mismatch};
+pub use error::{Error, Mismatch, OddTensor};
 pub use header::Entry;
 pub use inventory::Inventory;
 pub use layout::{Part, config, part_dir};

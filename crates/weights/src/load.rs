@@ -36,6 +36,11 @@ impl Mapped {
         Ok(Self { files, reads })
     }
 
+    /// A tensor as it lies in its file.
+    pub(crate) fn view(&self, name: &str) -> Result<TensorView<'_>> {
+        self.files.get(name)
+    }
+
     fn load(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
         *self
             .reads

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::keeper::Hidden;
+use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::{Mutant, Pipeline, metrics};
 
@@ -97,9 +98,9 @@ impl Pipeline {
                     Custody::Backend => return Ok(Outcome::Done),
                     Custody::Caller => self.until(row.deadline),
                 };
-                Ok(Outcome::Retry { after })
+                Ok(Outcome::Wait { after })
             }
-            IntentOutcome::NotDue(at) => Ok(Outcome::Retry { after: self.until(at) }),
+            IntentOutcome::NotDue(at) => Ok(Outcome::Wait { after: self.until(at) }),
             IntentOutcome::Over => {
                 // Its owner may have stopped between the completion and the trigger.
                 if self.config.completes {
@@ -135,6 +136,7 @@ impl Pipeline {
         info!(attempt = row.attempt, input = %row.input, "attempt starts");
         let started = Instant::now();
         let answer = self.invoke(row, &invocation, asked, hidden, hard).await;
+        self.breaker.learn(&answer);
         let label = match &answer {
             Ok(Invoked::Finished | Invoked::Written) => "finished",
             Ok(Invoked::Accepted(_)) => "accepted",
@@ -201,11 +203,13 @@ impl Pipeline {
             true
         } else {
             let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
-            head.is_some_and(|meta| meta.size > 0)
+            head.is_some_and(|meta| meta.size >= LEAST_RESULT)
         };
         if !there {
-            let text =
-                format!("the backend reported success, but there is nothing at {}", row.output);
+            let text = format!(
+                "the backend reported success, but there is no media file at {}",
+                row.output
+            );
             return self.failed(row, fence, &AttemptError::new("no_output", &text)).await;
         }
         self.complete(row, fence, true).await?;
@@ -250,11 +254,12 @@ impl Pipeline {
                     false => Cost::Nothing,
                 };
                 let wait = self.jittered(self.config.refused_after * 2);
-                let at = now + error.retry_after().unwrap_or(wait).max(wait);
+                let asked = error.retry_after().unwrap_or(wait);
+                let at = now + asked.min(self.config.longest_retry_after).max(wait);
                 self.try_again(fence, at, &reason, cost).await
             }
             Kind::Unauthorized => {
-                tracing::error!(error = %text, "the backend refuses this deployment's credentials");
+                tracing::error!(error = %text, "the deployment is at fault: its credentials, certificates or addresses are refused");
                 self.try_again(fence, now + Duration::from_secs(60), &reason, Cost::Nothing).await
             }
             Kind::Timeout if self.config.is(Mutant::ReleaseAmbiguousInvoke) => {
@@ -262,7 +267,7 @@ impl Pipeline {
             }
             // It may be running: the permit stays, and evidence or the deadline decides.
             Kind::Timeout if row.custody == Custody::Backend => Ok(Outcome::Done),
-            Kind::Timeout => Ok(Outcome::Retry { after: self.config.lease }),
+            Kind::Timeout => Ok(Outcome::Wait { after: self.config.lease }),
             Kind::Rejected => self.give_up(fence, &reason).await,
             Kind::NotFound | Kind::Internal | Kind::Conflict => {
                 self.failed(row, fence, &reason).await
@@ -301,7 +306,7 @@ impl Pipeline {
                 let class = metrics::class_label(&reason.class);
                 self.count(metrics::RETRIES, &[("class", class)]);
                 self.spares.nudge();
-                Ok(Outcome::Retry { after: self.until(at) })
+                Ok(Outcome::Wait { after: self.until(at) })
             }
             Ended::Fenced => Ok(Outcome::Retry { after: self.config.refused_after }),
         }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
+use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
@@ -23,14 +24,19 @@ use crate::{Inbox, Pipeline, Role};
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let Some(inbox) = pipeline.ports.chunking.clone() else { return };
     let mut backoff = Backoff::new();
-    let beat = pipeline.beat(Role::Chunking);
+    let mut quiet = Quiet::default();
+    let pulse = pipeline.pulse(Role::Chunking);
     while !stop.soft.is_cancelled() {
-        beat.tick();
-        match pipeline.receive(&inbox, 1, &stop).await {
+        pulse.tick();
+        let wait = quiet.wait(&pipeline.config);
+        let receive = pipeline.receive(&inbox, 1, wait, &stop);
+        match pulse.ask("queue", wait, receive).await {
             Ok(messages) => {
                 backoff.reset();
+                quiet.learn(&messages);
                 for message in messages {
-                    pipeline.source_message(&inbox, &message, &beat, &stop).await;
+                    let work = pipeline.source_message(&inbox, &message, pulse.beat(), &stop);
+                    pulse.during(work).await;
                 }
             }
             Err(error) => {

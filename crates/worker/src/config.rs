@@ -16,6 +16,9 @@ pub struct Config {
     pub max_in_flight: u32,
     /// How long one receive waits for messages. Defaults to 20 s, the queue service's most.
     pub poll_wait: Duration,
+    /// How long one receive waits once the queue has been empty for a while, when that is longer. A
+    /// stop waits for `poll_wait` at most and then drops such a receive. Defaults to 0.
+    pub idle_poll_wait: Duration,
     /// How long a received message stays hidden unless renewed. Defaults to 120 s.
     pub visibility: Duration,
     /// Deliveries of one message before it is put aside as exhausted. Defaults to 100: attempts
@@ -37,6 +40,8 @@ pub struct Config {
     pub retry_after: Duration,
     /// Wait after a refusal that is nobody's fault. Defaults to 5 s.
     pub refused_after: Duration,
+    /// The longest that a segment waits because the backend asked for it. Defaults to 5 min.
+    pub longest_retry_after: Duration,
     /// Tries of one port call in place. Defaults to 5.
     pub call_tries: u32,
     /// First wait between those, doubled each time, with full jitter. Defaults to 200 ms.
@@ -78,6 +83,7 @@ impl Config {
             buckets,
             max_in_flight: 5,
             poll_wait: Duration::from_secs(20),
+            idle_poll_wait: Duration::ZERO,
             visibility: Duration::from_secs(120),
             max_receives: 100,
             reservation: Duration::from_secs(60),
@@ -87,6 +93,7 @@ impl Config {
             max_attempts: 8,
             retry_after: Duration::from_secs(30),
             refused_after: Duration::from_secs(5),
+            longest_retry_after: Duration::from_secs(300),
             call_tries: 5,
             call_backoff: Duration::from_millis(200),
             sweep: Duration::from_secs(30),
@@ -131,10 +138,14 @@ impl Config {
         if self.poll_wait > Duration::from_secs(20) {
             return fail(format!("poll_wait {:?}: at most 20 s", self.poll_wait));
         }
-        if self.reservation < self.poll_wait + Duration::from_secs(1) {
+        if self.idle_poll_wait > Duration::from_secs(20) {
+            return fail(format!("idle_poll_wait {:?}: at most 20 s", self.idle_poll_wait));
+        }
+        let longest = self.poll_wait.max(self.idle_poll_wait);
+        if self.reservation < longest + Duration::from_secs(1) {
             return fail(format!(
-                "reservation {:?}: must be longer than poll_wait {:?}",
-                self.reservation, self.poll_wait
+                "reservation {:?}: must be longer than poll_wait and idle_poll_wait, {longest:?}",
+                self.reservation
             ));
         }
         if self.max_failures == 0 || self.max_attempts < self.max_failures || self.call_tries == 0 {

@@ -10,6 +10,9 @@ use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Ledger, Locations, Result};
 use serde::Serialize;
 
+/// The state of a segment of which nothing is recorded.
+const UNKNOWN: &str = "unknown";
+
 /// A job and each of its segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
@@ -72,7 +75,13 @@ pub async fn explain(
         of_this_cut.map(|row| (row.segment.index, row)).collect();
     let completed: BTreeSet<u32> = completions.iter().map(|c| c.segment_index).collect();
     let explained = |index| {
-        one(index, of_this_cut.get(&index).copied(), completed.contains(&index), working, now)
+        let mut one =
+            one(index, of_this_cut.get(&index).copied(), completed.contains(&index), working, now);
+        if job.status.is_terminal() && comes_no_more(one.state) {
+            one.waits_for = format!("nothing, because its job is {}", job.status);
+            one.until = None;
+        }
+        one
     };
     let segments: Vec<_> = (0..total).map(explained).collect();
     let completed = completions.len() as u32;
@@ -83,6 +92,12 @@ pub async fn explain(
         rows_of_other_cuts: rows.iter().filter(|row| row.segment.total != total).count(),
         job,
     }))
+}
+
+/// Whether a segment in this state goes on only while its job does. An attempt that is open goes on
+/// to its end in any case, and what was given up is an operator's.
+fn comes_no_more(state: &str) -> bool {
+    state == UNKNOWN || state == SegmentState::RetryWait.as_str()
 }
 
 fn one(
@@ -102,7 +117,7 @@ fn one(
     let state = match row {
         _ if completed => "completed",
         Some(row) => row.state.as_str(),
-        None => "unknown",
+        None => UNKNOWN,
     };
     let until = row.and_then(|row| match row.state {
         SegmentState::Intent | SegmentState::Invoked => Some(row.deadline),
@@ -159,6 +174,16 @@ fn job_waits_for(job: &Job, completed: u32, segments: &[SegmentExplanation]) -> 
     match job.status {
         JobStatus::Created | JobStatus::Ingesting => "its source".to_owned(),
         JobStatus::ChunkingInProgress => "its source to be cut".to_owned(),
+        JobStatus::ChunkingComplete | JobStatus::Reassembling if total == 0 => {
+            let found = match job.total_segments {
+                Some(_) => "0",
+                None => "not recorded",
+            };
+            format!(
+                "an operator: its total_segments is {found}, so that no segment and no reassembly \
+                 will come"
+            )
+        }
         JobStatus::ChunkingComplete if completed < total => {
             format!("{} of {total} segments", total - completed)
         }

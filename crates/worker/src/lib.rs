@@ -5,6 +5,7 @@
 //! at any await, and replicas may share every queue. `ARCHITECTURE.md` has the state diagram.
 
 mod attempt;
+mod breaker;
 mod chunking;
 mod config;
 mod explain;
@@ -17,14 +18,17 @@ mod observe;
 mod outcome;
 mod output_events;
 mod pipeline;
+mod pulse;
 mod reassembly;
 mod recent;
 mod reconcile;
 mod redrive;
 mod retry;
+mod retry_now;
 mod roles;
 mod segments;
 mod spares;
+mod standing;
 mod supervise;
 mod trigger;
 
@@ -34,5 +38,6 @@ pub use inbox::Inbox;
 pub use mutant::Mutant;
 pub use pipeline::{Pipeline, Ports};
 pub use redrive::{Desk, Done, Redrive, Step, redrive};
+pub use retry_now::retry_now;
 pub use roles::{Role, RoleError, Roles};
 pub use supervise::{RunError, Stop, run};

@@ -18,6 +18,10 @@ use crate::{Mutant, Pipeline, metrics};
 /// How far the object store's clock may be behind the ledger's.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
+/// The smallest result, in bytes: the box that a media file begins with, with a brand and nothing else.
+/// Less than that is what is left of a write, or a server's words about an error.
+pub(crate) const LEAST_RESULT: u64 = 16;
+
 impl Pipeline {
     /// Looks at a segment's evidence and records what it proves.
     pub(crate) async fn observe(&self, segment: &Segment) -> Result<()> {
@@ -122,7 +126,9 @@ impl Pipeline {
         }
         let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
         // An object older than the row is the result of an earlier cut of the same source key.
-        Ok(head.is_some_and(|meta| meta.size > 0 && meta.modified >= row.created_at - CLOCK_SKEW))
+        Ok(head.is_some_and(|meta| {
+            meta.size >= LEAST_RESULT && meta.modified >= row.created_at - CLOCK_SKEW
+        }))
     }
 
     /// The sign that the backend is done with the attempt, whatever came of it.
@@ -235,7 +241,7 @@ impl Pipeline {
 
 /// The backend is done with the attempt, and there is no result.
 pub(crate) fn no_output(row: &SegmentRow) -> AttemptError {
-    let text = format!("the backend answered, but there is nothing at {}", row.output);
+    let text = format!("the backend answered, but there is no media file at {}", row.output);
     AttemptError::new("no_output", &text)
 }
 

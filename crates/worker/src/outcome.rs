@@ -17,6 +17,12 @@ pub(crate) enum Outcome {
         /// How long to hide it.
         after: Duration,
     },
+    /// The same, and the ledger knows what it waits for and until when: that the wait is long or is
+    /// repeated is no sign that anything is wrong with the message.
+    Wait {
+        /// How long to hide it.
+        after: Duration,
+    },
     /// It can never be handled. Copied to the dead letters with the reason, then deleted.
     Poison {
         /// The reason.
@@ -30,7 +36,7 @@ impl Outcome {
     fn label(&self) -> &'static str {
         match self {
             Outcome::Done => "done",
-            Outcome::Retry { .. } => "retry",
+            Outcome::Retry { .. } | Outcome::Wait { .. } => "retry",
             Outcome::Poison { .. } => "poison",
             Outcome::Interrupted => "interrupted",
         }
@@ -38,11 +44,16 @@ impl Outcome {
 
     /// The outcome of a message that asked for both: nothing is deleted that is not done.
     pub(crate) fn and(self, other: Outcome) -> Outcome {
-        use Outcome::{Done, Interrupted, Poison, Retry};
+        use Outcome::{Done, Interrupted, Poison, Retry, Wait};
         match (self, other) {
             (Interrupted, _) | (_, Interrupted) => Interrupted,
             (Retry { after: a }, Retry { after: b }) => Retry { after: a.min(b) },
+            (Retry { after: a }, Wait { after: b }) | (Wait { after: a }, Retry { after: b }) => {
+                Retry { after: a.min(b) }
+            }
             (Retry { after }, _) | (_, Retry { after }) => Retry { after },
+            (Wait { after: a }, Wait { after: b }) => Wait { after: a.min(b) },
+            (Wait { after }, _) | (_, Wait { after }) => Wait { after },
             (Poison { why: a }, Poison { why: b }) => Poison { why: format!("{a}; {b}") },
             (Poison { why }, Done) | (Done, Poison { why }) => Poison { why },
             (Done, Done) => Done,
@@ -78,6 +89,14 @@ impl Pipeline {
                 let hide = (*after).max(self.jittered(again)).min(LONGEST_HIDE);
                 self.persist("hide", || queue.change_visibility(receipt, hide)).await
             }
+            // The next delivery but one would be its last: what waits on purpose starts anew.
+            Outcome::Wait { .. } if inbox.is_nearly_used_up(message, &self.config) => {
+                self.renew_message(inbox, message).await
+            }
+            Outcome::Wait { after } => {
+                let hide = (*after).min(LONGEST_HIDE);
+                self.persist("hide", || queue.change_visibility(receipt, hide)).await
+            }
             Outcome::Interrupted => {
                 info!(queue = inbox.name, message = %message.id, "handed back");
                 self.persist("hand back", || queue.change_visibility(receipt, Duration::ZERO)).await
@@ -91,6 +110,13 @@ impl Pipeline {
             warn!(queue = inbox.name, message = %message.id, error = %error.chain(),
                 "message not settled; it will be delivered again");
         }
+    }
+
+    /// Sends a message once more and deletes it, so that its deliveries are counted from one again. A
+    /// crash in between leaves two, which are as good as one.
+    async fn renew_message(&self, inbox: &Inbox, message: &Message) -> parallax_ports::Result<()> {
+        self.persist("send", || inbox.queue.send(&message.body, &[])).await?;
+        self.persist("delete", || inbox.queue.delete(&message.receipt)).await
     }
 
     async fn bury(
@@ -118,20 +144,24 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome::{self, Done, Interrupted, Poison, Retry};
+    use super::Outcome::{self, Done, Interrupted, Poison, Retry, Wait};
     use std::time::Duration;
 
     #[test]
     fn a_message_is_deleted_only_when_every_part_of_it_is_done() {
         let retry = |s| Retry { after: Duration::from_secs(s) };
         let poison = || Poison { why: "x".into() };
-        let cases: [(Outcome, Outcome, Outcome); 6] = [
+        let wait = |s| Wait { after: Duration::from_secs(s) };
+        let cases: [(Outcome, Outcome, Outcome); 9] = [
             (Done, Done, Done),
             (Done, retry(5), retry(5)),
             (retry(9), retry(5), retry(5)),
             (poison(), retry(5), retry(5)),
             (poison(), Done, poison()),
             (Interrupted, retry(1), Interrupted),
+            (Done, wait(5), wait(5)),
+            (wait(9), wait(5), wait(5)),
+            (wait(5), retry(9), retry(5)),
         ];
         for (a, b, expected) in cases {
             assert_eq!(a.clone().and(b.clone()), expected, "{a:?} and {b:?}");

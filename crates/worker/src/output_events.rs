@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{
-    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, parse_timed_notification,
+    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, Timestamp,
+    parse_timed_notification,
 };
 use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use crate::inbox::Quiet;
+use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::{Stop, propagate, reap};
@@ -23,39 +26,47 @@ pub(crate) const EARLY_DELIVERIES: u32 = 3;
 const FULL: usize = 10;
 /// The most messages that are handled at once.
 const AT_ONCE: usize = 50;
-/// How long events may gather after a receive that brought few: a permit may wait for them where
-/// the backend has custody; elsewhere they mostly repeat what is known.
-const GATHER: Duration = Duration::from_millis(500);
+/// How long events may gather after a receive that brought few: a permit may wait for the next of them
+/// where a backend has custody; elsewhere they mostly repeat what is known.
+const GATHER: Duration = Duration::from_millis(50);
 const GATHER_AT_LEISURE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
-    let beat = pipeline.beat(Role::OutputEvents);
-    let gather = match pipeline.ports.backend.custody() {
-        Custody::Backend => GATHER,
-        Custody::Caller => GATHER_AT_LEISURE,
-    };
+    let mut quiet = Quiet::default();
+    let pulse = pipeline.pulse(Role::OutputEvents);
     while !stop.soft.is_cancelled() {
-        beat.tick();
+        pulse.tick();
         reap(&mut tasks);
         if tasks.len() > AT_ONCE - FULL {
-            if let Some(done) = tasks.join_next().await {
+            if let Some(done) = pulse.during(tasks.join_next()).await {
                 propagate(done);
             }
             continue;
         }
-        match pipeline.receive(&inbox, FULL, &stop).await {
+        let wait = quiet.wait(&pipeline.config);
+        let receive = pipeline.receive(&inbox, FULL, wait, &stop);
+        match pulse.ask("queue", wait, receive).await {
             Ok(messages) => {
                 backoff.reset();
-                let more = messages.is_empty() || messages.len() == FULL;
+                quiet.learn(&messages);
+                let mut more = messages.is_empty() || messages.len() == FULL;
+                // The event of a result comes just before the one that ends its attempt.
+                let mut ends_none = pipeline.ports.backend.custody() == Custody::Backend;
                 for message in messages {
+                    let read = parse_timed_notification(&message.body);
+                    ends_none &= !read.as_ref().is_ok_and(|(read, _)| may_end_an_attempt(read));
                     let (pipeline, inbox) = (pipeline.clone(), inbox.clone());
-                    tasks.spawn(async move { pipeline.output_message(&inbox, &message).await });
+                    tasks.spawn(async move {
+                        pipeline.output_message(&inbox, &message, read).await;
+                    });
                 }
+                more |= ends_none;
                 if !more {
-                    stop.pause(gather).await;
+                    let waited_for = pipeline.permits_wait_for_events();
+                    stop.pause(if waited_for { GATHER } else { GATHER_AT_LEISURE }).await;
                 }
             }
             Err(error) => {
@@ -64,15 +75,37 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
         }
     }
-    beat.finish();
+    pulse.finish();
     while let Some(done) = tasks.join_next().await {
         propagate(done);
     }
 }
 
+/// Whether an event may say that a backend which announces its outcomes is done with an attempt.
+fn may_end_an_attempt(notification: &Notification) -> bool {
+    let Notification::Records(records) = notification else { return false };
+    records.iter().any(|record| match record {
+        Record::Inference(_) => true,
+        Record::Created(event) => {
+            !matches!(event.key.parse(), Ok(ObjectKey::Result { .. } | ObjectKey::Final(_)))
+        }
+        Record::Foreign(_) | Record::Malformed(_) => false,
+    })
+}
+
 impl Pipeline {
-    async fn output_message(&self, inbox: &Inbox, message: &Message) {
-        let outcome = match parse_timed_notification(&message.body) {
+    /// Whether attempts of this process end by an event alone.
+    fn permits_wait_for_events(&self) -> bool {
+        self.ports.backend.custody() == Custody::Backend || self.recent.was_accepted()
+    }
+
+    async fn output_message(
+        &self,
+        inbox: &Inbox,
+        message: &Message,
+        read: std::result::Result<(Notification, Option<Timestamp>), String>,
+    ) {
+        let outcome = match read {
             Err(why) => Outcome::Poison { why },
             Ok((Notification::Test, _)) => Outcome::Done,
             Ok((Notification::Records(records), at)) => {
@@ -162,7 +195,7 @@ impl Pipeline {
         if !job.is_some_and(|job| reassembling(job.status)) {
             return Ok(Outcome::Done);
         }
-        if self.ports.objects.head(&uri).await?.is_some_and(|meta| meta.size > 0) {
+        if self.ports.objects.head(&uri).await?.is_some_and(|meta| meta.size >= LEAST_RESULT) {
             let now = self.now();
             self.ledger().advance(job_id, JobStatus::Completed, None, None, now).await?;
         }

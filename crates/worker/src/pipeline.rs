@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::Timestamp;
-use parallax_ports::health::{Beat, Beats};
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{
     Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
 };
 
+use crate::breaker::Breaker;
+use crate::pulse::Pulse;
 use crate::recent::Recent;
 use crate::retry::Backoff;
 use crate::spares::Spares;
@@ -20,6 +22,9 @@ use crate::{Config, ConfigError, Inbox, Role};
 pub struct Ports {
     /// Durable state.
     pub ledger: Arc<dyn Ledger>,
+    /// Where replicas that share everything take turns at sweeping: a ledger whose one permit is the
+    /// turn. Without it each of them sweeps.
+    pub turns: Option<Arc<dyn Ledger>>,
     /// Objects.
     pub objects: Arc<dyn ObjectStore>,
     /// Events of `segments/`.
@@ -40,6 +45,8 @@ pub struct Ports {
     pub metrics: Arc<dyn MetricsSink>,
     /// Where each loop gives signs of life.
     pub beats: Beats,
+    /// What readiness depends on: each loop says here who does not answer it.
+    pub flags: Flags,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Nonces and jitter.
@@ -51,6 +58,7 @@ pub struct Ports {
 pub struct Pipeline {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
+    pub(crate) breaker: Breaker,
     pub(crate) recent: Recent,
     pub(crate) spares: Spares,
     pub(crate) triggers: Triggers,
@@ -64,6 +72,7 @@ impl Pipeline {
         Ok(Self {
             ports,
             config,
+            breaker: Breaker::default(),
             recent: Recent::default(),
             spares: Spares::default(),
             triggers: Triggers::default(),
@@ -84,13 +93,14 @@ impl Pipeline {
 
     /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
     /// the longest wait after an error.
-    pub(crate) fn beat(&self, role: Role) -> Beat {
+    pub(crate) fn pulse(&self, role: Role) -> Pulse {
         let round = match role {
             Role::Reconcile => self.config.sweep * 2,
             _ => self.config.poll_wait,
         };
         let round = round.max(Backoff::LONGEST).max(self.config.visibility / 3);
-        self.ports.beats.register(role.as_str(), round * 3)
+        let beat = self.ports.beats.register(role.as_str(), round * 3);
+        Pulse::new(role.as_str(), beat, self.ports.flags.clone())
     }
 
     /// A time between half of `time` and all of it, so that replicas do not march in step.

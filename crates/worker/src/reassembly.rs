@@ -9,6 +9,7 @@ use parallax_ports::{Kind, MediaError, Message, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
@@ -18,25 +19,30 @@ use crate::{Inbox, Mutant, Pipeline, Role};
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.reassembly.clone();
     let mut backoff = Backoff::new();
-    let beat = pipeline.beat(Role::Reassembly);
+    let mut quiet = Quiet::default();
+    let pulse = pipeline.pulse(Role::Reassembly);
     while !stop.soft.is_cancelled() {
-        beat.tick();
-        match pipeline.receive(&inbox, 1, &stop).await {
+        pulse.tick();
+        let wait = quiet.wait(&pipeline.config);
+        let receive = pipeline.receive(&inbox, 1, wait, &stop);
+        match pulse.ask("queue", wait, receive).await {
             Ok(messages) => {
                 backoff.reset();
+                quiet.learn(&messages);
                 for message in messages {
                     let outcome = match ReassemblyMessage::parse(&message.body) {
                         Err(error) => Outcome::Poison { why: error.to_string() },
                         Ok(ReassemblyMessage { job_id }) => {
                             let span = info_span!("reassembly", %job_id);
-                            let work = pipeline.reassemble(&inbox, &message, &job_id, &beat, &stop);
-                            match work.instrument(span).await {
+                            let beat = pulse.beat();
+                            let work = pipeline.reassemble(&inbox, &message, &job_id, beat, &stop);
+                            match pulse.during(work.instrument(span)).await {
                                 Ok(outcome) => outcome,
                                 Err(error) => pipeline.try_later(&error),
                             }
                         }
                     };
-                    pipeline.settle(&inbox, &message, outcome).await;
+                    pulse.during(pipeline.settle(&inbox, &message, outcome)).await;
                 }
             }
             Err(error) => {

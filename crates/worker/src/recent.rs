@@ -5,6 +5,7 @@
 //! remembered row stands under that row's fence.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use parallax_job::{JobId, Segment, Uri};
@@ -21,7 +22,11 @@ fn place(segment: &Segment) -> Place {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Recent(Mutex<State>);
+pub(crate) struct Recent {
+    state: Mutex<State>,
+    /// A backend that is asked took an attempt into its custody.
+    accepted: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -72,6 +77,7 @@ impl Recent {
 
     /// Notes an attempt whose outcome will be at `locations`.
     pub(crate) fn handed_over(&self, row: &SegmentRow, locations: &Locations) {
+        self.accepted.store(true, Ordering::Relaxed);
         let row = SegmentRow { locations: locations.clone(), ..row.clone() };
         let mut state = self.lock();
         if state.handed_over.len() >= REMEMBERED {
@@ -80,6 +86,11 @@ impl Recent {
         for uri in [&locations.response, &locations.failure].into_iter().flatten() {
             state.handed_over.insert(uri.clone(), row.clone());
         }
+    }
+
+    /// Whether a backend ever took an attempt of this process into its custody.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// The attempt whose outcome is at `location`, once.
@@ -115,7 +126,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,43 +3,62 @@
 //! A sweep asks of every held permit, every due retry and every unfinished job: what should have
 //! happened by now? It repairs by looking at evidence and by sending the lost event again, so that
 //! the ordinary loops do the work. It is correct on every replica at once.
+//!
+//! Replicas take turns where they can: whoever has the turn keeps it for as long as its sweeps go well.
+//!
+//! Permits and due retries are looked at in every sweep, unfinished jobs a slice at a time: the next
+//! sweep goes on where this one ended, so that many jobs do not keep a permit waiting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
-use parallax_ports::ledger::{HolderId, Job, SegmentState};
+use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
+use parallax_ports::ledger::{Holder, HolderId, Job, Reserve, SegmentState};
 use parallax_ports::{Custody, Queue, Result};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument, info_span, warn};
 
+use crate::pulse::Pulse;
+use crate::standing::{Memory, Pass};
 use crate::supervise::Stop;
 use crate::{Mutant, Pipeline, Role, metrics};
 
 /// Retries looked at in one sweep.
 const DUE_AT_ONCE: usize = 100;
 
-/// Segments without a row whose events one sweep sends again. A backlog looks like lost events when
-/// everything is slow; sending it all again would make it slower, and the sweep late for its permits.
-const SENT_AT_ONCE: usize = 20;
-
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
-    let mut memory = Memory::default();
-    let beat = pipeline.beat(Role::Reconcile);
+    let mut memory = Memory::new(HolderId(pipeline.ports.ids.next()));
+    let pulse = pipeline.pulse(Role::Reconcile);
     pipeline.count_no_violations();
     while !stop.soft.is_cancelled() {
-        beat.tick();
+        pulse.tick();
+        let pause = match memory.pass.left.is_empty() {
+            true if memory.idle => pipeline.config.sweep * 4,
+            true => pipeline.config.sweep,
+            false => pipeline.config.sweep / 6,
+        };
         tokio::select! {
             biased;
             () = stop.soft.cancelled() => break,
-            () = sleep(pipeline.jittered(pipeline.config.sweep)) => {}
+            () = sleep(pipeline.jittered(pause)) => {}
         }
         if pipeline.config.is(Mutant::NoReconcile) {
             continue;
         }
-        // A stop lets the sweep finish: each step of it is short.
-        match pipeline.sweep(&mut memory).instrument(info_span!("sweep")).await {
+        let sweep = pipeline.sweep(&mut memory, &pulse, &stop).instrument(info_span!("sweep"));
+        // A stop is heeded between two jobs, and in the middle of one when time is up.
+        let swept = tokio::select! {
+            biased;
+            () = stop.hard.cancelled() => break,
+            swept = pulse.during(sweep) => swept,
+        };
+        if swept.is_err() {
+            // Another one may fare better.
+            memory.stands_back_until = pipeline.now() + pipeline.config.sweep;
+            pulse.during(pipeline.give_turn_back(&mut memory)).await;
+        }
+        match swept {
             Ok(()) => pipeline.count(metrics::SWEEPS, &[("outcome", "done")]),
             Err(error) => {
                 pipeline.count(metrics::SWEEPS, &[("outcome", "error")]);
@@ -47,118 +66,165 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
         }
     }
-}
-
-/// What this replica has seen standing, since when, and how often it sent the event again. Losing
-/// it costs time, nothing else.
-#[derive(Debug, Default)]
-struct Memory {
-    standing: BTreeMap<String, Standing>,
-    /// Events that this sweep has sent again.
-    sent: usize,
-}
-
-#[derive(Debug)]
-struct Standing {
-    since: Timestamp,
-    resent: u32,
-    seen: bool,
-}
-
-impl Memory {
-    /// Whether `what` has stood for `unattended`, doubled for each time this answered yes.
-    fn overdue(&mut self, what: String, unattended: Duration, now: Timestamp) -> bool {
-        let entry = self.see(what, now);
-        let patience = unattended * 2u32.saturating_pow(entry.resent.min(6));
-        if now.since(entry.since) < patience {
-            return false;
-        }
-        entry.since = now;
-        entry.resent += 1;
-        true
-    }
-
-    /// The same for what a sweep does a bounded number of times; the rest stays overdue.
-    fn overdue_in_turn(&mut self, what: String, unattended: Duration, now: Timestamp) -> bool {
-        if self.sent >= SENT_AT_ONCE {
-            self.see(what, now);
-            return false;
-        }
-        let overdue = self.overdue(what, unattended, now);
-        self.sent += usize::from(overdue);
-        overdue
-    }
-
-    fn see(&mut self, what: String, now: Timestamp) -> &mut Standing {
-        let entry =
-            self.standing.entry(what).or_insert(Standing { since: now, resent: 0, seen: true });
-        entry.seen = true;
-        entry
-    }
-
-    /// Forgets what did not stand in the sweep that ends here.
-    fn forget_moved(&mut self) {
-        self.standing.retain(|_, entry| std::mem::take(&mut entry.seen));
+    tokio::select! {
+        biased;
+        () = stop.hard.cancelled() => {}
+        () = pulse.during(pipeline.give_turn_back(&mut memory)) => {}
     }
 }
 
 impl Pipeline {
-    async fn sweep(&self, memory: &mut Memory) -> Result<()> {
+    async fn sweep(&self, memory: &mut Memory, pulse: &Pulse, stop: &Stop) -> Result<()> {
         memory.sent = 0;
+        memory.idle = false;
+        let until = Instant::now() + self.config.sweep;
         let mut first_error = None;
+        // One job's trouble must not keep another from being looked at.
         let mut note = |result: Result<()>| {
+            let failed = result.is_err();
             if let Err(error) = result {
                 first_error.get_or_insert(error);
             }
+            failed
         };
-        // One job's trouble must not keep another from being looked at.
-        let mut working = usize::MAX;
-        match self.sweep_holders(memory).await {
-            Ok(count) => working = count,
-            Err(error) => note(Err(error)),
+        let holders = pulse.ask("ledger", Duration::ZERO, self.ledger().holders()).await;
+        if let Ok(holders) = &holders {
+            self.report_permits(holders);
         }
-        note(self.sweep_due(memory).await);
-        for status in [JobStatus::ChunkingComplete, JobStatus::Reassembling] {
-            match self.ledger().jobs(status).await {
-                Ok(jobs) => {
-                    for job in jobs {
-                        note(self.sweep_job(&job, working, memory).await);
-                    }
+        if !self.takes_turn(memory).await? {
+            return Ok(());
+        }
+        let working = match holders {
+            Ok(holders) => {
+                note(self.sweep_holders(&holders, memory, stop).await);
+                match self.breaker.is_open() {
+                    // Nothing is received, so that what stands is not lost.
+                    true => usize::MAX,
+                    false => holders.iter().filter(|holder| holder.work.is_some()).count(),
                 }
-                Err(error) => note(Err(error)),
+            }
+            Err(error) => {
+                note(Err(error));
+                usize::MAX
+            }
+        };
+        memory.pass.incomplete |= note(self.sweep_due(memory, stop).await);
+        let listed_now = memory.pass.left.is_empty();
+        let mut idle = listed_now && working == 0;
+        if listed_now {
+            memory.pass.incomplete |= note(self.begin_pass(&mut memory.pass).await);
+        }
+        while let Some(job) = memory.pass.left.pop_front() {
+            if stop.soft.is_cancelled() {
+                return Ok(());
+            }
+            // Sources that never come are left behind by those who gave up.
+            idle &= job.status < JobStatus::ChunkingComplete;
+            let looked = match listed_now {
+                true => self.sweep_unfinished(&job, working, memory).await,
+                false => self.sweep_listed(&job.job_id, working, memory).await,
+            };
+            memory.pass.incomplete |= note(looked);
+            if Instant::now() >= until {
+                break;
             }
         }
+        if memory.pass.left.is_empty() {
+            let complete = !std::mem::take(&mut memory.pass.incomplete);
+            if complete {
+                memory.forget_moved();
+            }
+        }
+        memory.idle = idle && first_error.is_none();
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Takes the turn at sweeping, or keeps it.
+    async fn takes_turn(&self, memory: &mut Memory) -> Result<bool> {
+        let Some(turns) = &self.ports.turns else { return Ok(true) };
+        let now = self.now();
+        if now < memory.stands_back_until {
+            return Ok(false);
+        }
+        // Longer than the longest pause between two sweeps, and than a slice.
+        let until = now + self.config.sweep * 6;
+        let verb = || turns.reserve(&memory.name, 1, until, now);
+        memory.has_turn = self.persist("turn", verb).await? == Reserve::Granted;
+        Ok(memory.has_turn)
+    }
+
+    /// Lets another replica sweep at once. Without this it would be a while later.
+    async fn give_turn_back(&self, memory: &mut Memory) {
+        let Some(turns) = self.ports.turns.as_ref().filter(|_| memory.has_turn) else { return };
+        memory.has_turn = false;
+        if let Err(error) = turns.unreserve(&memory.name).await {
+            warn!(error = %error.chain(), "could not give the turn at sweeping back; it will expire");
+        }
+    }
+
+    /// Lists every unfinished job. What cannot be listed is left to the next pass.
+    async fn begin_pass(&self, pass: &mut Pass) -> Result<()> {
+        let mut result = Ok(());
         let uncut: &[_] = match self.ports.chunking {
             Some(_) => &[JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress],
             None => &[],
         };
-        for &status in uncut {
+        let cut = [JobStatus::ChunkingComplete, JobStatus::Reassembling];
+        for status in cut.into_iter().chain(uncut.iter().copied()) {
             match self.ledger().jobs(status).await {
-                Ok(jobs) => {
-                    for job in jobs {
-                        note(self.sweep_source(&job, memory).await);
-                    }
-                }
-                Err(error) => note(Err(error)),
+                Ok(jobs) => pass.left.extend(jobs),
+                Err(error) => result = result.and(Err(error)),
             }
         }
-        if first_error.is_none() {
-            memory.forget_moved();
-        }
-        first_error.map_or(Ok(()), Err)
+        result
     }
 
-    /// Looks at every attempt that holds a permit; how many there are.
-    async fn sweep_holders(&self, memory: &mut Memory) -> Result<usize> {
-        let holders = self.ledger().holders().await?;
+    /// A job that was listed by an earlier sweep and may have moved since.
+    async fn sweep_listed(
+        &self,
+        job_id: &JobId,
+        working: usize,
+        memory: &mut Memory,
+    ) -> Result<()> {
+        match self.ledger().job(job_id).await? {
+            Some(job) if !job.status.is_terminal() => {
+                self.sweep_unfinished(&job, working, memory).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn sweep_unfinished(&self, job: &Job, working: usize, memory: &mut Memory) -> Result<()> {
+        match job.status {
+            JobStatus::ChunkingComplete | JobStatus::Reassembling => {
+                self.sweep_job(job, working, memory).await
+            }
+            _ => self.sweep_source(job, memory).await,
+        }
+    }
+
+    fn report_permits(&self, holders: &[Holder]) {
         let now = self.now();
         let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
         self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
         self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
+    }
+
+    /// Looks at every attempt that holds a permit.
+    async fn sweep_holders(
+        &self,
+        holders: &[Holder],
+        memory: &mut Memory,
+        stop: &Stop,
+    ) -> Result<()> {
+        let now = self.now();
         let mut ages = metrics::AGES.map(|(label, bound)| (label, bound, 0u32));
         let (mut working, mut result) = (0, Ok(()));
-        for holder in &holders {
+        for holder in holders {
             let Some(work) = &holder.work else { continue };
+            if stop.soft.is_cancelled() {
+                return result;
+            }
             working += 1;
             if now.since(holder.deadline) > self.config.sweep * 2 {
                 self.violated("permit_past_deadline", &holder.id, memory, now);
@@ -190,7 +256,7 @@ impl Pipeline {
         for (label, _, count) in ages {
             self.ports.metrics.gauge(metrics::PERMITS, &[("younger_than", label)], count.into());
         }
-        result.map(|()| working)
+        result
     }
 
     /// Counts a rule that seems broken and still does in a later sweep: what was read a moment
@@ -208,9 +274,12 @@ impl Pipeline {
         }
     }
 
-    async fn sweep_due(&self, memory: &mut Memory) -> Result<()> {
+    async fn sweep_due(&self, memory: &mut Memory, stop: &Stop) -> Result<()> {
         let now = self.now();
         for row in self.ledger().due(now, DUE_AT_ONCE).await? {
+            if stop.soft.is_cancelled() {
+                break;
+            }
             // The caller's message comes back by itself; the backend's was deleted at hand-over.
             let patience = match row.custody {
                 Custody::Caller => self.config.unattended,
@@ -228,7 +297,14 @@ impl Pipeline {
         // lost all the same, and the time that it stands is to be counted from now.
         let moving = self.triggers.progressed_within(&job.job_id, self.config.sweep);
         if self.config.completes && !moving && !self.config.is(Mutant::TriggerOnEdge) {
-            self.trigger(&job.job_id).await?;
+            // The message of a job that is reassembling was sent; whether it has to be sent again is seen
+            // long after it was.
+            let ask_again = self.config.resend.unfinished / 12;
+            if job.status != JobStatus::Reassembling
+                || memory.is_turn(format!("trigger {}", job.job_id), ask_again, self.now())
+            {
+                self.trigger(&job.job_id).await?;
+            }
             // Somebody else's reassembler tells by an event alone that it is done.
             if job.status == JobStatus::Reassembling {
                 let now = self.now();
@@ -249,15 +325,16 @@ impl Pipeline {
             return Ok(());
         }
         let rows = self.ledger().segments(&job.job_id).await?;
+        let now = self.now();
         let of_this_cut = rows.iter().filter(|row| row.segment.total == total);
         let mut known: BTreeSet<u32> = of_this_cut
-            .filter(|row| row.state != SegmentState::RetryWait)
+            // What is due is announced as such, and what is not due yet waits on purpose.
+            .filter(|row| row.state != SegmentState::RetryWait || row.next_at > now)
             .map(|row| row.segment.index)
             .collect();
         known.extend(
             self.ledger().completions(&job.job_id, total).await?.iter().map(|c| c.segment_index),
         );
-        let now = self.now();
         for index in (0..total).filter(|index| !known.contains(index)) {
             let Ok(segment) = Segment::new(job.job_id.clone(), index, total, job.mode) else {
                 continue;
@@ -297,28 +374,5 @@ impl Pipeline {
         warn!(%key, "unattended; its event is sent again");
         self.count(metrics::RESENT, &[("kind", kind)]);
         queue.send(&s3_notification(&[event]), &[]).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backlog_is_announced_a_few_at_a_time_until_all_of_it_was() {
-        let mut memory = Memory::default();
-        let (unattended, begin) = (Duration::from_secs(300), Timestamp(1_000_000));
-        let mut sweep = |now: Timestamp| {
-            memory.sent = 0;
-            let sent = (0..50)
-                .filter(|index| memory.overdue_in_turn(format!("segment {index}"), unattended, now))
-                .count();
-            memory.forget_moved();
-            sent
-        };
-        let later = begin + unattended;
-        assert_eq!(sweep(begin), 0, "nothing has stood for long");
-        let sent: Vec<usize> = (0..4).map(|_| sweep(later)).collect();
-        assert_eq!(sent, [SENT_AT_ONCE, SENT_AT_ONCE, 10, 0]);
     }
 }

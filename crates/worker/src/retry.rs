@@ -9,6 +9,9 @@ use tracing::warn;
 
 use crate::{Pipeline, metrics};
 
+/// The longest pause between two tries of one call, whatever the service asks for: somebody waits.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
+
 impl Pipeline {
     /// Repeats a call that is safe to repeat until it succeeds, fails for good, or `call_tries`
     /// are used up. Waits between tries with full jitter.
@@ -26,7 +29,7 @@ impl Pipeline {
                 Err(error) if error.is_retryable() && left > 0 => {
                     warn!(what, kind = error.kind().as_str(), error = %error.chain(), "trying again");
                     self.count(metrics::CALL_RETRIES, &[("kind", error.kind().as_str())]);
-                    let asked = error.retry_after().unwrap_or_default();
+                    let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
                     sleep(asked.max(wait.mul_f64(self.ports.ids.unit()))).await;
                     wait *= 2;
                 }

@@ -12,12 +12,15 @@ use parallax_job::{Notification, ObjectKey, Record, Segment, Timestamp, parse_ti
 use parallax_ports::ledger::{HolderId, Reserve};
 use parallax_ports::{Message, Result};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::attempt::Input;
+use crate::breaker::Turn;
+use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
+use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::spares::Permit;
 use crate::supervise::{Stop, reap};
@@ -30,8 +33,8 @@ const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
 /// How long whoever uses all that it is passed on asks for no other after it found every one held:
 /// only other processes could free one.
 const SATURATED_WAIT: Duration = Duration::from_secs(5);
-/// How long a permit waits for others: nothing beside an attempt.
-const TOGETHER: Duration = Duration::from_millis(100);
+/// How long a permit waits for others, those that one receive of events frees: nothing beside an attempt.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// How much longer than a receive a permit should last.
 const SPARE_TIME: Duration = Duration::from_secs(5);
 
@@ -39,19 +42,25 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.segments.clone();
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
+    let mut quiet = Quiet::default();
     let mut full_wait = FULL_WAIT;
     let mut hand: Vec<Permit> = Vec::new();
     let mut saturated = false;
     let mut full_at: Option<Instant> = None;
-    let beat = pipeline.beat(Role::Segments);
+    let pulse = pipeline.pulse(Role::Segments);
     pipeline.spares.open();
     while !stop.soft.is_cancelled() {
-        beat.tick();
+        pulse.tick();
         reap(&mut tasks);
         if pipeline.config.is(Mutant::CountOwnPermits)
             && tasks.len() >= pipeline.config.max_in_flight as usize
         {
             stop.pause(FULL_WAIT).await;
+            continue;
+        }
+        let turn = pipeline.breaker.turn();
+        if let Turn::Wait(time) = turn {
+            pipeline.wait_for_backend(&mut hand, time, &pulse, &stop).await;
             continue;
         }
         let mut passed = pipeline.spares.take();
@@ -73,7 +82,9 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
         }
         hand.extend(passed);
         let asked_for = hand.len();
-        let filled = pipeline.fill(&mut hand).await;
+        let filled = pulse
+            .ask("ledger", Duration::ZERO, pipeline.fill(&mut hand, quiet.wait(&pipeline.config)))
+            .await;
         if filled.is_ok() && hand.len() < asked_for {
             full_at = Some(Instant::now());
         }
@@ -91,17 +102,24 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
                 continue;
             }
         }
-        match pipeline.receive(&inbox, hand.len().min(10), &stop).await {
+        let wait = quiet.wait(&pipeline.config);
+        let most = if turn == Turn::Probe { 1 } else { hand.len().min(10) };
+        let receive = pipeline.receive(&inbox, most, wait, &stop);
+        match pulse.ask("queue", wait, receive).await {
             Ok(messages) => {
                 backoff.reset();
+                quiet.learn(&messages);
                 if messages.is_empty() {
                     saturated = false;
                     // Nobody waits for the rest here; somebody may elsewhere.
                     for idle in hand.split_off(hand.len().min(1)) {
-                        pipeline.unreserve(&idle.holder).await;
+                        pulse.during(pipeline.unreserve(&idle.holder)).await;
                     }
                 } else {
                     pipeline.spares.message_came();
+                    if turn == Turn::Probe {
+                        pipeline.breaker.probing();
+                    }
                 }
                 for message in messages {
                     let permit = hand.pop().map(|permit| permit.holder);
@@ -117,7 +135,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
         }
     }
-    beat.finish();
+    pulse.finish();
     hand.extend(pipeline.spares.close());
     for permit in hand {
         pipeline.unreserve(&permit.holder).await;
@@ -131,6 +149,25 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 }
 
 impl Pipeline {
+    /// Waits while the backend refuses. Permits in hand are of no use meanwhile.
+    async fn wait_for_backend(
+        &self,
+        hand: &mut Vec<Permit>,
+        time: Duration,
+        pulse: &Pulse,
+        stop: &Stop,
+    ) {
+        hand.extend(self.spares.take());
+        for permit in hand.drain(..) {
+            pulse.during(self.unreserve(&permit.holder)).await;
+        }
+        tokio::select! {
+            biased;
+            () = stop.soft.cancelled() => {}
+            () = self.breaker.wait(time) => {}
+        }
+    }
+
     /// Waits until a permit was passed on or given back here, at most about `time`; then a moment
     /// more, so that permits which become free together receive together.
     async fn starve(&self, stop: &Stop, time: Duration) {
@@ -145,9 +182,9 @@ impl Pipeline {
 
     /// Reserves what is in hand and makes each last as long as a receive does. Drops those that
     /// are held elsewhere by now.
-    async fn fill(&self, hand: &mut Vec<Permit>) -> Result<()> {
-        let spare_time = (self.config.reservation - self.config.poll_wait) / 2;
-        let needed = self.now() + self.config.poll_wait + spare_time.min(SPARE_TIME);
+    async fn fill(&self, hand: &mut Vec<Permit>, wait: Duration) -> Result<()> {
+        let spare_time = (self.config.reservation - wait) / 2;
+        let needed = self.now() + wait + spare_time.min(SPARE_TIME);
         let mut kept = Vec::with_capacity(hand.len());
         while let Some(mut permit) = hand.pop() {
             if permit.until < needed {
@@ -184,9 +221,10 @@ impl Pipeline {
         &self,
         inbox: &Inbox,
         max: usize,
+        wait: Duration,
         stop: &Stop,
     ) -> Result<Vec<Message>> {
-        let receive = inbox.queue.receive(max, self.config.poll_wait, self.config.visibility);
+        let receive = inbox.queue.receive(max, wait, self.config.visibility);
         tokio::pin!(receive);
         tokio::select! {
             biased;
@@ -194,8 +232,13 @@ impl Pipeline {
                 if self.config.is(Mutant::DropOnDrain) {
                     return Ok(Vec::new());
                 }
-                // Dropping the receive could hide a message until its timeout.
-                for message in receive.await? {
+                // Dropping the receive could hide a message until its timeout. One that lasts longer was
+                // begun because nothing comes; it is not waited for to its end.
+                let brought = match wait > self.config.poll_wait {
+                    true => timeout(self.config.poll_wait, receive).await.unwrap_or(Ok(Vec::new())),
+                    false => receive.await,
+                };
+                for message in brought? {
                     self.settle(inbox, &message, Outcome::Interrupted).await;
                 }
                 Ok(Vec::new())

@@ -16,6 +16,9 @@ use crate::{
 /// How long the last questions about reassembly may take, all together. What is not asked by then
 /// is left to the sweep of another process.
 const LAST_ROUND: Duration = Duration::from_secs(5);
+/// How long after the hard stop messages may be handed back, the receives that still run included:
+/// a service that is silent by then is not waited for, and everything comes again by itself.
+const HAND_BACK: Duration = Duration::from_secs(9);
 
 /// A request to stop. Soft: nothing new is begun, running work may finish. Hard: running work is
 /// cancelled and its messages are handed back.
@@ -91,6 +94,11 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
             () = sleep(pipeline.config.drain) => warn!("drain time is over; running work is cancelled"),
         }
         stop.hard.cancel();
+        sleep(HAND_BACK).await;
+        if !ending.is_cancelled() {
+            warn!("not everything was handed back in time; it comes again by itself");
+            ending.cancel();
+        }
         std::future::pending::<()>().await;
     };
     tokio::pin!(drain);

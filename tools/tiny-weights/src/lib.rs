@@ -4,17 +4,77 @@
 //! expects by construction. Values keep activations near unit size, as trained weights do: a network
 //! whose output explodes would test nothing but clipping.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_nn::VarBuilder;
 use parallax_svd::noise::Generator;
 use parallax_svd::{clip, unet, vae};
 use parallax_weights::Inventory;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+/// One of the files of weights that [`write`] makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum File {
+    /// The image encoder's.
+    ImageEncoder,
+    /// The VAE's.
+    Vae,
+    /// The depth denoiser's.
+    Depth,
+    /// The inpainting denoiser's.
+    Inpainting,
+}
+
+impl File {
+    /// Its place within a folder of all models.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::ImageEncoder => {
+                "stable-video-diffusion-img2vid-xt-1-1/image_encoder/model.fp16.safetensors"
+            }
+            Self::Vae => {
+                "stable-video-diffusion-img2vid-xt-1-1/vae/diffusion_pytorch_model.fp16.safetensors"
+            }
+            Self::Depth => "DepthCrafter/diffusion_pytorch_model.safetensors",
+            Self::Inpainting => "StereoCrafter/unet_diffusers/diffusion_pytorch_model.safetensors",
+        }
+    }
+}
+
+/// Changes the values of one tensor in a file that [`write`] made within `dir`: `value` is given each
+/// one's index and what it was. What damage does can be seen so.
+///
+/// # Errors
+/// When the file cannot be read or written, or has no such tensor.
+pub fn rewrite(
+    dir: &Path,
+    file: File,
+    tensor: &str,
+    value: impl Fn(usize, f32) -> f32,
+) -> Result<()> {
+    let path = dir.join(file.path());
+    let context = || format!("change {tensor} in {}", path.display());
+    let mut bytes = fs::read(&path).with_context(context)?;
+    let (length, rest) = bytes.split_first_chunk().with_context(context)?;
+    let length = u64::from_le_bytes(*length) as usize;
+    let header: Value = rest
+        .get(..length)
+        .with_context(context)
+        .and_then(|header| serde_json::from_slice(header).with_context(context))?;
+    let offset = |i: usize| header[tensor]["data_offsets"][i].as_u64();
+    let (Some(start), Some(end)) = (offset(0), offset(1)) else { bail!("{}: no such", context()) };
+    let data = 8 + length;
+    let values = bytes.get_mut(data + start as usize..data + end as usize).with_context(context)?;
+    for (i, pair) in values.chunks_exact_mut(2).enumerate() {
+        let old = half::f16::from_le_bytes([pair[0], pair[1]]).to_f32();
+        pair.copy_from_slice(&half::f16::from_f32(value(i, old)).to_le_bytes());
+    }
+    fs::write(&path, bytes).with_context(context)
+}
 
 /// StereoCrafter's denoiser lies in a sub-folder.
 const INPAINTING: &str = "StereoCrafter/unet_diffusers";
@@ -179,7 +239,7 @@ fn hollow(dir: &Path, stem: &str, config: &Value, names: &Inventory) -> Result<(
 
 /// A safetensors file up to its values, and its length with them: the length of its header, the header,
 /// and half-precision values in the order of names.
-fn create(path: &Path, names: &Inventory) -> std::io::Result<(BufWriter<File>, u64)> {
+fn create(path: &Path, names: &Inventory) -> std::io::Result<(BufWriter<fs::File>, u64)> {
     let mut header = serde_json::Map::new();
     let mut at = 0;
     for (name, shape) in names.iter() {
@@ -191,7 +251,7 @@ fn create(path: &Path, names: &Inventory) -> std::io::Result<(BufWriter<File>, u
     // transformers opens no file without.
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let header = Value::Object(header).to_string();
-    let mut file = BufWriter::new(File::create(path)?);
+    let mut file = BufWriter::new(fs::File::create(path)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
     Ok((file, 8 + header.len() as u64 + at))

@@ -1,6 +1,7 @@
 //! Groups of options of `parallax convert`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use parallax_conversion::{Near, SourceLayout};
@@ -87,6 +88,42 @@ impl DrawingArgs {
             },
             depth_picture: false,
         }
+    }
+}
+
+/// What the engine `stereocrafter` does with memory.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryArgs {
+    /// Memory in GiB that the engine `stereocrafter` cuts its work for. Pixels depend on it, so they are
+    /// the same on every machine; one with less than that takes is told. `auto` cuts for what is free
+    /// now, and a conversion that is resumed with other memory is refused. Defaults to 24.
+    #[arg(long, value_name = "GIB|auto")]
+    pub(crate) memory_plan: Option<MemoryPlan>,
+
+    /// Memory in MiB of the device that the engine `stereocrafter` may take at most. No pixel depends on
+    /// it. Defaults to what is free.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4 << 20))]
+    pub(crate) memory_limit: Option<u64>,
+}
+
+/// What work is cut for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemoryPlan {
+    /// What is free at the start.
+    Auto,
+    /// So many GiB.
+    Gib(u64),
+}
+
+impl FromStr for MemoryPlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let gib = text.parse().ok().filter(|gib| (1..=4096).contains(gib));
+        gib.map(Self::Gib).ok_or_else(|| format!("{text:?}; allowed are auto and 1 to 4096"))
     }
 }
 

@@ -12,7 +12,7 @@ use parallax_conversion::{
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Uri, s3_notification};
 use parallax_local::{Deployment, SqliteQueue};
 use parallax_media::{DamageLog, WholeFilm, probe, scan, show_path};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
 use parallax_ports::{
     Assembler, Clock, Error, Ids, Kind, Ledger, MediaError, NoMetrics, ObjectStore, Queue,
@@ -84,6 +84,7 @@ impl Embedded {
         };
         let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
         let mending = reporter.clone();
+        let repeating = reporter.clone();
         let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
             .with_geometry(request.geometry, request.seed)
             .with_output(request.layout, request.encode.clone())
@@ -100,6 +101,9 @@ impl Embedded {
             .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
             .with_damage(move |invocation, frames, damage| {
                 mending.segment_damage(invocation.segment.index, frames, damage);
+            })
+            .with_retries(move |invocation, retry| {
+                repeating.piece_again(invocation.segment.index, retry);
             });
         let cutting = reporter.clone();
         let chunker = MediaChunker::new(workplace.clone(), settings)
@@ -115,9 +119,11 @@ impl Embedded {
             name,
             queue: queue.clone(),
             dead_letters: Some(local.dead_letters.clone()),
+            max_receives: None,
         };
         let ports = Ports {
             ledger: local.ledger.clone(),
+            turns: None,
             objects: local.objects.clone(),
             segments: inbox("segments", &local.segments),
             output_events: inbox("output-events", &local.output_events),
@@ -128,6 +134,7 @@ impl Embedded {
             assembler: assembler.clone(),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
+            flags: Flags::default(),
             clock,
             ids: Arc::new(Ids::random()),
         };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use parallax_media::{Damage, show_path};
-use parallax_stereo::{ShotReport, Stage};
+use parallax_stereo::{Retry, ShotReport, Stage};
 use serde_json::json;
 
 use super::mended::Mended;
@@ -50,6 +50,8 @@ struct State {
     stages: BTreeMap<(u32, Stage), (u64, Instant)>,
     shots: Shots,
     mended: Mended,
+    /// Pieces of work that were done again.
+    retries: u64,
     segments: (u32, Option<u32>),
     started: Instant,
     told: Instant,
@@ -73,6 +75,7 @@ impl Reporter {
             stages: BTreeMap::new(),
             shots: Shots::default(),
             mended: Mended::default(),
+            retries: 0,
             segments: (0, None),
             started: now,
             told: now,
@@ -174,6 +177,19 @@ impl Reporter {
         self.state().mended.of_segment(segment, frames, damage);
         if self.voice == Voice::Json {
             event(&json!({"event": "damage", "segment": segment, "damage": damage}));
+        }
+    }
+
+    /// A piece of a segment's work is done again.
+    pub(crate) fn piece_again(&self, segment: u32, retry: &Retry) {
+        self.state().retries += 1;
+        match self.voice {
+            Voice::Json => event(&json!({
+                "event": "retry",
+                "segment": segment,
+                "message": retry.to_string(),
+            })),
+            _ => self.warning(&format!("segment {segment}: {retry}")),
         }
     }
 
@@ -304,12 +320,16 @@ impl Reporter {
                     "shots": state.shots.count(),
                     "parallax_percent": state.shots.widest().map(percentiles),
                     "damage": damage,
+                    "retries": state.retries,
                 }));
             }
             _ => {
                 eprintln!("{} is ready ({seconds:.1} s)", show_path(output));
                 warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
                 state.shots.lines().iter().for_each(|line| eprintln!("{line}"));
+                if state.retries > 0 {
+                    eprintln!("{} pieces of work were done again; see above", state.retries);
+                }
             }
         }
     }

@@ -119,7 +119,7 @@ impl Request {
                 (model, Some(format!("{} {near:?} {grid}", path.canonicalize()?.display())))
             }
             Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
-            None => (model::open(args)?, None),
+            None => (model::open(args, pictures.size(&media))?, None),
         };
         let staging = args.staging.staging();
         ensure!(

@@ -1,7 +1,7 @@
 //! `parallax weights check`: which model is what, and every tensor that is not as it should be.
 //!
-//! Only headers and configurations are read, so the check takes no time and no memory, and says before
-//! a conversion what loading would say in the middle of one.
+//! Only headers and configurations are read, unless values are asked for, so the check takes no time and no
+//! memory, and says before a conversion what loading would say in the middle of one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
-    let report =
-        super::folder(args.dir.as_ref()).and_then(|dir| examine(&dir, args.size, args.memory));
+    let report = super::folder(args.dir.as_ref())
+        .and_then(|dir| examine(&dir, args.values, (args.size, args.memory)));
     match report {
         Ok(report) => {
             if args.json {
@@ -50,11 +50,11 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
 }
 
 /// Looks at the folder of all models, or of one of them, and plans conversions of pictures of `size`.
-fn examine(dir: &Path, size: Size, memory: Option<u64>) -> Result<Report> {
+fn examine(dir: &Path, values: bool, (size, memory): (Size, Option<u64>)) -> Result<Report> {
     ensure!(dir.is_dir(), "{}: no such folder", dir.display());
     let found = FOLDERS.iter().any(|(_, folder)| dir.join(folder).is_dir());
     let models: Vec<ModelReport> = if found {
-        FOLDERS.iter().map(|&(name, folder)| model(name, dir.join(folder))).collect()
+        FOLDERS.iter().map(|&(name, folder)| model(name, dir.join(folder), values)).collect()
     } else {
         let name = single(dir).with_context(|| {
             let folders: Vec<&str> = FOLDERS.iter().map(|&(_, folder)| folder).collect();
@@ -64,7 +64,7 @@ fn examine(dir: &Path, size: Size, memory: Option<u64>) -> Result<Report> {
                 folders.join(", ")
             )
         })?;
-        vec![model(name, dir.to_owned())]
+        vec![model(name, dir.to_owned(), values)]
     };
     let ok = models.iter().flat_map(|model| &model.parts).all(|part| part.problems.is_empty());
     let stages = stages(&models);
@@ -81,8 +81,8 @@ fn single(dir: &Path) -> Option<&'static str> {
     Some(if unet.in_channels == 9 { STEREOCRAFTER } else { DEPTHCRAFTER })
 }
 
-fn model(name: &'static str, folder: PathBuf) -> ModelReport {
-    let parts = match name {
+fn model(name: &'static str, folder: PathBuf, values: bool) -> ModelReport {
+    let mut parts = match name {
         SVD => vec![
             settings::<scheduler::Config>("scheduler", &folder, Part::Scheduler),
             settings::<preprocess::Config>("feature extractor", &folder, Part::FeatureExtractor),
@@ -96,7 +96,26 @@ fn model(name: &'static str, folder: PathBuf) -> ModelReport {
         DEPTHCRAFTER => vec![denoiser("depth UNet", &folder, Part::DepthUnet, 8)],
         _ => vec![denoiser("inpainting UNet", &folder, Part::InpaintingUnet, 9)],
     };
+    if values {
+        for part in parts.iter_mut().filter(|part| part.network.is_some()) {
+            let Some(of) = with_values(part.name) else { continue };
+            let opened = part_dir(&folder, of).and_then(|dir| Checkpoint::open(&dir));
+            let read = opened.and_then(|weights| weights.check_values(|_| DType::F32));
+            part.problems.extend(read.err().map(|error| chain(&error)));
+        }
+    }
     ModelReport { name, folder, parts }
+}
+
+/// The part with weights that a report calls `name`.
+fn with_values(name: &str) -> Option<Part> {
+    match name {
+        "image encoder" => Some(Part::ImageEncoder),
+        "VAE" => Some(Part::Vae),
+        "depth UNet" => Some(Part::DepthUnet),
+        "inpainting UNet" => Some(Part::InpaintingUnet),
+        _ => None,
+    }
 }
 
 fn denoiser(name: &'static str, folder: &Path, part: Part, in_channels: usize) -> PartReport {
@@ -261,7 +280,7 @@ mod tests {
     }
 
     fn examined(dir: &Path) -> Result<Report> {
-        examine(dir, Size::new(640, 360), None)
+        examine(dir, true, (Size::new(640, 360), None))
     }
 
     #[test]
@@ -309,6 +328,27 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_no_numbers_are_found_when_they_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        parallax_tiny_weights::write(dir.path(), 1).unwrap();
+        let damage = |i, old| if i == 7 { f32::NAN } else { old };
+        let (file, tensor) = (parallax_tiny_weights::File::Vae, "encoder.conv_in.weight");
+        parallax_tiny_weights::rewrite(dir.path(), file, tensor, damage).unwrap();
+        let size = (Size::new(640, 360), None);
+        assert!(examine(dir.path(), false, size).unwrap().ok);
+        let report = examine(dir.path(), true, size).unwrap();
+        let problems: Vec<&PartReport> = report
+            .models
+            .iter()
+            .flat_map(|m| &m.parts)
+            .filter(|p| !p.problems.is_empty())
+            .collect();
+        let [vae] = problems.as_slice() else { panic!("{report:?}") };
+        assert_eq!(vae.name, "VAE");
+        assert!(vae.problems[0].contains("encoder.conv_in.weight (1 NaN of"), "{report:?}");
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let dir = small();
         fs::remove_file(dir.path().join("DepthCrafter/diffusion_pytorch_model.safetensors"))
@@ -337,13 +377,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         parallax_tiny_weights::write_hollow(dir.path()).unwrap();
         let (size, gib) = (Size::new(1920, 1080), 1u64 << 30);
-        let report = examine(dir.path(), size, Some(24)).unwrap();
+        let report = examine(dir.path(), false, (size, Some(24))).unwrap();
         assert!(report.ok, "{report:?}");
         let [gpu, cpu] = report.conversions.as_slice() else { panic!("{report:?}") };
         assert_eq!((gpu.device, gpu.dtype, cpu.device, cpu.dtype), ("cuda", "f16", "cpu", "f32"));
         assert!((4 * gib..24 * gib).contains(&gpu.peak_bytes.unwrap()), "{gpu:?}");
         assert!(gpu.plan.contains("one stage in memory at a time"), "{gpu:?}");
-        let none = examine(dir.path(), size, Some(3)).unwrap();
+        let none = examine(dir.path(), false, (size, Some(3))).unwrap();
         assert!(none.ok && none.conversions[0].peak_bytes.is_none());
         assert!(none.conversions[0].plan.contains("too little memory"), "{none:?}");
     }

@@ -12,26 +12,29 @@ use parallax_aws::{
 };
 use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker, Workplace};
 use parallax_job::{Bucket, Buckets, JobId, Mode, ObjectKey, Scheme};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{
-    Assembler, Chunker, Cut, Error, Ids, InferenceBackend, Kind, MediaError, MetricsSink,
-    ObjectStore, Queue, SystemClock,
+    Assembler, Chunker, Cut, Error, Ids, InferenceBackend, Kind, MediaError, Message, MetricsSink,
+    ObjectStore, Queue, Receipt, SystemClock,
 };
 use parallax_worker::{Config, Desk, Inbox, Ports, Role, Roles};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::warn;
 use url::Url;
 
 use super::Opened;
 use super::report::Checks;
 use crate::config::{AwsSettings, Backend, CompletionOwner, Pace, SagemakerRequest, Settings};
 
-/// The longest single receive. A stop waits for the one that runs, since dropping it could leave a
-/// message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
+/// The longest single receive while messages come. A stop waits for the one that runs, since dropping it
+/// could leave a message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
 const LONGEST_POLL: Duration = Duration::from_secs(8);
 /// How long an endpoint may keep a request in its own queue, plus slack for clocks and uploads.
 const QUEUEING: Duration = Duration::from_secs(1800);
 const SLACK: Duration = Duration::from_secs(1200);
+
+/// Deliveries that suffice: each of a segment's attempts may end with its worker, and there are eight.
+const ENOUGH_RECEIVES: u32 = 10;
 
 /// A queue with the variable that names it.
 struct Named {
@@ -45,7 +48,8 @@ struct Connected {
     aws: Aws,
     segments: Named,
     output_events: Named,
-    reassembly: Named,
+    /// `None` where somebody else asks for reassembly.
+    reassembly: Option<Named>,
     chunking: Option<Named>,
     dead: Option<Named>,
     objects: S3Objects,
@@ -72,7 +76,8 @@ async fn connect(settings: &Settings) -> Result<Connected> {
         None | Some("") => Ok(None),
         Some(_) => named(variable, url).map(Some),
     };
-    let tables = tables(names)?;
+    let elsewhere = settings.reassembly_is_elsewhere();
+    let tables = tables(names, elsewhere)?;
     let mut ledger = DynamoLedger::new(aws.dynamodb(), tables.clone(), pool(settings)?);
     if settings.completion_owner == CompletionOwner::JobWorker {
         ledger = ledger.beside_a_completion_owner();
@@ -80,7 +85,10 @@ async fn connect(settings: &Settings) -> Result<Connected> {
     Ok(Connected {
         segments: named("VIDEO_WORKER_QUEUE_URL", &names.video_worker_queue_url)?,
         output_events: named("OUTPUT_EVENTS_QUEUE_URL", &names.output_events_queue_url)?,
-        reassembly: named("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?,
+        reassembly: match elsewhere {
+            true => optional("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?,
+            false => Some(named("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?),
+        },
         chunking: optional("CHUNKING_QUEUE_URL", &names.chunking_queue_url)?,
         dead: optional("DEAD_LETTER_QUEUE_URL", &names.dead_letter_queue_url)?,
         buckets: Buckets {
@@ -98,8 +106,7 @@ impl Connected {
     /// Asks whether everything is there and may be seen.
     async fn check(&self) -> Result<()> {
         let mut checks = Checks::default();
-        let queues = [&self.segments, &self.output_events, &self.reassembly];
-        for named in queues.into_iter().chain(&self.chunking).chain(&self.dead) {
+        for named in self.queues().chain(&self.dead) {
             let queue = named.queue.clone();
             checks.add(named.variable, &named.url, "sqs:GetQueueAttributes", async move {
                 queue.check().await
@@ -117,13 +124,48 @@ impl Connected {
             ("SEGMENT_COMPLETIONS_TABLE_NAME", &self.tables.completions),
             ("REASSEMBLY_TRIGGERED_TABLE_NAME", &self.tables.triggers),
             ("INFERENCE_INVOCATIONS_TABLE_NAME", &self.tables.invocations),
-        ] {
+        ]
+        .into_iter()
+        .filter(|(_, table)| !table.is_empty())
+        {
             let (ledger, name) = (self.ledger.clone(), table.clone());
             checks.add(variable, table, "dynamodb:DescribeTable", async move {
                 ledger.check_table(&name).await
             });
         }
-        checks.run().await
+        checks.run().await?;
+        self.check_policies()
+    }
+
+    /// Those that work comes from.
+    fn queues(&self) -> impl Iterator<Item = &Named> {
+        let always = [&self.segments, &self.output_events];
+        always.into_iter().chain(&self.reassembly).chain(&self.chunking)
+    }
+
+    /// Whether live work can end in the dead letters of the queues' own.
+    fn check_policies(&self) -> Result<()> {
+        for named in self.queues() {
+            let Some(most) = named.queue.max_receives() else { continue };
+            let Named { variable, url, .. } = named;
+            if most < 2 {
+                bail!(
+                    "{variable} {url:?}: its redrive policy has maxReceiveCount {most}: a worker that \
+                     restarts would send live work to the dead letters; allowed is 2 or more"
+                );
+            }
+            if most < ENOUGH_RECEIVES {
+                warn!(
+                    variable,
+                    url,
+                    max_receive_count = most,
+                    recommended = ENOUGH_RECEIVES,
+                    "the queue's redrive policy is tight: workers that die or services that fail \
+                     a few times in a row move live work to its dead letters"
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -138,7 +180,7 @@ pub(super) async fn desk(settings: &Settings) -> Result<Desk> {
         segments: shared(it.segments),
         output_events: shared(it.output_events),
         chunking: it.chunking.map(shared),
-        reassembly: shared(it.reassembly),
+        reassembly: it.reassembly.map_or_else(|| Arc::new(Elsewhere) as _, shared),
         dead_letters: it.dead.map(shared),
     })
 }
@@ -153,7 +195,7 @@ pub(super) async fn ports(
     settings: &Settings,
     scratch: &Path,
     metrics: Arc<dyn MetricsSink>,
-    beats: Beats,
+    health: (Beats, Flags),
 ) -> Result<Opened> {
     let names = &settings.aws;
     let roles = settings
@@ -174,34 +216,46 @@ pub(super) async fn ports(
     let dead_letters = it.dead.map(|named| Arc::new(named.queue) as Arc<dyn Queue>);
     let inbox = |name, named: Named| Inbox {
         name,
+        max_receives: named.queue.max_receives(),
         queue: Arc::new(named.queue),
         dead_letters: dead_letters.clone(),
     };
     let run_limit = Duration::from_secs(names.sagemaker_invoke_timeout_seconds);
     let asked = Duration::from_secs(names.sqs_long_poll_wait_seconds);
-    let poll_wait = asked.min(LONGEST_POLL);
-    if poll_wait < asked {
-        let (asked, used) = (asked.as_secs(), poll_wait.as_secs());
-        info!(asked, used, "SQS_LONG_POLL_WAIT_SECONDS is capped, so that a stop is heeded");
-    }
-    let config =
-        Config { poll_wait, deadline: QUEUEING + run_limit + SLACK, ..Config::new(buckets) };
+    let config = Config {
+        poll_wait: asked.min(LONGEST_POLL),
+        idle_poll_wait: asked,
+        deadline: QUEUEING + run_limit + SLACK,
+        ..Config::new(buckets)
+    };
     let config = match settings.pace {
         Pace::Cloud => config,
         Pace::Quick => quick(config, run_limit),
     };
+    let turns = format!("{}#sweep", pool(settings)?);
+    let turns = DynamoLedger::new(it.aws.dynamodb(), it.tables.clone(), turns);
     let ports = Ports {
         ledger: Arc::new(it.ledger),
+        turns: Some(Arc::new(turns)),
         objects,
         segments: inbox("segments", it.segments),
         output_events: inbox("output-events", it.output_events),
         chunking: it.chunking.map(|named| inbox("chunking", named)),
-        reassembly: inbox("reassembly", it.reassembly),
+        reassembly: match it.reassembly {
+            Some(named) => inbox("reassembly", named),
+            None => Inbox {
+                name: "reassembly",
+                queue: Arc::new(Elsewhere),
+                dead_letters: None,
+                max_receives: None,
+            },
+        },
         backend,
         chunker,
         assembler,
         metrics,
-        beats,
+        beats: health.0,
+        flags: health.1,
         clock: Arc::new(SystemClock),
         ids: Arc::new(Ids::random()),
     };
@@ -214,6 +268,7 @@ fn quick(config: Config, run_limit: Duration) -> Config {
         Config::embedded(config.buckets.clone());
     Config {
         reservation: config.poll_wait + Duration::from_secs(3),
+        idle_poll_wait: Duration::ZERO,
         deadline: run_limit + Duration::from_secs(15),
         unattended: Duration::from_secs(10),
         retry_after,
@@ -265,7 +320,7 @@ fn queue_url<'a>(variable: &str, url: &'a str) -> Result<&'a str> {
     }
 }
 
-fn tables(names: &AwsSettings) -> Result<Tables> {
+fn tables(names: &AwsSettings, reassembly_is_elsewhere: bool) -> Result<Tables> {
     let name = |variable: &str, value: &Option<String>| -> Result<String> {
         let name = required(variable, value)?;
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
@@ -279,7 +334,10 @@ fn tables(names: &AwsSettings) -> Result<Tables> {
     Ok(Tables {
         jobs: name("JOBS_TABLE_NAME", &names.jobs_table_name)?,
         completions: name("SEGMENT_COMPLETIONS_TABLE_NAME", &names.segment_completions_table_name)?,
-        triggers: name("REASSEMBLY_TRIGGERED_TABLE_NAME", &names.reassembly_triggered_table_name)?,
+        triggers: match &names.reassembly_triggered_table_name {
+            None if reassembly_is_elsewhere => String::new(),
+            named => name("REASSEMBLY_TRIGGERED_TABLE_NAME", named)?,
+        },
         invocations: name(
             "INFERENCE_INVOCATIONS_TABLE_NAME",
             &names.inference_invocations_table_name,
@@ -320,13 +378,42 @@ fn media_steps(workplace: Option<Workplace>) -> (Arc<dyn Chunker>, Arc<dyn Assem
     }
 }
 
-/// Media steps of a daemon whose roles have none: never called, and an error if they were.
+/// Media steps and reassembly messages of a daemon whose roles have none: never called, and an error if
+/// they were.
 #[derive(Debug)]
 struct Elsewhere;
 
 impl Elsewhere {
     fn refuse() -> MediaError {
         Error::new(Kind::Rejected, "this daemon's roles have no media work").into()
+    }
+
+    fn no_messages<T>() -> parallax_ports::Result<T> {
+        Err(Error::new(Kind::Rejected, "REASSEMBLY_QUEUE_URL is not set: somebody else's business"))
+    }
+}
+
+#[async_trait]
+impl Queue for Elsewhere {
+    async fn receive(
+        &self,
+        _: usize,
+        _: Duration,
+        _: Duration,
+    ) -> parallax_ports::Result<Vec<Message>> {
+        Self::no_messages()
+    }
+
+    async fn delete(&self, _: &Receipt) -> parallax_ports::Result<()> {
+        Self::no_messages()
+    }
+
+    async fn change_visibility(&self, _: &Receipt, _: Duration) -> parallax_ports::Result<()> {
+        Self::no_messages()
+    }
+
+    async fn send(&self, _: &str, _: &[(&str, &str)]) -> parallax_ports::Result<()> {
+        Self::no_messages()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker};
 use parallax_local::{Deployment, SqliteQueue, StateDir};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{Ids, MetricsSink, ObjectStore, SystemClock};
 use parallax_worker::{Config, Desk, Inbox, Ports, Roles};
 
@@ -45,7 +45,7 @@ pub(super) async fn ports(
     settings: &Settings,
     scratch: &Path,
     metrics: Arc<dyn MetricsSink>,
-    beats: Beats,
+    health: (Beats, Flags),
 ) -> Result<Opened> {
     let (state, local) = open(settings).await?;
     let roles = settings.roles.clone().unwrap_or_else(Roles::all);
@@ -58,10 +58,12 @@ pub(super) async fn ports(
         name,
         queue: queue.clone(),
         dead_letters: Some(local.dead_letters.clone()),
+        max_receives: None,
     };
     let ports = Ports {
         ledger: local.ledger.clone(),
         backend: super::backend(settings, &objects, Some(&workplace))?,
+        turns: None,
         objects,
         segments: inbox("segments", &local.segments),
         output_events: inbox("output-events", &local.output_events),
@@ -70,7 +72,8 @@ pub(super) async fn ports(
         chunker: Arc::new(MediaChunker::new(workplace.clone(), ChunkSettings::default())),
         assembler: Arc::new(MediaAssembler::new(workplace)),
         metrics,
-        beats,
+        beats: health.0,
+        flags: health.1,
         clock: local.clock.clone(),
         ids: Arc::new(Ids::random()),
     };

@@ -14,7 +14,7 @@ use parallax_conversion::{EngineBackend, Workplace};
 use parallax_job::Buckets;
 use parallax_local::StateDir;
 use parallax_media::Tools;
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{InferenceBackend, MetricsSink, ObjectStore};
 use parallax_worker::{Config, Desk, Ports, Role, Roles};
 
@@ -38,7 +38,7 @@ pub(crate) struct Opened {
 /// # Errors
 /// Names the variable, what was found and what is allowed.
 pub(crate) async fn desk(settings: &Settings) -> Result<(Desk, Option<StateDir>)> {
-    match settings.platform {
+    match settings.platform()? {
         Platform::Local => local::desk(settings).await.map(|(desk, state)| (desk, Some(state))),
         Platform::Aws => aws::desk(settings).await.map(|desk| (desk, None)),
     }
@@ -49,11 +49,11 @@ pub(crate) async fn desk(settings: &Settings) -> Result<(Desk, Option<StateDir>)
 /// # Errors
 /// Names the variable and what it needs.
 pub(crate) fn agree(settings: &Settings) -> Result<()> {
-    if settings.platform != Platform::Aws {
+    if settings.platform()? != Platform::Aws {
         if settings.completion_owner == CompletionOwner::JobWorker {
             bail!("COMPLETION_OWNER=job-worker needs PLATFORM=aws");
         }
-        if settings.metrics_provider == MetricsProvider::Cloudwatch {
+        if settings.metrics_provider == Some(MetricsProvider::Cloudwatch) {
             bail!("METRICS_PROVIDER=cloudwatch needs PLATFORM=aws");
         }
     }
@@ -68,16 +68,22 @@ pub(crate) async fn open(
     settings: &Settings,
     scratch: &Path,
     metrics: Arc<dyn MetricsSink>,
-    beats: Beats,
+    health: (Beats, Flags),
 ) -> Result<Opened> {
-    let mut opened = match settings.platform {
-        Platform::Local => local::ports(settings, scratch, metrics, beats).await?,
-        Platform::Aws => aws::ports(settings, scratch, metrics, beats).await?,
+    let mut opened = match settings.platform()? {
+        Platform::Local => local::ports(settings, scratch, metrics, health).await?,
+        Platform::Aws => aws::ports(settings, scratch, metrics, health).await?,
     };
     let lease = Duration::from_secs(settings.lease_seconds);
     opened.config.visibility = lease;
     opened.config.lease = lease;
     opened.config.reassembly_lease = lease;
+    opened.config.longest_retry_after = Duration::from_secs(settings.retry_after_limit_seconds);
+    if settings.inference_backend == Backend::Http {
+        // Whoever answers 202 has custody from then on.
+        let accepted = settings.http.inference_http_accepted_seconds;
+        opened.config.deadline = Duration::from_secs(accepted);
+    }
     opened.config.max_in_flight = settings.inference_max_in_flight;
     opened.config.completes = settings.completion_owner == CompletionOwner::VideoWorker;
     opened.config.drain = Duration::from_secs(settings.drain_seconds);
@@ -85,6 +91,20 @@ pub(crate) async fn open(
         bail!("CHUNKING_QUEUE_URL is not set: the chunking role needs it");
     }
     Ok(opened)
+}
+
+/// Whether a place for intermediate files is needed: a read-only root has none.
+///
+/// # Errors
+/// When the platform is in doubt.
+pub(crate) fn needs_scratch(settings: &Settings) -> Result<bool> {
+    let local = settings.platform()? == Platform::Local;
+    Ok(local || has_media_work(settings, settings.roles.as_ref()))
+}
+
+fn has_media_work(settings: &Settings, roles: Option<&Roles>) -> bool {
+    let engine = matches!(settings.inference_backend, Backend::Draft | Backend::Copy);
+    engine || roles.is_some_and(|r| r.has(Role::Chunking) || r.has(Role::Reassembly))
 }
 
 /// Where media work is done. ffmpeg must be there only for those who do some.
@@ -95,8 +115,7 @@ fn workplace(
     buckets: &Buckets,
     scratch: &Path,
 ) -> Result<Option<Workplace>> {
-    let engine = matches!(settings.inference_backend, Backend::Draft | Backend::Copy);
-    if !engine && !roles.has(Role::Chunking) && !roles.has(Role::Reassembly) {
+    if !has_media_work(settings, Some(roles)) {
         return Ok(None);
     }
     let tools = Tools::find().context("chunking, reassembly and engines in the process need it")?;
@@ -126,10 +145,23 @@ fn backend(
             if urls.is_empty() {
                 bail!("INFERENCE_HTTP_URL is not set: INFERENCE_BACKEND=http needs it");
             }
+            let asked = &settings.http;
+            let answer = asked.inference_http_answer_seconds;
+            let total = asked.inference_http_total_seconds.unwrap_or(answer + 60);
+            if total < answer {
+                bail!(
+                    "INFERENCE_HTTP_TOTAL_SECONDS {total}: at least INFERENCE_HTTP_ANSWER_SECONDS, \
+                     which is {answer}"
+                );
+            }
             let http = http::Settings {
-                token: settings.http.inference_http_token.clone(),
-                allow_plain: settings.http.inference_http_allow_plain,
-                ..http::Settings::new(urls)
+                urls,
+                token: asked.inference_http_token.clone(),
+                allow_plain: asked.inference_http_allow_plain,
+                connect_limit: Duration::from_secs(asked.inference_http_connect_seconds),
+                answer_limit: Duration::from_secs(answer),
+                progress_limit: Duration::from_secs(asked.inference_http_progress_seconds),
+                total_limit: Duration::from_secs(total),
             };
             Ok(Arc::new(Http::new(&http).context("INFERENCE_HTTP_URL")?))
         }

@@ -29,6 +29,12 @@ fn a_deployments_environment_starts_the_daemon_unchanged() {
     }
     let done = cloud.command(&environment, &["--check-config"]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // Whoever leaves completions to a job-worker needs nothing of reassembly.
+    environment.insert("COMPLETION_OWNER".to_owned(), "job-worker".to_owned());
+    environment.remove("REASSEMBLY_TRIGGERED_TABLE_NAME");
+    environment.remove("REASSEMBLY_QUEUE_URL");
+    let done = cloud.command(&environment, &["--check-config"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     environment.remove("INFERENCE_INVOCATIONS_TABLE_NAME");
     let done = cloud.command(&environment, &["--check-config"]).output().unwrap();
     assert!(!done.status.success());

@@ -5,5 +5,6 @@
 mod calls;
 mod cloud;
 mod deployed;
+mod http;
 mod operate;
 mod start;

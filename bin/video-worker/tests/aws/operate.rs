@@ -69,6 +69,31 @@ fn a_job_is_explained_segment_by_segment() {
 }
 
 #[test]
+fn nothing_is_promised_that_will_not_come() {
+    let cloud = Cloud::start();
+    cloud.job_in("failed", "failed", 3);
+    cloud.put_item("invocations", &failed_row("failed", 1, 3));
+    let mut waiting = failed_row("failed", 2, 3);
+    waiting["state"] = json!({"S": "retry_wait"});
+    cloud.put_item("invocations", &waiting);
+    let cuts = json!({"output_location": {"S": "cuts#failed"}, "cuts": {"SS": ["3#sbs"]}});
+    cloud.put_item("invocations", &cuts);
+    let text = said(&cloud.run(&["explain", "failed"]));
+    for expected in [
+        "segment 0: unknown; waits for nothing, because its job is failed",
+        "segment 1: failed, attempt 3, 3 failed; waits for an operator",
+        "segment 2: retry_wait, attempt 3, 3 failed; waits for nothing, because its job is failed",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("its first attempt"), "{text}");
+    cloud.job_in("empty", "chunking_complete", 0);
+    let text = said(&cloud.run(&["explain", "empty"]));
+    assert!(text.contains("waits for an operator: its total_segments is 0"), "{text}");
+    assert!(!text.contains("which is due"), "{text}");
+}
+
+#[test]
 fn dead_letters_go_back_where_they_make_sense() {
     let cloud = Cloud::start();
     cloud.job_in("alive", "chunking_complete", 2);
@@ -131,7 +156,12 @@ fn a_failed_job_goes_on_with_its_failed_segments_alone() {
     let (good, log) = daemon.stop("TERM");
     assert!(good, "{log}");
     let again = cloud.run(&["redrive", "--job", "nobody"]);
-    assert!(said(&again).contains("there is no such job"));
+    assert!(!again.status.success(), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("there is no such job"));
+    let again = cloud.run(&["redrive", "--job", "job-y"]);
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && words.contains("job-y: nothing to redrive"), "{again:?}");
+    assert!(words.contains("it is reassembling"), "{words}");
 }
 
 #[test]

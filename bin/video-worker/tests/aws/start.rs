@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 
@@ -55,14 +55,22 @@ fn last_words(log: &str) -> String {
 #[test]
 fn a_bad_variable_is_named() {
     let cloud = Cloud::start();
-    let (good, log, _) = check(&cloud, &environment(&cloud, "stub"));
+    let mut environment_of_stub = environment(&cloud, "stub");
+    let (good, log, _) = check(&cloud, &environment_of_stub);
+    assert!(good, "{log}");
+    // Nothing is written on a root that may be read-only, and names may be written in capitals.
+    for (name, value) in [("STATE_DIR", "/proc/nowhere"), ("PLATFORM", "AWS")] {
+        environment_of_stub.insert(name.to_owned(), value.to_owned());
+    }
+    let (good, log, _) = check(&cloud, &environment_of_stub);
     assert!(good, "{log}");
     let missing = "is not set";
     let nowhere = cloud.queue_url("nowhere");
     let cases: &[(&str, &str, &str, &str)] = &[
         ("stub", "PLATFORM", "gcp", "local, aws"),
         ("stub", "ROLES", "segments,oops", "oops"),
-        ("stub", "STATE_DIR", "/proc/nowhere", "/proc/nowhere"),
+        ("draft", "STATE_DIR", "/proc/nowhere", "/proc/nowhere"),
+        ("stub", "PLATFORM", "", "PLATFORM is not set, but JOBS_TABLE_NAME is"),
         ("stub", "AWS_REGION", "", missing),
         ("stub", "INPUT_BUCKET_NAME", "", missing),
         ("stub", "INPUT_BUCKET_NAME", "No Bucket", "No Bucket"),
@@ -103,8 +111,14 @@ fn a_bad_variable_is_named() {
         ("stub", "LOG_FILTER", "a=b=c", "a=b=c"),
         ("http", "INFERENCE_HTTP_URL", "", missing),
         ("http", "INFERENCE_HTTP_URL", "nonsense", "nonsense"),
-        ("http", "INFERENCE_HTTP_URL", "http://example.org", "http"),
+        ("http", "INFERENCE_HTTP_URL", "http://10.0.0.7", "INFERENCE_HTTP_ALLOW_PLAIN=true"),
         ("http", "INFERENCE_HTTP_ALLOW_PLAIN", "perhaps", "perhaps"),
+        ("http", "INFERENCE_HTTP_CONNECT_SECONDS", "0", "1..=60"),
+        ("http", "INFERENCE_HTTP_ANSWER_SECONDS", "3601", "1..=3600"),
+        ("http", "INFERENCE_HTTP_PROGRESS_SECONDS", "601", "1..=600"),
+        ("http", "INFERENCE_HTTP_TOTAL_SECONDS", "1199", "INFERENCE_HTTP_ANSWER_SECONDS"),
+        ("http", "INFERENCE_HTTP_ACCEPTED_SECONDS", "0", "1..=43200"),
+        ("stub", "RETRY_AFTER_LIMIT_SECONDS", "3601", "1..=3600"),
         ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", "", missing),
         ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", &"x".repeat(64), "1 to 63"),
         ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "3601", "1..=3600"),
@@ -181,4 +195,24 @@ fn a_denied_bucket_and_a_silent_service_are_named_in_time() {
     assert!(!good && took < Duration::from_secs(10), "{took:?}");
     assert!(words.contains("VIDEO_WORKER_QUEUE_URL"), "{words}");
     assert!(!words.contains("BUCKET"), "{words}");
+}
+
+#[test]
+fn a_queue_that_gives_up_too_soon_is_told() {
+    let cloud = Cloud::start();
+    let dead = "arn:aws:sqs:eu-west-1:123456789012:dead";
+    for (most, expected) in [(10, None), (5, Some(true)), (1, Some(false))] {
+        let policy = json!({"deadLetterTargetArn": dead, "maxReceiveCount": most}).to_string();
+        let asked = json!({"QueueUrl": cloud.queue_url("video-worker"),
+            "Attributes": {"RedrivePolicy": policy}});
+        cloud.sqs("SetQueueAttributes", &asked);
+        let (good, log, _) = check(&cloud, &environment(&cloud, "stub"));
+        assert_eq!(good, expected != Some(false), "{most}: {log}");
+        let told = log.lines().find(|line| line.contains("redrive policy"));
+        assert_eq!(told.is_some(), expected.is_some(), "{most}: {log}");
+        if let Some(line) = told {
+            assert!(line.contains("VIDEO_WORKER_QUEUE_URL"), "{line}");
+            assert!(line.contains(if expected == Some(true) { "\"WARN\"" } else { "\"ERROR\"" }));
+        }
+    }
 }

@@ -296,6 +296,14 @@ impl Ledger for DynamoLedger {
         .await
     }
 
+    async fn hasten(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let wanted = Wanted { segment: Some(segment), ..Wanted::default() };
+        self.settle("hasten a segment", wanted, Terms::default(), |seen| {
+            rules::hasten(seen.row(), now)
+        })
+        .await
+    }
+
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         let wanted = Wanted { segment: Some(segment), ..Wanted::default() };
         let seen = self.read(&wanted).await?;
@@ -401,12 +409,16 @@ impl Ledger for DynamoLedger {
             if completed < total {
                 return Ok(TriggerOutcome::NotReady);
             }
-            let (answer, change) = rules::trigger(guess.job(), None, completed, nonce, resend, now);
-            if self.commit(&guess, &change, terms).await? == Written::Yes {
-                self.beliefs.stored(&guess, &change);
-                return Ok(answer);
+            // A job that is reassembling has a trigger: to try without one would only fail.
+            if guess.job().is_some_and(|job| job.status == JobStatus::ChunkingComplete) {
+                let (answer, change) =
+                    rules::trigger(guess.job(), None, completed, nonce, resend, now);
+                if self.commit(&guess, &change, terms).await? == Written::Yes {
+                    self.beliefs.stored(&guess, &change);
+                    return Ok(answer);
+                }
+                self.beliefs.forget(&wanted);
             }
-            self.beliefs.forget(&wanted);
         }
         loop {
             let seen = self.read(&wanted).await?;

@@ -20,6 +20,7 @@ use parallax_ports::{
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url};
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -29,8 +30,8 @@ use fleet::{Fleet, Report};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What is read of an answer.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// How long the body of an answer may take once its status is known.
-const BODY: Duration = Duration::from_secs(10);
+/// How long the body of an answer may take once its status is known, however steadily it comes.
+const BODY: Duration = Duration::from_secs(30);
 
 /// Servers that run attempts while they are asked.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Http {
     client: Client,
     fleet: Fleet,
     authorization: Option<HeaderValue>,
+    answer_limit: Duration,
+    progress_limit: Duration,
 }
 
 /// The request, under the names that all deployed containers read.
@@ -59,7 +62,9 @@ impl Http {
         let urls = settings.endpoints()?;
         let authorization = settings.token.as_ref().map(Token::header).transpose()?;
         let client = settings.client()?;
-        Ok(Self { client, fleet: Fleet::new(urls), authorization })
+        let Settings { answer_limit, progress_limit, .. } = *settings;
+        let fleet = Fleet::new(urls);
+        Ok(Self { client, fleet, authorization, answer_limit, progress_limit })
     }
 
     async fn ask(&self, url: &Url, invocation: &Invocation) -> Answer {
@@ -75,10 +80,57 @@ impl Http {
         if let Some(value) = &self.authorization {
             request = request.header(AUTHORIZATION, value.clone());
         }
-        match request.send().await {
-            Ok(response) => answered(url, response).await,
-            Err(error) => unanswered(url, error),
+        match timeout(self.answer_limit, request.send()).await {
+            Ok(Ok(response)) => self.answered(url, response).await,
+            Ok(Err(error)) => unanswered(url, error),
+            Err(_) => {
+                let seconds = self.answer_limit.as_secs_f64();
+                let text = format!("{url} gave no complete head of an answer within {seconds} s");
+                Answer { result: Err(Error::new(Kind::Timeout, text)), report: Report::Broken }
+            }
         }
+    }
+
+    async fn answered(&self, url: &Url, response: Response) -> Answer {
+        let status = response.status().as_u16();
+        let after = answer::retry_after(response.headers());
+        let text = self.body(response).await;
+        let result = match answer::kind(status) {
+            Ok(true) => Ok(Invoked::Finished),
+            Ok(false) => Ok(Invoked::Accepted(Locations::default())),
+            Err(kind) => {
+                let mut error = Error::new(kind, format!("{url} answered {status}: {text}"));
+                if let Some(after) = after {
+                    error = error.with_retry_after(after);
+                }
+                Err(error)
+            }
+        };
+        let report = match &result {
+            Err(error) if matches!(error.kind(), Kind::Throttled | Kind::Unavailable) => {
+                Report::Busy(after)
+            }
+            Err(error) if matches!(error.kind(), Kind::Internal | Kind::Timeout) => Report::Broken,
+            _ => Report::Well,
+        };
+        Answer { result, report }
+    }
+
+    /// The beginning of an answer's body, for a person. The status has been given: whatever happens
+    /// here changes nothing.
+    async fn body(&self, mut response: Response) -> String {
+        let mut bytes = Vec::new();
+        let read = async {
+            while let Ok(Ok(Some(chunk))) = timeout(self.progress_limit, response.chunk()).await {
+                let room = LONGEST_ANSWER - bytes.len();
+                bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() >= room {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(BODY, read).await;
+        answer::printable(&bytes)
     }
 }
 
@@ -92,38 +144,28 @@ impl Answer {
     /// Whether another server may be asked: this one certainly did not start.
     fn passes_on(&self) -> bool {
         let refused = |error: &Error| matches!(error.kind(), Kind::Throttled | Kind::Unavailable);
-        self.result.as_ref().is_err_and(refused)
+        self.report == Report::Unreachable || self.result.as_ref().is_err_and(refused)
     }
 }
 
-async fn answered(url: &Url, response: Response) -> Answer {
-    let status = response.status().as_u16();
-    let after = answer::retry_after(response.headers());
-    let text = body(response).await;
-    let result = match answer::kind(status) {
-        Ok(true) => Ok(Invoked::Finished),
-        Ok(false) => Ok(Invoked::Accepted(Locations::default())),
-        Err(kind) => {
-            let mut error = Error::new(kind, format!("{url} answered {status}: {text}"));
-            if let Some(after) = after {
-                error = error.with_retry_after(after);
-            }
-            Err(error)
+/// Whether a connection failed for what a certificate says or lacks. The library tells in words alone.
+fn names_a_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().to_ascii_lowercase().contains("certificate") {
+            return true;
         }
-    };
-    let report = match &result {
-        Err(error) if matches!(error.kind(), Kind::Throttled | Kind::Unavailable) => {
-            Report::Busy(after)
-        }
-        Err(error) if matches!(error.kind(), Kind::Internal | Kind::Timeout) => Report::Broken,
-        _ => Report::Well,
-    };
-    Answer { result, report }
+        cause = error.source();
+    }
+    false
 }
 
 fn unanswered(url: &Url, error: reqwest::Error) -> Answer {
     let kind = if error.is_builder() {
         Kind::Rejected
+    } else if error.is_connect() && names_a_certificate(&error) {
+        // No time heals it: who runs the deployment has to.
+        Kind::Unauthorized
     } else if error.is_connect() {
         Kind::Unavailable
     } else {
@@ -131,25 +173,12 @@ fn unanswered(url: &Url, error: reqwest::Error) -> Answer {
         Kind::Timeout
     };
     let report = if error.is_connect() { Report::Unreachable } else { Report::Broken };
-    let error = Error::new(kind, format!("no answer from {url}")).with_source(error.without_url());
-    Answer { result: Err(error), report }
-}
-
-/// The beginning of an answer's body, for a person. The status has been given: whatever happens
-/// here changes nothing.
-async fn body(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    let read = async {
-        while let Ok(Some(chunk)) = response.chunk().await {
-            let room = LONGEST_ANSWER - bytes.len();
-            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if chunk.len() >= room {
-                return;
-            }
-        }
+    let what = match kind {
+        Kind::Unauthorized => format!("{url} cannot be trusted"),
+        _ => format!("no answer from {url}"),
     };
-    let _ = tokio::time::timeout(BODY, read).await;
-    answer::printable(&bytes)
+    let error = Error::new(kind, what).with_source(error.without_url());
+    Answer { result: Err(error), report }
 }
 
 #[async_trait]

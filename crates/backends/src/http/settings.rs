@@ -56,10 +56,15 @@ pub struct Settings {
     pub token: Option<Token>,
     /// Allows http to any host: for a private network that is trusted. Defaults to false.
     pub allow_plain: bool,
-    /// Longest run of one attempt. Defaults to an hour.
-    pub run_limit: Duration,
     /// Longest time to connect. Defaults to 3 s.
     pub connect_limit: Duration,
+    /// Longest time from connecting until the head of the answer is complete. A server that answers
+    /// when it is done is silent for as long as its work takes. Defaults to 20 min.
+    pub answer_limit: Duration,
+    /// Longest silence within the answer's body. Defaults to 10 s.
+    pub progress_limit: Duration,
+    /// Longest time for all of one attempt. Defaults to 21 min.
+    pub total_limit: Duration,
 }
 
 /// A setting that cannot work.
@@ -81,8 +86,10 @@ impl Settings {
             urls,
             token: None,
             allow_plain: false,
-            run_limit: Duration::from_secs(3600),
             connect_limit: Duration::from_secs(3),
+            answer_limit: Duration::from_secs(1200),
+            progress_limit: Duration::from_secs(10),
+            total_limit: Duration::from_secs(1260),
         }
     }
 
@@ -108,7 +115,7 @@ impl Settings {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(self.connect_limit)
-            .timeout(self.run_limit)
+            .timeout(self.total_limit)
             // A peer that vanished during a long run is noticed by its silence.
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(Duration::from_secs(20))
@@ -138,7 +145,12 @@ fn endpoint(text: &str, allow_plain: bool) -> Result<Url, SettingsError> {
     match url.scheme() {
         "https" => {}
         "http" if loopback || allow_plain => {}
-        "http" => return fail("http is allowed for loopback addresses only"),
+        "http" => {
+            return fail(
+                "http is allowed for loopback addresses only; INFERENCE_HTTP_ALLOW_PLAIN=true \
+                 allows it inside a private network that is trusted",
+            );
+        }
         _ => return fail("allowed are https and, for loopback addresses, http"),
     }
     let path = format!("{}/invocations", url.path().trim_end_matches('/'));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use parallax_stereo::{Error as StereoError, Plane};
 
-use super::{DepthSize, Scale, Source, refuse};
+use super::{DepthSize, Scale, Source, numbers, refuse};
 
 /// Longest header that is read, and largest side.
 const MOST_HEADER: u32 = 1 << 16;
@@ -187,6 +187,7 @@ impl Source for Array {
         })?;
         let values = bytes.chunks_exact(self.kind.bytes()).map(|b| self.kind.value(b)).collect();
         let mut plane = Plane::new(width, height, values);
+        numbers(&self.path, frames - self.left - 1, &plane)?;
         self.scale.apply(&mut plane);
         Ok(Some(plane))
     }
@@ -265,6 +266,26 @@ mod tests {
     fn halves_are_read() {
         for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (1, 5.96e-8)] {
             assert!((half(bits) - value).abs() < 1e-9, "{bits:x}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let size = DepthSize { width: 5, height: 4, frames: 3 };
+        for (value, says) in [(f32::NAN, "NaN"), (f32::INFINITY, "infinite")] {
+            let planes = (0..3).map(|n| {
+                let odd = move |x, y| n == 2 && (x, y) == (3, 1);
+                Ok(Plane::from_fn(5, 4, |x, y| if odd(x, y) { value } else { 0.5 }))
+            });
+            let (plain, packed) = (folder.path().join("d.npy"), folder.path().join("d.npz"));
+            write_npy(&mut File::create(&plain).unwrap(), size, planes.clone()).unwrap();
+            write_npz(&packed, size, planes).unwrap();
+            for (path, zipped, name) in [(&plain, false, "d.npy"), (&packed, true, "d.npz")] {
+                let error = open(path, zipped).err().unwrap().to_string();
+                let place = format!("{name}: frame 2, row 1, column 3 is {says} (1 {says} of 20");
+                assert!(error.contains(&place), "{error}");
+            }
         }
     }
 

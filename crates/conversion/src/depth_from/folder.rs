@@ -9,7 +9,7 @@ use exr::prelude::{ReadChannels, ReadLayers, read};
 use parallax_stereo::{Error as StereoError, Plane};
 use png::{BitDepth, ColorType, Transformations};
 
-use super::{DepthSize, Scale, Source, refuse};
+use super::{DepthSize, Scale, Source, numbers, refuse};
 
 /// The largest picture that is read, in bytes.
 const MOST_BYTES: usize = 1 << 30;
@@ -66,6 +66,7 @@ impl Source for Folder {
             let what = format!("{}x{} after pictures of {width}x{height}", found.0, found.1);
             return Err(refuse(path, what));
         }
+        numbers(path, self.next as u64 - 1, &plane)?;
         self.scale.apply(&mut plane);
         Ok(Some(plane))
     }
@@ -181,6 +182,18 @@ mod tests {
         assert_eq!(first.data(), near.map(|v| (v - 2.0) / 10.0));
         assert_eq!(source.next().unwrap().unwrap().at(2, 1), 1.0);
         assert!(source.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn pictures_of_what_is_no_number_are_refused_by_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = |n: usize| folder.path().join(format!("{n}.exr"));
+        write(&picture(0), vec![("Z", FlatSamples::F32(vec![0.5; 6]))]);
+        let mut odd = vec![f16::from_f32(0.5); 6];
+        odd[4] = f16::INFINITY;
+        write(&picture(1), vec![("Z", FlatSamples::F16(odd))]);
+        let error = open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("1.exr: frame 1, row 1, column 1 is infinite"), "{error}");
     }
 
     #[test]

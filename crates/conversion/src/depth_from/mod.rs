@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use parallax_frame::Frame;
 use parallax_media::Tools;
 use parallax_stereo::{
-    Clip, DepthEstimator, DepthSession, Engine, Error as StereoError, Plane, Run, Session,
+    Clip, DepthEstimator, DepthSession, Engine, Error as StereoError, Odd, Plane, Run, Session,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -57,12 +57,12 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// What brings every finite value of the whole of `source` to 0..1: nothing when they are there
-    /// already. Reads it to its end.
+    /// What brings every value of the whole of `source` to 0..1: nothing when they are there already.
+    /// Reads it to its end.
     fn of(source: &mut dyn Source) -> Result<Self, StereoError> {
         let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
         while let Some(plane) = source.next()? {
-            for &v in plane.data().iter().filter(|v| v.is_finite()) {
+            for &v in plane.data() {
                 (low, high) = (low.min(v), high.max(v));
             }
         }
@@ -98,6 +98,22 @@ pub struct DepthFrom {
     near: Near,
     grid: bool,
     size: DepthSize,
+}
+
+/// Refuses floating-point depth that is not numbers, by the place of the first: of where nothing was
+/// measured there is no guess that would be right for every film.
+fn numbers(path: &Path, frame: u64, plane: &Plane) -> Result<(), StereoError> {
+    let Some(found) = Odd::among(plane.data()) else { return Ok(()) };
+    let first = plane.data().iter().position(|v| !v.is_finite()).unwrap_or_default();
+    let (row, column) = (first / plane.width(), first % plane.width());
+    let what = if plane.data()[first].is_nan() { "NaN" } else { "infinite" };
+    Err(refuse(
+        path,
+        format!(
+            "frame {frame}, row {row}, column {column} is {what} ({found} in that frame); allowed are \
+             finite numbers: fill what was not measured before converting"
+        ),
+    ))
 }
 
 fn refuse(path: &Path, what: impl std::fmt::Display) -> StereoError {

@@ -195,6 +195,14 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn hasten(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        let segment = segment.clone();
+        self.commit(Durability::Ordered, move |rows| {
+            Ok(rules::hasten(rows.segment(&segment)?.as_ref(), now))
+        })
+        .await
+    }
+
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         let segment = segment.clone();
         self.read(move |rows| rows.segment(&segment)).await

@@ -208,6 +208,7 @@ faulty_ledger! {
         retry(fence: &Fence = borrowed, at: Timestamp = copied, error: &AttemptError = borrowed, cost: Cost = copied) -> Ended;
         fail(fence: &Fence = borrowed, error: &AttemptError = borrowed, now: Timestamp = copied) -> Ended;
         reopen(segment: &Segment = borrowed, now: Timestamp = copied) -> Ended;
+        hasten(segment: &Segment = borrowed, now: Timestamp = copied) -> Ended;
         create_job(job: &Job = borrowed) -> bool;
         advance(job_id: &JobId = borrowed, to: JobStatus = copied, total: Option<u32> = copied, reason: Option<&str> = optional, now: Timestamp = copied) -> Advance;
         trigger(job_id: &JobId = borrowed, nonce: &str = text, resend: Resend = copied, now: Timestamp = copied) -> TriggerOutcome;

@@ -98,6 +98,10 @@ pub trait Ledger: Debug + Send + Sync {
     /// on. For operators.
     async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended>;
 
+    /// Ends the wait of a segment for its next attempt: it may start at once. `Fenced` when it does not
+    /// wait. For operators.
+    async fn hasten(&self, segment: &Segment, now: Timestamp) -> Result<Ended>;
+
     /// A segment's row.
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>>;
 

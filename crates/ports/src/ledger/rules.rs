@@ -307,6 +307,18 @@ pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (E
     (Ended::Yes, Change { segment: Some(row), job: revived, ..Change::default() })
 }
 
+/// [`super::Ledger::hasten`].
+pub fn hasten(row: Option<&SegmentRow>, now: Timestamp) -> (Ended, Change) {
+    match row.filter(|row| row.state == SegmentState::RetryWait) {
+        None => (Ended::Fenced, Change::default()),
+        Some(row) if row.next_at <= now => (Ended::Yes, Change::default()),
+        Some(row) => {
+            let segment = Some(SegmentRow { next_at: now, ..row.clone() });
+            (Ended::Yes, Change { segment, ..Change::default() })
+        }
+    }
+}
+
 /// [`super::Ledger::advance`].
 pub fn advance(
     job: Option<&Job>,

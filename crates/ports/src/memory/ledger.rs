@@ -189,6 +189,10 @@ impl Ledger for MemoryLedger {
         self.commit(|s| rules::reopen(s.segments.get(segment), s.jobs.get(&segment.job_id), now))
     }
 
+    async fn hasten(&self, segment: &Segment, now: Timestamp) -> Result<Ended> {
+        self.commit(|s| rules::hasten(s.segments.get(segment), now))
+    }
+
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         Ok(lock(&self.state).segments.get(segment).cloned())
     }

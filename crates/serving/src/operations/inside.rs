@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use parallax_ports::MetricsSink;
-use parallax_stereo::{Stage, Watch};
+use parallax_stereo::{Retry, Stage, Watch};
 
 use crate::Progress;
 use crate::metrics;
@@ -56,7 +56,7 @@ impl Inside {
     pub(super) fn watch(self: &Arc<Self>) -> Watch {
         let (frames, again) = (self.clone(), self.clone());
         Watch::new(move |stage, done| frames.passed(stage, done))
-            .with_retries(move |_| again.retried())
+            .with_retries(move |retry| again.again(retry))
     }
 
     fn passed(&self, stage: Stage, frames: u64) {
@@ -66,6 +66,14 @@ impl Inside {
         *state.spent.entry(name(stage)).or_default() += took;
         state.now.parts.insert(name(stage), frames);
         (self.report)(state.now.clone());
+    }
+
+    /// A piece of the engine's work is done again.
+    fn again(&self, retry: &Retry) {
+        match retry {
+            Retry::OutOfMemory(_) => self.retried(),
+            Retry::Wider(_) => self.metrics.count(metrics::WIDER, &[], 1),
+        }
     }
 
     /// Memory ran out, and something is tried again.
@@ -96,6 +104,8 @@ fn name(stage: Stage) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use parallax_stereo::{NotFinite, Odd};
+
     use super::*;
 
     type Labels = Vec<(&'static str, &'static str)>;
@@ -125,7 +135,10 @@ mod tests {
         inside.begin();
         let watch = inside.watch();
         watch.tell(Stage::Depth, 5);
-        watch.tell_retry(Stage::Inpaint);
+        watch.tell_retry(&Retry::OutOfMemory(Stage::Inpaint));
+        let found = Odd { nan: 1, infinite: 0, values: 2 };
+        let (source, place) = ("it".to_owned(), "frame 0".to_owned());
+        watch.tell_retry(&Retry::Wider(NotFinite { stage: Stage::Depth, source, place, found }));
         watch.tell(Stage::Inpaint, 3);
         watch.tell(Stage::Depth, 9);
         inside.converted(2, 10, 1.5);
@@ -135,6 +148,7 @@ mod tests {
         assert_eq!(last.parts, BTreeMap::from([("depth", 9), ("inpaint", 3)]));
         let seen = seen.0.lock().unwrap().clone();
         let stage = |name| (metrics::STAGE, vec![("stage", name)]);
-        assert_eq!(seen, [(metrics::OUT_OF_MEMORY, vec![]), stage("depth"), stage("inpaint")]);
+        let again = [(metrics::OUT_OF_MEMORY, vec![]), (metrics::WIDER, vec![])];
+        assert_eq!(seen, [again.as_slice(), &[stage("depth"), stage("inpaint")]].concat());
     }
 }

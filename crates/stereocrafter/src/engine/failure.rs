@@ -16,7 +16,10 @@ pub(crate) fn told(error: &TensorError, cancel: &CancellationToken) -> Error {
         return Error::Cancelled;
     }
     if out_of_memory(error) {
-        return Error::Failed(format!("the device has too little memory: {error}"));
+        return Error::Failed(format!(
+            "the device has too little memory: {error}; a smaller memory plan (--memory-plan, \
+             SERVER_MEMORY_PLAN) takes less of it, and gives other pixels"
+        ));
     }
     Error::Failed(error.to_string())
 }

@@ -14,12 +14,13 @@ use parallax_stereo::{
 };
 
 use super::Desk;
-use super::failure::{out_of_memory, told, unless_cancelled};
+use super::failure::{told, unless_cancelled};
 use super::flow::{Flow, Next};
 use super::picture;
 use crate::noise::Field;
-use crate::plan::{Job, Plan};
+use crate::plan::Plan;
 use crate::range::Range;
+use crate::size::Size;
 use crate::strip::Strip;
 
 /// Fields of noise, so that the stages do not share theirs.
@@ -33,7 +34,8 @@ pub(super) struct Live {
     format: Arc<VideoFormat>,
     run: Run,
     rgb: Rgb,
-    job: Job,
+    /// Size at which depth is estimated.
+    depth_size: Size,
     plan: Plan,
     synthesis: ViewSynthesis,
     stager: Stager,
@@ -56,6 +58,8 @@ struct Done {
 
 /// The shot in progress.
 struct Shot {
+    /// The clip's number of its first frame; negative where the shot begins before the clip.
+    begins: i64,
     /// Frames whose depth is not known yet, the first of them frame `gone` of the shot.
     frames: VecDeque<Frame>,
     gone: usize,
@@ -69,6 +73,7 @@ struct Shot {
 impl Default for Shot {
     fn default() -> Self {
         Self {
+            begins: 0,
             frames: VecDeque::new(),
             gone: 0,
             flow: Flow::default(),
@@ -85,7 +90,7 @@ impl Live {
         clip: &Clip,
         run: &Run,
         rgb: Rgb,
-        (job, plan): (Job, Plan),
+        (depth_size, plan): (Size, Plan),
     ) -> Result<Self, Error> {
         Ok(Self {
             desk,
@@ -95,7 +100,7 @@ impl Live {
             stager: Stager::new(clip, run)?,
             run: run.clone(),
             rgb,
-            job,
+            depth_size,
             plan,
             shots: Shots::default(),
             shot: Shot::default(),
@@ -110,14 +115,9 @@ impl Live {
     fn work(&mut self, ended: bool) -> Result<Vec<StereoPair>, Error> {
         let mut pairs = Vec::new();
         while self.before + self.owed > 0 {
-            let last = match self.window(ended) {
-                Ok(None) => return Ok(pairs),
-                Ok(Some(next)) => !matches!(next, Next::Window { last: false, .. }),
-                Err(error) => {
-                    self.relent(Stage::Depth, &error)?;
-                    continue;
-                }
-            };
+            let next = self.piece(Stage::Depth, |live, wide| live.window(ended, wide))?;
+            let Some(next) = next else { return Ok(pairs) };
+            let last = !matches!(next, Next::Window { last: false, .. });
             let depth = self.decode(last)?;
             self.warp(depth)?;
             self.inpaint(last, &mut pairs)?;
@@ -135,37 +135,37 @@ impl Live {
             self.before = self.before.saturating_sub(self.shot.frames.len() as u64);
         }
         self.inpaint(true, &mut pairs)?;
-        self.shot = Shot::default();
+        self.shot = Shot { begins: self.done.taken as i64, ..Shot::default() };
         if let Some(shot) = self.stager.end_shot() {
             self.run.watch.tell_shot(&shot);
         }
         Ok(pairs)
     }
 
-    /// Makes the work of `stage` smaller when it did not fit, for another try.
-    fn relent(&mut self, stage: Stage, error: &candle_core::Error) -> Result<(), Error> {
-        let full = out_of_memory(error) && !self.run.cancel.is_cancelled();
-        let smaller = self.job.smaller(&self.plan, stage, &self.desk.footprint).filter(|_| full);
-        let Some(plan) = smaller else { return Err(told(error, &self.run.cancel)) };
-        tracing::warn!(%stage, %plan, "out of memory; doing it again in smaller pieces");
-        self.run.watch.tell_retry(stage);
-        self.plan = plan;
-        Ok(())
+    /// [`Desk::piece`] on the shot in progress.
+    fn piece<T>(
+        &mut self,
+        stage: Stage,
+        mut work: impl FnMut(&mut Self, bool) -> candle_core::Result<T>,
+    ) -> Result<T, Error> {
+        let (desk, run) = (Arc::clone(&self.desk), self.run.clone());
+        let first = self.shot.begins;
+        desk.piece(&run, (stage, first), |wide| work(self, wide))
     }
 
     /// The next window of depth that can be denoised, if any.
-    fn window(&mut self, ended: bool) -> candle_core::Result<Option<Next>> {
-        let Self { shot, desk, rgb, job, plan, run, .. } = self;
+    fn window(&mut self, ended: bool, wide: bool) -> candle_core::Result<Option<Next>> {
+        let Self { shot, desk, rgb, depth_size, plan, run, .. } = self;
         let _turn = desk.turn();
         let mut check = || unless_cancelled(&run.cancel);
         let total = shot.gone + shot.frames.len();
         let Some(next) = shot.flow.next(total, ended, plan.window) else { return Ok(None) };
-        let stage = desk.depth(plan)?;
+        let stage = desk.depth(plan, wide)?;
         let field = |which: u64| Field::new(run.seed).apart(which);
         if let Next::Window { length, .. } = next {
             let (frames, gone) = (&shot.frames, shot.gone);
             let mut frame = |i: usize| {
-                picture::working(&rgb.planes(&frames[i - gone]), job.depth, &desk.device)
+                picture::working(&rgb.planes(&frames[i - gone]), *depth_size, &desk.device)
             };
             let end = shot.flow.start() + length;
             let mut noise = field(AUGMENTATION_NOISE);
@@ -179,20 +179,18 @@ impl Live {
     fn decode(&mut self, ended: bool) -> Result<Vec<Plane>, Error> {
         let mut out = Vec::new();
         loop {
-            match self.decode_next(ended) {
-                Ok(None) => return Ok(out),
-                Ok(Some(planes)) => out.extend(planes),
-                Err(error) => self.relent(Stage::Depth, &error)?,
-            }
+            let next = self.piece(Stage::Depth, |live, wide| live.decode_next(ended, wide))?;
+            let Some(planes) = next else { return Ok(out) };
+            out.extend(planes);
             let known = (out.len() as u64).saturating_sub(self.before).min(self.owed);
             self.run.watch.tell(Stage::Depth, self.done.taken - self.owed + known);
         }
     }
 
-    fn decode_next(&mut self, ended: bool) -> candle_core::Result<Option<Vec<Plane>>> {
+    fn decode_next(&mut self, ended: bool, wide: bool) -> candle_core::Result<Option<Vec<Plane>>> {
         let _turn = self.desk.turn();
         let mut check = || unless_cancelled(&self.run.cancel);
-        let stage = self.desk.depth(&self.plan)?;
+        let stage = self.desk.depth(&self.plan, wide)?;
         let Some(depth) = self.shot.flow.decode(&stage, ended, &mut check)? else {
             return Ok(None);
         };
@@ -263,10 +261,10 @@ impl Live {
     }
 
     /// The next right eyes that can be finished, if any, (F, 3, H, W).
-    fn chunk(&mut self, ended: bool) -> candle_core::Result<Option<Tensor>> {
+    fn chunk(&mut self, ended: bool, wide: bool) -> candle_core::Result<Option<Tensor>> {
         let _turn = self.desk.turn();
         let mut check = || unless_cancelled(&self.run.cancel);
-        let stage = self.desk.inpainting(&self.plan)?;
+        let stage = self.desk.inpainting(&self.plan, wide)?;
         let mut noise = Field::new(self.run.seed).apart(INPAINT_NOISE);
         stage.next_chunk(&mut self.shot.strip, ended, &mut noise, &mut check)
     }
@@ -276,14 +274,8 @@ impl Live {
         let cancel = self.run.cancel.clone();
         let failed = |error: candle_core::Error| told(&error, &cancel);
         while !self.shot.views.is_empty() {
-            let results = match self.chunk(ended) {
-                Ok(None) => return Ok(()),
-                Ok(Some(results)) => results,
-                Err(error) => {
-                    self.relent(Stage::Inpaint, &error)?;
-                    continue;
-                }
-            };
+            let results = self.piece(Stage::Inpaint, |live, wide| live.chunk(ended, wide))?;
+            let Some(results) = results else { return Ok(()) };
             for frame in 0..results.dims()[0] {
                 let Some((left, view, bars)) = self.shot.views.pop_front() else {
                     return Err(Error::Failed("more right eyes than frames".into()));
@@ -335,7 +327,11 @@ impl Live {
 
 impl Session for Live {
     fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
-        self.take(frame, |live| live.before += 1).map(|_| ())
+        let counted = |live: &mut Self| {
+            live.before += 1;
+            live.shot.begins -= 1;
+        };
+        self.take(frame, counted).map(|_| ())
     }
 
     fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {

@@ -5,6 +5,7 @@
 //! normalises depth over the whole clip, so its pairs can only begin at the end; what waits for it lies
 //! on disk (`replay`). Either way memory does not grow with the clip.
 
+mod again;
 mod failure;
 mod flow;
 mod live;
@@ -22,10 +23,11 @@ use parallax_stereo::{Clip, Engine, Error, Reach, Rendering, Rgb, Run, Session, 
 use parallax_svd::device::free_bytes;
 
 use crate::depth::{DepthOptions, DepthStage};
+use crate::footprint::Footprint;
 use crate::inpaint::{InpaintOptions, InpaintStage};
 use crate::memory::footprint;
 use crate::networks::Networks;
-use crate::plan::{Footprint, Job, Plan, Residency, STEP_PX};
+use crate::plan::{Job, Pieces, Plan, Residency, STEP_PX};
 use crate::precision::Precision;
 use crate::size::{Size, cropped_size, nearest_size, working_size};
 use crate::tiles::Tiling;
@@ -49,8 +51,11 @@ pub struct Options {
     pub reference: bool,
     /// Denoising steps of either stage, 1 to 100. Defaults to 8.
     pub steps: usize,
-    /// Bytes of the device that may be taken. Defaults to what is free when a clip is begun.
-    pub memory: Option<u64>,
+    /// How much is worked on at once, which pixels depend on. Defaults to what suits a GPU of 24 GB.
+    pub pieces: Pieces,
+    /// Bytes of the device that may be taken at most; no pixel depends on it. Defaults to what is free
+    /// when a clip is begun.
+    pub memory_limit: Option<u64>,
     /// Type of the denoisers and of decoding, see [`Precision::on`]. Defaults to f32 on the processor and
     /// f16 on a GPU.
     pub dtype: Option<DType>,
@@ -58,7 +63,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { reference: false, steps: 8, memory: None, dtype: None }
+        let pieces = Pieces::default();
+        Self { reference: false, steps: 8, pieces, memory_limit: None, dtype: None }
     }
 }
 
@@ -113,6 +119,7 @@ struct Desk {
     turn: Mutex<()>,
     footprint: Footprint,
     downsampling: usize,
+    precision: Precision,
     device: Device,
     options: Options,
     #[cfg(test)]
@@ -127,7 +134,7 @@ type Seen = (i64, parallax_stereo::Plane, crate::range::Range);
 
 /// Whether a piece of work is told that the device is full.
 #[cfg(test)]
-type Fault = fn(Stage, &Plan) -> bool;
+type Fault = fn(Stage, Residency) -> bool;
 
 impl Desk {
     /// Waits until no other session computes.
@@ -139,35 +146,54 @@ impl Desk {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn depth(&self, plan: &Plan) -> candle_core::Result<DepthStage> {
-        let networks = self.networks(Stage::Depth, plan)?;
+    /// The first stage, `wide` in f32 whatever the engine's type.
+    fn depth(&self, plan: &Plan, wide: bool) -> candle_core::Result<DepthStage> {
+        let networks = self.networks(Stage::Depth, wide)?;
         Ok(DepthStage { networks, options: self.depth_options(plan) })
     }
 
-    fn inpainting(&self, plan: &Plan) -> candle_core::Result<InpaintStage> {
-        let networks = self.networks(Stage::Inpaint, plan)?;
+    /// The second one, likewise.
+    fn inpainting(&self, plan: &Plan, wide: bool) -> candle_core::Result<InpaintStage> {
+        let networks = self.networks(Stage::Inpaint, wide)?;
         Ok(InpaintStage { networks, options: self.inpaint_options(plan) })
     }
 
-    fn networks(&self, stage: Stage, plan: &Plan) -> candle_core::Result<Networks> {
-        #[cfg(test)]
-        if self.fault.lock().unwrap().is_some_and(|fault| fault(stage, plan)) {
-            candle_core::bail!("out of memory");
-        }
+    fn networks(&self, stage: Stage, wide: bool) -> candle_core::Result<Networks> {
         let wanted = if stage == Stage::Depth { Wanted::Depth } else { Wanted::Inpainting };
         let mut models = self.models();
-        if plan.residency == Residency::ByStage {
-            models.residency = Residency::ByStage;
+        #[cfg(test)]
+        if self.fault.lock().unwrap().is_some_and(|fault| fault(stage, models.residency)) {
+            candle_core::bail!("out of memory");
         }
-        models.get(wanted).map_err(candle_core::Error::wrap)
+        let networks = if wide { models.wide(wanted) } else { models.get(wanted) };
+        networks.map_err(candle_core::Error::wrap)
     }
 
-    /// The largest plan for what is free now.
-    fn plan(&self, job: &Job) -> Result<Plan, Error> {
+    /// Bytes that are free now, or would be without this engine's networks, and may be taken.
+    fn free(&self) -> u64 {
         let loaded = self.models().loaded_bytes(&self.footprint);
-        let free = free_bytes(&self.device).map(|free| free + loaded);
-        let Some(free) = self.options.memory.or(free) else { return Ok(Plan::default()) };
-        let plan = job.plan(free, &self.footprint).map_err(|e| Error::Failed(e.to_string()))?;
+        let free = free_bytes(&self.device).map(|free| free.saturating_add(loaded));
+        free.unwrap_or(u64::MAX).min(self.options.memory_limit.unwrap_or(u64::MAX))
+    }
+
+    /// How `job` is worked on. What is free decides which networks stay in memory and whether it can
+    /// be begun, nothing else.
+    fn plan(&self, job: &Job) -> Result<Plan, Error> {
+        let free = self.free();
+        let mut plan = match &self.options.pieces {
+            // The reference's pieces have their sizes.
+            _ if self.options.reference => Plan::default(),
+            Pieces::Of(plan) => plan.clone(),
+            Pieces::For(bytes) => job
+                .plan(*bytes, &self.footprint)
+                .map_err(|short| Error::Unsupported(short.of_a_plan()))?,
+        };
+        plan.residency = match job.residency(&plan, free, &self.footprint) {
+            Ok(residency) => residency,
+            Err(_) if self.options.reference => Residency::ByStage,
+            Err(full) => return Err(Error::Failed(full.to_string())),
+        };
+        self.models().residency = plan.residency;
         tracing::info!(%plan, free_mib = free >> 20, "planned");
         Ok(plan)
     }
@@ -226,6 +252,7 @@ impl StereoCrafter {
             turn: Mutex::default(),
             footprint,
             downsampling,
+            precision,
             device: device.clone(),
             options,
             #[cfg(test)]
@@ -264,15 +291,13 @@ impl Engine for StereoCrafter {
             let depth = working_size(size, LONGEST_PX).map_err(unsupported)?;
             let step = InpaintOptions::default().step_px;
             cropped_size(size, step).map_err(unsupported)?;
-            let job = Job { depth, picture: size, downsampling: desk.downsampling };
-            // The reference's pieces have their sizes; only who is in memory can change.
-            let plan = Plan { residency: desk.plan(&job)?.residency, ..Plan::default() };
+            let plan = desk.plan(&Job { depth, picture: size, downsampling: desk.downsampling })?;
             return Ok(Box::new(replay::Replay::new(desk, clip, run, rgb, (depth, plan))?));
         }
         let depth = nearest_size(size, LONGEST_PX);
         let job = Job { depth, picture: size, downsampling: desk.downsampling };
         let plan = desk.plan(&job)?;
-        Ok(Box::new(live::Live::new(desk, clip, run, rgb, (job, plan))?))
+        Ok(Box::new(live::Live::new(desk, clip, run, rgb, (depth, plan))?))
     }
 
     fn reach(&self, run: &Run) -> Reach {

@@ -6,8 +6,9 @@ use candle_core::Device;
 use parallax_svd::unet::Unet;
 use parallax_weights::{Error, Part};
 
+use crate::footprint::Footprint;
 use crate::networks::{Denoiser, Networks, Shared};
-use crate::plan::{Footprint, Residency};
+use crate::plan::Residency;
 use crate::precision::Precision;
 
 /// Where the three models lie.
@@ -35,6 +36,7 @@ impl Folders {
 /// What is loaded.
 #[derive(Debug)]
 pub(crate) struct Models {
+    svd: PathBuf,
     device: Device,
     precision: Precision,
     shared: Shared,
@@ -57,16 +59,20 @@ pub(crate) enum Wanted {
 }
 
 impl Models {
-    /// Read what both stages share and check the denoisers, which are read when they are wanted.
+    /// Read what both stages share and check the denoisers, which are read when they are wanted. Their
+    /// values are looked at now: the second stage's turn may come hours later.
     pub(crate) fn open(
         folders: &Folders,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
         let find = |root: &Path, part| {
-            Ok::<_, Error>(Slot { denoiser: Denoiser::find(root, part)?, loaded: None })
+            let denoiser = Denoiser::find(root, part)?;
+            denoiser.check_values(precision)?;
+            Ok::<_, Error>(Slot { denoiser, loaded: None })
         };
         Ok(Self {
+            svd: folders.svd.clone(),
             depth: find(&folders.depth, Part::DepthUnet)?,
             inpainting: find(&folders.inpainting, Part::InpaintingUnet)?,
             shared: Shared::open(&folders.svd, device, precision)?,
@@ -82,6 +88,25 @@ impl Models {
         footprint.shared
             + own(&self.depth, footprint.depth)
             + own(&self.inpainting, footprint.inpainting)
+    }
+
+    /// The networks of a stage in f32, for one piece of work. They are not kept, and what is loaded goes
+    /// first and is read again when it is wanted.
+    pub(crate) fn wide(&mut self, wanted: Wanted) -> Result<Networks, Error> {
+        (self.depth.loaded, self.inpainting.loaded) = (None, None);
+        let slot = match wanted {
+            Wanted::Depth => &self.depth,
+            Wanted::Inpainting => &self.inpainting,
+        };
+        let unet = slot.denoiser.load(&self.device, Precision::SINGLE)?;
+        Ok(self.shared.wide(&self.svd, &self.device)?.with(unet))
+    }
+
+    /// Makes room by keeping one stage's networks at a time; `false` where that is so already.
+    pub(crate) fn make_room(&mut self) -> bool {
+        let made = self.residency == Residency::Both;
+        self.residency = Residency::ByStage;
+        made
     }
 
     /// The networks of a stage. Where only one stage fits, the other's denoiser goes first.

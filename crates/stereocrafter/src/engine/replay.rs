@@ -94,7 +94,7 @@ impl Replay {
         let failed = |error: candle_core::Error| told(&error, cancel);
         let mut check = || unless_cancelled(cancel);
         let _turn = self.desk.turn();
-        let stage = self.desk.depth(&self.plan).map_err(failed)?;
+        let window = self.desk.depth_options(&self.plan).window;
         let Size { width, height } = self.depth_size;
         let mut depth = Spill::create(&self.scratch, width * height * 4)?;
         let total = self.frames.len();
@@ -110,12 +110,20 @@ impl Replay {
             let frame = self.frame(i).map_err(candle_core::Error::wrap)?;
             picture::working(&self.rgb.planes(&frame), self.depth_size, &self.desk.device)
         };
-        while let Some(next) = flow.next(total, true, stage.options.window) {
-            let end = total.min(flow.start() + stage.options.window);
-            flow.encode(&stage, end, &mut frame, &mut augmentation, &mut check).map_err(failed)?;
-            flow.step(&stage, next, &mut noise, &mut check).map_err(failed)?;
-            let ended = flow.next(total, true, stage.options.window).is_none();
-            while let Some(part) = flow.decode(&stage, ended, &mut check).map_err(failed)? {
+        while let Some(next) = flow.next(total, true, window) {
+            let end = total.min(flow.start() + window);
+            self.desk.piece(&self.run, (Stage::Depth, 0), |wide| {
+                let stage = self.desk.depth(&self.plan, wide)?;
+                flow.encode(&stage, end, &mut frame, &mut augmentation, &mut check)?;
+                flow.step(&stage, next, &mut noise, &mut check)
+            })?;
+            let ended = flow.next(total, true, window).is_none();
+            let mut decoded = || {
+                self.desk.piece(&self.run, (Stage::Depth, 0), |wide| {
+                    flow.decode(&self.desk.depth(&self.plan, wide)?, ended, &mut check)
+                })
+            };
+            while let Some(part) = decoded()? {
                 let full = enlarge(&part, self.size()).and_then(|full| range(&full));
                 let (low, high) = full.map_err(failed)?;
                 limits = Some(limits.map_or((low, high), |(l, h)| (low.min(l), high.max(h))));
@@ -192,11 +200,17 @@ impl Replay {
         let failed = |error: candle_core::Error| told(&error, cancel);
         let mut check = || unless_cancelled(cancel);
         let _turn = self.desk.turn();
-        let stage = self.desk.inpainting(&self.plan).map_err(failed)?;
         loop {
             let ended = rendering.next == self.frames.len();
             let Rendering { strip, noise, .. } = rendering;
-            let results = stage.next_chunk(strip, ended, noise, &mut check).map_err(failed)?;
+            let results = self.desk.piece(&self.run, (Stage::Inpaint, 0), |wide| {
+                let stage = self.desk.inpainting(&self.plan, wide)?;
+                // A stream: a chunk that is done again draws what it drew before.
+                let mut drawn = noise.clone();
+                let results = stage.next_chunk(strip, ended, &mut drawn, &mut check)?;
+                *noise = drawn;
+                Ok(results)
+            })?;
             match results {
                 None if ended => return Ok(Vec::new()),
                 None => self.warp(rendering)?,

@@ -1,15 +1,15 @@
 //! The engine on tiny random models.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use candle_core::Tensor;
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
-use parallax_stereo::{Comfort, Geometry, Plane, ShotReport, StereoPair, Watch, reference};
+use parallax_stereo::{Comfort, Geometry, Plane, Retry, ShotReport, StereoPair, Watch, reference};
 use parallax_svd::noise::Generator;
 use parallax_svd::preprocess::resize_antialiased;
 
 use super::*;
+use crate::memory::Memory;
 use crate::plan::Plan;
 
 /// Tiny models, written once.
@@ -172,10 +172,11 @@ fn seen(
 
 #[test]
 fn a_border_inside_a_shot_changes_neither_depth_nor_its_range() {
-    let engine = engine(false);
     // Several windows in few frames.
-    *engine.desk.fault.lock().unwrap() =
-        Some(|stage, plan| stage == Stage::Depth && plan.window > 12);
+    let least = Plan { window: 8, window_overlap: 3, decode: 1, context: 1, ..Plan::default() };
+    let pieces = Pieces::Of(least);
+    let options = Options { steps: 1, pieces, ..Options::default() };
+    let engine = StereoCrafter::within(weights(), &Device::Cpu, options).unwrap();
     let format = format(64, 36);
     // A shot that fades in, between two others.
     let mut shot = film(&format, 0, 0..44);
@@ -256,32 +257,55 @@ fn stages_are_told_and_cancelling_ends_between_steps() {
 }
 
 #[test]
-fn a_full_device_is_asked_for_less_until_it_fits() {
-    static REFUSED: AtomicUsize = AtomicUsize::new(0);
-    let frames = film(&format(70, 46), 0, 0..30);
+fn a_full_device_keeps_fewer_networks_and_makes_the_same_pictures() {
+    static TOLD: Mutex<Vec<Retry>> = Mutex::new(Vec::new());
+    let frames = film(&format(70, 46), 0, 0..9);
+    let roomy = rights(&convert(&engine(false), &frames, &run(1)).unwrap());
     let engine = engine(false);
-    *engine.desk.fault.lock().unwrap() = Some(|stage, plan| {
-        let refused = match stage {
-            Stage::Depth => plan.window > 16 || plan.residency == Residency::Both,
-            _ => plan.chunk > 12,
-        };
-        REFUSED.fetch_add(refused.into(), Ordering::Relaxed);
-        refused
-    });
-    let pairs = convert(&engine, &frames, &run(1)).unwrap();
-    let lefts: Vec<Frame> = pairs.iter().map(|pair| pair.left.clone()).collect();
-    assert_eq!(lefts, frames);
-    assert!(REFUSED.load(Ordering::Relaxed) >= 5);
+    *engine.desk.fault.lock().unwrap() = Some(|_, residency| residency == Residency::Both);
+    let watch = Watch::default().with_retries(|retry| TOLD.lock().unwrap().push(retry.clone()));
+    let pairs = convert(&engine, &frames, &Run { watch, ..run(1) }).unwrap();
+    assert!(rights(&pairs) == roomy);
+    assert_eq!(*TOLD.lock().unwrap(), [Retry::OutOfMemory(Stage::Depth)]);
     *engine.desk.fault.lock().unwrap() = Some(|stage, _| stage == Stage::Inpaint);
     let error = convert(&engine, &frames[..2], &run(1)).unwrap_err();
-    assert!(error.to_string().contains("too little memory"), "{error}");
+    assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    let error = error.to_string();
+    assert!(error.contains("too little memory") && error.contains("--memory-plan"), "{error}");
+}
+
+#[test]
+fn pixels_depend_on_the_pieces_and_never_on_what_is_free() {
+    let size = Size::new(70, 46);
+    let memory = Memory::of(&Folders::within(weights()), Precision::SINGLE, size).unwrap();
+    let plan = memory.plan(crate::USUAL_BYTES).unwrap();
+    let by_stage = Plan { residency: Residency::ByStage, ..plan.clone() };
+    let (most, least) = (memory.peak(&plan), memory.peak(&by_stage));
+    assert!(most > least);
+    let frames = film(&format(70, 46), 0, 0..9);
+    let of = |memory_limit, pieces| {
+        let options = Options { steps: 1, memory_limit, pieces, ..Options::default() };
+        let engine = StereoCrafter::within(weights(), &Device::Cpu, options).unwrap();
+        convert(&engine, &frames, &run(1)).map(|pairs| rights(&pairs))
+    };
+    let roomy = of(None, Pieces::default()).unwrap();
+    assert!(of(Some(least), Pieces::default()).unwrap() == roomy);
+    assert!(of(Some(least), Pieces::Of(plan)).unwrap() == roomy);
+    let error = of(Some(least - (1 << 20)), Pieces::default()).unwrap_err().to_string();
+    assert!(error.contains("--memory-plan") && error.contains("windows of 70"), "{error}");
+    // Smaller pieces fit, and are other pictures: whoever wants them asks for them.
+    let smaller = memory.plan(least - (1 << 20)).unwrap();
+    assert!(of(Some(least - (1 << 20)), Pieces::Of(smaller)).unwrap() != roomy);
+    let error = of(None, Pieces::For(1 << 16)).unwrap_err();
+    assert!(matches!(error, Error::Unsupported(_)), "waiting does not help: {error}");
 }
 
 #[test]
 fn a_device_that_is_too_small_for_anything_is_told_before_work() {
-    let options = Options { memory: Some(1 << 16), ..Options::default() };
+    let options = Options { memory_limit: Some(1 << 16), ..Options::default() };
     let engine = StereoCrafter::within(weights(), &Device::Cpu, options).unwrap();
     let error = engine.start(&clip(&format(70, 46)), &run(1)).err().unwrap();
+    assert!(matches!(error, Error::Failed(_)), "another time there may be more");
     assert!(error.to_string().contains("70x46"), "{error}");
 }
 
@@ -304,7 +328,7 @@ fn by_stages(engine: &StereoCrafter, frames: &[Frame], run: &Run) -> Vec<Frame> 
     let video = Tensor::cat(&pictures.iter().map(tensor).collect::<Vec<_>>(), 0).unwrap();
     let working = resize_antialiased(&video, (small.height, small.width)).unwrap();
     let working = ((working * 2.0).unwrap() - 1.0).unwrap();
-    let depth = engine.desk.depth(&plan).unwrap();
+    let depth = engine.desk.depth(&plan, false).unwrap();
     let depth = depth.run(&working, &mut Generator::new(run.seed), &mut go).unwrap();
     let depth = crate::depth::normalise(&depth, size).unwrap();
 
@@ -327,7 +351,7 @@ fn by_stages(engine: &StereoCrafter, frames: &[Frame], run: &Run) -> Vec<Frame> 
     };
     let warped: Vec<_> = splats.iter().map(|s| cut(&s.planes)).collect();
     let masks: Vec<_> = splats.iter().map(|s| cut(std::slice::from_ref(&s.mask))).collect();
-    let inpainting = engine.desk.inpainting(&plan).unwrap();
+    let inpainting = engine.desk.inpainting(&plan, false).unwrap();
     let mut noise = Generator::new(run.seed + 1);
     let results = inpainting.run(&join(&warped), &join(&masks), &mut noise, &mut go).unwrap();
     let right = |i: usize| {
@@ -363,3 +387,5 @@ fn the_reference_refuses_what_it_would_cut_to_nothing() {
     let error = engine(true).start(&clip(&format(150, 100)), &run(3)).err().unwrap();
     assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains("150x100"));
 }
+
+mod numbers;

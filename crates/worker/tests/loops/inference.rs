@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_ports::ledger::{SegmentRow, SegmentState};
-use parallax_ports::{Ledger, Locations, Queue};
+use parallax_ports::{Ledger, Locations, ObjectStore, Queue};
 use parallax_worker::Role;
 
 use crate::stage::{Endpoint, Stage};
@@ -122,4 +122,15 @@ async fn a_completion_by_name_releases_a_permit_that_was_kept() {
     assert_eq!(world.permits().await, 1, "the endpoint may still be busy");
     world.deliver(&[message("Completed", "id-0-1", "")]).await;
     assert_eq!(world.permits().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_bytes_are_no_film() {
+    let world = World::new().await;
+    let row = world.unanswered(0).await;
+    world.0.objects.write(&row.output, b"0123456789").await.unwrap();
+    world.deliver(&[message("Completed", "id-0-1", "")]).await;
+    let ended = world.0.state(&row).await;
+    assert_eq!((ended.state, ended.failures), (SegmentState::RetryWait, 1));
+    assert_eq!(ended.last_error.unwrap().class, "no_output");
 }

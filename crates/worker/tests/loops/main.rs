@@ -7,6 +7,8 @@ mod inference;
 mod leases;
 mod permits;
 mod redrive;
+mod refusals;
+mod slots;
 mod stage;
 mod statistics;
 mod sweep;

@@ -8,7 +8,8 @@ use parallax_job::{
     Bucket, Buckets, JobId, JobStatus, Mode, ObjectEvent, ObjectKey, Scheme, Segment, Timestamp,
     Uri, s3_notification,
 };
-use parallax_ports::health::Beats;
+use parallax_ports::fault::{Faults, Faulty, Rates};
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{HolderId, Intent, IntentOutcome, Job, SegmentRow};
 use parallax_ports::memory::{MemoryLedger, MemoryObjects, MemoryQueue};
 use parallax_ports::{
@@ -153,7 +154,7 @@ impl Stage {
     }
 
     pub async fn write(&self, uri: &Uri) {
-        self.objects.write(uri, b"bytes").await.unwrap();
+        self.objects.write(uri, b"sixteen bytes, ok").await.unwrap();
     }
 
     pub fn ports(&self, backend: Arc<dyn InferenceBackend>) -> Ports {
@@ -161,9 +162,11 @@ impl Stage {
             name,
             queue: queue.clone(),
             dead_letters: Some(self.dead.clone() as Arc<dyn Queue>),
+            max_receives: None,
         };
         Ports {
             ledger: self.ledger.clone(),
+            turns: None,
             objects: self.objects.clone(),
             segments: inbox("segments", &self.segments),
             output_events: inbox("output-events", &self.events),
@@ -174,9 +177,22 @@ impl Stage {
             assembler: Arc::new(NoMedia),
             metrics: Arc::new(NoMetrics),
             beats: Beats::default(),
+            flags: Flags::default(),
             clock: self.clock.clone(),
             ids: Arc::new(Ids::seeded(1)),
         }
+    }
+
+    /// Ports whose ledger takes up to `longest` for each answer, until the faults are healed.
+    pub fn slow_ports(
+        &self,
+        backend: Arc<dyn InferenceBackend>,
+        longest: Duration,
+    ) -> (Ports, Arc<Faults>) {
+        let rates = Rates { delay: 1.0, longest, ..Rates::NONE };
+        let faults = Arc::new(Faults::seeded(7, rates, Arc::default()));
+        let ledger = Arc::new(Faulty::new(self.ledger.clone(), faults.clone()));
+        (Ports { ledger, ..self.ports(backend) }, faults)
     }
 
     pub fn config(&self) -> Config {

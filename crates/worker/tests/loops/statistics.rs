@@ -44,5 +44,5 @@ async fn a_conversion_that_another_process_began_counts_from_its_intent() {
     let ports = Ports { metrics: statistics.clone(), ..stage.ports(Arc::new(Endpoint)) };
     stage.run(ports, stage.config(), &[Role::OutputEvents], Duration::from_secs(30)).await;
     let told = statistics.0.lock().unwrap().clone();
-    assert_eq!(told, [(Duration::from_secs(100), 5)], "the size is the object's");
+    assert_eq!(told, [(Duration::from_secs(100), 17)], "the size is the object's");
 }

@@ -162,7 +162,7 @@ impl Endpoint {
             tokio::spawn(async move {
                 let time = endpoint.state().part(RUN_LIMIT);
                 sleep(time).await;
-                endpoint.put(&again.output, "result").await;
+                endpoint.put(&again.output, "result in a film").await;
             });
         }
         self.work(invocation).await;
@@ -180,14 +180,14 @@ impl Endpoint {
                 self.watch.tally.count("result after a failure object");
                 let late = self.state().part(RUN_LIMIT);
                 sleep(late).await;
-                self.put(&invocation.output, "result").await;
+                self.put(&invocation.output, "result in a film").await;
             }
             return;
         }
         sleep(time).await;
         match fate {
             Fate::Succeed => {
-                self.put(&invocation.output, "result").await;
+                self.put(&invocation.output, "result in a film").await;
                 sleep(Duration::from_secs(1)).await;
                 if !self.hit("result without a response", |w| w.half) {
                     self.respond(invocation).await;
@@ -201,7 +201,7 @@ impl Endpoint {
                 self.watch.tally.count("success without a result");
                 self.watch.blame(&invocation.segment, false);
                 if fate == Fate::Empty {
-                    self.put(&invocation.output, "").await;
+                    self.put(&invocation.output, "ten  bytes").await;
                 }
                 self.respond(invocation).await;
             }

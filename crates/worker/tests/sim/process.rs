@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parallax_job::Timestamp;
 use parallax_ports::fault::{Faults, Faulty, Rates};
-use parallax_ports::health::Beats;
+use parallax_ports::health::{Beats, Flags};
 use parallax_ports::weak::WeakQueue;
 use parallax_ports::{Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue};
 use parallax_worker::{Config, Inbox, Pipeline, Ports, Roles, Stop, run};
@@ -116,8 +116,12 @@ fn faults(world: &World, number: u64, life: u32, rng: &mut StdRng) -> Faults {
 fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
     let queue =
         |q: &Arc<WeakQueue>| -> Arc<dyn Queue> { Arc::new(Faulty::new(q.clone(), faults.clone())) };
-    let inbox =
-        |name, q| Inbox { name, queue: queue(q), dead_letters: Some(queue(&world.dead_letters)) };
+    let inbox = |name, q| Inbox {
+        name,
+        queue: queue(q),
+        dead_letters: Some(queue(&world.dead_letters)),
+        max_receives: None,
+    };
     let reach: Arc<dyn ObjectStore> = Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
     let studio = Arc::new(Studio {
         buckets: world.config.buckets.clone(),
@@ -139,6 +143,7 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
     let by_ms = if skew > 0 { rng.random_range(-skew..=skew) } else { 0 };
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
+        turns: None,
         objects: reach,
         segments: inbox("segments", &world.segments),
         output_events: inbox("output-events", &world.output_events),
@@ -149,6 +154,7 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
         assembler: studio,
         metrics: Arc::new(NoMetrics),
         beats: Beats::default(),
+        flags: Flags::default(),
         clock: Arc::new(Skewed { inner: world.clock.clone(), by_ms }),
         ids: Arc::new(Ids::seeded(rng.random())),
     }

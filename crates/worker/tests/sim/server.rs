@@ -126,11 +126,11 @@ impl Server {
         let running = Running(&self.watch, invocation);
         sleep(if fate == Fate::Vanish { PATIENCE } else { time }).await;
         match fate {
-            Fate::Succeed => self.objects.write(&invocation.output, b"result").await?,
+            Fate::Succeed => self.objects.write(&invocation.output, b"result in a film").await?,
             Fate::Lie | Fate::Empty => {
                 self.watch.tally.count("success without a result");
                 if fate == Fate::Empty {
-                    self.objects.write(&invocation.output, b"").await?;
+                    self.objects.write(&invocation.output, b"ten  bytes").await?;
                 }
                 self.watch.blame(&invocation.segment, false);
             }

@@ -90,7 +90,7 @@ impl Assembler for Studio {
         };
         self.faults.around("assembler.assemble", work).await?;
         let uri = self.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
-        self.reach.write(&uri, b"final").await?;
+        self.reach.write(&uri, b"final film is it").await?;
         Ok(())
     }
 }

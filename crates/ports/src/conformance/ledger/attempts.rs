@@ -325,6 +325,25 @@ pub(super) async fn a_failed_segment_may_be_reopened(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.reopen(&failed[0].0, at(7)).await.unwrap(), Ended::Fenced, "it is gone");
 }
 
+pub(super) async fn a_wait_may_be_ended(ledger: Arc<dyn Ledger>) {
+    job(&*ledger, "job", Some(2), JobStatus::ChunkingComplete).await;
+    let one = segment("job", 0, 2);
+    assert_eq!(ledger.hasten(&one, at(1)).await.unwrap(), Ended::Fenced, "there is no row");
+    let row = start(&*ledger, &one, "n", at(1)).await;
+    assert_eq!(ledger.hasten(&one, at(1)).await.unwrap(), Ended::Fenced, "it is at work");
+    ledger.retry(&row.fence(), at(900), &error("busy"), Cost::Nothing).await.unwrap();
+    assert_eq!(ledger.due(at(10), 9).await.unwrap(), []);
+    for _ in 0..2 {
+        assert_eq!(ledger.hasten(&one, at(10)).await.unwrap(), Ended::Yes);
+        let due = ledger.due(at(10), 9).await.unwrap();
+        assert_eq!(due.len(), 1);
+        assert_eq!((due[0].next_at, due[0].refusals), (at(10), 1), "nothing else changes");
+    }
+    assert_eq!(ledger.hasten(&one, at(20)).await.unwrap(), Ended::Yes);
+    let row = ledger.segment(&one).await.unwrap().unwrap();
+    assert_eq!(row.next_at, at(10), "what is due is not put off");
+}
+
 pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Arc<dyn Ledger>) {
     job(&*ledger, "ended", Some(9), JobStatus::ChunkingComplete).await;
     for (name, index, when) in

@@ -112,6 +112,7 @@ enum Verb {
     Retry(Segment, Aim, Timestamp, AttemptError, Cost),
     Fail(Segment, Aim, AttemptError, Timestamp),
     Reopen(Segment, Timestamp),
+    Hasten(Segment, Timestamp),
     CreateJob(Job),
     Advance(JobId, JobStatus, Option<u32>, Option<String>, Timestamp),
     Trigger(JobId, String, Resend, Timestamp),
@@ -195,6 +196,7 @@ impl Verb {
             }
             19 if rng.random_bool(0.3) => Verb::Fail(segment(rng), aim, error(rng), now),
             19 if rng.random_bool(0.3) => Verb::Reopen(segment(rng), now),
+            19 if rng.random_bool(0.3) => Verb::Hasten(segment(rng), now),
             19 | 20 => {
                 let title = some(rng).then(|| name(rng));
                 Verb::CreateJob(Job { title, ..Job::new(job(rng), Mode::Sbs, now) })
@@ -269,6 +271,7 @@ impl Verb {
             Verb::Retry(_, _, at, error, cost) => text(ledger.retry(f(), *at, error, *cost).await),
             Verb::Fail(_, _, error, now) => text(ledger.fail(f(), error, *now).await),
             Verb::Reopen(segment, now) => text(ledger.reopen(segment, *now).await),
+            Verb::Hasten(segment, now) => text(ledger.hasten(segment, *now).await),
             Verb::CreateJob(job) => text(ledger.create_job(job).await),
             Verb::Advance(job, to, total, reason, now) => {
                 text(ledger.advance(job, *to, *total, reason.as_deref(), *now).await)

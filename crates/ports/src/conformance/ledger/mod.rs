@@ -48,6 +48,7 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::a_retry_waits_until_it_is_due(one().await).await;
     attempts::a_failed_segment_fails_its_job(one().await).await;
     attempts::a_failed_segment_may_be_reopened(one().await).await;
+    attempts::a_wait_may_be_ended(one().await).await;
     attempts::due_segments_come_in_order_and_not_for_ended_jobs(one().await).await;
     attempts::rows_are_found_by_segment_index_and_job(one().await).await;
     jobs::a_job_is_created_once(one().await).await;

@@ -8,7 +8,7 @@ use parallax_conversion::{
 };
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
-use parallax_stereo::{Engine, Layout, Run};
+use parallax_stereo::{Engine, Error as StereoError, Layout, Run};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -87,17 +87,41 @@ fn is_out_of_memory(error: &ConversionError) -> bool {
 
 /// What a caller is told: of a bad input why it is bad, without the server's own paths.
 pub(super) fn failure(error: ConversionError, source: &Path) -> Failure {
+    let no_numbers = matches!(error, ConversionError::Engine(StereoError::NotFinite { .. }));
     let error = ports::Error::from(error);
     let folder = source.parent().unwrap_or(source).display().to_string();
     let text = error.chain().replace(&format!("{folder}/in.mp4"), "the segment");
     let text = text.replace(&folder, "");
     match error.kind() {
         ports::Kind::Cancelled => Failure::cancelled(),
+        // No field is to blame, and asking again does not help.
+        ports::Kind::Rejected if no_numbers => Failure::new(FailureKind::Invalid, text),
         ports::Kind::Rejected => Failure::field("input_uri", text),
         ports::Kind::Unavailable => {
             let message = "there is no room for the result, or ffmpeg is missing";
             Failure::new(FailureKind::Unavailable, message).with_detail(text)
         }
         _ => Failure::internal(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parallax_stereo::{NotFinite, Odd, Stage};
+
+    use super::*;
+
+    #[test]
+    fn networks_that_give_no_numbers_blame_no_field_and_are_not_asked_again() {
+        let what = NotFinite {
+            stage: Stage::Depth,
+            source: "the denoiser in f32".to_owned(),
+            place: "frames 0 to 4".to_owned(),
+            found: Odd { nan: 3, infinite: 0, values: 9 },
+        };
+        let error = StereoError::NotFinite { what, advice: "the weights are damaged".to_owned() };
+        let failure = failure(ConversionError::Engine(error), Path::new("/scratch/in.mp4"));
+        assert_eq!((failure.kind.status(), &failure.field), (400, &None));
+        assert!(failure.message.contains("depth: the denoiser in f32 gave 3 NaN"), "{failure}");
     }
 }
