@@ -76,7 +76,12 @@ fn a_lost_frame_is_caught() {
 
 #[test]
 fn a_moved_frame_is_caught() {
-    is_caught("picture=\"setpts='PTS+gt(N,5)*0.003/TB'\"", "", "times", "6 frames, by up to 2.97 ms");
+    is_caught(
+        "picture=\"setpts='PTS+gt(N,5)*0.003/TB'\"",
+        "",
+        "times",
+        "6 frames, by up to 2.97 ms",
+    );
 }
 
 #[test]
