@@ -445,8 +445,16 @@ mod tests {
         };
         let ended = run(&mut shell(script), &cancel, None, line).unwrap();
         ended.check("fork", Kind::Io).unwrap();
-        let left = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(left.is_empty() || left.contains(") Z "), "{left}");
+        // It was sent the signal, and dies when the kernel gets to it.
+        let left = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let until = Instant::now() + Duration::from_secs(20);
+        while left() && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+        assert!(!left(), "{pid} outlived its parent");
     }
 
     #[test]
