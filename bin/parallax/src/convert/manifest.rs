@@ -69,7 +69,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("depth", "--depth"),
     ("rendering", "--eyes, --warp or --fill"),
     ("staging", "--convergence, --comfort or --floating-window"),
-    ("pictures", "--interlaced or --crop-bars"),
+    ("pictures", "--interlaced, --crop-bars or --source-layout"),
     ("damaged", "--damaged"),
     ("full_chroma", "--full-chroma"),
     ("seed", "--seed"),
