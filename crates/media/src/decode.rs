@@ -442,14 +442,19 @@ impl Decoder {
 
     /// Refuses a film that is mostly damage.
     fn check(&self) -> Result<()> {
-        let (mut all, pictures) = match (&self.tools.film, self.expected.count()) {
-            _ if self.span => return Ok(()),
-            (Some(film), _) => (film.damage.so_far(), film.pictures),
-            (None, Some(pictures)) => (Damage::default(), pictures),
-            (None, None) => return Ok(()),
-        };
-        all.merge(&self.damage);
-        all.check(&self.media.path, pictures)
+        match (&self.tools.film, self.expected.count()) {
+            _ if self.span => Ok(()),
+            (Some(film), _) => {
+                let bad = |damage: &Damage| damage.count(DamageKind::Picture);
+                // Without places: those of other parts are on other clocks.
+                let mut all = Damage::default();
+                let count = bad(&film.damage.so_far()) + bad(&self.damage);
+                all.note_many(DamageKind::Picture, count, None);
+                all.check(&self.media.path, film.pictures)
+            }
+            (None, Some(pictures)) => self.damage.check(&self.media.path, pictures),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Waits for the child and sees to it that every frame has come. `torn` says that a picture was

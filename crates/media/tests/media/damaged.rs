@@ -160,13 +160,19 @@ fn segments_of_a_damaged_film_hold_all_of_its_frames() {
     let bench = Bench::new();
     let options = "-c:v libx264 -bf 2 -b_strategy 0 -g 6 -sc_threshold 0 -qp 12 -pix_fmt yuv420p";
     for (name, again) in [("copied.ts", false), ("encoded.mkv", true)] {
-        let coder = if again { "-c:v mjpeg -q:v 3 -pix_fmt yuvj422p" } else { options };
+        // MP4 holds no Ut Video.
+        let coder = if again { "-c:v utvideo -pix_fmt yuv420p" } else { options };
         let clip = bench.make(name, &[PICTURES], coder);
         let mut bytes = std::fs::read(&clip).unwrap();
-        let (at, size) = places(&clip)[9];
-        // Of a transport stream the rest of one packet.
-        let last = if again { at + size } else { at + 188 };
-        bytes[at + 60..last].fill(0x55);
+        if again {
+            let (at, size) = places(&clip)[9];
+            bytes[at + 20..at + size].fill(0x55);
+        } else {
+            // One packet of the transport stream, in the middle of a keyframe.
+            let (at, size) = places(&clip)[6];
+            assert!(size > 4 * 188);
+            bytes.drain(at + 188..at + 2 * 188);
+        }
         let broken = bench.path(&format!("broken-{name}"));
         std::fs::write(&broken, bytes).unwrap();
         let tools = bench.tools.for_film(Damaged::Repair);
@@ -176,6 +182,7 @@ fn segments_of_a_damaged_film_hold_all_of_its_frames() {
         let folder = bench.path(&format!("cut-{name}"));
         std::fs::create_dir(&folder).unwrap();
         let split = split(&tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+        assert_eq!(split.recoded.is_some(), again, "{:?}", split.recoded);
         let mut frames = 0;
         for segment in &split.segments {
             frames += decode(&tools, &bench, &segment.path).0.unwrap().len() as u64;
