@@ -134,9 +134,9 @@ fn a_join_that_fails_is_tried_once_and_joined_otherwise_later() {
     let run = finish(&mut place.convert("out.mkv", &[&["--resume"][..], &without].concat()));
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(!run.stderr.contains("attempt starts"), "converted again: {}", run.stderr);
-    let told = events(&run, "warning");
-    let told: Vec<_> = told.iter().map(|event| event["message"].as_str().unwrap()).collect();
-    assert_eq!(told, ["stream 1 (aac) is left out: it was not wanted"]);
+    let told = events(&run, "left_out");
+    assert_eq!((told.len(), &told[0]["stream"]), (1, &1.into()), "{told:?}");
+    assert_eq!(told[0]["reason"], "it was not wanted");
     let streams = parallax_tests::probe(&place.path("out.mkv"))["streams"].clone();
     assert_eq!(streams.as_array().unwrap().len(), 1, "{streams}");
     assert_eq!(pictures(&place.path("out.mkv")), pictures(&place.plain));

@@ -117,14 +117,14 @@ impl Assembler for MediaAssembler {
             let declaration = match (told, results.first()) {
                 (Some(declaration), _) => declaration,
                 (None, Some(first)) => declared(&tools, first, &cancel)
-                    .map_err(|error| ConversionError::from(error).naming(&at, &named))?,
+                    .map_err(|error| ConversionError::from(error).naming(&at, named))?,
                 (None, None) => Declaration::default(),
             };
             let options = AssembleOptions { declaration, without };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report
                 .map(|report| (folder, report))
-                .map_err(|error| ConversionError::from(error).naming(&at, &named))
+                .map_err(|error| ConversionError::from(error).naming(&at, named))
         });
         let (_folder, report) = joined.await??;
         (self.observer)(&report);
