@@ -186,7 +186,7 @@ fn what_a_phone_says_of_its_film_is_kept() {
 
 /// One H.264 picture after another, each with a pair of bytes of CEA-608 in an A/53 message.
 fn captioned(stream: &[u8], mut pairs: impl Iterator<Item = [u8; 2]>) -> Vec<u8> {
-    let odd = |byte: u8| if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte };
+    let odd = |byte: u8| if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte };
     let starts: Vec<usize> =
         (0..stream.len() - 4).filter(|&at| stream[at..].starts_with(&[0, 0, 1])).collect();
     let mut out = Vec::new();
