@@ -106,7 +106,10 @@ pub fn assemble(
         command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(&text.path()));
     }
     plan.arguments(&media, tools, captions.is_some(), &mut command);
-    timeline.arguments(&mut command);
+    if container == Container::Mp4 {
+        // Matroska stores no lengths of frames.
+        timeline.arguments(&mut command);
+    }
     plan.continue_clocks(&packets.clocks, &mut command);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));

@@ -105,7 +105,8 @@ impl MuxPlan {
             if let Some(clock) = clock {
                 // By number of packet, so that none may be missing.
                 command.arg(format!("-copyinkf:{place}"));
-                command.arg(format!("-bsf:{place}")).arg(clock.filter());
+                let unit = if self.container == Container::Mp4 { "1/SR" } else { "0.001" };
+                command.arg(format!("-bsf:{place}")).arg(clock.filter(unit));
             }
         }
     }

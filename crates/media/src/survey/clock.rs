@@ -31,18 +31,24 @@ pub struct Clock {
     pub stream: u32,
     /// From the packet with this number on, times rise by so many microseconds; ascending.
     pub shifts: Vec<(u64, i64)>,
+    /// Length of most of its packets in microseconds; 0 when unknown.
+    pub packet_us: i64,
 }
 
 impl Clock {
-    /// ffmpeg's bitstream filter that continues it.
-    pub(crate) fn filter(&self) -> String {
+    /// ffmpeg's bitstream filter that continues it, for a muxer whose unit of sound is `unit`.
+    pub(crate) fn filter(&self, unit: &str) -> String {
         let mut before = 0;
         let mut terms = Vec::new();
         for &(packet, shift) in &self.shifts {
             terms.push(format!("gte(N\\,{packet})*({})", shift - before));
             before = shift;
         }
-        let rise = format!("round(({})/1000000/TB)", terms.join("+"));
+        // Some versions name the demuxer's unit where packets have the muxer's already.
+        let (length, near) = (self.packet_us, self.packet_us / 10);
+        let is_named = format!("lt(abs(DURATION*TB*1000000-{length})\\,{near})");
+        let unit = if near > 0 { format!("if({is_named}\\,TB\\,{unit})") } else { "TB".to_owned() };
+        let rise = format!("round(({})/1000000/{unit})", terms.join("+"));
         format!("setts=pts=PTS+{rise}:dts=DTS+{rise}")
     }
 }
@@ -97,7 +103,8 @@ pub(super) fn continue_clock(
     let shifts = film.shifts(&starts);
     for (&(stream, _), own) in starts.iter().zip(&shifts) {
         if stream != media.video.index {
-            packets.clocks.push(Clock { stream, shifts: own.clone() });
+            let packet_us = film.length(stream);
+            packets.clocks.push(Clock { stream, shifts: own.clone(), packet_us });
             continue;
         }
         let (mut at, mut ticks) = (own.iter().peekable(), 0);
@@ -187,6 +194,13 @@ impl Film<'_> {
         let places: Vec<usize> = self.of(stream).map(|(place, _)| place).collect();
         let jump = |(number, from, to)| Jump { place: places[number as usize], number, from, to };
         found.into_iter().map(jump).collect()
+    }
+
+    /// Length of most packets of a stream, in microseconds.
+    fn length(&self, stream: u32) -> i64 {
+        let mut lengths: Vec<i64> = self.of(stream).map(|(_, seen)| seen.end - seen.pts).collect();
+        lengths.sort_unstable();
+        lengths.get(lengths.len() / 2).copied().unwrap_or(0)
     }
 
     fn is_sound(&self, stream: u32) -> bool {
@@ -299,8 +313,9 @@ mod tests {
 
     #[test]
     fn shifts_are_steps_of_one_expression() {
-        let clock = Clock { stream: 1, shifts: vec![(48, 2_000_000), (96, 1_500_000)] };
+        let shifts = vec![(48, 2_000_000), (96, 1_500_000)];
+        let clock = Clock { stream: 1, shifts, packet_us: 0 };
         let rise = "round((gte(N\\,48)*(2000000)+gte(N\\,96)*(-500000))/1000000/TB)";
-        assert_eq!(clock.filter(), format!("setts=pts=PTS+{rise}:dts=DTS+{rise}"));
+        assert_eq!(clock.filter("1/SR"), format!("setts=pts=PTS+{rise}:dts=DTS+{rise}"));
     }
 }

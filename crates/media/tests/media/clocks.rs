@@ -272,8 +272,7 @@ fn the_last_frame_keeps_its_length_and_no_pause_is_guessed_after_it() {
     let options = "-c:v libx264 -bf 0 -g 6 -vsync passthrough -enc_time_base 1:1000 \
                    -video_track_timescale 1000 -pix_fmt yuv420p";
     let clip = bench.make("pause.mp4", &[&source], options);
-    let long =
-        "-c copy -bsf:v setts=pts=PTS:dts=DTS:duration=if(eq(N\\,12)\\,round(0.7/TB)\\,DURATION)";
+    let long = "-c copy -video_track_timescale 1000 -bsf:v setts=pts=PTS:dts=DTS:duration=if(eq(N\\,12)\\,700\\,DURATION)";
     for (name, options, length) in [("long", long, 700), ("short", "-c copy", 40)] {
         let mut source = bench.remake(&format!("{name}.mp4"), &clip, options);
         if name == "short" {
