@@ -18,7 +18,7 @@ COARSE_LIKENESS = 25.0
 # What a message says when it leaves the user with something to do.
 WAY_ON = re.compile(
     r"--\w|allowed|needed|needs|pass |use |choose|copy|empty|no video|not a (readable )?video|cut off"
-    r"|unsupported|cannot be decoded|incomplete|download|record|again",
+    r"|unsupported|not the video|cannot be decoded|incomplete|download|record|again",
     re.I,
 )
 OWN_PLACES = re.compile(r"\.parallax|/scratch/|/objects/|segments/[\w-]+/|\.partial")
@@ -62,7 +62,10 @@ def look(name, film, run, wanted):
         why = wanted.get("why", "")
         detail = run.reason() if outcome == "refused" else "there is a result"
         report.say("outcome", False, f"{report.outcome}, should be {expected} ({why}): {detail}")
-    report.say("left", not run.leftovers, ", ".join(run.leftovers))
+    # What is done stays where the message says how to go on from it.
+    promised = run.code == 1 and "--resume" in run.reason()
+    left = [name for name in run.leftovers if not (promised and "parallax" in name)]
+    report.say("left", not left, ", ".join(left))
     if run.orphans:
         report.say("left", False, f"still running: {', '.join(run.orphans)}")
     if run.garbled:
@@ -113,9 +116,9 @@ def _result(report, film, run, wanted):
             raise media.Unreadable("no moving picture")
         index = wanted.get("video", before["index"])
         before = next(s for s in source["streams"] if s["index"] == index)
-        heard, made = media.decode(film, source), media.decode(run.result, result)
-        spans = heard[1], made[1]
-        shown, made = heard[0].get(index, media.Pictures()), made[0].get(after["index"], media.Pictures())
+        shown, heard = media.decode(film, source, index)
+        made, kept = media.decode(run.result, result, after["index"])
+        spans = heard, kept
     except media.Unreadable as error:
         report.say("frames", False, f"cannot be compared: {error}")
         return
@@ -219,7 +222,8 @@ def _sound(report, film, run, answers, shots, spans, damaged, wanted):
         return
     # Where pictures have no times of their own there is nothing to measure from.
     timed = bool(shots[0].times and shots[1].times) and not any(map(math.isnan, shots[0].times))
-    starts = [shot.times[0] for shot in shots] if timed else None
+    # What damage at the beginning leaves of the pictures is not what ffprobe shows first.
+    starts = [shot.times[-1 if damaged else 0] for shot in shots] if timed else None
     for was, now in zip(kept, result):
         place = f"stream {was['index']} ({was.get('codec_name')})"
         try:

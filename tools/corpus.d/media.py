@@ -77,10 +77,21 @@ def main_video(answer):
     return next(iter(marked or videos), None)
 
 
-def decode(path, answer):
-    """Decodes every stream once: pictures by index, and when each sound begins and ends."""
+def decode(path, answer, video):
+    """Decodes the pictures of one stream, and every sound to see when each begins and ends."""
+    # One at a time: ffprobe 5 has no other way to leave out subtitles, some of which it decodes without end.
+    shots, _ = _frames(path, answer, str(video))
+    _, spans = _frames(path, answer, "a") if _sounds(answer) else (None, {})
+    return shots.get(video, Pictures()), spans
+
+
+def _sounds(answer):
+    return [s for s in answer["streams"] if s.get("codec_type") == "audio"]
+
+
+def _frames(path, answer, select):
     entries = "frame=media_type,stream_index,best_effort_timestamp_time,pkt_duration_time,duration_time,width"
-    command = ["ffprobe", "-v", "error", "-show_frames", "-show_entries"]
+    command = ["ffprobe", "-v", "error", "-select_streams", select, "-show_frames", "-show_entries"]
     command += [entries + ",height,nb_samples:frame_side_data=side_data_type", "-of", "compact"]
     out, said = _run([*command, "-i", url(path)])
     rates = {s["index"]: int(s.get("sample_rate") or 0) for s in answer["streams"]}
@@ -105,7 +116,7 @@ def decode(path, answer):
 
 def _of_pictures(lines, answer):
     """What ffprobe complains of, apart from what decoders of sound do."""
-    sounds = {s.get("codec_name", "?")[:3] for s in answer["streams"] if s.get("codec_type") == "audio"}
+    sounds = {s.get("codec_name", "?")[:3] for s in _sounds(answer)}
     return [line for line in lines if not any(line.startswith(f"[{name}") for name in sounds)]
 
 
