@@ -115,8 +115,8 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
     }
     // The container's length is that of its longest stream.
     let told = answer.streams.iter().all(|raw| raw.duration_ts.is_none_or(is_length));
-    let duration_seconds =
-        answer.format.duration.as_deref().and_then(|text| text.parse().ok()).filter(|_| told);
+    let duration_seconds = answer.format.duration.as_deref().and_then(|text| text.parse().ok());
+    let duration_seconds = duration_seconds.filter(|&seconds| told && ends(seconds));
     let video = video(tools, path, main)?;
     check_duration(tools, path, &video, duration_seconds)?;
     Ok(Media {
@@ -327,6 +327,14 @@ pub(crate) fn microseconds(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// Whether a container's length is one, and not that of a packet whose end nobody knew: a subtitle that
+/// lasts for a duration of all ones in milliseconds, from wherever in the film it begins.
+fn ends(seconds: f64) -> bool {
+    const ONES: f64 = u32::MAX as f64 / 1000.0;
+    const LONGEST_FILM: f64 = 7.0 * 24.0 * 3600.0;
+    !(ONES..ONES + LONGEST_FILM).contains(&seconds)
+}
+
 fn check_duration(tools: &Tools, path: &Path, video: &Video, seconds: Option<f64>) -> Result<()> {
     let allowed = tools.limits.duration.as_secs_f64();
     let stream = video.duration.map(|ticks| video.time_base.seconds(ticks));
@@ -352,6 +360,12 @@ mod tests {
         assert_eq!(microseconds("-0.021000"), Some(-21_000));
         assert_eq!(microseconds("7"), Some(7_000_000));
         assert_eq!(microseconds("N/A"), None);
+    }
+
+    #[test]
+    fn a_subtitle_without_an_end_makes_no_film_of_days() {
+        assert!(ends(90.0) && ends(43_201.0) && ends(8_000_000.0));
+        assert!(!ends(4_294_967.295) && !ends(4_294_967.318) && !ends(4_302_167.3));
     }
 
     #[test]
