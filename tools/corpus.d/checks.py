@@ -18,7 +18,7 @@ COARSE_LIKENESS = 25.0
 # What a message says when it leaves the user with something to do.
 WAY_ON = re.compile(
     r"--\w|allowed|needed|needs|pass |use |choose|copy|empty|no video|not a (readable )?video|cut off"
-    r"|unsupported|not the video|cannot be decoded|incomplete|download|record|again|make a ",
+    r"|unsupported|not the video|cannot be decoded|incomplete|download|record|again|make (a|it)",
     re.I,
 )
 OWN_PLACES = re.compile(r"\.parallax|/scratch/|/objects/|segments/[\w-]+/|\.partial")
