@@ -121,6 +121,10 @@ fn leave_out_lead_in(
     packets: &mut Packets,
     cancel: &CancellationToken,
 ) -> Result<()> {
+    if tools.film.is_some() {
+        // Every frame of a part is due: what cannot be read of it is damage.
+        return Ok(());
+    }
     let list = &packets.packets;
     let Some(first) = list.iter().position(|packet| packet.key) else { return Ok(()) };
     let Some(start) = list[first].pts.filter(|_| !list[0].hidden) else { return Ok(()) };
@@ -132,10 +136,15 @@ fn leave_out_lead_in(
     };
     let leading: Vec<usize> = list.iter().enumerate().filter_map(leads).collect();
     let Some(&last) = leading.last() else { return Ok(()) };
-    let whole = decodable(tools, media, last.max(first) + REORDERED, cancel)?;
+    let (whole, complained) = decodable(tools, media, last.max(first) + REORDERED, cancel)?;
+    // Where the keyframe cannot be read either, it is not what came before that is missing.
+    if list[first].stored.is_none_or(|pts| !whole.contains(&pts)) {
+        return Ok(());
+    }
     let lost: HashSet<usize> = leading
         .into_iter()
-        .filter(|&place| list[place].stored.is_none_or(|pts| !whole.contains(&pts)))
+        // What a decoder complains about it may have painted over.
+        .filter(|&place| complained || list[place].stored.is_none_or(|pts| !whole.contains(&pts)))
         .collect();
     if lost.is_empty() || lost.len() == list.len() {
         return Ok(());
@@ -161,14 +170,14 @@ fn leave_out_lead_in(
     Ok(())
 }
 
-/// Presentation times of the pictures that come out of the first `count` packets; none when the
-/// decoder complained, for then it may have painted over what is missing.
+/// Presentation times of the pictures that come out of the first `count` packets, and whether the
+/// decoder complained.
 fn decodable(
     tools: &Tools,
     media: &Media,
     count: usize,
     cancel: &CancellationToken,
-) -> Result<HashSet<i64>> {
+) -> Result<(HashSet<i64>, bool)> {
     let mut command = tools.ffprobe();
     tools.guard(&mut command);
     command.arg("-select_streams").arg(media.video.index.to_string());
@@ -181,7 +190,7 @@ fn decodable(
         times.extend(pts.and_then(|pts| pts.parse::<i64>().ok()));
         Ok(())
     })?;
-    Ok(if ended.words().is_empty() { times } else { HashSet::new() })
+    Ok((times, !ended.words().is_empty()))
 }
 
 /// Hides what an MP4's edit list puts before the beginning: ffmpeg marks such packets only where

@@ -48,7 +48,7 @@ fn plain(bench: &Bench, name: &str) -> PathBuf {
 
 fn decode(tools: &Tools, bench: &Bench, path: &Path) -> (Result<Vec<Frame>, String>, Damage) {
     let media = bench.probe(path);
-    let packets = bench.scan(&media);
+    let packets = parallax_media::scan(tools, &media, &bench.cancel).unwrap();
     let mut decoder = Decoder::open(tools, &media, &packets, &bench.cancel).unwrap();
     let frames = decoder.by_ref().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string());
     (frames, decoder.damage().clone())
