@@ -194,7 +194,7 @@ DECLARED = [
     film("mkv-stereo-side-by-side.mkv", out="-metadata:s:v stereo_mode=left_right", wanted=STEREO),
     film("webm-stereo-top-bottom.webm", VP9, NONE, out="-metadata:s:v stereo_mode=top_bottom", wanted=STEREO),
     film("mkv-stereo-one-eye.mkv", out="-metadata:s:v stereo_mode=left_right",
-         wanted={"arguments": ["--source-layout", "left eye of full-sbs"], "size": [48, 64], "changed": True}),
+         wanted={"arguments": ["--source-layout", "full-sbs-left"], "size": [48, 64], "changed": True}),
     packed("mp4-stereo-st3d.mp4", lambda d: surgery.stereo_box(d, 2)),
     film("mp4-stereo-frame-packing.mp4", X264 + " -x264-params frame-packing=3", wanted=STEREO),
     film("ts-stereo-frame-packing.ts", X264 + " -x264-params frame-packing=4", frames=25, wanted=STEREO),

@@ -16,7 +16,7 @@ def turned(name, matrix, **how):
 
 
 def shape(name, aspect, video=X264, **how):
-    return film(name, video, picture=f"setsar={aspect}", wanted={"shape": aspect.replace("/", ":")}, **how)
+    return film(name, video, picture=f"setsar={aspect}:max=100000", wanted={"shape": aspect.replace("/", ":")}, **how)
 
 
 SHAPES = [
