@@ -84,7 +84,7 @@ fn spoilt(path: &Path, bad: &[usize]) {
     command.args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"]);
     let listed = command.args(["-show_entries", "packet=pos,size"]).arg(&whole).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
-    for (number, line) in listed.lines().enumerate().filter(|(number, _)| bad.contains(number)) {
+    for (_, line) in listed.lines().enumerate().filter(|(number, _)| bad.contains(number)) {
         let fields: Vec<usize> = line.split(',').filter_map(|n| n.parse().ok()).collect();
         let (size, at) = (fields[0], fields[1]);
         // Its first bytes say how long the rest is.
