@@ -60,7 +60,7 @@ corpus: setup
 	$(CARGO) build --locked --workspace --bins
 	rm -rf target/corpus
 	tools/corpus-films target/corpus
-	tools/corpus target/corpus --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --quiet --json target/corpus.json
+	tools/corpus target/corpus --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --quiet --open tools/corpus.d/open.json --json target/corpus.json
 
 field: setup
 	@test -n "$(FIELD)" || { echo "FIELD=DIR names the folder of films"; exit 2; }

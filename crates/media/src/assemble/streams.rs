@@ -160,6 +160,9 @@ fn data(stream: &Stream, container: &str) -> String {
     format!("data{called}, for which {container} has no place here")
 }
 
+/// Sound that ffmpeg's Matroska muxer takes and that nobody can decode from there again.
+const LOST_IN_MATROSKA: &[&str] = &["adpcm_swf", "tta"];
+
 fn audio(codec: &str, sound: Sound, container: Container) -> Vec<Treatment> {
     let pcm = codec.starts_with("pcm_");
     let lossless = pcm || LOSSLESS.contains(&codec);
@@ -175,7 +178,9 @@ fn audio(codec: &str, sound: Sound, container: Container) -> Vec<Treatment> {
             }
         }
         Container::Matroska => {
-            ways.push(COPY);
+            if !LOST_IN_MATROSKA.contains(&codec) {
+                ways.push(COPY);
+            }
             if pcm {
                 // Other bytes of the same numbers.
                 ways.push(convert(plain_samples(sound), Cost::Nothing));
@@ -234,6 +239,7 @@ mod tests {
         assert_eq!(of("pcm_dvd", false, 24, matroska)[1], "pcm_s24le");
         assert_eq!(of("pcm_f64be", true, 64, matroska)[1], "pcm_f64le");
         assert_eq!(of("ape", false, 16, matroska), ["copy", "flac", "aac"]);
+        assert_eq!(of("tta", false, 16, matroska), ["flac", "aac"]);
         assert_eq!(of("pcm_s16le", false, 16, Container::Mp4), ["alac", "flac", "aac"]);
         assert_eq!(of("nellymoser", true, 32, Container::Mp4), ["aac"]);
         assert_eq!(of("aac", true, 32, Container::Mp4), ["copy", "aac"]);
