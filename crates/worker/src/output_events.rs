@@ -7,7 +7,8 @@ use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, Timestamp,
     parse_timed_notification,
 };
-use parallax_ports::{Custody, Message, Result};
+use parallax_ports::ledger::Job;
+use parallax_ports::{Custody, Message, ObjectMeta, Result};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -190,15 +191,29 @@ impl Pipeline {
             Ok(uri) => uri,
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
         };
-        let reassembling = |status| status == JobStatus::Reassembling;
         let job = self.ledger().job(job_id).await?;
-        if !job.is_some_and(|job| reassembling(job.status)) {
+        let Some(job) = job.filter(|job| job.status == JobStatus::Reassembling) else {
             return Ok(Outcome::Done);
-        }
-        if self.ports.objects.head(&uri).await?.is_some_and(|meta| meta.size >= LEAST_RESULT) {
-            let now = self.now();
-            self.ledger().advance(job_id, JobStatus::Completed, None, None, now).await?;
+        };
+        let film = self.ports.objects.head(&uri).await?.filter(|meta| meta.size >= LEAST_RESULT);
+        if let Some(film) = film
+            && self.is_of_this_cut(&job, film).await?
+        {
+            let (to, now) = (JobStatus::Completed, self.now());
+            self.ledger().advance(job_id, to, job.total_segments, None, now).await?;
         }
         Ok(Outcome::Done)
+    }
+
+    /// Whether a film was written after the last result of the job's cut, by the store's own times:
+    /// one of an earlier cut may still stand there.
+    async fn is_of_this_cut(&self, job: &Job, film: ObjectMeta) -> Result<bool> {
+        let total = job.total_segments.unwrap_or(0);
+        let completions = self.ledger().completions(&job.job_id, total).await?;
+        let Some(last) = completions.iter().max_by_key(|one| one.completed_at) else {
+            return Ok(true);
+        };
+        let result = self.ports.objects.head(&last.output_s3_uri).await?;
+        Ok(result.is_none_or(|result| film.modified >= result.modified))
     }
 }
