@@ -131,12 +131,12 @@ impl Pipeline {
                 self.count(metrics::OTHER_CUTS, &[("what", "event")]);
                 Ok(match settled {
                     true => Outcome::Done,
-                    false => Outcome::Wait { after: self.jittered(OTHER_CUT) },
+                    false => Outcome::Retry { after: self.jittered(OTHER_CUT) },
                 })
             }
             IntentOutcome::Occupied => {
                 info!("waits for an attempt at another cut's segment of this index to end");
-                Ok(Outcome::Wait { after: self.jittered(OTHER_CUT) })
+                Ok(Outcome::Retry { after: self.jittered(OTHER_CUT) })
             }
             IntentOutcome::Over => {
                 // Its owner may have stopped between the completion and the trigger.

@@ -8,7 +8,7 @@ use parallax_job::{
     parse_timed_notification,
 };
 use parallax_ports::ledger::Job;
-use parallax_ports::{Custody, Message, ObjectMeta, Result};
+use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -195,25 +195,18 @@ impl Pipeline {
         let Some(job) = job.filter(|job| job.status == JobStatus::Reassembling) else {
             return Ok(Outcome::Done);
         };
-        let film = self.ports.objects.head(&uri).await?.filter(|meta| meta.size >= LEAST_RESULT);
-        if let Some(film) = film
-            && self.is_of_this_cut(&job, film).await?
-        {
+        let there = self.ports.objects.head(&uri).await?;
+        if there.is_some_and(|meta| meta.size >= LEAST_RESULT) && !self.was_cut_anew(&job).await? {
             let (to, now) = (JobStatus::Completed, self.now());
             self.ledger().advance(job_id, to, job.total_segments, None, now).await?;
         }
         Ok(Outcome::Done)
     }
 
-    /// Whether a film was written after the last result of the job's cut, by the store's own times:
-    /// one of an earlier cut may still stand there.
-    async fn is_of_this_cut(&self, job: &Job, film: ObjectMeta) -> Result<bool> {
-        let total = job.total_segments.unwrap_or(0);
-        let completions = self.ledger().completions(&job.job_id, total).await?;
-        let Some(last) = completions.iter().max_by_key(|one| one.completed_at) else {
-            return Ok(true);
-        };
-        let result = self.ports.objects.head(&last.output_s3_uri).await?;
-        Ok(result.is_none_or(|result| film.modified >= result.modified))
+    /// Whether an earlier cut of the job has begun. Whose film stands there then cannot be told: only
+    /// whoever joined it under the current cut's lock says so.
+    async fn was_cut_anew(&self, job: &Job) -> Result<bool> {
+        let rows = self.ledger().segments_at(&job.job_id, 0).await?;
+        Ok(rows.iter().any(|row| row.is_of_another_cut_than(job)))
     }
 }
