@@ -160,6 +160,7 @@ async fn the_sagemaker_backend_completes_jobs_through_the_emulator() {
         let output = format!("s3://output/jobs/job-1/segments/{index}.mp4").parse().unwrap();
         let segment = Segment::new("job-1".parse().unwrap(), index, 3, Mode::Anaglyph).unwrap();
         let invocation = Invocation { segment, attempt: 1, input, output };
+        backend.prepare(&invocation, &CancellationToken::new()).await.unwrap();
         let accepted = backend.invoke(&invocation, &CancellationToken::new()).await.unwrap();
         let Invoked::Accepted(locations) = accepted else { panic!("an endpoint accepts") };
         places.push((invocation.output, locations));

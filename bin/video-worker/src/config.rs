@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Let a job's segments that wait for their next attempt, as when a backend asked for an hour, have
     /// it at once.
     RetryNow(RetryNowArgs),
+    /// End the attempt at a segment and free its permit, because you know that nothing runs it.
+    Release(ReleaseArgs),
     /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.
     Healthy,
 }
@@ -78,6 +80,30 @@ pub(crate) struct RedriveArgs {
     /// One JSON object a line instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
+    /// The job.
+    #[arg(long)]
+    pub(crate) job: parallax_job::JobId,
+    /// The segment's index, from 0.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..100_000))]
+    pub(crate) segment: u32,
+    /// How you know, in at most 500 characters; it is kept with the segment.
+    #[arg(long, value_parser = reason)]
+    pub(crate) because: String,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn reason(text: &str) -> std::result::Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        1..=500 if !text.contains(char::is_control) => Ok(text.to_owned()),
+        count => Err(format!("{count} characters: expected one line of 1 to 500")),
+    }
 }
 
 fn receiving(text: &str) -> std::result::Result<Role, String> {

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             Some(Command::Explain(args)) => operate::explain(&cli.settings, args).await,
             Some(Command::Redrive(args)) => operate::redrive(&cli.settings, args).await,
             Some(Command::RetryNow(args)) => operate::retry_now(&cli.settings, args).await,
+            Some(Command::Release(args)) => operate::release(&cli.settings, args).await,
             Some(Command::Healthy) => operate::healthy(&cli.settings),
         }
     });

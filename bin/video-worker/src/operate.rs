@@ -1,4 +1,4 @@
-//! Commands of operators: `explain`, `redrive`, `retry-now` and `healthy`.
+//! Commands of operators: `explain`, `redrive`, `retry-now`, `release` and `healthy`.
 
 use std::fmt::Display;
 use std::io::{Read, Write};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
 use parallax_job::Timestamp;
-use parallax_worker::{Desk, Done, Explanation, Redrive, SegmentExplanation, Step};
+use parallax_worker::{Desk, Done, Explanation, Redrive, Release, SegmentExplanation, Step};
 use serde_json::json;
 
-use crate::config::{ExplainArgs, RedriveArgs, RetryNowArgs, Settings};
+use crate::config::{ExplainArgs, RedriveArgs, ReleaseArgs, RetryNowArgs, Settings};
 use crate::platform;
 
 /// Longest time for a health check's answer.
@@ -24,7 +24,7 @@ const HEALTH: Duration = Duration::from_secs(3);
 pub(crate) async fn explain(settings: &Settings, args: &ExplainArgs) -> Result<()> {
     let (desk, _state) = platform::desk(settings).await?;
     let now = Timestamp::from_system_clock();
-    let Some(found) = parallax_worker::explain(&*desk.ledger, &args.job_id, now).await? else {
+    let Some(found) = parallax_worker::explain(&desk, &args.job_id, now).await? else {
         bail!("job {}: there is none of this id", args.job_id);
     };
     if args.json {
@@ -170,6 +170,36 @@ pub(crate) async fn retry_now(settings: &Settings, args: &RetryNowArgs) -> Resul
         say(&format_args!("segment {index} may be attempted at once"));
     }
     Ok(())
+}
+
+/// Ends the open attempt at a segment on the operator's word and prints what was freed.
+///
+/// # Errors
+/// When nothing was freed: there is no such job or segment, or it holds no permit.
+pub(crate) async fn release(settings: &Settings, args: &ReleaseArgs) -> Result<()> {
+    let (desk, _state) = platform::desk(settings).await?;
+    let ReleaseArgs { job, segment, because, json } = args;
+    if desk.ledger.job(job).await?.is_none() {
+        bail!("--job {job}: there is none of this id");
+    }
+    let asked = Release { job: job.clone(), segment: *segment, because: because.clone() };
+    let now = Timestamp::from_system_clock();
+    let found = parallax_worker::release(&desk, &asked, now).await?;
+    for one in &found {
+        if *json {
+            say(&json!(one));
+        } else {
+            let verb = if one.released { "released" } else { "left" };
+            say(&format_args!("{verb}: {} attempt {} ({})", one.segment, one.attempt, one.why));
+        }
+    }
+    match found.iter().any(|one| one.released) {
+        true => Ok(()),
+        false if found.is_empty() => {
+            bail!("--segment {segment}: no attempt at it was ever recorded for job {job}")
+        }
+        false => bail!("--segment {segment}: it holds no permit, so nothing was released"),
+    }
 }
 
 /// A line on standard output. Work does not stop in the middle because nobody reads any more.

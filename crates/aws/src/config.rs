@@ -10,6 +10,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls;
+use parallax_ports::ServiceClock;
+
+use crate::clock::DateReader;
 
 /// What the daemon may say about AWS; the rest comes from the SDK's own variables and files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +42,18 @@ pub struct Aws {
     config: SdkConfig,
     sagemaker_region: Option<Region>,
     path_style: bool,
+    clocks: Clocks,
+}
+
+/// The clocks of the services, as their answers tell them.
+#[derive(Debug, Clone, Default)]
+pub struct Clocks {
+    /// SQS.
+    pub queue: ServiceClock,
+    /// DynamoDB.
+    pub ledger: ServiceClock,
+    /// S3.
+    pub store: ServiceClock,
 }
 
 impl Aws {
@@ -60,7 +75,7 @@ impl Aws {
         let endpoint = s3_alone.as_deref().or(config.endpoint_url());
         let path_style = endpoint.is_some_and(needs_path_style);
         let sagemaker_region = settings.sagemaker_region.clone().map(Region::new);
-        Self { config, sagemaker_region, path_style }
+        Self { config, sagemaker_region, path_style, clocks: Clocks::default() }
     }
 
     /// The same with other credentials than the SDK would find.
@@ -76,20 +91,30 @@ impl Aws {
         self.config.region().map(Region::as_ref)
     }
 
+    /// The clocks of the services that clients from here have asked.
+    pub fn clocks(&self) -> &Clocks {
+        &self.clocks
+    }
+
     /// A client for SQS.
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.config)
+        let config = aws_sdk_sqs::config::Builder::from(&self.config)
+            .interceptor(DateReader(self.clocks.queue.clone()));
+        aws_sdk_sqs::Client::from_conf(config.build())
     }
 
     /// A client for DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.config)
+            .interceptor(DateReader(self.clocks.ledger.clone()));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     /// A client for S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .force_path_style(self.path_style)
+            .interceptor(DateReader(self.clocks.store.clone()))
             .timeout_config(store_timeouts())
             .build();
         aws_sdk_s3::Client::from_conf(config)

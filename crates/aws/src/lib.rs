@@ -3,6 +3,7 @@
 //! Every adapter translates errors with one table, sets every
 //! timeout that the SDK leaves open, and holds no state that another replica would have to know.
 
+mod clock;
 mod compatible;
 mod config;
 mod conversion;
@@ -14,7 +15,7 @@ mod sagemaker;
 mod secret;
 
 pub use compatible::{Compatible, Resolver};
-pub use config::{Aws, Settings};
+pub use config::{Aws, Clocks, Settings};
 pub use conversion::ConversionMetrics;
 pub use ledger::{DynamoLedger, Tables};
 pub use objects::S3Objects;

@@ -116,6 +116,14 @@ impl ObjectStore for S3Objects {
         sent.map(drop).map_err(|error| translate(format!("write {uri}"), error))
     }
 
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
+        let (bucket, key) = address(uri)?;
+        let call = self.client.put_object().bucket(bucket).key(key);
+        let call = call.set_metadata(upload::metadata(Some(note)));
+        let sent = call.body(ByteStream::from(bytes.to_vec())).send().await;
+        sent.map(drop).map_err(|error| translate(format!("write {uri}"), error))
+    }
+
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
         self.download_file(uri, to).await
     }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_sagemakerruntime::Client;
 use aws_sdk_sagemakerruntime::primitives::Blob;
-use parallax_job::{Bucket, ObjectKey, Segment, Uri};
+use parallax_job::{Bucket, ObjectKey, Segment, Uri, UriError};
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Result,
+    request,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -102,19 +103,33 @@ impl SageMakerAsync {
         Self { client, settings }
     }
 
-    async fn write_request(&self, invocation: &Invocation, body: &[u8]) -> Result<Option<Uri>> {
+    async fn write_request(&self, invocation: &Invocation) -> Result<()> {
         let RequestBy::Object { objects, bucket } = &self.settings.request_by else {
-            return Ok(None);
+            return Ok(());
         };
         let segment = &invocation.segment;
-        let key =
-            ObjectKey::InvocationRequest { job_id: segment.job_id.clone(), index: segment.index };
-        let uri = bucket.uri(&key).map_err(|error| {
+        let uri = request_uri(bucket, segment).map_err(|error| {
             Error::new(Kind::Rejected, "address of the request object").with_source(error)
         })?;
-        objects.write(&uri, body).await.map_err(nothing_was_started)?;
-        Ok(Some(uri))
+        let mark = request::mark(segment, invocation.attempt);
+        let written = objects.write_noted(&uri, &body(invocation)?, &mark).await;
+        written.map_err(nothing_was_started)
     }
+}
+
+fn request_uri(bucket: &Bucket, segment: &Segment) -> std::result::Result<Uri, UriError> {
+    let Segment { job_id, index, .. } = segment;
+    bucket.uri(&ObjectKey::InvocationRequest { job_id: job_id.clone(), index: *index })
+}
+
+fn body(invocation: &Invocation) -> Result<Vec<u8>> {
+    let request = Request {
+        s3_input_uri: &invocation.input,
+        s3_output_uri: &invocation.output,
+        mode: invocation.segment.mode.as_str(),
+    };
+    serde_json::to_vec(&request)
+        .map_err(|error| Error::new(Kind::Rejected, "write the request as JSON").with_source(error))
 }
 
 /// The name of an attempt at SageMaker: the same whenever it is asked for, at most 64 characters.
@@ -171,24 +186,25 @@ impl InferenceBackend for SageMakerAsync {
         Some(inference_id(segment, attempt))
     }
 
-    /// # Cancel safety
-    /// The token is heeded until the endpoint is asked. From then on the answer, or its absence,
-    /// is waited for: at most ten seconds.
-    async fn invoke(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Invoked> {
-        let endpoint = &self.settings.endpoint;
-        let request = Request {
-            s3_input_uri: &invocation.input,
-            s3_output_uri: &invocation.output,
-            mode: invocation.segment.mode.as_str(),
-        };
-        let body = serde_json::to_vec(&request).map_err(|error| {
-            Error::new(Kind::Rejected, "write the request as JSON").with_source(error)
-        })?;
-        let written = tokio::select! {
+    fn request_at(&self, segment: &Segment) -> Option<Uri> {
+        match &self.settings.request_by {
+            RequestBy::Object { bucket, .. } => request_uri(bucket, segment).ok(),
+            RequestBy::Inline => None,
+        }
+    }
+
+    async fn prepare(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<()> {
+        tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(Error::new(Kind::Cancelled, "cancelled")),
-            written = self.write_request(invocation, &body) => written?,
-        };
+            () = cancel.cancelled() => Err(Error::new(Kind::Cancelled, "cancelled")),
+            written = self.write_request(invocation) => written,
+        }
+    }
+
+    /// # Cancel safety
+    /// The answer, or its absence, is waited for: at most ten seconds.
+    async fn invoke(&self, invocation: &Invocation, _: &CancellationToken) -> Result<Invoked> {
+        let endpoint = &self.settings.endpoint;
         let seconds = |d: Duration| i32::try_from(d.as_secs()).unwrap_or(i32::MAX);
         let mut call = self
             .client
@@ -198,9 +214,9 @@ impl InferenceBackend for SageMakerAsync {
             .inference_id(inference_id(&invocation.segment, invocation.attempt))
             .invocation_timeout_seconds(seconds(self.settings.run_limit))
             .request_ttl_seconds(seconds(self.settings.queue_limit));
-        call = match written {
+        call = match self.request_at(&invocation.segment) {
             Some(uri) => call.input_location(uri.to_string()),
-            None => call.body(Blob::new(body)),
+            None => call.body(Blob::new(body(invocation)?)),
         };
         if self.settings.name_responses {
             call = call.s3_output_path_extension(invocation.request_id()).filename("r.out");

@@ -101,6 +101,7 @@ async fn start(ledger: &SqliteLedger, index: u32, custody: Custody) -> SegmentRo
         input,
         output,
         deadline,
+        lease: None,
         now,
     };
     match ledger.record_intent(&intent).await.unwrap() {
@@ -160,9 +161,10 @@ async fn the_sole_owner_may_reassemble_at_once() {
     let (job, now) = ("job".parse().unwrap(), Timestamp(0));
     let made = Job::new("job".parse().unwrap(), Mode::Sbs, now);
     let made = Job { status: JobStatus::ChunkingComplete, total_segments: Some(1), ..made };
-    ledger.create_job(&made).await.unwrap();
     let only = Segment::new("job".parse().unwrap(), 0, 1, Mode::Sbs).unwrap();
+    // Of another cut, which the job does not have yet.
     let row = start(&ledger, 8, Custody::Caller).await;
+    ledger.create_job(&made).await.unwrap();
     assert_ne!(row.segment, only);
     let holder = HolderId("h".into());
     ledger.reserve(&holder, 9, Timestamp(60_000), now).await.unwrap();
@@ -174,6 +176,7 @@ async fn the_sole_owner_may_reassemble_at_once() {
         input: row.input.clone(),
         output: row.output.clone(),
         deadline: row.deadline,
+        lease: None,
         now,
     };
     ledger.record_intent(&intent).await.unwrap();

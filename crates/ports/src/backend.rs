@@ -23,9 +23,11 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// The name of this attempt, the same whenever it is asked for.
+    /// The name of this attempt, the same whenever it is asked for, and no other's: not that of one
+    /// at another cut's segment of this index either.
     pub fn request_id(&self) -> String {
-        format!("{}/{}/{}", self.segment.job_id, self.segment.index, self.attempt)
+        let Segment { job_id, total, index, .. } = &self.segment;
+        format!("{job_id}/{total}/{index}/{}", self.attempt)
     }
 }
 
@@ -75,7 +77,22 @@ pub trait InferenceBackend: Debug + Send + Sync {
         Locations::default()
     }
 
-    /// Runs or hands over one attempt. Never repeats a request whose fate is unknown.
+    /// Where the request of a segment's attempts is written before the backend is asked, marked
+    /// with the attempt as [`crate::request`] says; `None` where nothing is left behind by which
+    /// it could be told later whether the backend may have been asked.
+    fn request_at(&self, _segment: &Segment) -> Option<Uri> {
+        None
+    }
+
+    /// Writes that request. From its end on, and not before, the backend may be asked.
+    ///
+    /// # Errors
+    /// As [`InferenceBackend::invoke`] where nothing was started.
+    async fn prepare(&self, _invocation: &Invocation, _cancel: &CancellationToken) -> Result<()> {
+        Ok(())
+    }
+
+    /// Runs or hands over one attempt that was prepared. Never repeats a request whose fate is unknown.
     ///
     /// # Errors
     /// By kind: `Throttled`, `Unavailable` and `Unauthorized` mean that nothing was started;

@@ -16,11 +16,12 @@ pub mod memory;
 mod metrics;
 mod objects;
 mod queue;
+pub mod request;
 mod studio;
 pub mod weak;
 
 pub use backend::{Custody, InferenceBackend, Invocation, Invoked, Locations};
-pub use clock::{Clock, SystemClock, TokioClock};
+pub use clock::{Clock, ServiceClock, SetClock, SystemClock, TokioClock};
 pub use error::{Error, Kind, Result};
 pub use ids::Ids;
 pub use ledger::Ledger;

@@ -40,6 +40,12 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Writes a small object.
     async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()>;
 
+    /// As [`ObjectStore::write`], and keeps `note` with the object as
+    /// [`ObjectStore::upload_noted`] does. A store that cannot keep notes writes without.
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], _note: &str) -> Result<()> {
+        self.write(uri, bytes).await
+    }
+
     /// Streams an object into a new local file.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use parallax_ports::ledger::{
     AttemptError, Cost, Ended, Fence, HolderId, Intent, IntentOutcome, SegmentRow,
 };
 use parallax_ports::{Custody, Error, Invocation, Invoked, Kind, Locations, Result};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,11 +16,20 @@ use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::{Mutant, Pipeline, metrics};
 
+/// How long an attempt waits for its turn to be handed over: a call that is slow holds up others no
+/// longer than this.
+const TURN: Duration = Duration::from_secs(2);
+
+/// How long a segment waits for the end of another cut.
+const OTHER_CUT: Duration = Duration::from_secs(30);
+
 /// A segment's object, as its event tells of it.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) uri: Uri,
     pub(crate) bytes: Option<u64>,
+    /// When it was written, by the store's clock.
+    pub(crate) written: Option<Timestamp>,
 }
 
 /// When an attempt's lease was asked for, by both clocks: a machine that sleeps stops the second.
@@ -46,6 +55,12 @@ impl Pipeline {
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
         };
         let custody = self.ports.backend.custody();
+        // One after the other: a process that dies loses what it was about to hand over, and that
+        // is not to be all that it had permits for.
+        let turn = match custody {
+            Custody::Backend => timeout(TURN, self.handing_over.acquire()).await.ok(),
+            Custody::Caller => None,
+        };
         let asked = Asked { at: self.now(), instant: Instant::now() };
         let intent = Intent {
             segment: segment.clone(),
@@ -55,6 +70,7 @@ impl Pipeline {
             input: input.uri,
             output,
             deadline: asked.at + self.span(custody),
+            lease: self.leaves_requests(segment).then(|| asked.at + self.config.lease),
             now: asked.at,
         };
         #[cfg(feature = "mutants")]
@@ -70,17 +86,26 @@ impl Pipeline {
                 return self.not_started(segment, other?).await;
             }
         };
-        self.recent.sized(segment, input.bytes);
+        self.recent.came(segment, input.bytes, input.written);
         let _running = (custody == Custody::Caller).then(|| self.recent.running(segment));
-        self.attempt(&row, asked, hidden, hard).await
+        let outcome = self.attempt(&row, asked, hidden, hard).await;
+        drop(turn);
+        outcome
     }
 
     /// How long an attempt lasts without a further word.
     fn span(&self, custody: Custody) -> Duration {
         match custody {
             Custody::Caller => self.config.lease,
-            Custody::Backend => self.config.deadline,
+            Custody::Backend if self.config.is(Mutant::WaitOutUnanswered) => self.config.deadline,
+            Custody::Backend => self.config.unanswered,
         }
+    }
+
+    /// Whether it can be told later that an attempt reached nobody.
+    fn leaves_requests(&self, segment: &Segment) -> bool {
+        let backend = &self.ports.backend;
+        backend.custody() == Custody::Backend && backend.request_at(segment).is_some()
     }
 
     async fn not_started(&self, segment: &Segment, outcome: IntentOutcome) -> Result<Outcome> {
@@ -101,6 +126,18 @@ impl Pipeline {
                 Ok(Outcome::Wait { after })
             }
             IntentOutcome::NotDue(at) => Ok(Outcome::Wait { after: self.until(at) }),
+            IntentOutcome::OtherCut { total, settled } => {
+                warn!(total, settled, "of another cut of its source than the job's; not run");
+                self.count(metrics::OTHER_CUTS, &[("what", "event")]);
+                Ok(match settled {
+                    true => Outcome::Done,
+                    false => Outcome::Retry { after: self.jittered(OTHER_CUT) },
+                })
+            }
+            IntentOutcome::Occupied => {
+                info!("waits for an attempt at another cut's segment of this index to end");
+                Ok(Outcome::Retry { after: self.jittered(OTHER_CUT) })
+            }
             IntentOutcome::Over => {
                 // Its owner may have stopped between the completion and the trigger.
                 if self.config.completes {
@@ -128,10 +165,21 @@ impl Pipeline {
             input: row.input.clone(),
             output: row.output.clone(),
         };
-        let fresh = self.fresh(self.span(row.custody));
-        if self.now().since(asked.at) > fresh && !self.config.is(Mutant::StaleStart) {
-            let error = AttemptError::new("stale", "the process was paused before the invocation");
-            return self.try_again(&fence, self.now(), &error, Cost::Nothing).await;
+        if self.is_late(asked) && !self.config.is(Mutant::StaleStart) {
+            return self.too_late(&fence).await;
+        }
+        if self.config.is(Mutant::AskBeforeRequest) {
+            let answer = self.invoke(row, &invocation, asked, hidden, hard).await;
+            let _ = self.ports.backend.prepare(&invocation, hard).await;
+            return self.answered(row, answer).await;
+        }
+        if let Err(error) = self.ports.backend.prepare(&invocation, hard).await {
+            return self.refused(row, &fence, &error).await;
+        }
+        // Whoever finds no request once the lease is over takes it that none will follow.
+        let hasty = self.config.is(Mutant::AskLate) || self.config.is(Mutant::StaleStart);
+        if self.is_late(asked) && !hasty {
+            return self.too_late(&fence).await;
         }
         info!(attempt = row.attempt, input = %row.input, "attempt starts");
         let started = Instant::now();
@@ -147,6 +195,17 @@ impl Pipeline {
         self.ports.metrics.observe(metrics::BACKEND_SECONDS, &[("outcome", label)], seconds);
         info!(attempt = row.attempt, outcome = label, seconds, "attempt answered");
         self.answered(row, answer).await
+    }
+
+    /// Whether too much of the lease has passed to begin, by either clock.
+    fn is_late(&self, asked: Asked) -> bool {
+        let fresh = self.fresh(self.config.lease);
+        self.now().since(asked.at) > fresh || asked.instant.elapsed() > fresh
+    }
+
+    async fn too_late(&self, fence: &Fence) -> Result<Outcome> {
+        let error = AttemptError::new("stale", "the process was paused before the invocation");
+        self.try_again(fence, self.now(), &error, Cost::Nothing).await
     }
 
     pub(crate) async fn answered(
@@ -223,7 +282,10 @@ impl Pipeline {
         locations: &Locations,
     ) -> Result<Outcome> {
         self.recent.handed_over(row, locations);
-        let deadline = self.now() + self.config.deadline;
+        let deadline = match self.config.is(Mutant::AcceptedAsUnanswered) {
+            true => self.now() + self.config.unanswered / 4,
+            false => self.now() + self.config.deadline,
+        };
         let verb = || self.ledger().record_invoked(fence, locations, deadline);
         // Without this record the attempt is still open until its deadline, and evidence at the
         // output is enough to complete it: worth a warning, not a second invocation.

@@ -31,6 +31,11 @@ pub struct Config {
     /// Longest time from intent to outcome of an attempt in the backend's custody: its queueing
     /// limit, its run limit and slack. Defaults to 6600 s.
     pub deadline: Duration,
+    /// Longest time from intent to outcome of such an attempt whose answer nobody knows: the time
+    /// until the backend is asked, the client's patience, how long a signed call is taken, and the
+    /// run limit. Defaults to 1540 s. An attempt that waits at the backend for longer than that and
+    /// of which nothing is known runs without a permit.
+    pub unanswered: Duration,
     /// Failed attempts before a segment and its job are given up. Defaults to 3.
     pub max_failures: u32,
     /// Attempts that may end without evidence before a segment is given up. Defaults to 8.
@@ -89,6 +94,7 @@ impl Config {
             reservation: Duration::from_secs(60),
             lease: Duration::from_secs(120),
             deadline: Duration::from_secs(6600),
+            unanswered: Self::until_asked() + Duration::from_secs(1200),
             max_failures: 3,
             max_attempts: 8,
             retry_after: Duration::from_secs(30),
@@ -107,6 +113,13 @@ impl Config {
             completes: true,
             mutant: None,
         }
+    }
+
+    /// The longest time from an intent to the last moment at which its backend takes the call: half
+    /// a minute until it is made, ten seconds of the client's patience, and five minutes in which a
+    /// service takes what was signed.
+    pub fn until_asked() -> Duration {
+        Duration::from_secs(30 + 10 + 300)
     }
 
     /// Values for everything in one process over the embedded queue and ledger.

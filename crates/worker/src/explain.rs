@@ -1,14 +1,16 @@
 //! What a job waits for, in plain words.
 //!
-//! Everything is read from the ledger, so any process can ask about any job.
+//! Everything is read from the ledger and the object store, so any process can ask about any job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use parallax_job::{JobId, JobStatus, Timestamp};
+use parallax_job::{JobId, JobStatus, ObjectKey, Segment, Timestamp};
 use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
-use parallax_ports::{Custody, Ledger, Locations, Result};
+use parallax_ports::{Custody, Locations, Result, request};
 use serde::Serialize;
+
+use crate::Desk;
 
 /// The state of a segment of which nothing is recorded.
 const UNKNOWN: &str = "unknown";
@@ -54,12 +56,9 @@ pub struct SegmentExplanation {
 /// Explains a job; `None` when there is none of that id.
 ///
 /// # Errors
-/// The ledger's.
-pub async fn explain(
-    ledger: &dyn Ledger,
-    job_id: &JobId,
-    now: Timestamp,
-) -> Result<Option<Explanation>> {
+/// The ports'.
+pub async fn explain(desk: &Desk, job_id: &JobId, now: Timestamp) -> Result<Option<Explanation>> {
+    let ledger = &*desk.ledger;
     let Some(job) = ledger.job(job_id).await? else { return Ok(None) };
     let rows = ledger.segments(job_id).await?;
     let holders = ledger.holders().await?;
@@ -74,16 +73,20 @@ pub async fn explain(
     let of_this_cut: BTreeMap<u32, &SegmentRow> =
         of_this_cut.map(|row| (row.segment.index, row)).collect();
     let completed: BTreeSet<u32> = completions.iter().map(|c| c.segment_index).collect();
-    let explained = |index| {
-        let mut one =
-            one(index, of_this_cut.get(&index).copied(), completed.contains(&index), working, now);
+    let mut segments = Vec::new();
+    for index in 0..total {
+        let row = of_this_cut.get(&index).copied();
+        let asked = match row {
+            Some(row) => may_be_asked(desk, row, now).await?,
+            None => None,
+        };
+        let mut one = one(index, row, asked, completed.contains(&index), working, now);
         if job.status.is_terminal() && comes_no_more(one.state) {
             one.waits_for = format!("nothing, because its job is {}", job.status);
             one.until = None;
         }
-        one
-    };
-    let segments: Vec<_> = (0..total).map(explained).collect();
+        segments.push(one);
+    }
     let completed = completions.len() as u32;
     Ok(Some(Explanation {
         waits_for: job_waits_for(&job, completed, &segments),
@@ -100,15 +103,29 @@ fn comes_no_more(state: &str) -> bool {
     state == UNKNOWN || state == SegmentState::RetryWait.as_str()
 }
 
+/// Whether an attempt whose owner's time to ask is over may have reached its backend; `None` where
+/// its owner still has time, or where nothing is left behind by which that could be told.
+async fn may_be_asked(desk: &Desk, row: &SegmentRow, now: Timestamp) -> Result<Option<bool>> {
+    let over = row.lease.is_some_and(|lease| lease <= now);
+    if row.state != SegmentState::Intent || !over {
+        return Ok(None);
+    }
+    let Segment { job_id, index, .. } = row.segment.clone();
+    let key = ObjectKey::InvocationRequest { job_id, index };
+    let Ok(uri) = desk.buckets.output.uri(&key) else { return Ok(None) };
+    request::may_be_asked(&*desk.objects, &uri, row).await.map(Some)
+}
+
 fn one(
     index: u32,
     row: Option<&SegmentRow>,
+    asked: Option<bool>,
     completed: bool,
     working: usize,
     now: Timestamp,
 ) -> SegmentExplanation {
     let waits_for = match row {
-        Some(row) => row_waits_for(row, completed, now),
+        Some(row) => row_waits_for(row, asked, completed, now),
         None if completed => "nothing".to_owned(),
         None => {
             format!("its first attempt: its event, or a permit ({working} attempts hold one now)")
@@ -120,6 +137,7 @@ fn one(
         None => UNKNOWN,
     };
     let until = row.and_then(|row| match row.state {
+        SegmentState::Intent if asked != Some(true) => Some(row.lease.unwrap_or(row.deadline)),
         SegmentState::Intent | SegmentState::Invoked => Some(row.deadline),
         SegmentState::RetryWait => Some(row.next_at),
         SegmentState::Done | SegmentState::Failed => None,
@@ -137,7 +155,7 @@ fn one(
     }
 }
 
-fn row_waits_for(row: &SegmentRow, completed: bool, now: Timestamp) -> String {
+fn row_waits_for(row: &SegmentRow, asked: Option<bool>, completed: bool, now: Timestamp) -> String {
     let overdue = row.deadline <= now;
     match (row.state, row.custody) {
         (SegmentState::Done, _) if row.holder.is_some() => {
@@ -154,10 +172,7 @@ fn row_waits_for(row: &SegmentRow, completed: bool, now: Timestamp) -> String {
         (SegmentState::Intent | SegmentState::Invoked, _) if overdue => {
             "the next sweep, which ends the attempt: there was no outcome in time".to_owned()
         }
-        (SegmentState::Intent, Custody::Backend) => format!(
-            "evidence: the answer to its invocation was lost or is on its way; given up {}",
-            span(row.deadline, now)
-        ),
+        (SegmentState::Intent, Custody::Backend) => intent_waits_for(row, asked, now),
         (SegmentState::Invoked, _) => {
             format!("its outcome from the backend; given up {}", span(row.deadline, now))
         }
@@ -166,6 +181,29 @@ fn row_waits_for(row: &SegmentRow, completed: bool, now: Timestamp) -> String {
         }
         (SegmentState::RetryWait, _) => format!("its next attempt {}", span(row.next_at, now)),
         (SegmentState::Failed, _) => "an operator: it was given up".to_owned(),
+    }
+}
+
+/// What an attempt waits for that a backend has not accepted, as far as is known.
+fn intent_waits_for(row: &SegmentRow, asked: Option<bool>, now: Timestamp) -> String {
+    match (asked, row.lease) {
+        (Some(false), _) => "the next sweep, which ends it and frees its permit: its worker ended \
+             before the backend was asked"
+            .to_owned(),
+        (None, Some(lease)) => format!(
+            "its worker, which is handing it over; if no request of it is in the object store {}, \
+             it reached nobody and its permit is free",
+            span(lease, now)
+        ),
+        (Some(true), _) => format!(
+            "evidence: its request was written, so the backend may have it, and the answer is not \
+             known; given up {}",
+            span(row.deadline, now)
+        ),
+        (None, None) => format!(
+            "evidence: the answer to its invocation was lost or is on its way; given up {}",
+            span(row.deadline, now)
+        ),
     }
 }
 

@@ -14,7 +14,6 @@ use parallax_ports::{Message, Result};
 use tracing::{Instrument, info, info_span};
 
 use crate::Pipeline;
-use crate::observe::no_output;
 use crate::outcome::Outcome;
 use crate::output_events::EARLY_DELIVERIES;
 
@@ -91,7 +90,7 @@ impl Pipeline {
     async fn told_of(&self, row: &SegmentRow, result: &InferenceResult) -> Result<()> {
         let (announced, reason) = match &result.failure {
             Some(reason) => (&row.locations.failure, AttemptError::new("model", reason)),
-            None => (&row.locations.response, no_output(row)),
+            None => (&row.locations.response, self.no_output(row)),
         };
         if announced.is_some() {
             return self.look_at(row).await;
@@ -100,7 +99,9 @@ impl Pipeline {
         match row.state {
             SegmentState::Done if row.holder.is_some() => self.release(row, &fence).await,
             state if !state.is_open() => self.look_at(row).await,
-            _ if self.output_exists(row).await? => self.complete(row, &fence, true).await,
+            _ if self.has_result(row, result.failure.is_none()).await? => {
+                self.complete(row, &fence, true).await
+            }
             _ => self.failed(row, &fence, &reason).await.map(drop),
         }
     }

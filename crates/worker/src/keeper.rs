@@ -3,11 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures::future::join;
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::{Ended, Fence};
 use parallax_ports::{Message, Queue, Result};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
 use crate::{Mutant, Pipeline};
@@ -49,13 +48,37 @@ impl Pipeline {
         self.keep(lease, asked_at, hidden, None, renew).await;
     }
 
-    /// Calls `renew` at a third of `lease`, hiding the message and ticking the beat alongside,
+    /// Calls `renew` at a third of `lease`, ticking the beat and hiding the message alongside,
     /// until it answers false or the lease, asked for at `kept_at`, has run out unanswered.
     pub(crate) async fn keep<F: Future<Output = Result<bool>>>(
         &self,
         lease: Duration,
-        mut kept_at: Instant,
+        kept_at: Instant,
         hidden: Option<Hidden<'_>>,
+        beat: Option<&Beat>,
+        renew: impl Fn() -> F,
+    ) {
+        // Two things that do not wait for each other: the ledger alone says whether work goes on,
+        // and a message that shows early is only extra work.
+        if !self.config.is(Mutant::RenewAfterHiding) {
+            tokio::select! {
+                biased;
+                () = self.keep_lease(lease, kept_at, beat, renew) => {}
+                () = self.keep_hidden(lease, hidden) => {}
+            }
+            return;
+        }
+        let coupled = || async {
+            self.hide(hidden).await;
+            renew().await
+        };
+        self.keep_lease(lease, kept_at, beat, coupled).await;
+    }
+
+    async fn keep_lease<F: Future<Output = Result<bool>>>(
+        &self,
+        lease: Duration,
+        mut kept_at: Instant,
         beat: Option<&Beat>,
         renew: impl Fn() -> F,
     ) {
@@ -71,18 +94,7 @@ impl Pipeline {
                 beat.tick();
             }
             let asked_at = Instant::now();
-            let round = async {
-                let hide = async {
-                    let Some(Hidden { queue, message }) = hidden else { return };
-                    // The ledger is the fence; a message that shows early is only extra work.
-                    let hide = queue.change_visibility(&message.receipt, self.config.visibility);
-                    if let Err(error) = hide.await {
-                        warn!(error = %error.chain(), "could not hide the message further");
-                    }
-                };
-                join(hide, renew()).await.1
-            };
-            match timeout_at(last, round).await {
+            match timeout_at(last, renew()).await {
                 Ok(Ok(true)) => kept_at = asked_at,
                 // Also refusals that come at once end the lease when they go on for too long.
                 Ok(Err(error)) if error.is_retryable() && Instant::now() < last => {
@@ -90,6 +102,25 @@ impl Pipeline {
                 }
                 Ok(Ok(false) | Err(_)) | Err(_) => return,
             }
+        }
+    }
+
+    /// Hides the message again and again, whatever the queue answers. Never returns.
+    async fn keep_hidden(&self, lease: Duration, hidden: Option<Hidden<'_>>) {
+        let period = lease.min(self.config.visibility) / 3;
+        loop {
+            sleep(self.jittered(period)).await;
+            if timeout(self.config.visibility, self.hide(hidden)).await.is_err() {
+                warn!("the queue does not answer; the message may show early");
+            }
+        }
+    }
+
+    async fn hide(&self, hidden: Option<Hidden<'_>>) {
+        let Some(Hidden { queue, message }) = hidden else { return };
+        let hide = queue.change_visibility(&message.receipt, self.config.visibility);
+        if let Err(error) = hide.await {
+            warn!(error = %error.chain(), "could not hide the message further");
         }
     }
 }

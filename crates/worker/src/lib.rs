@@ -7,6 +7,7 @@
 mod attempt;
 mod breaker;
 mod chunking;
+mod clocks;
 mod config;
 mod explain;
 mod inbox;
@@ -37,7 +38,7 @@ pub use explain::{Explanation, SegmentExplanation, explain};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
 pub use pipeline::{Pipeline, Ports};
-pub use redrive::{Desk, Done, Redrive, Step, redrive};
+pub use redrive::{Desk, Done, Redrive, Release, Released, Step, redrive, release};
 pub use retry_now::retry_now;
 pub use roles::{Role, RoleError, Roles};
 pub use supervise::{RunError, Stop, run};

@@ -28,12 +28,17 @@ pub(crate) const IN_FLIGHT: &str = "parallax_in_flight_permits";
 pub(crate) const OVERDUE: &str = "parallax_permit_overdue_seconds";
 /// Time of one attempt from intent to answer.
 pub(crate) const BACKEND_SECONDS: &str = "parallax_backend_duration_seconds";
+/// How far this machine's clock is ahead of a service's, in seconds.
+pub(crate) const CLOCK_AHEAD: &str = "parallax_clock_ahead_seconds";
+/// Events and results of another cut of a source than its job's, none of which was used.
+pub(crate) const OTHER_CUTS: &str = "parallax_other_cuts_total";
 /// Sweeps finished.
 pub(crate) const SWEEPS: &str = "parallax_sweeps_total";
 
 /// The classes of errors, as labels.
 pub(crate) fn class_label(class: &str) -> &'static str {
-    const CLASSES: [&str; 14] = [
+    const CLASSES: [&str; 17] = [
+        "abandoned",
         "cancelled",
         "conflict",
         "expired",
@@ -41,7 +46,9 @@ pub(crate) fn class_label(class: &str) -> &'static str {
         "model",
         "no_output",
         "not_found",
+        "other_cut",
         "rejected",
+        "released",
         "stale",
         "throttled",
         "timeout",

@@ -78,11 +78,34 @@ pub enum Mutant {
     HastyRetry,
     /// The sweep does not look for segments that nobody has started.
     NoMissingScan,
+    /// A lease is renewed only once the queue has answered that the message stays hidden.
+    RenewAfterHiding,
+    /// An attempt whose owner's time is over counts as never begun, whatever was left behind.
+    GuessAbandoned,
+    /// Nobody looks whether an attempt reached its backend.
+    IgnoreAbandoned,
+    /// The backend is asked however long the request took to be written.
+    AskLate,
+    /// The backend is asked before the request is written that tells of it.
+    AskBeforeRequest,
+    /// An attempt that was accepted ends as early as one of which nothing is known.
+    AcceptedAsUnanswered,
+    /// An attempt whose answer nobody knows is waited for as long as one that was accepted.
+    WaitOutUnanswered,
+    /// A result's age is told by comparing the store's clock with the worker's own.
+    CompareOwnClock,
+    /// A machine's own clock is believed however far it is from the ledger's: what the simulator
+    /// gives a process is that clock.
+    TrustOwnClock,
+    /// A result counts for whatever cut its address is asked for.
+    TakeAnyCut,
+    /// Whoever joins a cut goes on, and completes the job, when it was cut anew.
+    JoinAnyCut,
 }
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 31] = [
+    pub const ALL: [Mutant; 42] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -114,6 +137,17 @@ impl Mutant {
         Self::DropPoison,
         Self::HastyRetry,
         Self::NoMissingScan,
+        Self::RenewAfterHiding,
+        Self::GuessAbandoned,
+        Self::IgnoreAbandoned,
+        Self::AskLate,
+        Self::AskBeforeRequest,
+        Self::AcceptedAsUnanswered,
+        Self::WaitOutUnanswered,
+        Self::CompareOwnClock,
+        Self::TrustOwnClock,
+        Self::TakeAnyCut,
+        Self::JoinAnyCut,
     ];
 }
 

@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
-use parallax_job::{Segment, Uri};
+use parallax_job::{Segment, Timestamp, Uri};
 use parallax_ports::ledger::{
     AttemptError, Completed, Cost, Ended, Fence, HolderId, Reserve, SegmentRow, SegmentState,
 };
-use parallax_ports::{Custody, Result};
+use parallax_ports::{Custody, Result, request};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::spares::Permit;
 use crate::{Mutant, Pipeline, metrics};
 
-/// How far the object store's clock may be behind the ledger's.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// How exact the times of objects are: stores keep them in whole seconds.
+const GRAIN: Duration = Duration::from_secs(2);
 
 /// The smallest result, in bytes: the box that a media file begins with, with a brand and nothing else.
 /// Less than that is what is left of a write, or a server's words about an error.
@@ -43,7 +43,7 @@ impl Pipeline {
             SegmentState::Intent | SegmentState::Invoked => self.observe_open(row).await,
             SegmentState::Done if row.holder.is_some() => self.observe_kept(row).await,
             // The result of a slow earlier attempt is as good as any.
-            SegmentState::RetryWait if self.output_exists(row).await? => {
+            SegmentState::RetryWait if self.has_result(row, false).await? => {
                 self.complete(row, &row.fence(), true).await
             }
             _ => Ok(()),
@@ -60,7 +60,7 @@ impl Pipeline {
         async {
             let sign = Sign::at(row, location);
             let fence = row.fence();
-            if self.output_exists(row).await? {
+            if self.has_result(row, matches!(sign, Sign::Response)).await? {
                 return self.complete(row, &fence, true).await;
             }
             let reason = self.failure_reason(sign, row).await;
@@ -81,9 +81,15 @@ impl Pipeline {
             return Ok(());
         }
         let over = self.invocation_over(row).await?;
-        if self.output_exists(row).await? {
+        let abandoned = !overdue && self.is_abandoned(row).await?;
+        let fence = if abandoned { row.deadline_fence() } else { fence };
+        let answered = matches!(over, Some(Sign::Response));
+        if self.has_result(row, answered).await? {
             // Without a terminal sign the backend may still be busy: the permit stays.
-            let release = over.is_some() || overdue || self.config.is(Mutant::ReleaseOnCompletion);
+            let release = over.is_some()
+                || overdue
+                || abandoned
+                || self.config.is(Mutant::ReleaseOnCompletion);
             return self.complete(row, &fence, release).await;
         }
         match over {
@@ -99,9 +105,47 @@ impl Pipeline {
                     self.try_again(&fence, self.now(), &reason, Cost::Attempt).await?;
                 }
             }
+            None if abandoned => {
+                let text = "its worker ended before the backend was asked";
+                let reason = AttemptError::new("abandoned", text);
+                self.try_again(&fence, self.now(), &reason, Cost::Nothing).await?;
+            }
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether an attempt reached nobody and never will: its owner's time to ask is over, and it
+    /// left no request.
+    async fn is_abandoned(&self, row: &SegmentRow) -> Result<bool> {
+        let over = row.lease.is_some_and(|lease| lease <= self.now());
+        if row.state != SegmentState::Intent || !over || self.config.is(Mutant::IgnoreAbandoned) {
+            return Ok(false);
+        }
+        let Some(uri) = self.ports.backend.request_at(&row.segment) else { return Ok(false) };
+        if self.config.is(Mutant::GuessAbandoned) {
+            return Ok(true);
+        }
+        let look = || request::may_be_asked(&*self.ports.objects, &uri, row);
+        Ok(!self.persist("request", look).await?)
+    }
+
+    /// Whether there is a result of the row's. Unless this very attempt was answered with success it
+    /// may be another cut's, come late.
+    pub(crate) async fn has_result(&self, row: &SegmentRow, answered: bool) -> Result<bool> {
+        Ok(self.output_exists(row).await? && (answered || self.is_alone(row).await?))
+    }
+
+    /// Whether no other cut of the source has or had attempts at this index, whose results go to the
+    /// same address.
+    async fn is_alone(&self, row: &SegmentRow) -> Result<bool> {
+        if self.config.is(Mutant::TakeAnyCut) {
+            return Ok(true);
+        }
+        let Segment { job_id, index, total, .. } = &row.segment;
+        let rows = || self.ledger().segments_at(job_id, *index);
+        let rows = self.persist("segments", rows).await?;
+        Ok(rows.iter().all(|other| other.segment.total == *total))
     }
 
     async fn observe_kept(&self, row: &SegmentRow) -> Result<()> {
@@ -120,15 +164,27 @@ impl Pipeline {
         Ok(())
     }
 
-    pub(crate) async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
+    async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
         if self.config.is(Mutant::TrustEvent) {
             return Ok(true);
         }
         let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
-        // An object older than the row is the result of an earlier cut of the same source key.
-        Ok(head.is_some_and(|meta| {
-            meta.size >= LEAST_RESULT && meta.modified >= row.created_at - CLOCK_SKEW
-        }))
+        let Some(found) = head.filter(|meta| meta.size >= LEAST_RESULT) else { return Ok(false) };
+        if self.config.is(Mutant::CompareOwnClock) {
+            return Ok(found.modified >= row.created_at - Duration::from_secs(60));
+        }
+        // What is older than the segment is the result of an earlier cut of the same source. Both
+        // times are the store's own: no other clock is asked.
+        let newer_than = |input: Timestamp| found.modified + GRAIN >= input;
+        if self.recent.written_at(&row.segment).is_some_and(newer_than) {
+            return Ok(true);
+        }
+        let input = self.persist("head", || self.ports.objects.head(&row.input)).await?;
+        let newer = input.is_none_or(|input| newer_than(input.modified));
+        if !newer {
+            info!(output = %row.output, "older than its segment: an earlier cut's result");
+        }
+        Ok(newer)
     }
 
     /// The sign that the backend is done with the attempt, whatever came of it.
@@ -137,7 +193,7 @@ impl Pipeline {
         if announced.response.is_none() && announced.failure.is_none() {
             // The backend promised nothing but the output itself.
             let output_is_all =
-                row.state == SegmentState::Invoked && self.output_exists(row).await?;
+                row.state == SegmentState::Invoked && self.has_result(row, false).await?;
             return Ok(output_is_all.then_some(Sign::Response));
         }
         for uri in [&announced.failure, &announced.response].into_iter().flatten() {
@@ -158,13 +214,21 @@ impl Pipeline {
 
     async fn failure_reason(&self, sign: Sign<'_>, row: &SegmentRow) -> AttemptError {
         let Sign::Failure(uri) = sign else {
-            return no_output(row);
+            return self.no_output(row);
         };
         let text = match self.ports.objects.read(uri, 64 << 10).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => format!("failure object {uri}: {}", error.chain()),
         };
         AttemptError::new("model", &text)
+    }
+
+    /// The backend is done with the attempt, and there is no result.
+    pub(crate) fn no_output(&self, row: &SegmentRow) -> AttemptError {
+        let note = self.clock_note();
+        let text =
+            format!("the backend answered, but there is no media file at {}{note}", row.output);
+        AttemptError::new("no_output", &text)
     }
 
     /// Records the completion of the segment of `row` under a fence of it, and asks for reassembly
@@ -182,6 +246,13 @@ impl Pipeline {
                 info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
             }
             Completed::Already => {}
+            Completed::OtherCut => {
+                warn!(segment = %fence.segment, attempt = fence.attempt,
+                    "a result of another cut of the source than the job's; not used");
+                self.count(metrics::OTHER_CUTS, &[("what", "result")]);
+                self.spares.nudge();
+                return Ok(());
+            }
             Completed::Fenced => {
                 warn!(segment = %fence.segment, attempt = fence.attempt, "completion came too late");
                 return Ok(());
@@ -237,12 +308,6 @@ impl Pipeline {
         }
         Ok(completed)
     }
-}
-
-/// The backend is done with the attempt, and there is no result.
-pub(crate) fn no_output(row: &SegmentRow) -> AttemptError {
-    let text = format!("the backend answered, but there is no media file at {}", row.output);
-    AttemptError::new("no_output", &text)
 }
 
 enum Sign<'a> {

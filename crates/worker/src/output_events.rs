@@ -7,6 +7,7 @@ use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, Timestamp,
     parse_timed_notification,
 };
+use parallax_ports::ledger::Job;
 use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
@@ -190,15 +191,22 @@ impl Pipeline {
             Ok(uri) => uri,
             Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
         };
-        let reassembling = |status| status == JobStatus::Reassembling;
         let job = self.ledger().job(job_id).await?;
-        if !job.is_some_and(|job| reassembling(job.status)) {
+        let Some(job) = job.filter(|job| job.status == JobStatus::Reassembling) else {
             return Ok(Outcome::Done);
-        }
-        if self.ports.objects.head(&uri).await?.is_some_and(|meta| meta.size >= LEAST_RESULT) {
-            let now = self.now();
-            self.ledger().advance(job_id, JobStatus::Completed, None, None, now).await?;
+        };
+        let there = self.ports.objects.head(&uri).await?;
+        if there.is_some_and(|meta| meta.size >= LEAST_RESULT) && !self.was_cut_anew(&job).await? {
+            let (to, now) = (JobStatus::Completed, self.now());
+            self.ledger().advance(job_id, to, job.total_segments, None, now).await?;
         }
         Ok(Outcome::Done)
+    }
+
+    /// Whether an earlier cut of the job has begun. Whose film stands there then cannot be told: only
+    /// whoever joined it under the current cut's lock says so.
+    async fn was_cut_anew(&self, job: &Job) -> Result<bool> {
+        let rows = self.ledger().segments_at(&job.job_id, 0).await?;
+        Ok(rows.iter().any(|row| row.is_of_another_cut_than(job)))
     }
 }

@@ -7,7 +7,10 @@ use parallax_job::Timestamp;
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{
     Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
+    ServiceClock,
 };
+
+use tokio::sync::Semaphore;
 
 use crate::breaker::Breaker;
 use crate::pulse::Pulse;
@@ -49,6 +52,8 @@ pub struct Ports {
     pub flags: Flags,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
+    /// Clocks of the services, by what they are here: `ledger`, `queue`, `store`.
+    pub clocks: Vec<(&'static str, ServiceClock)>,
     /// Nonces and jitter.
     pub ids: Arc<Ids>,
 }
@@ -62,6 +67,8 @@ pub struct Pipeline {
     pub(crate) recent: Recent,
     pub(crate) spares: Spares,
     pub(crate) triggers: Triggers,
+    /// Whose turn it is to hand an attempt over to the backend.
+    pub(crate) handing_over: Semaphore,
 }
 
 impl Pipeline {
@@ -76,6 +83,7 @@ impl Pipeline {
             recent: Recent::default(),
             spares: Spares::default(),
             triggers: Triggers::default(),
+            handing_over: Semaphore::new(1),
         })
     }
 

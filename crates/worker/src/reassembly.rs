@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parallax_job::{JobId, JobStatus, ReassemblyMessage};
 use parallax_ports::health::Beat;
-use parallax_ports::ledger::Lock;
+use parallax_ports::ledger::{Advance, Lock};
 use parallax_ports::{Kind, MediaError, Message, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
@@ -14,7 +14,7 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Mutant, Pipeline, Role};
+use crate::{Inbox, Mutant, Pipeline, Role, metrics};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.reassembly.clone();
@@ -86,6 +86,11 @@ impl Pipeline {
         };
         let unlock = || self.ledger().unlock_reassembly(job_id, &nonce);
         let lease = self.config.reassembly_lease;
+        if self.another_cut_runs(job_id, total).await? {
+            info!(total, "waits for attempts at another cut's segments to end");
+            self.persist("unlock", unlock).await?;
+            return Ok(Outcome::Retry { after: self.config.resend.unconfirmed });
+        }
         if asked_at.elapsed() > self.fresh(lease) && !self.config.is(Mutant::StaleReassembly) {
             self.persist("unlock", unlock).await?;
             return Ok(Outcome::Retry { after: self.config.refused_after });
@@ -95,23 +100,35 @@ impl Pipeline {
         let work = self.ports.assembler.assemble(job_id, total, &cancel);
         tokio::pin!(work);
         let hidden = Some(Hidden { queue: &*inbox.queue, message });
-        let renew = || async { Ok(matches!(lock().await?, Lock::Acquired(_))) };
+        let any_cut = self.config.is(Mutant::JoinAnyCut);
+        let renew = || async {
+            Ok(matches!(lock().await?, Lock::Acquired(current) if any_cut || current == total))
+        };
         let done = tokio::select! {
             biased;
             done = &mut work => done,
             () = self.keep(lease, asked_at, hidden, Some(beat), renew) => {
                 warn!("reassembly lease lost");
                 cancel.cancel();
-                let _ = tokio::time::timeout(lease / 10, work).await;
-                return Ok(Outcome::Retry { after: lease });
+                // Only what has certainly ended makes room for another at once.
+                if tokio::time::timeout(lease / 10, work).await.is_ok() {
+                    self.persist("unlock", unlock).await?;
+                }
+                return Ok(Outcome::Retry { after: self.config.refused_after });
             }
         };
         let outcome = match done {
             Ok(()) => {
-                let verb =
-                    || self.ledger().advance(job_id, JobStatus::Completed, None, None, self.now());
-                self.persist("completed", verb).await?;
-                info!("job completed");
+                let (to, cut) = (JobStatus::Completed, (!any_cut).then_some(total));
+                let verb = || self.ledger().advance(job_id, to, cut, None, self.now());
+                match self.persist("completed", verb).await? {
+                    Advance::Refused(status) => {
+                        warn!(total, %status, "joined a cut that the job no longer has");
+                        self.count(metrics::OTHER_CUTS, &[("what", "film")]);
+                        self.persist("unlock", unlock).await?;
+                    }
+                    _ => info!("job completed"),
+                }
                 return Ok(Outcome::Done);
             }
             Err(MediaError::Input(why)) => return Ok(self.fail_job(job_id, &why).await),
@@ -120,5 +137,15 @@ impl Pipeline {
         };
         self.persist("unlock", unlock).await?;
         Ok(outcome)
+    }
+
+    /// Whether somebody may still write a result of another cut over one of this.
+    async fn another_cut_runs(&self, job_id: &JobId, total: u32) -> Result<bool> {
+        let holders = self.persist("holders", || self.ledger().holders()).await?;
+        let of_another = holders
+            .iter()
+            .filter_map(|holder| holder.work.as_ref())
+            .any(|work| work.segment.job_id == *job_id && work.segment.total != total);
+        Ok(of_another && !self.config.is(Mutant::JoinAnyCut))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use parallax_job::{JobId, Segment, Uri};
+use parallax_job::{JobId, Segment, Timestamp, Uri};
 use parallax_ports::Locations;
 use parallax_ports::ledger::SegmentRow;
 
@@ -35,6 +35,7 @@ struct State {
     done_in_order: VecDeque<Place>,
     handed_over: BTreeMap<Uri, SegmentRow>,
     sizes: BTreeMap<Segment, u64>,
+    written: BTreeMap<Segment, Timestamp>,
 }
 
 /// An attempt that runs inside this process, until dropped.
@@ -60,14 +61,24 @@ impl Recent {
         Running { recent: self, place }
     }
 
-    /// Notes how large a segment is, in bytes, as its event said.
-    pub(crate) fn sized(&self, segment: &Segment, bytes: Option<u64>) {
-        let Some(bytes) = bytes else { return };
+    /// Notes how large a segment is, in bytes, and when it was written, as its event said.
+    pub(crate) fn came(&self, segment: &Segment, bytes: Option<u64>, written: Option<Timestamp>) {
         let mut state = self.lock();
-        if state.sizes.len() >= REMEMBERED {
+        if state.sizes.len() >= REMEMBERED || state.written.len() >= REMEMBERED {
             state.sizes.clear();
+            state.written.clear();
         }
-        state.sizes.insert(segment.clone(), bytes);
+        if let Some(bytes) = bytes {
+            state.sizes.insert(segment.clone(), bytes);
+        }
+        if let Some(written) = written {
+            state.written.insert(segment.clone(), written);
+        }
+    }
+
+    /// When a segment was written by the store's clock, if its event came here and said so.
+    pub(crate) fn written_at(&self, segment: &Segment) -> Option<Timestamp> {
+        self.lock().written.get(segment).copied()
     }
 
     /// How large a segment is, in bytes, if its event came here.

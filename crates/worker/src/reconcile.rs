@@ -31,6 +31,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::new(HolderId(pipeline.ports.ids.next()));
     let pulse = pipeline.pulse(Role::Reconcile);
     pipeline.count_no_violations();
+    pipeline.report_clocks();
     while !stop.soft.is_cancelled() {
         pulse.tick();
         let pause = match memory.pass.left.is_empty() {
@@ -77,6 +78,7 @@ impl Pipeline {
     async fn sweep(&self, memory: &mut Memory, pulse: &Pulse, stop: &Stop) -> Result<()> {
         memory.sent = 0;
         memory.idle = false;
+        self.report_clocks();
         let until = Instant::now() + self.config.sweep;
         let mut first_error = None;
         // One job's trouble must not keep another from being looked at.

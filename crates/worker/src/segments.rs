@@ -274,9 +274,12 @@ impl Pipeline {
             Ok((Notification::Records(records), at)) => {
                 self.observe_delay(inbox, message, at);
                 let mut all = Outcome::Done;
+                // The time is the first record's; others of the same message have their own.
+                let at = at.filter(|_| records.len() == 1);
                 let most = if self.config.is(Mutant::FirstRecordOnly) { 1 } else { usize::MAX };
                 for record in records.into_iter().take(most) {
-                    let one = self.segment_record(inbox, message, record, &mut permit, stop).await;
+                    let one =
+                        self.segment_record(inbox, message, (record, at), &mut permit, stop).await;
                     all = all.and(one);
                 }
                 all
@@ -292,12 +295,12 @@ impl Pipeline {
         &self,
         inbox: &Inbox,
         message: &Message,
-        record: Record,
+        (record, at): (Record, Option<Timestamp>),
         permit: &mut Option<HolderId>,
         stop: &Stop,
     ) -> Outcome {
         let (segment, input) = match self.read_segment(record) {
-            Ok(Some(found)) => found,
+            Ok(Some((segment, input))) => (segment, Input { written: at, ..input }),
             Ok(None) => return Outcome::Done,
             Err(why) => return Outcome::Poison { why },
         };
@@ -344,7 +347,7 @@ impl Pipeline {
             Ok(key @ ObjectKey::Segment(_)) => {
                 let uri = bucket.uri(&key).map_err(|error| error.to_string())?;
                 let ObjectKey::Segment(segment) = key else { return Ok(None) };
-                Ok(Some((segment, Input { uri, bytes: event.size })))
+                Ok(Some((segment, Input { uri, bytes: event.size, written: None })))
             }
             Ok(_) => Ok(None),
             Err(error) => Err(error.to_string()),

@@ -60,6 +60,30 @@ fn a_drain_leaves_nothing_in_anybodys_hands() {
     hold("drained three times", (0..200).into_par_iter().map(drained));
 }
 
+/// Histories in which nothing goes wrong but that the queues do not let a message be hidden.
+fn silent(seed: u64) -> Scenario {
+    Scenario { silences: 12, ..Scenario::calm(seed) }
+}
+
+#[test]
+fn a_queue_that_does_not_answer_cancels_no_work_that_the_ledger_grants() {
+    let totals = hold("hiding is never answered", (0..200).into_par_iter().map(silent));
+    assert!(totals.faults.contains_key("call never answered"));
+    assert_eq!(totals.failed_jobs, 0);
+}
+
+/// Histories in which nothing goes wrong but that every job is cut anew.
+fn recut(seed: u64) -> Scenario {
+    Scenario { recuts: true, ..Scenario::calm(seed) }
+}
+
+#[test]
+fn results_of_two_cuts_never_meet_in_a_film() {
+    let totals = hold("cut anew", (0..400).into_par_iter().map(recut));
+    assert!(totals.faults.get("job cut anew").is_some_and(|count| *count > 200));
+    assert_eq!(totals.failed_jobs, 0);
+}
+
 #[test]
 fn a_seed_replays_the_same_history() {
     (0..20u64).into_par_iter().for_each(|seed| {
@@ -140,11 +164,17 @@ fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
         Mutant::DeafKeeper => {
             ("ledger out now and then", Scenario { ledger_outages: 12, ..Scenario::troubled(seed) })
         }
+        Mutant::TakeAnyCut | Mutant::JoinAnyCut => ("cut anew", recut(seed)),
+        Mutant::RenewAfterHiding => ("hiding is never answered", silent(seed)),
         Mutant::LateStart => {
             let short = Scenario { short_leases: true, ..Scenario::troubled(seed) };
             ("with faults and short leases", Scenario { trouble: 2.0, ..short })
         }
         Mutant::TriggerUnclaimed => ("without faults", Scenario::calm(seed)),
+        Mutant::IgnoreAbandoned | Mutant::WaitOutUnanswered => {
+            let crash = Crash { replica: 0, life: 0, at: seed, after: seed % 2 == 1 };
+            ("one crash at a call", crashing(Custody::Backend, 1, 2, vec![crash]))
+        }
         Mutant::ConfirmBeforeSend => {
             let crash = Crash { replica: 0, life: 0, at: seed, after: false };
             ("one crash at a call", crashing(Custody::Caller, 1, 2, vec![crash]))

@@ -102,6 +102,7 @@ fn invocation(index: u32) -> Invocation {
 impl Stage {
     async fn invoke(&self, index: u32) -> parallax_ports::Result<Locations> {
         let cancel = CancellationToken::new();
+        self.backend.prepare(&invocation(index), &cancel).await?;
         match self.backend.invoke(&invocation(index), &cancel).await? {
             Invoked::Accepted(locations) => Ok(locations),
             Invoked::Finished | Invoked::Written => panic!("an endpoint only accepts"),
@@ -139,7 +140,7 @@ async fn requests_by_object_and_inline_end_in_a_response() {
             "s3://output/sagemaker-invocation-requests/job-1/3.json".parse().unwrap();
         assert_eq!(s.objects.head(&request).await.unwrap().is_some(), !inline);
         let response = places.response.unwrap().to_string();
-        assert_eq!(response.ends_with("/sagemaker-async-responses/job-1/3/1/r.out"), named);
+        assert_eq!(response.ends_with("/sagemaker-async-responses/job-1/9/3/1/r.out"), named);
     }
 }
 
@@ -174,7 +175,7 @@ async fn refusals_are_told_from_answers_that_were_lost() {
     let s = stage(Faults::default(), true, false).await;
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = s.backend.invoke(&invocation(0), &cancel).await.unwrap_err();
+    let error = s.backend.prepare(&invocation(0), &cancel).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(s.endpoint.stats().accepted, 0);
 }

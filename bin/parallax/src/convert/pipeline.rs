@@ -136,6 +136,7 @@ impl Embedded {
             beats: Beats::default(),
             flags: Flags::default(),
             clock,
+            clocks: Vec::new(),
             ids: Arc::new(Ids::random()),
         };
         let config = Config {

@@ -15,7 +15,7 @@ use parallax_job::{Bucket, Buckets, JobId, Mode, ObjectKey, Scheme};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{
     Assembler, Chunker, Cut, Error, Ids, InferenceBackend, Kind, MediaError, Message, MetricsSink,
-    ObjectStore, Queue, Receipt, SystemClock,
+    ObjectStore, Queue, Receipt, SetClock, SystemClock,
 };
 use parallax_worker::{Config, Desk, Inbox, Ports, Role, Roles};
 use tokio_util::sync::CancellationToken;
@@ -226,6 +226,7 @@ pub(super) async fn ports(
         poll_wait: asked.min(LONGEST_POLL),
         idle_poll_wait: asked,
         deadline: QUEUEING + run_limit + SLACK,
+        unanswered: Config::until_asked() + run_limit,
         ..Config::new(buckets)
     };
     let config = match settings.pace {
@@ -234,6 +235,7 @@ pub(super) async fn ports(
     };
     let turns = format!("{}#sweep", pool(settings)?);
     let turns = DynamoLedger::new(it.aws.dynamodb(), it.tables.clone(), turns);
+    let clocks = it.aws.clocks().clone();
     let ports = Ports {
         ledger: Arc::new(it.ledger),
         turns: Some(Arc::new(turns)),
@@ -256,7 +258,8 @@ pub(super) async fn ports(
         metrics,
         beats: health.0,
         flags: health.1,
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SetClock::new(Arc::new(SystemClock), clocks.ledger.clone())),
+        clocks: vec![("ledger", clocks.ledger), ("queue", clocks.queue), ("store", clocks.store)],
         ids: Arc::new(Ids::random()),
     };
     Ok(Opened { ports, config, roles, _state: None })
@@ -270,6 +273,7 @@ fn quick(config: Config, run_limit: Duration) -> Config {
         reservation: config.poll_wait + Duration::from_secs(3),
         idle_poll_wait: Duration::ZERO,
         deadline: run_limit + Duration::from_secs(15),
+        unanswered: run_limit + Duration::from_secs(15),
         unattended: Duration::from_secs(10),
         retry_after,
         refused_after,

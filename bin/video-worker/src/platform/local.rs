@@ -75,6 +75,7 @@ pub(super) async fn ports(
         beats: health.0,
         flags: health.1,
         clock: local.clock.clone(),
+        clocks: Vec::new(),
         ids: Arc::new(Ids::random()),
     };
     Ok(Opened { ports, config: Config::embedded(local.buckets), roles, _state: Some(state) })

@@ -64,6 +64,18 @@ impl Beliefs {
         Snapshot { job: job.map_or(Read::Skipped, Read::Found), ..Snapshot::default() }
     }
 
+    /// Forgets of jobs what a list contradicts: that one was cut anew, which asks for no write here
+    /// that would find it out.
+    pub(super) fn doubt(&self, jobs: &[Job]) {
+        let mut state = self.lock();
+        for job in jobs {
+            let known = state.jobs.get(&job.job_id).map(|(job, _)| job.total_segments);
+            if known.is_some_and(|total| total != job.total_segments) {
+                state.jobs.remove(&job.job_id);
+            }
+        }
+    }
+
     /// Learns from what was read, which may be a moment old.
     pub(super) fn learn(&self, seen: &Snapshot) {
         let mut state = self.lock();

@@ -68,6 +68,9 @@ pub(super) fn from_row(row: &SegmentRow, version: u64) -> Item {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    if let Some(lease) = row.lease {
+        item.insert("lease_ms".to_owned(), n(lease.0));
+    }
     optional(&mut item, "holder", row.holder.as_ref());
     optional(&mut item, "response_location", row.locations.response.as_ref());
     optional(&mut item, "failure_location", row.locations.failure.as_ref());
@@ -108,6 +111,7 @@ pub(super) fn to_row(segment: &Segment, item: &Item) -> Result<(SegmentRow, u64)
         output: read.need("output_s3_uri", read.parsed("output_s3_uri"))?,
         created_at: time("created_at_ms")?,
         deadline: time("deadline_ms")?,
+        lease: read.number("lease_ms").map(Timestamp),
         next_at: time("next_at_ms")?,
         locations: Locations {
             response: read.parsed("response_location"),

@@ -125,6 +125,7 @@ pub(super) fn to_trigger(item: &Item) -> Result<TriggerRow> {
     };
     Ok(TriggerRow {
         job_id,
+        total: read.small("total_segments"),
         triggered_at,
         nonce: read.text("nonce").unwrap_or_default().to_owned(),
         claimed_at: read.number("claimed_at_ms").map_or(triggered_at, Timestamp),
@@ -142,6 +143,9 @@ pub(super) fn update_trigger(e: &mut Expression, old: Option<&Item>, row: &Trigg
     e.set_attribute("nonce", s(&row.nonce));
     e.set_attribute("claimed_at_ms", n(row.claimed_at.0));
     e.set_attribute("lock_until_ms", n(row.lock_until.0));
+    if let Some(total) = row.total {
+        e.set_attribute("total_segments", n(total));
+    }
     match row.sent_at {
         Some(at) => e.set_attribute("sent_at_ms", n(at.0)),
         None => e.remove_attribute("sent_at_ms"),

@@ -58,6 +58,8 @@ pub(super) struct Terms {
     pub(super) skip_due: bool,
     /// A segment of which nothing is known has probably no row.
     pub(super) fresh: bool,
+    /// The job may have changed since it was read.
+    pub(super) any_job: bool,
 }
 
 impl DynamoLedger {
@@ -131,7 +133,10 @@ impl DynamoLedger {
             let key = Item::from([("job_id".to_owned(), s(&row.job_id))]);
             writes.push(Write::Update { table: self.tables.triggers.clone(), key, e });
         }
-        self.plan_job(seen, change, &mut writes);
+        let done = change.segment.as_ref().is_some_and(|row| row.state == SegmentState::Done);
+        if !(terms.any_job && done && change.job.is_none()) {
+            self.plan_job(seen, change, &mut writes);
+        }
         // Guards alone change nothing.
         if writes.iter().all(|write| matches!(write, Write::Check { .. })) {
             writes.clear();

@@ -121,7 +121,7 @@ impl S3Objects {
     }
 }
 
-fn metadata(note: Option<&str>) -> Option<HashMap<String, String>> {
+pub(super) fn metadata(note: Option<&str>) -> Option<HashMap<String, String>> {
     Some(HashMap::from([(NOTE.to_owned(), note?.to_owned())]))
 }
 

@@ -81,6 +81,7 @@ impl Stage {
             .parse()
             .unwrap(),
             deadline: until,
+            lease: None,
             now: NOW,
         };
         match self.ledger.record_intent(&intent).await.unwrap() {

@@ -70,6 +70,7 @@ async fn a_segment_costs_four_writes_and_hardly_a_read() {
             input: "s3://in-bucket/x".parse().unwrap(),
             output: format!("s3://out-bucket/{index}").parse().unwrap(),
             deadline: later,
+            lease: None,
             now,
         };
         let IntentOutcome::Recorded(row) = ledger.record_intent(&intent).await.unwrap() else {

@@ -120,6 +120,7 @@ async fn a_lost_reply_changes_no_answer() {
             input: "s3://in-bucket/x".parse().unwrap(),
             output: "s3://out-bucket/x".parse().unwrap(),
             deadline: later,
+            lease: None,
             now: NOW,
         };
         let outcome = lossy.losing(ledger.record_intent(&intent("a"))).await;

@@ -95,9 +95,9 @@ impl Ledger for SqliteLedger {
         let intent = intent.clone();
         self.commit(durability, move |rows| {
             let row = rows.segment(&intent.segment)?;
-            let holder = rows.holder(&intent.holder)?;
+            let holders = rows.holders()?;
             let job = rows.job(&intent.segment.job_id)?;
-            Ok(rules::record_intent(row.as_ref(), holder.as_ref(), job.as_ref(), &intent))
+            Ok(rules::record_intent(row.as_ref(), &holders, job.as_ref(), &intent))
         })
         .await
     }
@@ -129,7 +129,9 @@ impl Ledger for SqliteLedger {
         self.commit(Durability::Ordered, move |rows| {
             let row = rows.segment(&fence.segment)?;
             let existing = rows.completion(&fence.segment.job_id, fence.segment.index)?;
-            Ok(rules::complete(row.as_ref(), existing.as_ref(), &fence, release, now))
+            let job = rows.job(&fence.segment.job_id)?;
+            let (row, existing) = (row.as_ref(), existing.as_ref());
+            Ok(rules::complete(row, existing, job.as_ref(), &fence, release, now))
         })
         .await
     }
@@ -147,8 +149,9 @@ impl Ledger for SqliteLedger {
             let row = rows.segment(&fence.segment)?;
             let existing = rows.completion(&fence.segment.job_id, fence.segment.index)?;
             let mine = rows.holder(&next.id)?;
-            let (row, existing) = (row.as_ref(), existing.as_ref());
-            Ok(rules::complete_and_reserve(row, existing, mine.as_ref(), &fence, next, now))
+            let job = rows.job(&fence.segment.job_id)?;
+            let (row, existing, job) = (row.as_ref(), existing.as_ref(), job.as_ref());
+            Ok(rules::complete_and_reserve(row, existing, job, mine.as_ref(), &fence, next, now))
         })
         .await
     }

@@ -177,6 +177,11 @@ impl ObjectStore for LocalObjects {
         self.put(uri, None, move |partial, _| transfer::from_bytes(&bytes, partial)).await
     }
 
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
+        let bytes = bytes.to_vec();
+        self.put(uri, Some(note), move |partial, _| transfer::from_bytes(&bytes, partial)).await
+    }
+
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
         let (root, place, uri) = (self.root.clone(), self.root.place(uri)?, uri.clone());
         let (to, transfer) = (to.to_owned(), self.transfer);

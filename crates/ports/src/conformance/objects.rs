@@ -155,6 +155,9 @@ pub async fn a_note_lasts_as_long_as_its_object(s: Setup) {
     assert_eq!(s.store.note(&uri).await.unwrap(), s.notes.then_some(note));
     s.store.upload_noted(&file, &uri, "other").await.unwrap();
     assert_eq!(s.store.note(&uri).await.unwrap().as_deref(), s.notes.then_some("other"));
+    s.store.write_noted(&uri, b"few bytes", "third").await.unwrap();
+    assert_eq!(s.store.note(&uri).await.unwrap().as_deref(), s.notes.then_some("third"));
+    assert_eq!(s.store.read(&uri, 99).await.unwrap(), b"few bytes");
     s.store.upload(&file, &uri).await.unwrap();
     assert_eq!(s.store.note(&uri).await.unwrap(), None, "other bytes, no note");
     s.store.upload_noted(&file, &uri, "other").await.unwrap();

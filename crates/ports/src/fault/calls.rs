@@ -91,6 +91,20 @@ impl<O: ObjectStore + ?Sized + 'static> ObjectStore for Faulty<O> {
         self.faults.effect("objects.write", self.inner.write(uri, bytes), later).await
     }
 
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
+        let later = || {
+            let (inner, uri) = (self.inner.clone(), uri.clone());
+            let (bytes, note) = (bytes.to_owned(), note.to_owned());
+            async move { drop(inner.write_noted(&uri, &bytes, &note).await) }.boxed()
+        };
+        let call = self.inner.write_noted(uri, bytes, note);
+        self.faults.effect("objects.write_noted", call, later).await
+    }
+
+    async fn note(&self, uri: &Uri) -> Result<Option<String>> {
+        self.faults.around("objects.note", self.inner.note(uri)).await
+    }
+
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
         self.faults.around("objects.download", self.inner.download(uri, to)).await
     }

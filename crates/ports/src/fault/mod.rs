@@ -27,6 +27,8 @@ pub use calls::Faulty;
 
 /// How long a caller waits before it takes silence for an answer, as adapters' clients do.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long it waits in all when nothing is ever answered, its repetitions included.
+const DEAD_SILENCE: Duration = Duration::from_secs(60);
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Fault {
     None,
     /// The call fails and has no effect.
     Refuse(Kind),
+    /// The call has no effect and is never answered: the caller gives up after a minute.
+    Silent,
     /// The call has its effect and its reply is lost.
     LoseReply,
     /// The caller gives up; the effect follows after this time, even if the process has ended.
@@ -89,7 +93,8 @@ impl Rates {
     };
 }
 
-/// A time in which every call to one port is refused, whoever asks.
+/// A time in which every call to one port is refused, whoever asks; with `Timeout`, in which none is
+/// answered.
 #[derive(Debug, Clone)]
 pub struct Outage {
     /// The beginning of the names of the calls concerned, for example `ledger.`.
@@ -224,7 +229,10 @@ impl Faults {
             let now = Instant::now();
             let hit = |o: &&Outage| o.from <= now && now < o.until && call.starts_with(o.calls);
             if let Some(outage) = plan.outages.iter().find(hit) {
-                return Fault::Refuse(outage.kind);
+                return match outage.kind {
+                    Kind::Timeout => Fault::Silent,
+                    kind => Fault::Refuse(kind),
+                };
             }
         }
         // Without rates nothing is drawn: a crash at a call is not to change what comes after.
@@ -304,6 +312,11 @@ impl Faults {
             (Fault::Refuse(kind), _) => {
                 self.tally.count(refused(kind));
                 Err(Error::new(kind, format!("{name}: injected")))
+            }
+            (Fault::Silent, _) => {
+                self.tally.count("call never answered");
+                sleep(DEAD_SILENCE).await;
+                Err(Error::new(Kind::Timeout, format!("{name}: no answer")))
             }
             (Fault::Late(time), Some(later)) => {
                 self.tally.count("effect after the caller gave up");

@@ -54,10 +54,10 @@ pub fn reserve(
     (Reserve::Granted, Change { put_holder, remove_holders, ..Change::default() })
 }
 
-/// [`super::Ledger::record_intent`].
+/// [`super::Ledger::record_intent`] over all holders.
 pub fn record_intent(
     row: Option<&SegmentRow>,
-    holder: Option<&Holder>,
+    holders: &[Holder],
     job: Option<&Job>,
     intent: &Intent,
 ) -> (IntentOutcome, Change) {
@@ -83,10 +83,28 @@ pub fn record_intent(
     if job.is_some_and(|job| job.status.is_terminal()) {
         return (IntentOutcome::Over, nothing());
     }
+    if let Some(job) = job
+        && let Some(total) = job.total_segments.filter(|total| *total != intent.segment.total)
+    {
+        let settled = is_settled(job);
+        let retired = row.filter(|_| settled).map(retired);
+        return (
+            IntentOutcome::OtherCut { total, settled },
+            Change { segment: retired, ..nothing() },
+        );
+    }
+    let elsewhere = |work: &Work| {
+        let (theirs, ours) = (&work.segment, &intent.segment);
+        (&theirs.job_id, theirs.index) == (&ours.job_id, ours.index) && theirs.total != ours.total
+    };
+    if holders.iter().filter_map(|holder| holder.work.as_ref()).any(elsewhere) {
+        return (IntentOutcome::Occupied, nothing());
+    }
     if let Some(row) = row.filter(|row| row.next_at > intent.now) {
         return (IntentOutcome::NotDue(row.next_at), nothing());
     }
     // An expired reservation may have been counted out by somebody else: it is no permit.
+    let holder = holders.iter().find(|holder| holder.id == intent.holder);
     if !holder.is_some_and(|h| h.work.is_none() && h.deadline > intent.now) {
         return (IntentOutcome::NoReservation, nothing());
     }
@@ -104,6 +122,7 @@ pub fn record_intent(
         output: intent.output.clone(),
         created_at: row.map_or(intent.now, |row| row.created_at),
         deadline: intent.deadline,
+        lease: intent.lease,
         next_at: intent.now,
         locations: Locations::default(),
         last_error: row.and_then(|row| row.last_error.clone()),
@@ -116,6 +135,21 @@ pub fn record_intent(
     let change =
         Change { segment: Some(next.clone()), put_holder: Some(bound), ..Change::default() };
     (IntentOutcome::Recorded(Box::new(next)), change)
+}
+
+/// Whether a job's number of segments is final, unless it is cut anew.
+fn is_settled(job: &Job) -> bool {
+    job.status >= JobStatus::ChunkingComplete
+}
+
+/// A row of a cut that the job no longer has, given up without a word to the job.
+fn retired(row: &SegmentRow) -> SegmentRow {
+    let text = "the job was cut anew into another number of segments";
+    SegmentRow {
+        state: SegmentState::Failed,
+        last_error: Some(AttemptError::new("other_cut", text)),
+        ..row.clone()
+    }
 }
 
 fn fenced(row: Option<&SegmentRow>, fence: &Fence) -> Option<SegmentRow> {
@@ -152,6 +186,7 @@ pub fn record_invoked(
         _ => return (Ended::Fenced, Change::default()),
     }
     row.locations = locations.clone();
+    row.lease = None;
     row.custody = Custody::Backend;
     row.deadline = row.deadline.max(deadline);
     let put_holder = held(&row);
@@ -173,6 +208,7 @@ pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (E
 pub fn complete(
     row: Option<&SegmentRow>,
     existing: Option<&SegmentCompletion>,
+    job: Option<&Job>,
     fence: &Fence,
     release: bool,
     now: Timestamp,
@@ -185,6 +221,13 @@ pub fn complete(
     }
     let mut change = Change::default();
     let already = row.state == SegmentState::Done;
+    if !already && job.is_some_and(|job| is_settled(job) && row.is_of_another_cut_than(job)) {
+        if release {
+            change.remove_holders.extend(row.holder.take());
+            change.segment = Some(retired(&row));
+        }
+        return (Completed::OtherCut, change);
+    }
     if release {
         change.remove_holders.extend(row.holder.take());
     }
@@ -204,12 +247,13 @@ pub fn complete(
 pub fn complete_and_reserve(
     row: Option<&SegmentRow>,
     existing: Option<&SegmentCompletion>,
+    job: Option<&Job>,
     mine: Option<&Holder>,
     fence: &Fence,
     next: Holder,
     now: Timestamp,
 ) -> ((Completed, Reserve), Change) {
-    let (completed, mut change) = complete(row, existing, fence, true, now);
+    let (completed, mut change) = complete(row, existing, job, fence, true, now);
     if completed == Completed::Already && change.segment.as_ref() == row {
         let passed = mine.is_some_and(|holder| holder.work.is_none());
         let reserved = if passed { Reserve::Granted } else { Reserve::Full };
@@ -272,6 +316,8 @@ pub fn fail(
     row.failures += 1;
     row.last_error = Some(error.clone());
     let reason = format!("segment {}: {}", row.segment.index, error.message);
+    // What becomes of an earlier cut is no fault of the job's.
+    let job = job.filter(|job| !row.is_of_another_cut_than(job));
     let (_, moved) = advance(job, JobStatus::Failed, None, Some(&reason), now);
     let remove_holders = Vec::from_iter(row.holder.take());
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..moved })
@@ -331,7 +377,14 @@ pub fn advance(
     if job.status == to && (total.is_none() || job.total_segments == total) {
         return (Advance::Already, Change::default());
     }
-    if job.status != to && !job.status.may_become(to) {
+    let other_cut = total.is_some() && job.total_segments.is_some() && job.total_segments != total;
+    // Cut anew after its reassembly was asked for, it waits for the new segments.
+    let anew = (job.status, to) == (JobStatus::Reassembling, JobStatus::ChunkingComplete);
+    if job.status != to && !job.status.may_become(to) && !(anew && other_cut) {
+        return (Advance::Refused(job.status), Change::default());
+    }
+    // What was joined of an earlier cut does not complete the job.
+    if to == JobStatus::Completed && other_cut {
         return (Advance::Refused(job.status), Change::default());
     }
     if job.status == to && to.is_terminal() {
@@ -370,6 +423,7 @@ pub fn trigger(
     }
     let claim = |triggered_at| TriggerRow {
         job_id: job.job_id.clone(),
+        total: job.total_segments,
         triggered_at,
         nonce: nonce.to_owned(),
         claimed_at: now,
@@ -379,6 +433,12 @@ pub fn trigger(
     };
     let next = match row {
         None => claim(now),
+        // An earlier cut's. Whoever joins that keeps the lock until he finds out.
+        Some(row) if is_of_another_cut(row, job) => TriggerRow {
+            lock_nonce: row.lock_nonce.clone(),
+            lock_until: row.lock_until,
+            ..claim(now)
+        },
         Some(row) => {
             let working = row.lock_nonce.is_some() && row.lock_until > now;
             let mine = row.nonce == nonce && row.sent_at.is_none();
@@ -401,9 +461,16 @@ pub fn trigger(
     (TriggerOutcome::Send, Change { trigger: Some(next), ..Change::default() })
 }
 
+fn is_of_another_cut(row: &TriggerRow, job: &Job) -> bool {
+    row.total.is_some_and(|total| job.total_segments != Some(total))
+}
+
 /// [`super::Ledger::triggered`].
 pub fn triggered(job: Option<&Job>, row: Option<&TriggerRow>, now: Timestamp) -> Change {
     let Some(row) = row else { return Change::default() };
+    if job.is_some_and(|job| is_of_another_cut(row, job)) {
+        return Change::default();
+    }
     let (_, mut change) = advance(job, JobStatus::Reassembling, None, None, now);
     if row.sent_at.is_none() {
         change.trigger = Some(TriggerRow { sent_at: Some(now), ..row.clone() });
@@ -423,7 +490,8 @@ pub fn lock_reassembly(
     if job.status.is_terminal() {
         return (Lock::Over(job.status), Change::default());
     }
-    let Some(total) = job.total_segments else {
+    let total = job.total_segments.filter(|_| !is_of_another_cut(row, job));
+    let Some(total) = total else {
         return (Lock::NotTriggered, Change::default());
     };
     let others = row.lock_nonce.as_deref().is_some_and(|holder| holder != nonce);

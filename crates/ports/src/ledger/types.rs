@@ -136,6 +136,10 @@ pub struct SegmentRow {
     pub created_at: Timestamp,
     /// When the open attempt is given up unless evidence came.
     pub deadline: Timestamp,
+    /// Until when the attempt's owner may ask the backend, where its request can be looked for
+    /// afterwards; otherwise only the deadline ends an attempt that nothing is heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Timestamp>,
     /// When the next attempt may start, in `RetryWait`.
     pub next_at: Timestamp,
     /// Where the outcome of the latest attempt will be.
@@ -159,6 +163,11 @@ impl SegmentRow {
     /// the deadline, which its owner may be moving meanwhile.
     pub fn deadline_fence(&self) -> Fence {
         Fence { deadline: Some(self.deadline), ..self.fence() }
+    }
+
+    /// Whether the row is of a cut that the job no longer has.
+    pub fn is_of_another_cut_than(&self, job: &Job) -> bool {
+        job.total_segments.is_some_and(|total| total != self.segment.total)
     }
 
     /// Attempts that count towards the most that a segment may have.
@@ -208,6 +217,8 @@ pub struct Intent {
     pub output: Uri,
     /// When the attempt is given up unless renewed or proven.
     pub deadline: Timestamp,
+    /// Until when its owner may ask the backend; see [`SegmentRow::lease`].
+    pub lease: Option<Timestamp>,
     /// Now.
     pub now: Timestamp,
 }
@@ -232,6 +243,17 @@ pub enum IntentOutcome {
     NotDue(Timestamp),
     /// The segment is done or failed, or its job has ended: there is nothing to do.
     Over,
+    /// The job is cut into this many segments, which is another number than the segment's. Where
+    /// the cut is settled the segment is nobody's business any more, and a row that waited for
+    /// another attempt at it is given up; otherwise that number may be about to change.
+    OtherCut {
+        /// The job's number of segments.
+        total: u32,
+        /// Whether the job was fully cut.
+        settled: bool,
+    },
+    /// An attempt at another cut's segment of this index may still write to the same address.
+    Occupied,
     /// The reservation is gone; reserve again.
     NoReservation,
 }
@@ -254,6 +276,9 @@ pub enum Completed {
     Already,
     /// Another attempt has begun or the segment has failed: nothing was changed.
     Fenced,
+    /// The job was cut anew into another number of segments: no completion was written. Where the
+    /// permit was to be released, it is and the segment is over.
+    OtherCut,
 }
 
 /// A job.
@@ -311,6 +336,10 @@ pub enum Advance {
 pub struct TriggerRow {
     /// The job.
     pub job_id: JobId,
+    /// Into how many segments the job was cut that this reassembles; `None` where an earlier release
+    /// or another part decided it. One of another cut than the job's counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
     /// When the trigger was first decided.
     pub triggered_at: Timestamp,
     /// Who is to send the message.

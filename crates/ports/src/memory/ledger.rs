@@ -118,7 +118,7 @@ impl Ledger for MemoryLedger {
         self.commit(|s| {
             rules::record_intent(
                 s.segments.get(&intent.segment),
-                s.holders.get(&intent.holder),
+                &s.holders.values().cloned().collect::<Vec<_>>(),
                 s.jobs.get(&intent.segment.job_id),
                 intent,
             )
@@ -144,7 +144,8 @@ impl Ledger for MemoryLedger {
         self.commit(|s| {
             let key = (fence.segment.job_id.clone(), fence.segment.index);
             let row = s.segments.get(&fence.segment);
-            rules::complete(row, s.completions.get(&key), fence, release, now)
+            let job = s.jobs.get(&fence.segment.job_id);
+            rules::complete(row, s.completions.get(&key), job, fence, release, now)
         })
     }
 
@@ -160,7 +161,8 @@ impl Ledger for MemoryLedger {
             let (row, existing) = (s.segments.get(&fence.segment), s.completions.get(&key));
             let reservation = Holder { id: next.clone(), deadline: until, work: None };
             let mine = s.holders.get(next);
-            rules::complete_and_reserve(row, existing, mine, fence, reservation, now)
+            let job = s.jobs.get(&fence.segment.job_id);
+            rules::complete_and_reserve(row, existing, job, mine, fence, reservation, now)
         })
     }
 

@@ -37,6 +37,11 @@ impl MemoryObjects {
         lock(&self.objects).contains_key(uri)
     }
 
+    /// What was noted with an object, for watchers that cannot wait.
+    pub fn noted(&self, uri: &Uri) -> Option<String> {
+        lock(&self.objects).get(uri).and_then(|held| held.note.clone())
+    }
+
     async fn put(&self, uri: &Uri, bytes: Vec<u8>, note: Option<&str>) -> Result<()> {
         let Uri::Object { bucket, key, .. } = uri else {
             return Err(Error::new(Kind::Rejected, format!("{uri}: not an object in a bucket")));
@@ -85,6 +90,10 @@ impl ObjectStore for MemoryObjects {
         self.put(uri, bytes.to_vec(), None).await
     }
 
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
+        self.put(uri, bytes.to_vec(), Some(note)).await
+    }
+
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
         let bytes = self.get(uri)?;
         tokio::fs::write(to, bytes).await.map_err(|error| io("write", to, error))
@@ -101,7 +110,7 @@ impl ObjectStore for MemoryObjects {
     }
 
     async fn note(&self, uri: &Uri) -> Result<Option<String>> {
-        Ok(lock(&self.objects).get(uri).and_then(|held| held.note.clone()))
+        Ok(self.noted(uri))
     }
 
     async fn delete(&self, uri: &Uri) -> Result<()> {

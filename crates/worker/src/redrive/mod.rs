@@ -5,6 +5,7 @@
 //! refused and stays where it is.
 
 mod letters;
+mod release;
 mod reopen;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use futures::future::join_all;
 use parallax_job::{Buckets, JobId, Timestamp};
 use parallax_ports::{Ledger, ObjectStore, Queue, Result};
 use serde::Serialize;
+
+pub use release::{Release, Released, release};
 
 use crate::Role;
 

@@ -121,6 +121,11 @@ impl Stage {
 
     /// An attempt at a segment that is recorded, and of which no more is known.
     pub async fn intended(&self, segment: &Segment) -> SegmentRow {
+        self.intended_until(segment, None).await
+    }
+
+    /// The same, with the lease of an owner who is handing it over.
+    pub async fn intended_until(&self, segment: &Segment, lease: Option<Duration>) -> SegmentRow {
         let now = self.clock.now();
         let holder = HolderId(self.ledger.holders().await.unwrap().len().to_string());
         let later = now + Duration::from_secs(3600);
@@ -134,6 +139,7 @@ impl Stage {
             input: self.input(segment),
             output: self.buckets.output.uri(&ObjectKey::Result { job_id, index }).unwrap(),
             deadline: later,
+            lease: lease.map(|lease| now + lease),
             now,
         };
         let IntentOutcome::Recorded(row) = self.ledger.record_intent(&intent).await.unwrap() else {
@@ -179,6 +185,7 @@ impl Stage {
             beats: Beats::default(),
             flags: Flags::default(),
             clock: self.clock.clone(),
+            clocks: Vec::new(),
             ids: Arc::new(Ids::seeded(1)),
         }
     }

@@ -11,25 +11,26 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_job::Uri;
+use parallax_job::{ObjectKey, Segment, Uri};
 use parallax_ports::fault::Faults;
 use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Result,
+    request,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::server::{Moods, run_time};
+use super::server::{Moods, result_of, run_time};
 use super::watch::Watch;
 
 /// Longest wait in the endpoint's queue, as the adapter asks for.
 const QUEUE_LIMIT: Duration = Duration::from_secs(1800);
 /// Longest run, as the adapter asks for.
-const RUN_LIMIT: Duration = Duration::from_secs(1200);
+pub const RUN_LIMIT: Duration = Duration::from_secs(1200);
 /// A signed request is taken this long after it was signed.
 const LATEST_ACCEPTANCE: Duration = Duration::from_secs(300);
 
@@ -162,7 +163,7 @@ impl Endpoint {
             tokio::spawn(async move {
                 let time = endpoint.state().part(RUN_LIMIT);
                 sleep(time).await;
-                endpoint.put(&again.output, "result in a film").await;
+                endpoint.put(&again.output, &result_of(&again.segment)).await;
             });
         }
         self.work(invocation).await;
@@ -180,14 +181,14 @@ impl Endpoint {
                 self.watch.tally.count("result after a failure object");
                 let late = self.state().part(RUN_LIMIT);
                 sleep(late).await;
-                self.put(&invocation.output, "result in a film").await;
+                self.put(&invocation.output, &result_of(&invocation.segment)).await;
             }
             return;
         }
         sleep(time).await;
         match fate {
             Fate::Succeed => {
-                self.put(&invocation.output, "result in a film").await;
+                self.put(&invocation.output, &result_of(&invocation.segment)).await;
                 sleep(Duration::from_secs(1)).await;
                 if !self.hit("result without a response", |w| w.half) {
                     self.respond(invocation).await;
@@ -254,8 +255,13 @@ impl Endpoint {
         self.objects.write(uri, text.as_bytes()).await.unwrap();
     }
 
-    async fn call(self: &Arc<Self>, invocation: &Invocation) -> Result<Invoked> {
+    /// A call that was signed `since` a while.
+    async fn call(self: &Arc<Self>, invocation: &Invocation, signed: Instant) -> Result<Invoked> {
         let silence = || Err(Error::new(Kind::Timeout, "no answer"));
+        if signed.elapsed() > LATEST_ACCEPTANCE {
+            self.watch.tally.count("call too old to be taken");
+            return silence();
+        }
         let full = self.state().waiting >= self.backlog;
         if full || self.hit("endpoint throttled", |w| w.throttle) {
             return Err(Error::new(Kind::Throttled, "too many"));
@@ -265,7 +271,7 @@ impl Endpoint {
         }
         if self.hit("accepted after the caller gave up", |w| w.late) {
             let (endpoint, invocation) = (self.clone(), invocation.clone());
-            let wait = self.state().part(LATEST_ACCEPTANCE);
+            let wait = self.state().part(LATEST_ACCEPTANCE - signed.elapsed());
             tokio::spawn(async move {
                 sleep(wait).await;
                 endpoint.accept(&invocation);
@@ -304,6 +310,15 @@ fn location(kind: &str, invocation: &Invocation) -> Uri {
 pub struct EndpointReach {
     pub endpoint: Arc<Endpoint>,
     pub faults: Arc<Faults>,
+    /// The objects as this process reaches them.
+    pub reach: Arc<dyn ObjectStore>,
+}
+
+/// Where the requests of a segment's attempts are written.
+pub fn request_at(segment: &Segment) -> Uri {
+    let Segment { job_id, index, .. } = segment.clone();
+    let key = ObjectKey::InvocationRequest { job_id, index };
+    format!("s3://result-bucket/{key}").parse().unwrap()
 }
 
 #[async_trait]
@@ -312,8 +327,23 @@ impl InferenceBackend for EndpointReach {
         Custody::Backend
     }
 
+    fn request_at(&self, segment: &Segment) -> Option<Uri> {
+        Some(request_at(segment))
+    }
+
+    async fn prepare(&self, invocation: &Invocation, _: &CancellationToken) -> Result<()> {
+        let Invocation { segment, attempt, .. } = invocation;
+        let mark = request::mark(segment, *attempt);
+        let written = self.reach.write_noted(&request_at(segment), b"{}", &mark).await;
+        // As the adapter says of whatever goes wrong before the endpoint is asked.
+        written.map_err(|error| match error.kind() {
+            Kind::Unauthorized | Kind::Throttled => error,
+            _ => Error::new(Kind::Unavailable, error.to_string()),
+        })
+    }
+
     async fn invoke(&self, invocation: &Invocation, _: &CancellationToken) -> Result<Invoked> {
-        let call = self.endpoint.call(invocation);
+        let call = self.endpoint.call(invocation, Instant::now());
         match self.faults.around("backend.invoke", call).await {
             // The adapter reports a call that broke as silence.
             Err(error) if error.kind() == Kind::Internal => {

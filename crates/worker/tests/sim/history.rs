@@ -154,8 +154,10 @@ async fn history(scenario: &Scenario) -> History {
 
     // Trouble until all is done, or for a while. From then on everything must come to an end.
     let trouble = start + Duration::from_secs(rng.random_range(3600..14_400));
-    while scenario.trouble > 0.0 && Instant::now() < trouble && world.open() != (0, 0) {
+    let troubled = scenario.trouble > 0.0 || scenario.silences > 0 || scenario.recuts;
+    while troubled && Instant::now() < trouble && world.open() != (0, 0) {
         sleep(Duration::from_secs(30)).await;
+        world.cut_anew(&mut rng).await;
     }
     world.heal();
     let patience = Instant::now() + Duration::from_secs(24 * 3600);

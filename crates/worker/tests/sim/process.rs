@@ -7,8 +7,10 @@ use parallax_job::Timestamp;
 use parallax_ports::fault::{Faults, Faulty, Rates};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::weak::WeakQueue;
-use parallax_ports::{Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue};
-use parallax_worker::{Config, Inbox, Pipeline, Ports, Roles, Stop, run};
+use parallax_ports::{
+    Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue, ServiceClock, SetClock,
+};
+use parallax_worker::{Config, Inbox, Mutant, Pipeline, Ports, Roles, Stop, run};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
@@ -19,11 +21,11 @@ use super::server::ServerReach;
 use super::studio::Studio;
 use super::world::World;
 
-/// A replica's clock, which is a little wrong.
+/// A clock that is wrong.
 #[derive(Debug)]
-struct Skewed {
-    inner: Arc<dyn Clock>,
-    by_ms: i64,
+pub struct Skewed {
+    pub inner: Arc<dyn Clock>,
+    pub by_ms: i64,
 }
 
 impl Clock for Skewed {
@@ -136,11 +138,28 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
             Arc::new(ServerReach { server: world.server.clone(), faults: faults.clone() })
         }
         Custody::Backend => {
-            Arc::new(EndpointReach { endpoint: world.endpoint.clone(), faults: faults.clone() })
+            let (endpoint, faults) = (world.endpoint.clone(), faults.clone());
+            Arc::new(EndpointReach { endpoint, faults, reach: reach.clone() })
         }
     };
     let skew = world.climate.clock_skew.as_millis() as i64;
-    let by_ms = if skew > 0 { rng.random_range(-skew..=skew) } else { 0 };
+    let mut by_ms = if skew > 0 { rng.random_range(-skew..=skew) } else { 0 };
+    // Some machines' clocks are wrong by far, which the ledger's answers tell them.
+    let wrong = world.climate.wrong_clock.as_millis() as i64;
+    let ledger_clock = ServiceClock::default();
+    if wrong > 0 && rng.random_bool(0.5) {
+        by_ms = rng.random_range(-wrong..=wrong);
+        world.watch.tally.count("clock wrong by far");
+        let now = world.clock.now();
+        // Whole seconds, and a moment on the way.
+        let theirs = Timestamp(now.0 - now.0.rem_euclid(1000) + 500);
+        ledger_clock.told(theirs, Timestamp(now.0 + by_ms));
+    }
+    let own: Arc<dyn Clock> = Arc::new(Skewed { inner: world.clock.clone(), by_ms });
+    let clock: Arc<dyn Clock> = match world.scenario.mutant {
+        Some(Mutant::TrustOwnClock) => own,
+        _ => Arc::new(SetClock::new(own, ledger_clock.clone())),
+    };
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
         turns: None,
@@ -155,7 +174,8 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
         metrics: Arc::new(NoMetrics),
         beats: Beats::default(),
         flags: Flags::default(),
-        clock: Arc::new(Skewed { inner: world.clock.clone(), by_ms }),
+        clock,
+        clocks: vec![("ledger", ledger_clock)],
         ids: Arc::new(Ids::seeded(rng.random())),
     }
 }

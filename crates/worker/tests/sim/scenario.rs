@@ -26,8 +26,12 @@ pub struct Scenario {
     pub longest_run: Duration,
     /// Short outages of the ledger, beside those that are drawn.
     pub ledger_outages: u32,
+    /// Times in which the queues do not answer.
+    pub silences: u32,
     /// Leases as short as some are, in place of a draw.
     pub short_leases: bool,
+    /// Whether every job is cut anew as soon as it may be.
+    pub recuts: bool,
     /// How often all replicas are drained at once, at random times.
     pub halts: u32,
     /// Whether to keep a line for everything that happens.
@@ -69,14 +73,16 @@ impl Scenario {
             crashes: Vec::new(),
             longest_run: Duration::from_secs(600),
             ledger_outages: 0,
+            silences: 0,
             short_leases: false,
+            recuts: false,
             halts: 0,
             traced: false,
         }
     }
 
     pub fn is_calm(&self) -> bool {
-        self.trouble == 0.0 && self.crashes.is_empty()
+        self.trouble == 0.0 && !self.recuts && self.crashes.is_empty()
     }
 }
 
@@ -92,8 +98,14 @@ pub struct Climate {
     pub lease: Duration,
     /// Longest difference of a replica's clock from the true time.
     pub clock_skew: Duration,
+    /// Longest difference of a clock that is wrong by far; nobody's is where this is 0.
+    pub wrong_clock: Duration,
+    /// By how much the object store's clock is ahead of the true time, in milliseconds.
+    pub store_ahead_ms: i64,
     /// Chance of an outage of one service.
     pub outage: f64,
+    /// Whether jobs are cut anew now and then.
+    pub recuts: bool,
     /// Whether replicas are drained and started anew now and then.
     pub deployments: bool,
 }
@@ -114,6 +126,9 @@ impl Climate {
         // what needs one of them in quantity.
         let short = trouble > 0.0 && (rng.random_bool(0.4) || scenario.short_leases);
         let share = if short { rng.random_range(0.1..0.5) } else { 1.0 };
+        let recuts = scenario.recuts || (trouble > 0.0 && rng.random_bool(0.1));
+        // What runs without anybody's knowledge may overwrite any result, another cut's too.
+        let known = if recuts { 0.0 } else { 1.0 };
         let mut some = |rate: f64| if rng.random_bool(0.8) { rate * amount } else { 0.0 };
         // What comes late for a short lease and in time for a long one.
         let (delay, longest) = match scenario.short_leases {
@@ -154,33 +169,36 @@ impl Climate {
             moods: Moods {
                 fail: some(0.06),
                 reject: some(0.004),
-                lie: some(0.02),
+                lie: some(0.02) * known,
                 vanish: some(0.01),
                 busy: some(0.05),
             },
             endpoint: Weakness {
                 throttle: some(0.05),
                 break_before: some(0.01),
-                break_after: some(0.01),
-                late: some(0.01),
+                break_after: some(0.01) * known,
+                late: some(0.01) * known,
                 no_failure_location: some(0.05),
                 die: some(0.02),
-                double: some(0.02),
-                overrun: some(0.01),
+                double: some(0.02) * known,
+                overrun: some(0.01) * known,
                 half: some(0.02),
                 cold: some(0.05),
             },
             lease: Self::LEASE.mul_f64(share),
             // Clocks must agree better where leases are short.
             clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)).mul_f64(share),
+            wrong_clock: Duration::from_secs_f64(some(1.0).min(1.0) * 3600.0),
+            store_ahead_ms: ((some(1.0) - some(1.0)) * 1_800_000.0) as i64,
             outage: some(0.3),
+            recuts,
             deployments: trouble > 0.0,
         }
     }
 }
 
 /// What a service out of order says.
-pub const OUTAGES: [(&str, Kind); 8] = [
+pub const OUTAGES: [(&str, Kind); 12] = [
     ("ledger.", Kind::Throttled),
     ("ledger.", Kind::Unavailable),
     ("objects.", Kind::Throttled),
@@ -189,4 +207,8 @@ pub const OUTAGES: [(&str, Kind); 8] = [
     ("backend.", Kind::Throttled),
     ("backend.", Kind::Unavailable),
     ("backend.", Kind::Unauthorized),
+    ("ledger.", Kind::Timeout),
+    ("objects.", Kind::Timeout),
+    ("queue.", Kind::Timeout),
+    ("queue.change_visibility", Kind::Timeout),
 ];

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_job::Segment;
 use parallax_ports::fault::Faults;
 use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
@@ -57,6 +58,11 @@ enum Fate {
 /// Mostly short.
 pub fn run_time(longest: Duration, rng: &mut StdRng) -> Duration {
     Duration::from_secs(1) + longest.mul_f64(rng.random::<f64>().powi(3))
+}
+
+/// What a run at a segment writes.
+pub fn result_of(segment: &Segment) -> String {
+    format!("piece {} of a cut into {}", segment.index, segment.total)
 }
 
 /// Ends a run that is dropped with its process.
@@ -126,7 +132,10 @@ impl Server {
         let running = Running(&self.watch, invocation);
         sleep(if fate == Fate::Vanish { PATIENCE } else { time }).await;
         match fate {
-            Fate::Succeed => self.objects.write(&invocation.output, b"result in a film").await?,
+            Fate::Succeed => {
+                let result = result_of(&invocation.segment);
+                self.objects.write(&invocation.output, result.as_bytes()).await?;
+            }
             Fate::Lie | Fate::Empty => {
                 self.watch.tally.count("success without a result");
                 if fate == Fate::Empty {

@@ -79,18 +79,21 @@ impl Assembler for Studio {
         let _alone = self.watch.assembling(job_id);
         let work = async {
             tokio::time::sleep(Duration::from_secs(40)).await;
+            let mut film = Vec::new();
             for index in 0..total {
                 let key = ObjectKey::Result { job_id: job_id.clone(), index };
                 let uri = self.buckets.output.uri(&key).unwrap();
                 if self.objects.head(&uri).await?.is_none() {
                     return Err(Error::new(Kind::NotFound, format!("{uri}: result missing")));
                 }
+                let found = self.objects.read(&uri, 100).await?;
+                film.push(String::from_utf8_lossy(&found).into_owned());
             }
-            Ok(())
+            Ok(film.join(","))
         };
-        self.faults.around("assembler.assemble", work).await?;
+        let film = self.faults.around("assembler.assemble", work).await?;
         let uri = self.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
-        self.reach.write(&uri, b"final film is it").await?;
+        self.reach.write(&uri, film.as_bytes()).await?;
         Ok(())
     }
 }

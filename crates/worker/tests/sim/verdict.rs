@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use parallax_job::{JobId, JobStatus, ObjectKey};
+use parallax_job::{JobId, JobStatus, Mode, ObjectKey, Segment};
 use parallax_ports::ledger::{Holder, Job, SegmentState};
-use parallax_ports::{Custody, Ledger};
+use parallax_ports::{Custody, Ledger, ObjectStore};
 
 use super::history::{History, Traces};
+use super::server::result_of;
 use super::world::{POISON, World, now};
 
 impl World {
@@ -34,12 +35,24 @@ impl World {
         let uri = self.config.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
         if !self.objects.contains(&uri) {
             self.watch.violated(format!("{job_id} completed without a final file"));
+            return;
+        }
+        let film = String::from_utf8(now(self.objects.read(&uri, 1000))).unwrap();
+        let piece = |index| Segment::new(job_id.clone(), index, total, Mode::Sbs).unwrap();
+        // An empty piece is a later attempt's that failed: players and the real reassembly notice.
+        let is_right =
+            |(index, found): (u32, &str)| found.is_empty() || found == result_of(&piece(index));
+        let right =
+            film.split(',').count() == total as usize && (0..).zip(film.split(',')).all(is_right);
+        if !right {
+            self.watch.violated(format!("{job_id} cut into {total} has a film of {film:?}"));
         }
     }
 
     fn judge_failed(&self, job: &Job) {
         let rows = now(self.ledger.segments(&job.job_id));
-        let failed: Vec<_> = rows.iter().filter(|row| row.state == SegmentState::Failed).collect();
+        let of_its_cut = rows.iter().filter(|row| !row.is_of_another_cut_than(job));
+        let failed: Vec<_> = of_its_cut.filter(|row| row.state == SegmentState::Failed).collect();
         if failed.is_empty() || job.reason.is_none() {
             self.watch.violated(format!("{} failed without a segment or a reason", job.job_id));
         }
@@ -78,7 +91,9 @@ pub fn verdict(world: &World, time: Duration, crash_lives: Traces) -> History {
         segments += u64::from(*total);
         let job = now(world.ledger.job(job_id)).expect("jobs are not removed");
         match job.status {
-            JobStatus::Completed => world.judge_completed(job_id, *total),
+            JobStatus::Completed => {
+                world.judge_completed(job_id, job.total_segments.unwrap_or_default());
+            }
             JobStatus::Failed => {
                 failed_jobs += 1;
                 world.judge_failed(&job);
@@ -94,13 +109,13 @@ pub fn verdict(world: &World, time: Duration, crash_lives: Traces) -> History {
     if watch.running() > 0 {
         watch.violated(format!("{} still run", watch.running()));
     }
-    // What a crash may cost: a lease where the caller has custody, an attempt's deadline where the
-    // backend has, and some waiting around either.
+    // What a crash may cost: a lease where the caller has custody, an unanswered attempt's deadline
+    // where the backend has, and some waiting around either.
     let config = &world.config;
     let slack = Duration::from_secs(1800);
     let patience = match world.custody {
         Custody::Caller => config.lease + slack,
-        Custody::Backend => config.deadline + slack,
+        Custody::Backend => config.unanswered + slack,
     };
     let crashes = world.scenario.crashes.len() as u32;
     if crashes > 0 && time > patience * crashes {

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, Segment};
-use parallax_ports::Invocation;
 use parallax_ports::fault::Tally;
 use parallax_ports::ledger::SegmentState;
 use parallax_ports::ledger::rules::Change;
 use parallax_ports::memory::MemoryObjects;
+use parallax_ports::{Invocation, request};
 use tokio::time::Instant;
+
+use super::endpoint::{RUN_LIMIT, request_at};
 
 /// Which attempt of what.
 pub type Work = (Segment, u32);
@@ -20,6 +23,8 @@ pub struct Watch {
     pub tally: Arc<Tally>,
     /// The most permits and runs that may be at any time.
     limit: usize,
+    /// How long a permit may be bound to an attempt that reached nobody, where that is limited.
+    unreached: Option<Duration>,
     start: Instant,
     traced: bool,
     state: Mutex<State>,
@@ -31,7 +36,10 @@ struct State {
     trace: Vec<String>,
     running: BTreeSet<Work>,
     permits: BTreeMap<String, Work>,
-    started: BTreeSet<Work>,
+    bound_at: BTreeMap<Work, Instant>,
+    started: BTreeMap<Work, Instant>,
+    /// Attempts of which the ledger knows that the backend has them.
+    invoked: BTreeSet<Work>,
     assembling: BTreeSet<JobId>,
     completed: BTreeMap<(JobId, u32), BTreeSet<u32>>,
     statuses: BTreeMap<JobId, JobStatus>,
@@ -50,10 +58,11 @@ pub struct Trouble {
 }
 
 impl Watch {
-    pub fn new(limit: usize, traced: bool) -> Self {
+    pub fn new(limit: usize, unreached: Option<Duration>, traced: bool) -> Self {
         Self {
             tally: Arc::default(),
             limit,
+            unreached,
             start: Instant::now(),
             traced,
             state: Mutex::default(),
@@ -116,7 +125,7 @@ impl Watch {
     pub fn started(&self, invocation: &Invocation) {
         let mut state = self.state.lock().unwrap();
         let work = (invocation.segment.clone(), invocation.attempt);
-        if !state.started.insert(work.clone()) {
+        if state.started.insert(work.clone(), Instant::now()).is_some() {
             self.note(&mut state, format!("{} attempt {} invoked twice", work.0, work.1));
         }
         if !state.permits.values().any(|held| *held == work) {
@@ -153,16 +162,17 @@ impl Watch {
         }
         let mut state = self.state.lock().unwrap();
         let state = &mut *state;
-        self.permits(state, change);
+        self.permits(state, objects, change);
         self.rows(state, objects, change);
         self.jobs(state, change);
     }
 
-    fn permits(&self, state: &mut State, change: &Change) {
+    fn permits(&self, state: &mut State, objects: &MemoryObjects, change: &Change) {
         if let Some(holder) = &change.put_holder
             && let Some(work) = &holder.work
         {
             let work = (work.segment.clone(), work.attempt);
+            state.bound_at.entry(work.clone()).or_insert_with(Instant::now);
             state.permits.insert(holder.id.0.clone(), work);
             let held = state.permits.len();
             if held > self.limit {
@@ -170,16 +180,41 @@ impl Watch {
             }
         }
         for id in &change.remove_holders {
-            if let Some((segment, attempt)) = state.permits.remove(&id.0)
-                && state.running.contains(&(segment.clone(), attempt))
-            {
-                let text = format!("permit of {segment} attempt {attempt} ended while it runs");
-                self.note(state, text);
+            if let Some(work) = state.permits.remove(&id.0) {
+                self.permit_ended(state, objects, &work);
             }
         }
     }
 
+    fn permit_ended(&self, state: &mut State, objects: &MemoryObjects, work: &Work) {
+        let (segment, attempt) = work;
+        let started = state.started.get(work).copied();
+        if state.running.contains(work) {
+            // What nothing is known of is waited for as long as it may run, not as long as it may
+            // wait at the endpoint before.
+            let unknown = !state.invoked.contains(work);
+            if unknown && started.is_some_and(|at| at.elapsed() >= RUN_LIMIT) {
+                self.tally.count("unanswered attempt outlived its bound");
+                state.running.remove(work);
+            } else {
+                let text = format!("permit of {segment} attempt {attempt} ended while it runs");
+                self.note(state, text);
+            }
+        }
+        let asked = objects.noted(&request_at(segment)) == Some(request::mark(segment, *attempt));
+        let held = state.bound_at.get(work).map(Instant::elapsed).unwrap_or_default();
+        if started.is_none() && !asked && self.unreached.is_some_and(|most| held > most) {
+            let text = format!("{segment} attempt {attempt} reached nobody, permit held {held:?}");
+            self.note(state, text);
+        }
+    }
+
     fn rows(&self, state: &mut State, objects: &MemoryObjects, change: &Change) {
+        if let Some(row) = &change.segment
+            && row.state == SegmentState::Invoked
+        {
+            state.invoked.insert((row.segment.clone(), row.attempt));
+        }
         if let Some(row) = &change.segment
             && row.state == SegmentState::RetryWait
             && row.last_error.as_ref().is_some_and(|error| error.class == "expired")
@@ -203,13 +238,17 @@ impl Watch {
         if let Some(job) = &change.job {
             let before = state.statuses.insert(job.job_id.clone(), job.status);
             let before = before.unwrap_or(JobStatus::Created);
-            if before != job.status && !before.may_become(job.status) {
+            let anew =
+                (before, job.status) == (JobStatus::Reassembling, JobStatus::ChunkingComplete);
+            if before != job.status && !before.may_become(job.status) && !anew {
                 self.note(state, format!("{} went from {before} to {}", job.job_id, job.status));
             }
         }
         if let Some(trigger) = &change.trigger {
             let of_job = |((id, total), done): (&(JobId, u32), &BTreeSet<u32>)| {
-                *id == trigger.job_id && done.len() == *total as usize
+                *id == trigger.job_id
+                    && done.len() == *total as usize
+                    && trigger.total.is_none_or(|of| of == *total)
             };
             if !state.completed.iter().any(of_job) {
                 self.note(state, format!("{} triggered before it was complete", trigger.job_id));

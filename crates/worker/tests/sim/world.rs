@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use parallax_job::{
-    Bucket, Buckets, JobId, Mode, Notification, ObjectKey, Record, Scheme, Timestamp,
-    parse_notification,
+    Bucket, Buckets, JobId, JobStatus, Mode, Notification, ObjectKey, Record, Scheme, Segment,
+    Timestamp, parse_notification,
 };
 use parallax_ports::fault::{Faults, Outage};
 use parallax_ports::ledger::Job;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Endpoint;
 use super::history::Traces;
+use super::process::Skewed;
 use super::scenario::{Climate, OUTAGES, Scenario, Shape};
 use super::server::Server;
 use super::watch::Watch;
@@ -58,6 +59,7 @@ pub struct World {
     /// The faults of every life, by replica and number of the life.
     pub calls: Mutex<BTreeMap<(u64, u32), Arc<Faults>>>,
     lives: Mutex<BTreeMap<u64, u32>>,
+    cuts: Mutex<BTreeMap<JobId, Instant>>,
     events: Vec<Arc<WeakEvents>>,
 }
 
@@ -81,7 +83,11 @@ impl World {
         let outages = outages(scenario, &climate, now, rng);
 
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp(1_750_000_000_000)));
-        let watch = Arc::new(Watch::new(most, scenario.traced));
+        let watch = Arc::new(Watch::new(
+            most,
+            unreached(scenario, custody, replicas, &climate),
+            scenario.traced,
+        ));
         let mut queue = || WeakQueue::new(rng.random(), climate.queues, watch.tally.clone());
         let (segments, output_events, chunking) = (queue(), queue(), queue());
         let (reassembly, dead_letters) = (Arc::new(queue()), Arc::new(queue()));
@@ -104,7 +110,8 @@ impl World {
             .zip(&events)
             .map(|(prefix, way)| ((*prefix).to_owned(), way.clone() as Arc<dyn Queue>))
             .collect();
-        let objects = Arc::new(MemoryObjects::new(clock.clone(), routes));
+        let store_clock = Arc::new(Skewed { inner: clock.clone(), by_ms: climate.store_ahead_ms });
+        let objects = Arc::new(MemoryObjects::new(store_clock, routes));
         let ledger = {
             let (watch, objects) = (watch.clone(), objects.clone());
             Arc::new(MemoryLedger::watched(move |change| watch.changed(&objects, change)))
@@ -160,6 +167,7 @@ impl World {
             calm: CancellationToken::new(),
             calls: Mutex::default(),
             lives: Mutex::default(),
+            cuts: Mutex::default(),
             events,
         }
     }
@@ -227,6 +235,37 @@ impl World {
         }
     }
 
+    /// Cuts jobs anew, each once, into another number of segments, as another part of a deployment
+    /// may. Not before whoever cut a job first has done for certain.
+    pub async fn cut_anew(&self, rng: &mut StdRng) {
+        if !self.climate.recuts {
+            return;
+        }
+        let settled = Duration::from_secs(if self.scenario.trouble > 0.0 { 1200 } else { 10 });
+        for job_id in self.totals.keys() {
+            let Some(job) = now(self.ledger.job(job_id)) else { continue };
+            let cut = matches!(job.status, JobStatus::ChunkingComplete | JobStatus::Reassembling);
+            let Some(total) =
+                job.total_segments.filter(|total| cut && *total == self.totals[job_id])
+            else {
+                continue;
+            };
+            let since = *self.cuts.lock().unwrap().entry(job_id.clone()).or_insert(Instant::now());
+            if since.elapsed() < settled || rng.random_bool(0.7) {
+                continue;
+            }
+            self.watch.tally.count("job cut anew");
+            let anew = if total > 1 && rng.random() { total - 1 } else { total + 1 };
+            let to = JobStatus::ChunkingComplete;
+            now(self.ledger.advance(job_id, to, Some(anew), None, self.clock.now()));
+            for index in 0..anew {
+                let segment = Segment::new(job_id.clone(), index, anew, Mode::Sbs).unwrap();
+                let uri = self.config.buckets.input.uri(&ObjectKey::Segment(segment)).unwrap();
+                self.objects.write(&uri, b"segment").await.unwrap();
+            }
+        }
+    }
+
     /// Jobs that have not ended, and permits that are bound.
     pub fn open(&self) -> (usize, usize) {
         let ended = |id: &&JobId| now(self.ledger.job(id)).is_some_and(|j| j.status.is_terminal());
@@ -234,6 +273,22 @@ impl World {
         let bound = now(self.ledger.holders()).iter().filter(|h| h.work.is_some()).count();
         (open, bound)
     }
+}
+
+/// How long a permit may be held by an attempt that reached nobody, where nothing but crashes goes
+/// wrong: the lease, a call's timeout, two sweeps, and the time until a process is there to sweep.
+fn unreached(
+    scenario: &Scenario,
+    custody: Custody,
+    replicas: u64,
+    climate: &Climate,
+) -> Option<Duration> {
+    let crashes = scenario.crashes.len() as u32;
+    if crashes == 0 || custody == Custody::Caller {
+        return None;
+    }
+    let nobody = Duration::from_secs(180) * if replicas == 1 { crashes } else { 0 };
+    Some(climate.lease + Duration::from_secs(60 + 2 * 30) + nobody)
 }
 
 /// The answer of a port in memory, which never waits.
@@ -252,6 +307,12 @@ fn outages(
         let from = start + Duration::from_secs(600 * u64::from(n) + rng.random_range(0..300));
         let until = from + Duration::from_secs(rng.random_range(100..250));
         all.push(Outage { calls: "ledger.", from, until, kind: Kind::Unavailable });
+    }
+    for n in 0..scenario.silences {
+        let from = start + Duration::from_secs(600 * u64::from(n) + rng.random_range(0..300));
+        let until = from + Duration::from_secs(rng.random_range(100..400));
+        let calls = "queue.change_visibility";
+        all.push(Outage { calls, from, until, kind: Kind::Timeout });
     }
     while rng.random_bool(climate.outage.min(0.5)) {
         let (calls, kind) = OUTAGES[rng.random_range(0..OUTAGES.len())];
@@ -274,7 +335,12 @@ fn may_be_deleted(body: &str, ledger: &MemoryLedger, dead: &WeakQueue, watch: &W
     for record in records {
         let Record::Created(event) = record else { continue };
         let Ok(ObjectKey::Segment(segment)) = event.key.parse() else { continue };
-        let over = || now(ledger.job(&segment.job_id)).is_some_and(|j| j.status.is_terminal());
+        let over = || {
+            now(ledger.job(&segment.job_id)).is_some_and(|job| {
+                let cut = job.status >= JobStatus::ChunkingComplete;
+                job.status.is_terminal() || (cut && job.total_segments != Some(segment.total))
+            })
+        };
         let aside = || dead.contents().iter().any(|(copy, _)| copy == body);
         if now(ledger.segment(&segment)).is_none() && !over() && !aside() {
             watch.violated(format!("{segment}: message deleted before anything was recorded"));

@@ -109,11 +109,13 @@ pub(super) async fn fences_keep_old_attempts_out(ledger: Arc<dyn Ledger>) {
 pub(super) async fn accepting_records_where_the_outcome_will_be(ledger: Arc<dyn Ledger>) {
     let (a, b) = (segment("job", 0, 2), segment("job", 1, 2));
     let row = start(&*ledger, &a, "a", at(0)).await;
+    assert_eq!(row.lease, Some(at(120)), "until then its owner may ask the backend");
     let places = Locations { response: Some(uri("r/a.out")), failure: Some(uri("f/a b+c.out")) };
     assert_eq!(ledger.record_invoked(&row.fence(), &places, at(5000)).await.unwrap(), Ended::Yes);
     let stored = ledger.segment(&a).await.unwrap().unwrap();
     assert_eq!((stored.state, &stored.locations), (SegmentState::Invoked, &places));
     assert_eq!((stored.custody, stored.deadline), (Custody::Backend, at(5000)));
+    assert_eq!(stored.lease, None, "it was asked");
     let bound = ledger.holders().await.unwrap().swap_remove(0);
     assert_eq!((bound.deadline, bound.work.is_some()), (at(5000), true));
     assert_eq!(ledger.by_location(&uri("r/a.out")).await.unwrap(), Some(a.clone()));
@@ -366,8 +368,9 @@ pub(super) async fn due_segments_come_in_order_and_not_for_ended_jobs(ledger: Ar
 
 pub(super) async fn rows_are_found_by_segment_index_and_job(ledger: Arc<dyn Ledger>) {
     for (name, index, total) in [("job", 0, 2), ("job", 1, 2), ("job", 0, 3), ("job_", 0, 2)] {
-        start(&*ledger, &segment(name, index, total), &format!("{name}{index}{total}"), at(0))
-            .await;
+        let called = format!("{name}{index}{total}");
+        let row = start(&*ledger, &segment(name, index, total), &called, at(0)).await;
+        ledger.complete(&row.fence(), true, at(1)).await.unwrap();
     }
     let shape = |mut rows: Vec<crate::ledger::SegmentRow>| -> Vec<(u32, u32)> {
         rows.sort_by(|a, b| a.segment.cmp(&b.segment));

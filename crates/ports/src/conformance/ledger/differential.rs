@@ -174,7 +174,8 @@ impl Verb {
                 let custody = if some(rng) { Custody::Caller } else { Custody::Backend };
                 let asked = intent(&segment(rng), "", now);
                 let deadline = later(rng);
-                Verb::Intent(Box::new(Intent { holder, nonce, custody, deadline, ..asked }))
+                let lease = some(rng).then(|| later(rng));
+                Verb::Intent(Box::new(Intent { holder, nonce, custody, deadline, lease, ..asked }))
             }
             10..12 => {
                 let [a, b, c, d] = places();

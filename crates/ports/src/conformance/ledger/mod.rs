@@ -3,6 +3,7 @@
 //! Time is an argument of the verbs, so nothing here waits.
 
 mod attempts;
+mod cuts;
 mod differential;
 mod jobs;
 mod permits;
@@ -51,6 +52,10 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::a_wait_may_be_ended(one().await).await;
     attempts::due_segments_come_in_order_and_not_for_ended_jobs(one().await).await;
     attempts::rows_are_found_by_segment_index_and_job(one().await).await;
+    cuts::an_event_of_another_cut_is_not_run(one().await).await;
+    cuts::a_place_is_taken_until_the_other_cuts_attempt_has_ended(one().await).await;
+    cuts::a_result_of_another_cut_is_never_a_completion(one().await).await;
+    cuts::a_new_cut_has_a_trigger_of_its_own(one().await).await;
     jobs::a_job_is_created_once(one().await).await;
     jobs::a_job_moves_along_allowed_edges(one().await).await;
     jobs::jobs_are_listed_by_status(one().await).await;
@@ -94,6 +99,7 @@ fn intent(segment: &Segment, name: &str, now: Timestamp) -> Intent {
         input: uri(&format!("in/{}/it's \"{}\".mp4", segment.job_id, segment.index)),
         output: uri(&format!("jobs/{}/segments/{}.mp4", segment.job_id, segment.index)),
         deadline: now + Duration::from_secs(3600),
+        lease: Some(now + Duration::from_secs(120)),
         now,
     }
 }
