@@ -37,7 +37,7 @@ async fn dynamo_ledger_of_several_replicas() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamo_ledger_histories() {
     let moto = Moto::start().await;
-    let plan = ledger::Differential { seeds: 0..10, steps: 150, read_every: 30 };
+    let plan = ledger::Differential { seeds: 0..5, steps: 150, read_every: 30 };
     ledger::differential(plan, async || replicas(&moto, 3).await).await;
 }
 
