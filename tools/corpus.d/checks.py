@@ -239,7 +239,7 @@ def _sound(report, film, run, answers, shots, spans, damaged, wanted):
             _edited(report, place, made, starts, wanted["sound_seconds"])
             continue
         if starts:
-            _heard(report, place, (heard, made), starts, damaged)
+            _heard(report, place, (heard, made), starts, damaged, wanted)
         same = heard.digest == made.digest
         if same:
             continue
@@ -252,7 +252,7 @@ def _sound(report, film, run, answers, shots, spans, damaged, wanted):
         report.say("sound", clear >= 0.7 or damaged, f"{place} resembles the film's by {clear:.2f}")
 
 
-def _heard(report, place, sounds, starts, damaged):
+def _heard(report, place, sounds, starts, damaged, wanted):
     """Whether sound begins and ends where it did, seen from the first picture."""
     heard, made = sounds
     if heard.start is None or made.start is None:
@@ -260,6 +260,9 @@ def _heard(report, place, sounds, starts, damaged):
         return
     begin = (made.start - starts[1]) - (heard.start - starts[0])
     stop = (made.end - starts[1]) - (heard.end - starts[0])
+    if wanted.get("clock_jumps"):
+        # The film's own clock tells no end: what is played follows without a gap.
+        stop = made.end - made.start - heard.samples / heard.rate
     coded = heard.digest != made.digest
     # Before a damaged film's first picture there is nothing to measure from.
     near = CODED if damaged else OFFSET

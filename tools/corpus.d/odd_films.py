@@ -62,6 +62,7 @@ def same_time(place, time):
 
 PASS = "-vsync passthrough"
 GAP = "setpts='if(lt(N,6),N,N+60)/25/TB'"
+JUMPS = {"frames": 50, "told": ["clock|join|restart|jump"], "changed": True, "clock_jumps": True}
 RESTART = [{"frames": 25}, {"frames": 25, "source": "testsrc"}]
 
 TIMES = [
@@ -76,13 +77,13 @@ TIMES = [
            wanted={"frames": 12, "told": ["time"], "changed": True}),
     edited("mkv-all-frames-at-two-times.mkv", lambda d: surgery.retimed(d, 1, lambda n, t: t - 40 * (n % 2)), ".mkv",
            wanted={"frames": 12, "told": ["time"], "changed": True}),
-    joined("ts-clock-restarts.ts", ".ts", RESTART, wanted={"frames": 50, "told": ["clock|join|restart|jump"], "changed": True}),
+    joined("ts-clock-restarts.ts", ".ts", RESTART, wanted=JUMPS),
     joined("ts-clock-restarts-segments.ts", ".ts", RESTART,
-           wanted={"frames": 50, "told": ["clock|join|restart|jump"], "changed": True, "arguments": ["--segment-seconds", "1"]}),
+           wanted={**JUMPS, "arguments": ["--segment-seconds", "1"]}),
     joined("ts-clock-jumps-an-hour.ts", ".ts", [RESTART[0], {**RESTART[1], "out": "-output_ts_offset 3600"}],
-           wanted={"frames": 50, "told": ["clock|join|restart|jump"], "changed": True}),
+           wanted=JUMPS),
     joined("ts-clock-jumps-back.ts", ".ts", [{"frames": 25, "out": "-output_ts_offset 3600"}, {"frames": 25}],
-           wanted={"frames": 50, "told": ["clock|join|restart|jump"], "changed": True}),
+           wanted=JUMPS),
     joined("mpg-two-joined.mpg", ".mpg", [{"video": "-c:v mpeg2video -q:v 2 -bf 0", "audio": "-c:a mp2"}] * 2,
            wanted={"frames": 24, "told": ["clock|join|restart|jump"], "changed": True}),
     film("ts-clock-near-its-end.ts", frames=50, out="-output_ts_offset 95441.7 -muxdelay 0"),
