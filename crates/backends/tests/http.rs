@@ -162,7 +162,7 @@ async fn the_request_carries_both_spellings_a_name_and_the_token() {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /invocations HTTP/1.1"), "{head}");
     assert!(head.contains("authorization: Bearer s3cret"), "{head}");
-    assert!(head.contains("x-request-id: job-1/2/3"), "{head}");
+    assert!(head.contains("x-request-id: job-1/7/2/3"), "{head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let it = invocation();
     let (input, output) = (it.input.to_string(), it.output.to_string());
