@@ -65,7 +65,8 @@ corpus: setup
 field: setup
 	@test -n "$(FIELD)" || { echo "FIELD=DIR names the folder of films"; exit 2; }
 	$(CARGO) build --locked --workspace --bins
-	tools/corpus $(FIELD) --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --expect tools/corpus.d/field.json
+	tools/corpus $(FIELD) --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --expect tools/corpus.d/field.json \
+		--open tools/corpus.d/open.json
 
 fuzz: setup
 	tools/fuzz
