@@ -117,7 +117,8 @@ def _chapters(report, run, source, result):
 
 def _timecode(answer):
     tags = [answer.get("format", {}).get("tags", {})] + [s.get("tags", {}) for s in answer["streams"]]
-    return next((t["timecode"] for t in tags if "timecode" in t), None)
+    # Matroska writes names in capitals.
+    return next((value for t in tags for key, value in t.items() if key.lower() == "timecode"), None)
 
 
 def _inside(report, run, main, source, result, shots):
