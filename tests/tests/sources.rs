@@ -58,8 +58,8 @@ fn a_film_of_two_views_is_refused_until_one_of_them_is_named() {
 fn joined_recordings_are_one_film_and_the_jump_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let part = folder.path().join("part.ts");
-    let picture = "-f lavfi -i testsrc2=size=96x64:rate=25,trim=end_frame=10";
-    let tone = "-f lavfi -i sine=sample_rate=48000:duration=0.5";
+    let picture = "-f lavfi -i testsrc2=size=96x64:rate=25,trim=end_frame=25";
+    let tone = "-f lavfi -i sine=sample_rate=48000:duration=1";
     let codecs = "-c:v libx264 -pix_fmt yuv420p -c:a aac";
     ffmpeg(&format!("{picture} {tone} {codecs}"), &part);
     let bytes = std::fs::read(&part).unwrap();
@@ -69,7 +69,7 @@ fn joined_recordings_are_one_film_and_the_jump_is_told() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stderr.contains("clock"), "{}", done.stderr);
     let result = probe(&folder.path().join("film_LRF_Full_SBS.mp4"));
-    assert_eq!(result["streams"][0]["nb_frames"], "20");
+    assert_eq!(result["streams"][0]["nb_frames"], "50");
 }
 
 #[test]
