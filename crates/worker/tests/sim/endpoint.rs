@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::server::{Moods, result_of, run_time};
+use super::server::{FRAGMENT, Moods, result_of, run_time};
 use super::watch::Watch;
 
 /// Longest wait in the endpoint's queue, as the adapter asks for.
@@ -163,7 +163,7 @@ impl Endpoint {
             tokio::spawn(async move {
                 let time = endpoint.state().part(RUN_LIMIT);
                 sleep(time).await;
-                endpoint.put(&again.output, &result_of(&again.segment)).await;
+                endpoint.succeed(&again).await;
             });
         }
         self.work(invocation).await;
@@ -181,14 +181,14 @@ impl Endpoint {
                 self.watch.tally.count("result after a failure object");
                 let late = self.state().part(RUN_LIMIT);
                 sleep(late).await;
-                self.put(&invocation.output, &result_of(&invocation.segment)).await;
+                self.succeed(invocation).await;
             }
             return;
         }
         sleep(time).await;
         match fate {
             Fate::Succeed => {
-                self.put(&invocation.output, &result_of(&invocation.segment)).await;
+                self.succeed(invocation).await;
                 sleep(Duration::from_secs(1)).await;
                 if !self.hit("result without a response", |w| w.half) {
                     self.respond(invocation).await;
@@ -202,7 +202,7 @@ impl Endpoint {
                 self.watch.tally.count("success without a result");
                 self.watch.blame(&invocation.segment, false);
                 if fate == Fate::Empty {
-                    self.put(&invocation.output, "ten  bytes").await;
+                    self.put(&invocation.output, FRAGMENT).await;
                 }
                 self.respond(invocation).await;
             }
@@ -249,6 +249,12 @@ impl Endpoint {
     async fn fail(&self, invocation: &Invocation, text: &str) {
         self.watch.ended(invocation);
         self.put(&location("failures", invocation), text).await;
+    }
+
+    /// A whole result is written.
+    async fn succeed(&self, invocation: &Invocation) {
+        self.watch.wrote(&invocation.segment);
+        self.put(&invocation.output, &result_of(&invocation.segment)).await;
     }
 
     async fn put(&self, uri: &Uri, text: &str) {

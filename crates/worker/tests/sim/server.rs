@@ -65,6 +65,9 @@ pub fn result_of(segment: &Segment) -> String {
     format!("piece {} of a cut into {}", segment.index, segment.total)
 }
 
+/// What a run leaves that breaks off while it writes.
+pub const FRAGMENT: &str = "ten  bytes";
+
 /// Ends a run that is dropped with its process.
 struct Running<'a>(&'a Watch, &'a Invocation);
 
@@ -134,12 +137,13 @@ impl Server {
         match fate {
             Fate::Succeed => {
                 let result = result_of(&invocation.segment);
+                self.watch.wrote(&invocation.segment);
                 self.objects.write(&invocation.output, result.as_bytes()).await?;
             }
             Fate::Lie | Fate::Empty => {
                 self.watch.tally.count("success without a result");
                 if fate == Fate::Empty {
-                    self.objects.write(&invocation.output, b"ten  bytes").await?;
+                    self.objects.write(&invocation.output, FRAGMENT.as_bytes()).await?;
                 }
                 self.watch.blame(&invocation.segment, false);
             }

@@ -7,7 +7,7 @@ use parallax_ports::ledger::{Holder, Job, SegmentState};
 use parallax_ports::{Custody, Ledger, ObjectStore};
 
 use super::history::{History, Traces};
-use super::server::result_of;
+use super::server::{FRAGMENT, result_of};
 use super::world::{POISON, World, now};
 
 impl World {
@@ -39,9 +39,10 @@ impl World {
         }
         let film = String::from_utf8(now(self.objects.read(&uri, 1000))).unwrap();
         let piece = |index| Segment::new(job_id.clone(), index, total, Mode::Sbs).unwrap();
-        // An empty piece is a later attempt's that failed: players and the real reassembly notice.
+        // Each was whole before it was completed. A fragment is what a run at it, or one of an attempt
+        // that was given out twice, wrote over that: players and the real reassembly notice.
         let is_right =
-            |(index, found): (u32, &str)| found.is_empty() || found == result_of(&piece(index));
+            |(index, found): (u32, &str)| found == FRAGMENT || found == result_of(&piece(index));
         let right =
             film.split(',').count() == total as usize && (0..).zip(film.split(',')).all(is_right);
         if !right {

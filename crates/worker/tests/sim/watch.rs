@@ -41,6 +41,8 @@ struct State {
     /// Attempts of which the ledger knows that the backend has them.
     invoked: BTreeSet<Work>,
     assembling: BTreeSet<JobId>,
+    /// Segments, each of one cut, of which a whole result was written.
+    written: BTreeSet<(JobId, u32, u32)>,
     completed: BTreeMap<(JobId, u32), BTreeSet<u32>>,
     statuses: BTreeMap<JobId, JobStatus>,
     troubles: BTreeMap<Segment, Trouble>,
@@ -138,6 +140,12 @@ impl Watch {
         }
     }
 
+    /// The backend writes a whole result.
+    pub fn wrote(&self, segment: &Segment) {
+        let Segment { job_id, total, index, .. } = segment.clone();
+        self.state.lock().unwrap().written.insert((job_id, total, index));
+    }
+
     /// The backend will do nothing more for the attempt that it answers for.
     pub fn ended(&self, invocation: &Invocation) {
         let work = (invocation.segment.clone(), invocation.attempt);
@@ -227,7 +235,8 @@ impl Watch {
                 let text = format!("{key:?} {} completed twice", completion.segment_index);
                 self.note(state, text);
             }
-            if !objects.contains(&completion.output_s3_uri) {
+            let whole = (key.0.clone(), key.1, completion.segment_index);
+            if !objects.contains(&completion.output_s3_uri) || !state.written.contains(&whole) {
                 let text = format!("{key:?} {} has no output", completion.segment_index);
                 self.note(state, text);
             }
