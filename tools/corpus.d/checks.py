@@ -223,7 +223,7 @@ def _sound(report, film, run, answers, shots, spans, damaged, wanted):
     # Where pictures have no times of their own there is nothing to measure from.
     timed = bool(shots[0].times and shots[1].times) and not any(map(math.isnan, shots[0].times))
     # What damage at the beginning leaves of the pictures is not what ffprobe shows first.
-    starts = [shot.times[-1 if damaged else 0] for shot in shots] if timed else None
+    starts = [shot.times[-1] if damaged else media.first_shown(shot.times) for shot in shots] if timed else None
     for was, now in zip(kept, result):
         place = f"stream {was['index']} ({was.get('codec_name')})"
         try:

@@ -179,6 +179,15 @@ def ratio(text):
     return value if value > 0 else None
 
 
+def first_shown(times):
+    """When the first picture is on the screen. Times below zero are before an MP4's edit: ffmpeg gives those
+    pictures out, but players show of them at most the last, where none begins with the edit."""
+    before = sum(time < 0 for time in times)
+    if before in (0, len(times)):
+        return times[0]
+    return times[before] if times[before] < 1e-6 else times[before - 1]
+
+
 def rotation(stream):
     """Degrees by which a player turns the picture, 0 to 359."""
     for data in stream.get("side_data_list", []):

@@ -6,6 +6,7 @@
 
 mod audit;
 mod captions;
+mod edits;
 mod join;
 mod mux_plan;
 mod streams;
@@ -105,6 +106,7 @@ pub fn assemble(
     if let Some(text) = &captions {
         command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(&text.path()));
     }
+    plan.inputs(&media, tools, &[], &mut command);
     plan.arguments(&media, tools, captions.is_some(), &mut command);
     if container == Container::Mp4 {
         // Matroska stores no lengths of frames.

@@ -40,6 +40,8 @@ pub(crate) struct Track {
     pub(crate) handler: [u8; 4],
     /// Units per second.
     pub(crate) timescale: u32,
+    /// Length in these units; 0 when unknown.
+    pub(crate) duration: u64,
     /// In the order in which they are played.
     pub(crate) edits: Vec<Edit>,
     /// The scheme by which its samples are encrypted.
@@ -158,7 +160,12 @@ impl Movie {
         }
         let Some(track) = self.tracks.last_mut() else { return };
         match &kind {
-            b"mdhd" => track.timescale = timescale(),
+            b"mdhd" => {
+                track.timescale = timescale();
+                let length = if long { slice(body, 24, 8) } else { slice(body, 16, 4) };
+                let unknown = length.iter().all(|&byte| byte == 0xFF);
+                track.duration = if unknown { 0 } else { number(length) };
+            }
             // QuickTime has a second one, of the data's place.
             b"hdlr" if track.handler == [0; 4] => {
                 track.handler.copy_from_slice(slice(body, 8, 4));

@@ -67,6 +67,8 @@ pub struct Stream {
 pub struct Sound {
     /// Channels, at least one.
     pub channels: u32,
+    /// Samples per second, at least one.
+    pub rate: u32,
     /// Whether its samples are floating-point numbers.
     pub float: bool,
     /// Bits of a decoded sample that count; 0 when unknown.

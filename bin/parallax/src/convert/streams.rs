@@ -77,11 +77,17 @@ fn left_out(dropped: &Dropped, reporter: &Reporter) {
 }
 
 fn converted(kept: &Kept, reporter: &Reporter) {
-    let Kept { index, codec, converted_to: Some(to) } = kept else { return };
-    reporter.told(
-        &format!("stream {index} is converted from {codec} to {to}"),
-        &json!({"event": "converted", "stream": index, "codec": codec, "to": to}),
-    );
+    let Kept { index, codec, converted_to: Some(to), cut } = kept else { return };
+    let mut event = json!({"event": "converted", "stream": index, "codec": codec, "to": to});
+    if !cut {
+        let message = format!("stream {index} is converted from {codec} to {to}");
+        return reporter.told(&message, &event);
+    }
+    let reason = "its edit list plays other than what is stored";
+    event["reason"] = reason.into();
+    let message =
+        format!("stream {index} ({codec}) is cut as its edit list says and encoded again as {to}");
+    reporter.told(&message, &event);
 }
 
 fn lost(loss: &Loss, reporter: &Reporter) {

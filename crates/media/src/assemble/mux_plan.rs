@@ -10,6 +10,7 @@ use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::captions;
+use super::edits::Cut;
 use super::streams::{Container, Cost, Dropped, Kept, Treatment, Ways, shown, ways};
 use super::tags;
 use super::trial::Trial;
@@ -44,6 +45,8 @@ pub struct MuxPlan {
     pub captions: bool,
     /// The first frame's timecode.
     timecode: Option<String>,
+    /// Sounds that are not played as they are stored.
+    cuts: Vec<Cut>,
 }
 
 /// Where a plan is tried.
@@ -60,6 +63,8 @@ pub struct Scratch<'a> {
 pub(super) struct Candidate<'a> {
     pub(super) stream: &'a Stream,
     ways: Ways,
+    /// Its packets hold what is not to be heard.
+    cut: bool,
     /// It holds the titles of chapters, which the final file gets anyway.
     names_chapters: bool,
     tried: usize,
@@ -100,7 +105,7 @@ impl MuxPlan {
 
     /// Options that continue the clocks of kept streams where the source's jumps.
     pub(super) fn continue_clocks(&self, clocks: &[Clock], command: &mut Command) {
-        for (place, kept) in (1..).zip(&self.kept) {
+        for (place, kept) in (1..).zip(&self.kept).filter(|(_, kept)| !kept.cut) {
             let clock = clocks.iter().find(|clock| clock.stream == kept.index);
             if let Some(clock) = clock {
                 // By number of packet, so that none may be missing.
@@ -111,8 +116,23 @@ impl MuxPlan {
         }
     }
 
-    /// Output options; the pictures are input 0, the source is input 1, and input 2 is the text of
-    /// captions when `with_captions`.
+    /// The inputs that [`Self::arguments`] takes besides the pictures, the source and the captions;
+    /// `limit` goes before each.
+    pub(super) fn inputs(&self, media: &Media, tools: &Tools, limit: &[&str], to: &mut Command) {
+        self.cut().for_each(|(_, _, cut)| cut.inputs(tools, &media.path, limit, to));
+    }
+
+    /// Places in the final file of sounds that are cut, what they become, and how.
+    fn cut(&self) -> impl Iterator<Item = (usize, &Kept, &Cut)> {
+        let kept = (1..).zip(&self.kept).filter(|(_, kept)| kept.cut);
+        kept.filter_map(|(place, kept)| {
+            let cut = self.cuts.iter().find(|cut| cut.stream == kept.index)?;
+            Some((place, kept, cut))
+        })
+    }
+
+    /// Output options; the pictures are input 0, the source is input 1, input 2 is the text of
+    /// captions when `with_captions`, and then come those of [`Self::inputs`].
     pub(super) fn arguments(
         &self,
         media: &Media,
@@ -123,7 +143,7 @@ impl MuxPlan {
         command.args(["-map", "0:v:0", "-c", "copy"]);
         let main = media.stream(media.video.index);
         if let Some(main) = main {
-            for (name, value) in tags::of_pictures(main) {
+            for (name, value) in tags::of_stream(main) {
                 command.args(["-metadata:s:0", &format!("{name}={value}")]);
             }
             self.describe(command, 0, main);
@@ -134,8 +154,23 @@ impl MuxPlan {
                 command.args(["-write_tmcd", "1"]);
             }
         }
+        let mut input = if with_captions { 3 } else { 2 };
+        for (place, kept, cut) in self.cut() {
+            let encoder = kept.converted_to.unwrap_or_default();
+            command.arg("-filter_complex").arg(cut.graph(input, &format!("cut{place}"), encoder));
+            input += cut.input_count();
+        }
         for (place, kept) in (1..).zip(&self.kept) {
-            command.arg("-map").arg(format!("1:{}", kept.index));
+            if kept.cut {
+                command.arg("-map").arg(format!("[cut{place}]"));
+                // Streams of filters have no tags of their own.
+                for (name, value) in media.stream(kept.index).into_iter().flat_map(tags::of_stream)
+                {
+                    command.arg(format!("-metadata:s:{place}")).arg(format!("{name}={value}"));
+                }
+            } else {
+                command.arg("-map").arg(format!("1:{}", kept.index));
+            }
             if let Some(codec) = kept.converted_to {
                 command.arg(format!("-c:{place}")).arg(codec);
                 if codec == "aac" {
@@ -179,7 +214,10 @@ impl MuxPlan {
         for candidate in candidates {
             let (index, codec) = (candidate.stream.index, shown(candidate.stream));
             match candidate.treatment() {
-                Some(way) => plan.kept.push(Kept { index, codec, converted_to: way.encoder }),
+                Some(way) => {
+                    let (converted_to, cut) = (way.encoder, candidate.cut);
+                    plan.kept.push(Kept { index, codec, converted_to, cut });
+                }
                 None if plan.says_timecode(candidate.stream) || candidate.names_chapters => {}
                 None => {
                     let reason = candidate.reason();
@@ -198,10 +236,12 @@ impl MuxPlan {
 }
 
 impl<'a> Candidate<'a> {
-    fn new(media: &Media, stream: &'a Stream, container: Container) -> Self {
+    fn new(media: &Media, stream: &'a Stream, plan: &MuxPlan) -> Self {
         let data = stream.kind == StreamKind::Other && stream.codec == "bin_data";
         let names_chapters = data && !media.chapters.is_empty();
-        Self { stream, ways: ways(stream, container), names_chapters, tried: 0, refused: None }
+        let cut = plan.cuts.iter().any(|cut| cut.stream == stream.index);
+        let ways = ways(stream, plan.container, cut);
+        Self { stream, ways, cut, names_chapters, tried: 0, refused: None }
     }
 
     pub(super) fn treatment(&self) -> Option<Treatment> {
@@ -241,6 +281,7 @@ fn settled<'a>(
         losses: losses(media, seen),
         captions: seen.iter().any(|kind| kind == captions::KIND),
         timecode: timecode(media),
+        cuts: Cut::all(media, container)?,
     };
     if let Some(timecode) = &plan.timecode
         && trial.attempt(&plan)?.is_some()
@@ -252,7 +293,7 @@ fn settled<'a>(
     }
     let others = media.streams.iter().filter(|stream| stream.index != media.video.index);
     let mut candidates: Vec<Candidate<'a>> =
-        others.map(|stream| Candidate::new(media, stream, container)).collect();
+        others.map(|stream| Candidate::new(media, stream, &plan)).collect();
     trial.settle(&plan, &mut candidates)?;
     // Refusals say something of the streams only when the pictures alone are taken.
     if candidates.iter().any(|candidate| candidate.refused.is_some())

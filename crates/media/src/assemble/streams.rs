@@ -24,6 +24,8 @@ pub struct Kept {
     pub codec: String,
     /// What it became; `None` when its packets were copied.
     pub converted_to: Option<&'static str>,
+    /// Whether that is because its packets hold more than the source plays of them.
+    pub cut: bool,
 }
 
 /// A stream of the source that is not in the final file.
@@ -112,8 +114,9 @@ impl Container {
     }
 }
 
-/// What may become of `stream`, which is not the main video.
-pub(super) fn ways(stream: &Stream, container: Container) -> Ways {
+/// What may become of `stream`, which is not the main video; `cut` when its packets hold what is not
+/// to be heard.
+pub(super) fn ways(stream: &Stream, container: Container, cut: bool) -> Ways {
     let codec = shown(stream);
     let name = container.name();
     let never = |why: String| Ways { treatments: Vec::new(), otherwise: why };
@@ -132,7 +135,10 @@ pub(super) fn ways(stream: &Stream, container: Container) -> Ways {
         }
         StreamKind::Audio => match stream.sound {
             Some(sound) => Ways {
-                treatments: audio(&stream.codec, sound, container),
+                treatments: match cut {
+                    false => audio(&stream.codec, sound, container),
+                    true => encoded(&stream.codec, sound, container),
+                },
                 otherwise: format!("{name} does not hold {codec}, and it cannot be converted"),
             },
             None => never("it is announced, but the file holds nothing of it".into()),
@@ -194,6 +200,17 @@ fn audio(codec: &str, sound: Sound, container: Container) -> Vec<Treatment> {
     ways
 }
 
+/// Ways of sound whose packets cannot stay.
+fn encoded(codec: &str, sound: Sound, container: Container) -> Vec<Treatment> {
+    let mut ways = audio(codec, sound, container);
+    ways.retain(|way| way.encoder.is_some());
+    if container == Container::Matroska && ways.len() == 1 {
+        // ffmpeg's Matroska plays what AAC's decoder only begins with.
+        ways.insert(0, convert("flac", Cost::Quality));
+    }
+    ways
+}
+
 /// The little-endian samples that hold those of `sound`.
 fn plain_samples(sound: Sound) -> &'static str {
     match (sound.float, sound.bits) {
@@ -232,7 +249,7 @@ mod tests {
     #[test]
     fn sound_without_loss_stays_without_loss() {
         let of = |codec, float, bits, container| {
-            encoders(audio(codec, Sound { channels: 2, float, bits }, container))
+            encoders(audio(codec, Sound { channels: 2, rate: 48_000, float, bits }, container))
         };
         let matroska = Container::Matroska;
         assert_eq!(of("pcm_bluray", false, 16, matroska), ["copy", "pcm_s16le", "flac", "aac"]);
@@ -246,9 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn sound_that_is_cut_is_never_copied() {
+        let of = |codec, container| {
+            let sound = Sound { channels: 2, rate: 48_000, float: false, bits: 16 };
+            encoders(encoded(codec, sound, container))
+        };
+        assert_eq!(of("aac", Container::Mp4), ["aac"]);
+        assert_eq!(of("alac", Container::Mp4), ["alac", "flac", "aac"]);
+        assert_eq!(of("aac", Container::Matroska), ["flac", "aac"]);
+        assert_eq!(of("pcm_s16be", Container::Matroska), ["pcm_s16le", "flac", "aac"]);
+    }
+
+    #[test]
     fn sound_of_more_than_24_bits_is_not_called_lossless_in_mp4() {
         let costs = |float, bits| {
-            audio("pcm_s32le", Sound { channels: 2, float, bits }, Container::Mp4)[0].cost
+            audio("pcm_s32le", Sound { channels: 2, rate: 48_000, float, bits }, Container::Mp4)[0]
+                .cost
         };
         assert_eq!(costs(false, 24), Cost::Packets);
         assert_eq!(costs(false, 32), Cost::Quality);

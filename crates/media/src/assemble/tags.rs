@@ -54,8 +54,8 @@ fn speaks_of_the_film(name: &str) -> bool {
     !OF_THE_FILE.contains(&stem) && !lower.starts_with("_statistics") && !lower.starts_with("id3v2")
 }
 
-/// The tags of the source's pictures that hold for the result's.
-pub(super) fn of_pictures(main: &Stream) -> impl Iterator<Item = (&String, &String)> {
+/// The tags of a stream of the source that hold for the one that is made of it.
+pub(super) fn of_stream(main: &Stream) -> impl Iterator<Item = (&String, &String)> {
     let language = |name: &str| name.eq_ignore_ascii_case("language");
     let created = |name: &str| name.eq_ignore_ascii_case("creation_time");
     main.tags.iter().filter(move |(name, value)| {

@@ -37,6 +37,7 @@ impl Trial<'_> {
         command.arg("-i").arg(file_url(self.scratch.sample));
         self.tools.guard(&mut command);
         command.args(["-t", SECONDS, "-i"]).arg(file_url(&self.media.path));
+        plan.inputs(self.media, self.tools, &["-t", SECONDS], &mut command);
         plan.arguments(self.media, self.tools, false, &mut command);
         command.args(["-flush_packets", "1", "-fs", BYTES]).arg(file_url(&out));
         let ended = child::run(&mut command, self.cancel, Some(LONGEST), |_| Ok(()))?;

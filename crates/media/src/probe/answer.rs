@@ -182,7 +182,7 @@ impl RawStream {
     fn sound(&self) -> Option<Sound> {
         let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
         let channels = self.channels.filter(|&channels| channels > 0)?;
-        number(&self.sample_rate).filter(|&rate: &u32| rate > 0)?;
+        let rate = number(&self.sample_rate).filter(|&rate: &u32| rate > 0)?;
         let format = self.sample_fmt.as_deref().unwrap_or_default();
         let of_format = match format.trim_end_matches('p') {
             "u8" => 8,
@@ -195,7 +195,7 @@ impl RawStream {
         let told = told.or(self.bits_per_sample.filter(|&bits| bits > 0));
         let bits = told.unwrap_or(of_format);
         let float = matches!(format, "flt" | "fltp" | "dbl" | "dblp");
-        Some(Sound { channels, float, bits })
+        Some(Sound { channels, rate, float, bits })
     }
 }
 

@@ -7,6 +7,7 @@ mod clips;
 mod clocks;
 mod damaged;
 mod decoding;
+mod edits;
 mod effects;
 mod encoding;
 mod probing;

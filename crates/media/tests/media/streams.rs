@@ -24,7 +24,7 @@ fn converted(bench: &Bench, source: &Path, name: &str) -> (MuxPlan, PathBuf, Ass
     (plan, out, report)
 }
 
-fn decided(bench: &Bench, source: &Path, container: Option<Container>) -> MuxPlan {
+pub(crate) fn decided(bench: &Bench, source: &Path, container: Option<Container>) -> MuxPlan {
     let media = bench.probe(source);
     let pictures = bench.path("sample.mp4");
     let settings =
