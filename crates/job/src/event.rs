@@ -211,6 +211,15 @@ fn created(bucket: Name, object: Object, encoded: bool) -> Record {
 
 /// Builds the notification that S3 would send for `events`: what the embedded object store emits.
 pub fn s3_notification(events: &[ObjectEvent]) -> String {
+    notification(events, None)
+}
+
+/// The same with the time at which all of it happened, by the store's clock.
+pub fn s3_notification_at(events: &[ObjectEvent], at: Timestamp) -> String {
+    notification(events, Some(at))
+}
+
+fn notification(events: &[ObjectEvent], at: Option<Timestamp>) -> String {
     #[derive(Serialize)]
     struct Out {
         #[serde(rename = "Records")]
@@ -229,7 +238,7 @@ pub fn s3_notification(events: &[ObjectEvent]) -> String {
         .iter()
         .map(|event| WireRecord {
             event_name: Some("ObjectCreated:Put".to_owned()),
-            event_time: None,
+            event_time: at.map(|at| Value::String(at.to_utc())),
             s3: Some(S3 {
                 bucket: Name { name: event.bucket.clone() },
                 object: Object { key: encode(&event.key), size: event.size },

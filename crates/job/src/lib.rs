@@ -20,7 +20,7 @@ pub use bucket::{Bucket, Buckets};
 pub use completion::SegmentCompletion;
 pub use event::{
     Notification, ObjectEvent, Record, Timed, parse_notification, parse_timed_notification,
-    s3_notification,
+    s3_notification, s3_notification_at,
 };
 pub use id::{IdError, JobId};
 pub use inference::InferenceResult;

@@ -25,6 +25,23 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The time in UTC as S3 writes it; [`Timestamp::parse_utc`] reads it.
+    pub fn to_utc(self) -> String {
+        let (days, millis) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
+        // Days to the civil calendar, the other way round than below.
+        let shifted = days + 719_468;
+        let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = era * 400 + year + i64::from(month <= 2);
+        let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
+        let (second, millis) = (millis / 1000 % 60, millis % 1000);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+
     /// A time in UTC as S3 writes it, `2026-01-31T23:59:58.123Z`; fraction and `Z` may be missing.
     pub fn parse_utc(text: &str) -> Option<Self> {
         let (date, time) = text.strip_suffix('Z').unwrap_or(text).split_once('T')?;
@@ -105,6 +122,14 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Timestamp::parse_utc(text), expected.map(Timestamp), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_in_utc_is_read_back(millis in 0..253_402_300_799_999i64) {
+            let text = Timestamp(millis).to_utc();
+            proptest::prop_assert_eq!(Timestamp::parse_utc(&text), Some(Timestamp(millis)), "{}", text);
         }
     }
 }

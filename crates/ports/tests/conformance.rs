@@ -52,8 +52,15 @@ async fn weak_queue_whose_stale_receipts_act() {
 /// deleted often enough stays away.
 #[tokio::test(start_paused = true)]
 async fn a_weak_queue_loses_nothing_and_forgets_in_the_end() {
-    let weakness =
-        QueueWeakness { again: 0.3, undead: 0.3, empty: 0.3, shuffle: 0.5, lag: 0.5, stale: 0.5 };
+    let weakness = QueueWeakness {
+        again: 0.3,
+        undead: 0.3,
+        empty: 0.3,
+        shuffle: 0.5,
+        lag: 0.5,
+        stale: 0.5,
+        pace: -0.1,
+    };
     let tally = Arc::new(Tally::default());
     let queue = weak_queue(weakness, &tally);
     for n in 0..50 {

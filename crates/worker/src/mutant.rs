@@ -101,11 +101,20 @@ pub enum Mutant {
     TakeAnyCut,
     /// Whoever joins a cut goes on, and completes the job, when it was cut anew.
     JoinAnyCut,
+    /// A message that waits on purpose is hidden again and again, whatever its queue counts.
+    NeverRenew,
+    /// A topic's word for a success counts without a look at the result.
+    TrustTopic,
+    /// A topic's word counts for whatever attempt of the segment runs now.
+    TakeAnyAttempt,
+    /// An attempt of the previous release, which left neither a lease nor a mark, counts as one that
+    /// reached nobody.
+    ForgetPrevious,
 }
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 42] = [
+    pub const ALL: [Mutant; 46] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -148,6 +157,10 @@ impl Mutant {
         Self::TrustOwnClock,
         Self::TakeAnyCut,
         Self::JoinAnyCut,
+        Self::NeverRenew,
+        Self::TrustTopic,
+        Self::TakeAnyAttempt,
+        Self::ForgetPrevious,
     ];
 }
 

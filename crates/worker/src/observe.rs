@@ -118,12 +118,16 @@ impl Pipeline {
     /// Whether an attempt reached nobody and never will: its owner's time to ask is over, and it
     /// left no request.
     async fn is_abandoned(&self, row: &SegmentRow) -> Result<bool> {
-        let over = row.lease.is_some_and(|lease| lease <= self.now());
+        let forget = self.config.is(Mutant::ForgetPrevious);
+        let over = row.lease.map_or(forget, |lease| lease <= self.now());
         if row.state != SegmentState::Intent || !over || self.config.is(Mutant::IgnoreAbandoned) {
             return Ok(false);
         }
         let Some(uri) = self.ports.backend.request_at(&row.segment) else { return Ok(false) };
         if self.config.is(Mutant::GuessAbandoned) {
+            return Ok(true);
+        }
+        if forget && self.ports.objects.note(&uri).await?.is_none() {
             return Ok(true);
         }
         let look = || request::may_be_asked(&*self.ports.objects, &uri, row);

@@ -90,7 +90,10 @@ impl Pipeline {
                 self.persist("hide", || queue.change_visibility(receipt, hide)).await
             }
             // The next delivery but one would be its last: what waits on purpose starts anew.
-            Outcome::Wait { .. } if inbox.is_nearly_used_up(message, &self.config) => {
+            Outcome::Wait { .. }
+                if inbox.is_nearly_used_up(message, &self.config)
+                    && !self.config.is(Mutant::NeverRenew) =>
+            {
                 self.renew_message(inbox, message).await
             }
             Outcome::Wait { after } => {

@@ -72,6 +72,20 @@ fn a_queue_that_does_not_answer_cancels_no_work_that_the_ledger_grants() {
     assert_eq!(totals.failed_jobs, 0);
 }
 
+/// Histories in which nothing goes wrong but that the backend refuses all work for minutes, at queues
+/// that move away what was delivered five times.
+fn refusing(seed: u64) -> Scenario {
+    Scenario { refusals: 4, ..Scenario::calm(seed) }
+}
+
+#[test]
+fn refusals_use_up_no_deliveries_of_live_work() {
+    let totals = hold("the backend refuses", (0..400).into_par_iter().map(refusing));
+    let refused = ["refused: throttled", "refused: unavailable"];
+    assert!(refused.iter().all(|what| totals.faults.get(what).is_some_and(|n| *n > 100)));
+    assert_eq!(totals.failed_jobs, 0);
+}
+
 /// Histories in which nothing goes wrong but that every job is cut anew.
 fn recut(seed: u64) -> Scenario {
     Scenario { recuts: true, ..Scenario::calm(seed) }
@@ -157,6 +171,27 @@ fn two_crashes_at_any_two_calls_are_survived() {
     }
 }
 
+#[test]
+fn a_crash_of_each_of_two_replicas_is_survived() {
+    for custody in [Custody::Caller, Custody::Backend] {
+        let firsts = every_crash(&crashing(custody, 2, 3, Vec::new()), 0, 0);
+        let pairs: Vec<[Crash; 2]> = firsts
+            .into_par_iter()
+            .enumerate()
+            .flat_map_iter(|(at, first)| {
+                let once = crashing(custody, 2, 3, vec![first]);
+                let seconds = every_crash(&once, 1, 0).into_iter().filter(is_tried).enumerate();
+                // Every call of either with some of the other's.
+                seconds.filter(move |(n, _)| (n + at) % 5 == 0).map(move |(_, s)| [first, s])
+            })
+            .collect();
+        let title = format!("{custody:?}, two replicas, {} pairs of crash points", pairs.len());
+        assert!(pairs.len() > 5000, "{title}");
+        let scenarios = pairs.into_par_iter().map(|pair| crashing(custody, 2, 3, pair.to_vec()));
+        assert_eq!(hold(&title, scenarios).failed_jobs, 0);
+    }
+}
+
 /// Where a bug shows itself.
 fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
     match mutant {
@@ -166,6 +201,15 @@ fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
         }
         Mutant::TakeAnyCut | Mutant::JoinAnyCut => ("cut anew", recut(seed)),
         Mutant::RenewAfterHiding => ("hiding is never answered", silent(seed)),
+        Mutant::NeverRenew => ("the backend refuses", refusing(seed)),
+        Mutant::TrustTopic | Mutant::TakeAnyAttempt => {
+            let told = Scenario { topics: true, ..Scenario::troubled(seed) };
+            ("with faults, told by topics", Scenario { trouble: 2.0, ..told })
+        }
+        Mutant::ForgetPrevious => {
+            let mixed = Scenario { mixed: true, ..Scenario::troubled(seed) };
+            ("with faults and two releases", Scenario { trouble: 2.0, ..mixed })
+        }
         Mutant::LateStart => {
             let short = Scenario { short_leases: true, ..Scenario::troubled(seed) };
             ("with faults and short leases", Scenario { trouble: 2.0, ..short })

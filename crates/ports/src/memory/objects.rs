@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use parallax_job::{ObjectEvent, Timestamp, Uri, s3_notification};
+use parallax_job::{ObjectEvent, Timestamp, Uri, s3_notification_at};
 
 use super::lock;
 use crate::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
@@ -47,12 +47,13 @@ impl MemoryObjects {
             return Err(Error::new(Kind::Rejected, format!("{uri}: not an object in a bucket")));
         };
         let size = Some(bytes.len() as u64);
-        let held = Held { modified: self.clock.now(), bytes, note: note.map(str::to_owned) };
+        let modified = self.clock.now();
+        let held = Held { modified, bytes, note: note.map(str::to_owned) };
         lock(&self.objects).insert(uri.clone(), held);
         let name = format!("{bucket}/{key}");
         for (_, queue) in self.routes.iter().filter(|(prefix, _)| name.starts_with(prefix)) {
             let event = ObjectEvent { bucket: bucket.clone(), key: key.clone(), size };
-            queue.send(&s3_notification(&[event]), &[]).await?;
+            queue.send(&s3_notification_at(&[event], modified), &[]).await?;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! A message may be delivered again while it is hidden and even after it was deleted; a receive
 //! may find nothing although there is something, and brings what it brings in any order; a message
 //! may take a while to appear; a stale receipt is accepted by every call and mostly, but not
-//! always, without effect; nothing stays hidden for more than twelve hours.
+//! always, without effect; nothing stays hidden for more than twelve hours. Its clock may go at
+//! another pace than its callers', and a redrive policy may move away what was delivered too often.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,9 @@ pub struct QueueWeakness {
     pub lag: f64,
     /// Share of stale receipts that act.
     pub stale: f64,
+    /// How much longer than asked for messages stay hidden by a caller's clock, as a share; less than
+    /// 0 where the queue's goes faster.
+    pub pace: f64,
 }
 
 /// A queue that promises little.
@@ -48,6 +52,7 @@ pub struct WeakQueue {
     changed: Notify,
     tally: Arc<Tally>,
     watch: Option<Box<Watch>>,
+    policy: Option<(u32, Arc<WeakQueue>)>,
 }
 
 type Watch = dyn Fn(&str) + Send + Sync;
@@ -106,7 +111,15 @@ impl WeakQueue {
     pub fn new(seed: u64, weakness: QueueWeakness, tally: Arc<Tally>) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         let state = State { weakness, rng, sent: 0, delivered: 0, entries: Vec::new() };
-        Self { state: Mutex::new(state), changed: Notify::new(), tally, watch: None }
+        let (state, changed) = (Mutex::new(state), Notify::new());
+        Self { state, changed, tally, watch: None, policy: None }
+    }
+
+    /// What was delivered `most` times goes to `dead` instead of being delivered once more.
+    #[must_use]
+    pub fn redriving(mut self, most: u32, dead: Arc<WeakQueue>) -> Self {
+        self.policy = Some((most, dead));
+        self
     }
 
     /// Shows `watch` the body of every message at the moment it is deleted. The function must not
@@ -149,10 +162,46 @@ impl WeakQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Moves away what a delivery would be one too many for.
+    fn redrive(&self, state: &mut State, now: Instant) {
+        let Some((most, dead)) = &self.policy else { return };
+        let used_up = |entry: &mut Entry| entry.visible_at <= now && entry.receive_count >= *most;
+        for entry in state.entries.extract_if(.., used_up) {
+            self.tally.count("moved to the dead letters by the queue");
+            dead.push(&entry.body, entry.attributes);
+        }
+    }
+
+    fn push(&self, body: &str, attributes: Vec<(String, String)>) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let mut visible_at = now;
+        if state.hit(|w| w.lag) {
+            self.tally.count("message appeared late");
+            visible_at += LONGEST_LAG.mul_f64(state.rng.random());
+        }
+        state.sent += 1;
+        let entry = Entry {
+            number: state.sent,
+            body: body.to_owned(),
+            attributes,
+            receive_count: 0,
+            deliveries: Vec::new(),
+            received_at: now,
+            visible_at,
+            in_hand: None,
+            deleted: false,
+        };
+        state.entries.push(entry);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     fn take(&self, max: usize, visibility: Duration) -> (Vec<Message>, Option<Instant>) {
         let now = Instant::now();
         let mut guard = self.lock();
         let state = &mut *guard;
+        self.redrive(state, now);
         let mut ready: Vec<usize> = Vec::new();
         let mut next: Option<Instant> = None;
         for (at, entry) in state.entries.iter().enumerate() {
@@ -177,7 +226,8 @@ impl WeakQueue {
         let mut out = Vec::new();
         for at in ready.into_iter().take(max) {
             let again = state.hit(|w| w.again);
-            let hidden = if again { visibility.mul_f64(state.rng.random()) } else { visibility };
+            let part = if again { state.rng.random() } else { 1.0 + state.weakness.pace };
+            let hidden = visibility.mul_f64(part);
             state.delivered += 1;
             let entry = &mut state.entries[at];
             if again {
@@ -243,12 +293,13 @@ impl Queue for WeakQueue {
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {
         let mut state = self.lock();
         let Some(at) = state.named(receipt, &self.tally) else { return Ok(()) };
+        let pace = 1.0 + state.weakness.pace;
         let (now, entry) = (Instant::now(), &mut state.entries[at]);
         if now + visibility > entry.received_at + LONGEST_HIDDEN {
             let text = format!("m{}: hidden for more than {LONGEST_HIDDEN:?}", entry.number);
             return Err(Error::new(Kind::Rejected, text));
         }
-        entry.visible_at = now + visibility;
+        entry.visible_at = now + visibility.mul_f64(pace);
         entry.in_hand = entry.in_hand.filter(|received| *received == visibility);
         drop(state);
         self.changed.notify_waiters();
@@ -256,28 +307,8 @@ impl Queue for WeakQueue {
     }
 
     async fn send(&self, body: &str, attributes: &[(&str, &str)]) -> Result<()> {
-        let now = Instant::now();
-        let mut state = self.lock();
-        let mut visible_at = now;
-        if state.hit(|w| w.lag) {
-            self.tally.count("message appeared late");
-            visible_at += LONGEST_LAG.mul_f64(state.rng.random());
-        }
-        state.sent += 1;
-        let entry = Entry {
-            number: state.sent,
-            body: body.to_owned(),
-            attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-            receive_count: 0,
-            deliveries: Vec::new(),
-            received_at: now,
-            visible_at,
-            in_hand: None,
-            deleted: false,
-        };
-        state.entries.push(entry);
-        drop(state);
-        self.changed.notify_waiters();
+        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        self.push(body, attributes.iter().map(own).collect());
         Ok(())
     }
 }

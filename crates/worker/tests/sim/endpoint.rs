@@ -15,8 +15,8 @@ use parallax_job::{ObjectKey, Segment, Uri};
 use parallax_ports::fault::Faults;
 use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
-    Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Result,
-    request,
+    Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Queue,
+    Result, request,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -66,7 +66,17 @@ pub struct Endpoint {
     longest_run: Duration,
     instances: Semaphore,
     backlog: usize,
+    told: Told,
     state: Mutex<State>,
+}
+
+/// By what outcomes become known.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The way of what the topics say.
+    pub topics: Option<Arc<dyn Queue>>,
+    /// In place of objects about failures.
+    pub instead: bool,
 }
 
 #[derive(Debug)]
@@ -95,8 +105,8 @@ impl Endpoint {
         objects: Arc<MemoryObjects>,
         longest_run: Duration,
         instances: usize,
-        moods: Moods,
-        weakness: Weakness,
+        told: Told,
+        (moods, weakness): (Moods, Weakness),
     ) -> Self {
         let rng = StdRng::seed_from_u64(seed);
         let state = State { rng, moods, weakness, waiting: 0 };
@@ -106,6 +116,7 @@ impl Endpoint {
             longest_run,
             instances: Semaphore::new(instances),
             backlog: instances * 3,
+            told,
             state: Mutex::new(state),
         }
     }
@@ -164,6 +175,10 @@ impl Endpoint {
                 let time = endpoint.state().part(RUN_LIMIT);
                 sleep(time).await;
                 endpoint.succeed(&again).await;
+                // An outcome is told when the endpoint is done with the invocation.
+                if !endpoint.watch.runs(&again) {
+                    endpoint.tell(&again, None).await;
+                }
             });
         }
         self.work(invocation).await;
@@ -244,11 +259,39 @@ impl Endpoint {
     async fn respond(&self, invocation: &Invocation) {
         self.watch.ended(invocation);
         self.put(&location("responses", invocation), "{}").await;
+        self.tell(invocation, None).await;
     }
 
     async fn fail(&self, invocation: &Invocation, text: &str) {
         self.watch.ended(invocation);
-        self.put(&location("failures", invocation), text).await;
+        if !self.told.instead {
+            self.put(&location("failures", invocation), text).await;
+        }
+        self.tell(invocation, Some(text)).await;
+    }
+
+    /// What the topics say of an outcome, half of it in their envelope.
+    async fn tell(&self, invocation: &Invocation, failure: Option<&str>) {
+        let Some(topics) = &self.told.topics else { return };
+        let Invocation { segment, attempt, .. } = invocation;
+        let (status, more) = match failure {
+            Some(text) => ("Failed", format!(r#","failureReason":"{text}""#)),
+            None => {
+                let uri = location("responses", invocation);
+                ("Completed", format!(r#","responseParameters":{{"outputLocation":"{uri}"}}"#))
+            }
+        };
+        let (input, id) = (request_at(segment), name(segment, *attempt));
+        let message = format!(
+            r#"{{"eventName":"InferenceResult","invocationStatus":"{status}","inferenceId":"{id}","requestParameters":{{"inputLocation":"{input}"}}{more}}}"#
+        );
+        let body = match self.state().hit(|_| 0.5) {
+            // Nothing in it needs another escape in JSON than in Rust.
+            true => format!(r#"{{"Type":"Notification","Message":{message:?}}}"#),
+            false => message,
+        };
+        self.watch.tally.count("told by a topic");
+        topics.send(&body, &[]).await.unwrap();
     }
 
     /// A whole result is written.
@@ -311,10 +354,17 @@ fn location(kind: &str, invocation: &Invocation) -> Uri {
     format!("s3://result-bucket/sagemaker-async-{kind}/{name}.out").parse().unwrap()
 }
 
+/// Under what name the endpoint tells of an attempt.
+fn name(segment: &Segment, attempt: u32) -> String {
+    format!("{}-{}-{}-{attempt}", segment.job_id, segment.total, segment.index)
+}
+
 /// The endpoint as one process reaches it.
 #[derive(Debug)]
 pub struct EndpointReach {
     pub endpoint: Arc<Endpoint>,
+    /// A process of the previous release leaves requests without a mark, and rows without a lease.
+    pub previous: bool,
     pub faults: Arc<Faults>,
     /// The objects as this process reaches them.
     pub reach: Arc<dyn ObjectStore>,
@@ -334,13 +384,20 @@ impl InferenceBackend for EndpointReach {
     }
 
     fn request_at(&self, segment: &Segment) -> Option<Uri> {
-        Some(request_at(segment))
+        (!self.previous).then(|| request_at(segment))
+    }
+
+    fn attempt_name(&self, segment: &Segment, attempt: u32) -> Option<String> {
+        Some(name(segment, attempt))
     }
 
     async fn prepare(&self, invocation: &Invocation, _: &CancellationToken) -> Result<()> {
         let Invocation { segment, attempt, .. } = invocation;
-        let mark = request::mark(segment, *attempt);
-        let written = self.reach.write_noted(&request_at(segment), b"{}", &mark).await;
+        let (uri, mark) = (request_at(segment), request::mark(segment, *attempt));
+        let written = match self.previous {
+            true => self.reach.write(&uri, b"{}").await,
+            false => self.reach.write_noted(&uri, b"{}", &mark).await,
+        };
         // As the adapter says of whatever goes wrong before the endpoint is asked.
         written.map_err(|error| match error.kind() {
             Kind::Unauthorized | Kind::Throttled => error,

@@ -73,8 +73,13 @@ pub async fn live(world: Arc<World>, number: u64, end: CancellationToken) {
                 std::future::pending::<()>().await;
             }
         };
-        let config = Config { max_in_flight: world.limit_now(), ..world.config.clone() };
-        let pipeline = Pipeline::new(ports(&world, &faults, &mut rng), config);
+        let mut config = Config { max_in_flight: world.limit_now(), ..world.config.clone() };
+        let previous = world.climate.previous > 0.0 && rng.random_bool(world.climate.previous);
+        if previous {
+            world.watch.tally.count("process of the previous release");
+            config.unanswered = config.deadline;
+        }
+        let pipeline = Pipeline::new(ports(&world, &faults, previous, &mut rng), config);
         let pipeline = Arc::new(pipeline.expect("a valid configuration"));
         let roles = Roles::all();
         let run = run(pipeline, &roles, stop);
@@ -115,14 +120,14 @@ fn faults(world: &World, number: u64, life: u32, rng: &mut StdRng) -> Faults {
     if calm { faults } else { faults.with_outages(world.outages.clone()) }
 }
 
-fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
+fn ports(world: &World, faults: &Arc<Faults>, previous: bool, rng: &mut StdRng) -> Ports {
     let queue =
         |q: &Arc<WeakQueue>| -> Arc<dyn Queue> { Arc::new(Faulty::new(q.clone(), faults.clone())) };
     let inbox = |name, q| Inbox {
         name,
         queue: queue(q),
         dead_letters: Some(queue(&world.dead_letters)),
-        max_receives: None,
+        max_receives: world.climate.policy,
     };
     let reach: Arc<dyn ObjectStore> = Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
     let studio = Arc::new(Studio {
@@ -139,7 +144,7 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
         }
         Custody::Backend => {
             let (endpoint, faults) = (world.endpoint.clone(), faults.clone());
-            Arc::new(EndpointReach { endpoint, faults, reach: reach.clone() })
+            Arc::new(EndpointReach { endpoint, previous, faults, reach: reach.clone() })
         }
     };
     let skew = world.climate.clock_skew.as_millis() as i64;
@@ -155,10 +160,19 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
         let theirs = Timestamp(now.0 - now.0.rem_euclid(1000) + 500);
         ledger_clock.told(theirs, Timestamp(now.0 + by_ms));
     }
+    let mut clocks = vec![("ledger", ledger_clock.clone())];
+    for (name, ahead) in
+        [("queue", world.climate.queue_ahead_ms), ("store", world.climate.store_ahead_ms)]
+    {
+        let clock = ServiceClock::default();
+        let now = world.clock.now();
+        clock.told(Timestamp(now.0 + ahead), Timestamp(now.0 + by_ms));
+        clocks.push((name, clock));
+    }
     let own: Arc<dyn Clock> = Arc::new(Skewed { inner: world.clock.clone(), by_ms });
     let clock: Arc<dyn Clock> = match world.scenario.mutant {
         Some(Mutant::TrustOwnClock) => own,
-        _ => Arc::new(SetClock::new(own, ledger_clock.clone())),
+        _ => Arc::new(SetClock::new(own, ledger_clock)),
     };
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
@@ -175,7 +189,7 @@ fn ports(world: &World, faults: &Arc<Faults>, rng: &mut StdRng) -> Ports {
         beats: Beats::default(),
         flags: Flags::default(),
         clock,
-        clocks: vec![("ledger", ledger_clock)],
+        clocks,
         ids: Arc::new(Ids::seeded(rng.random())),
     }
 }

@@ -32,6 +32,12 @@ pub struct Scenario {
     pub short_leases: bool,
     /// Whether every job is cut anew as soon as it may be.
     pub recuts: bool,
+    /// Times in which the backend refuses everything, at queues that give up after five deliveries.
+    pub refusals: u32,
+    /// Whether the endpoint tells of outcomes by its topics and leaves no objects about failures.
+    pub topics: bool,
+    /// Whether some processes are of the previous release.
+    pub mixed: bool,
     /// How often all replicas are drained at once, at random times.
     pub halts: u32,
     /// Whether to keep a line for everything that happens.
@@ -76,13 +82,16 @@ impl Scenario {
             silences: 0,
             short_leases: false,
             recuts: false,
+            refusals: 0,
+            topics: false,
+            mixed: false,
             halts: 0,
             traced: false,
         }
     }
 
     pub fn is_calm(&self) -> bool {
-        self.trouble == 0.0 && !self.recuts && self.crashes.is_empty()
+        self.trouble == 0.0 && !self.recuts && self.refusals == 0 && self.crashes.is_empty()
     }
 }
 
@@ -102,12 +111,30 @@ pub struct Climate {
     pub wrong_clock: Duration,
     /// By how much the object store's clock is ahead of the true time, in milliseconds.
     pub store_ahead_ms: i64,
+    /// The same of the queue's, which besides goes at a pace of its own.
+    pub queue_ahead_ms: i64,
+    /// Deliveries after which the queues move a message to their dead letters.
+    pub policy: Option<u32>,
+    pub topics: Topics,
+    /// Chance of a process to be of the previous release.
+    pub previous: f64,
     /// Chance of an outage of one service.
     pub outage: f64,
     /// Whether jobs are cut anew now and then.
     pub recuts: bool,
     /// Whether replicas are drained and started anew now and then.
     pub deployments: bool,
+}
+
+/// By what an endpoint's outcomes become known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topics {
+    /// Objects alone.
+    None,
+    /// Objects, and messages of its topics.
+    Beside,
+    /// Messages, and objects of successes alone.
+    Instead,
 }
 
 impl Climate {
@@ -129,6 +156,17 @@ impl Climate {
         let recuts = scenario.recuts || (trouble > 0.0 && rng.random_bool(0.1));
         // What runs without anybody's knowledge may overwrite any result, another cut's too.
         let known = if recuts { 0.0 } else { 1.0 };
+        let topics = match rng.random_range(0..4) {
+            _ if scenario.topics => Topics::Instead,
+            0 => Topics::Beside,
+            1 => Topics::Instead,
+            _ => Topics::None,
+        };
+        let policy = match scenario.refusals {
+            0 => (trouble > 0.0 && rng.random_bool(0.3)).then(|| rng.random_range(5..=20)),
+            _ => Some(5),
+        };
+        let mixed = scenario.mixed || (trouble > 0.0 && rng.random_bool(0.2));
         let mut some = |rate: f64| if rng.random_bool(0.8) { rate * amount } else { 0.0 };
         // What comes late for a short lease and in time for a long one.
         let (delay, longest) = match scenario.short_leases {
@@ -158,6 +196,7 @@ impl Climate {
                 shuffle: some(0.2),
                 lag: some(0.05),
                 stale: 0.3,
+                pace: some(0.05) - some(0.05),
             },
             events: EventWeakness {
                 lose: some(0.05),
@@ -178,7 +217,7 @@ impl Climate {
                 break_before: some(0.01),
                 break_after: some(0.01) * known,
                 late: some(0.01) * known,
-                no_failure_location: some(0.05),
+                no_failure_location: if topics == Topics::Instead { 1.0 } else { some(0.05) },
                 die: some(0.02),
                 double: some(0.02) * known,
                 overrun: some(0.01) * known,
@@ -190,6 +229,10 @@ impl Climate {
             clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)).mul_f64(share),
             wrong_clock: Duration::from_secs_f64(some(1.0).min(1.0) * 3600.0),
             store_ahead_ms: ((some(1.0) - some(1.0)) * 1_800_000.0) as i64,
+            queue_ahead_ms: ((some(1.0) - some(1.0)) * 600_000.0) as i64,
+            policy,
+            topics,
+            previous: if mixed { 0.5 } else { 0.0 },
             outage: some(0.3),
             recuts,
             deployments: trouble > 0.0,
@@ -198,7 +241,7 @@ impl Climate {
 }
 
 /// What a service out of order says.
-pub const OUTAGES: [(&str, Kind); 12] = [
+pub const OUTAGES: [(&str, Kind); 13] = [
     ("ledger.", Kind::Throttled),
     ("ledger.", Kind::Unavailable),
     ("objects.", Kind::Throttled),
@@ -211,4 +254,5 @@ pub const OUTAGES: [(&str, Kind); 12] = [
     ("objects.", Kind::Timeout),
     ("queue.", Kind::Timeout),
     ("queue.change_visibility", Kind::Timeout),
+    ("backend.", Kind::Timeout),
 ];

@@ -73,13 +73,21 @@ impl World {
 
     fn judge_dead_letters(&self) {
         let dead = self.dead_letters.contents();
-        let poison = dead.iter().filter(|(body, _)| body == POISON).count();
+        let moved = self.redriven.contents();
+        let poison = dead.iter().chain(&moved).filter(|(body, _)| body == POISON).count();
         let sent = self.scenario.crashes.is_empty();
         if sent && poison == 0 || dead.iter().any(|(_, attributes)| attributes[0].1.is_empty()) {
             self.watch.violated(format!("dead letters: {dead:?}"));
         }
         if let Some((body, why)) = dead.iter().find(|(body, _)| body != POISON) {
             self.watch.violated(format!("a good message was put aside: {body} {why:?}"));
+        }
+        // Where nothing is worse than refusals no message may be received so often in vain. What else
+        // uses up deliveries may; that the work is done all the same has been looked at.
+        if self.scenario.refusals > 0
+            && let Some((body, _)) = moved.iter().find(|(body, _)| body != POISON)
+        {
+            self.watch.violated(format!("live work was moved to the dead letters: {body}"));
         }
     }
 }

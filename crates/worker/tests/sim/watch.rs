@@ -152,6 +152,12 @@ impl Watch {
         self.state.lock().unwrap().running.remove(&work);
     }
 
+    /// Whether the backend is not done with an attempt.
+    pub fn runs(&self, invocation: &Invocation) -> bool {
+        let work = (invocation.segment.clone(), invocation.attempt);
+        self.state.lock().unwrap().running.contains(&work)
+    }
+
     /// Somebody joins a job's results; two at once would write over one another.
     pub fn assembling(self: &Arc<Self>, job_id: &JobId) -> Assembling {
         let mut state = self.state.lock().unwrap();

@@ -20,10 +20,10 @@ use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Told};
 use super::history::Traces;
 use super::process::Skewed;
-use super::scenario::{Climate, OUTAGES, Scenario, Shape};
+use super::scenario::{Climate, OUTAGES, Scenario, Shape, Topics};
 use super::server::Server;
 use super::watch::Watch;
 
@@ -50,6 +50,8 @@ pub struct World {
     pub chunking: Arc<WeakQueue>,
     pub reassembly: Arc<WeakQueue>,
     pub dead_letters: Arc<WeakQueue>,
+    /// What the queues themselves moved away.
+    pub redriven: Arc<WeakQueue>,
     pub server: Arc<Server>,
     pub endpoint: Arc<Endpoint>,
     pub watch: Arc<Watch>,
@@ -88,9 +90,14 @@ impl World {
             unreached(scenario, custody, replicas, &climate),
             scenario.traced,
         ));
-        let mut queue = || WeakQueue::new(rng.random(), climate.queues, watch.tally.clone());
+        let mut plain = || WeakQueue::new(rng.random(), climate.queues, watch.tally.clone());
+        let (dead_letters, redriven) = (Arc::new(plain()), Arc::new(plain()));
+        let mut queue = || match climate.policy {
+            Some(most) => plain().redriving(most, redriven.clone()),
+            None => plain(),
+        };
         let (segments, output_events, chunking) = (queue(), queue(), queue());
-        let (reassembly, dead_letters) = (Arc::new(queue()), Arc::new(queue()));
+        let reassembly = Arc::new(queue());
         let (output_events, chunking) = (Arc::new(output_events), Arc::new(chunking));
         let ledger_cell: Arc<Mutex<Option<Arc<MemoryLedger>>>> = Arc::default();
         let segments = {
@@ -104,12 +111,19 @@ impl World {
             let to: Arc<dyn Queue> = to.clone();
             Arc::new(WeakEvents::new(to, rng.random(), climate.events, watch.tally.clone()))
         };
-        let events = vec![event_way(&chunking), event_way(&segments), event_way(&output_events)];
+        let mut events =
+            vec![event_way(&chunking), event_way(&segments), event_way(&output_events)];
+        let mut told = Told { topics: None, instead: climate.topics == Topics::Instead };
+        let topics = event_way(&output_events);
         let routes = ["source-bucket/input/", "source-bucket/segments/", "result-bucket/"]
             .iter()
             .zip(&events)
             .map(|(prefix, way)| ((*prefix).to_owned(), way.clone() as Arc<dyn Queue>))
             .collect();
+        if climate.topics != Topics::None {
+            told.topics = Some(topics.clone());
+        }
+        events.push(topics);
         let store_clock = Arc::new(Skewed { inner: clock.clone(), by_ms: climate.store_ahead_ms });
         let objects = Arc::new(MemoryObjects::new(store_clock, routes));
         let ledger = {
@@ -152,8 +166,8 @@ impl World {
                 objects.clone(),
                 scenario.longest_run,
                 instances,
-                climate.moods,
-                climate.endpoint,
+                told,
+                (climate.moods, climate.endpoint),
             )),
             ledger,
             objects,
@@ -162,6 +176,7 @@ impl World {
             chunking,
             reassembly,
             dead_letters,
+            redriven,
             watch,
             totals: Arc::new(totals),
             calm: CancellationToken::new(),
@@ -287,7 +302,7 @@ fn unreached(
     if crashes == 0 || custody == Custody::Caller {
         return None;
     }
-    let nobody = Duration::from_secs(180) * if replicas == 1 { crashes } else { 0 };
+    let nobody = Duration::from_secs(180) * (u64::from(crashes) / replicas) as u32;
     Some(climate.lease + Duration::from_secs(60 + 2 * 30) + nobody)
 }
 
@@ -313,6 +328,12 @@ fn outages(
         let until = from + Duration::from_secs(rng.random_range(100..400));
         let calls = "queue.change_visibility";
         all.push(Outage { calls, from, until, kind: Kind::Timeout });
+    }
+    for n in 0..scenario.refusals {
+        let from = start + Duration::from_secs(900 * u64::from(n) + rng.random_range(0..300));
+        let until = from + Duration::from_secs(rng.random_range(50..600));
+        let kind = if rng.random() { Kind::Throttled } else { Kind::Unavailable };
+        all.push(Outage { calls: "backend.", from, until, kind });
     }
     while rng.random_bool(climate.outage.min(0.5)) {
         let (calls, kind) = OUTAGES[rng.random_range(0..OUTAGES.len())];
