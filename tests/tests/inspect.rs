@@ -186,7 +186,8 @@ fn a_sheet_shows_the_chosen_frames_and_reads_no_more_of_the_film() {
     let (from, to) = (bytes.len() / 2, bytes.len() / 2 + bytes.len() / 8);
     bytes[from..to].fill(0x55);
     std::fs::write(&film, bytes).unwrap();
-    assert_ne!(finish(convert(&film).args(["--engine", "copy"])).code, Some(0));
+    let strict = ["--engine", "copy", "--damaged", "refuse"];
+    assert_ne!(finish(convert(&film).args(strict)).code, Some(0));
     let sheet = folder.path().join("film_preview.png");
     let mut command = program("parallax");
     command.args(["preview", "--frames", "1,14", "--width", "64"]).arg(&film);
