@@ -29,6 +29,7 @@ mod pixels;
 mod plan;
 mod probe;
 mod programs;
+mod remembered;
 mod scan;
 mod shown;
 mod split;

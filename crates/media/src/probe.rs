@@ -21,6 +21,7 @@ use crate::hdr::{DynamicHdr, Hdr, SideData};
 use crate::limits::DEMUXERS;
 use crate::movie::Movie;
 use crate::programs::{Tools, file_url};
+use crate::remembered::State;
 
 /// What kind of stream it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,6 +181,10 @@ impl Media {
 /// cannot be decoded; `Io` when it cannot be read; `Tool`; `Cancelled`.
 pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<Media> {
     let bytes = check_file(tools, path)?;
+    if let Some(media) = tools.remembered.film(path, &tools.limits) {
+        return Ok(media);
+    }
+    let before = State::of(path, &tools.limits, None);
     if let Some(what) = picture(path) {
         return Err(Error::input(path, what));
     }
@@ -215,6 +220,7 @@ pub fn probe(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<M
             }
         }
     }
+    tools.remembered.keep_film(&media, &tools.limits, before);
     Ok(media)
 }
 

@@ -13,6 +13,7 @@ use crate::child::{self, Patience};
 use crate::damage::{DamageLog, Damaged};
 use crate::error::{Error, Kind, Result, escape, show_path};
 use crate::limits::{DEMUXERS, Limits};
+use crate::remembered::Remembered;
 
 /// How long a program may take to tell its version.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -129,6 +130,8 @@ pub struct Tools {
     pub damage: DamageLog,
     /// The film whose parts the files are; `None` when a file is a film.
     pub film: Option<WholeFilm>,
+    /// What was read of files already. Shared by clones.
+    pub(crate) remembered: Remembered,
 }
 
 /// A film of which some files are parts: how much damage is too much is for the whole to say.
@@ -166,6 +169,7 @@ impl Tools {
             damaged: Damaged::default(),
             damage: DamageLog::default(),
             film: None,
+            remembered: Remembered::default(),
         })
     }
 

@@ -9,6 +9,7 @@ use crate::damage::Damage;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::probe::Media;
 use crate::programs::{Tools, file_url};
+use crate::remembered::{Listed, State};
 use crate::survey::{Clock, survey};
 
 /// One packet, in decode order. Times are ticks of the stream's time base.
@@ -108,7 +109,17 @@ impl Packets {
 /// it ends before its headers say or begins with pictures that cannot be decoded; `Io`; `Tool`;
 /// `Cancelled`.
 pub fn scan(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Packets> {
+    let (packets, words) = match tools.remembered.list(media, &tools.limits) {
+        Some(listed) => (*listed).clone(),
+        None => list(tools, media, cancel)?,
+    };
+    survey(tools, media, packets, &words, cancel)
+}
+
+/// Every packet as the file has it, and what ffprobe complained of.
+fn list(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<Listed> {
     let path = &media.path;
+    let before = State::of(path, &tools.limits, Some(media.video.index));
     let mut command = tools.ffprobe();
     tools.guard(&mut command);
     command.arg("-select_streams").arg(media.video.index.to_string());
@@ -129,7 +140,9 @@ pub fn scan(tools: &Tools, media: &Media, cancel: &CancellationToken) -> Result<
     if packets.is_empty() {
         return Err(Error::input(path, format!("no video packets. {}", ended.words())));
     }
-    survey(tools, media, packets, &ended.words(), cancel)
+    let listed = (packets, ended.words());
+    tools.remembered.keep_list(media, &tools.limits, before, &listed);
+    Ok(listed)
 }
 
 fn parse(line: &str) -> Option<Packet> {

@@ -171,3 +171,33 @@ fn an_absurd_size_in_the_headers_is_refused() {
     let said = refusal(&bench, "huge.y4m", y4m);
     assert!(said.contains("60000x60000"), "{said}");
 }
+
+#[test]
+fn a_file_is_read_again_only_when_it_changed() {
+    let bench = Bench::new();
+    let path = bench.clip("a.mp4");
+    let packets = scan(&bench.tools, &bench.probe(&path), &bench.cancel).unwrap();
+    // Programs that answer nothing: what is known is not asked for.
+    let mut deaf = bench.tools.clone();
+    deaf.programs.ffprobe = "/bin/false".into();
+    let linked = bench.path("linked.mp4");
+    std::fs::hard_link(&path, &linked).unwrap();
+    let media = probe(&deaf, &linked, &bench.cancel).unwrap();
+    assert_eq!(media.path, linked, "named as it is asked for");
+    assert_eq!(scan(&deaf, &media, &bench.cancel).unwrap(), packets);
+    // Another ending may be another format to ffmpeg.
+    let renamed = bench.path("renamed.ts");
+    std::fs::hard_link(&path, &renamed).unwrap();
+    assert!(probe(&deaf, &renamed, &bench.cancel).is_err());
+    // Other limits are checked anew.
+    let mut strict = bench.tools.clone();
+    strict.limits.frames = 23;
+    let refused = scan(&strict, &bench.probe(&path), &bench.cancel).unwrap_err();
+    assert!(refused.to_string().contains("more frames than the 23"), "{refused}");
+    // The same size, but written a moment later.
+    let bytes = std::fs::read(&path).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::fs::write(&path, bytes).unwrap();
+    assert!(probe(&deaf, &path, &bench.cancel).is_err());
+    assert!(scan(&deaf, &media, &bench.cancel).is_err());
+}
