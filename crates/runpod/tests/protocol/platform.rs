@@ -191,6 +191,11 @@ impl Platform {
         };
         if let Some(condition) = answer.get("after") {
             self.condition(condition).await;
+            if condition["event"] == "done" {
+                // A post is counted when it arrives, and the job is over when the worker has read the
+                // answer: its heartbeats tell.
+                self.reached("idle-ping", self.count("idle-ping") + 1).await;
+            }
         }
         let status = StatusCode::from_u16(answer["status"].as_u64().unwrap() as u16).unwrap();
         let text = match answer.get("json") {
@@ -243,6 +248,10 @@ async fn ping(State(platform): State<Platform>, request: Request) -> Response {
     let call = platform.record(request, "ping").await;
     let turn = platform.count("ping") as usize;
     platform.happened("ping");
+    let query = call["query"].as_array().unwrap();
+    if !query.iter().any(|pair| pair[0] == "job_id") {
+        platform.happened("idle-ping");
+    }
     let last = std::mem::replace(&mut *platform.0.last_ping.lock().unwrap(), call.clone());
     if last != call {
         platform.happened("ping-change");
