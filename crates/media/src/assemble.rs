@@ -6,6 +6,7 @@
 
 mod audit;
 mod captions;
+mod delay;
 mod edits;
 mod join;
 mod mux_plan;
@@ -86,6 +87,9 @@ pub fn assemble(
     let mut plan =
         MuxPlan::decide(tools, &media, Some(container), Scratch { sample: first, folder }, cancel)?;
     let captions = captions(tools, &media, &mut plan, folder, cancel)?;
+    // Of two for one stream the first counts.
+    let mut clocks = packets.clocks.clone();
+    clocks.extend(delay::shifts(tools, &media, &plan, folder, cancel)?);
 
     let list = join::write_list(&parts, &timeline, out)?;
     let partial = Partial::create(out)?;
@@ -112,7 +116,7 @@ pub fn assemble(
         // Matroska stores no lengths of frames.
         timeline.arguments(&mut command);
     }
-    plan.continue_clocks(&packets.clocks, &mut command);
+    plan.continue_clocks(&clocks, &mut command);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
     }

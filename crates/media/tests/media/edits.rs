@@ -149,6 +149,28 @@ fn edited_sound_of_aac_begins_and_ends_with_its_edits() {
 }
 
 #[test]
+fn opus_stays_in_step_with_the_pictures_in_matroska() {
+    let bench = Bench::new();
+    let options = "-c:v libx264 -bf 0 -g 12 -preset ultrafast -pix_fmt yuv420p -c:a libopus";
+    let source = bench.make("a.mkv", &[PICTURES, SWEEP], &format!("{options} -ar 48000"));
+    let (out, report) = made(&bench, &source, &results(&bench, &source), "final.mkv");
+    assert_eq!(report.kept[0].converted_to, None);
+    assert_eq!(samples(&out, "0:a"), samples(&source, "0:a"));
+    let apart = |path: &Path| {
+        let first = |stream: &str| {
+            let mut command = Command::new("ffprobe");
+            command.args(["-v", "error", "-select_streams", stream, "-show_entries"]);
+            command.args(["frame=best_effort_timestamp_time", "-of", "csv=p=0"]).arg(path);
+            let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+            text.lines().next().unwrap().trim_end_matches(',').parse::<f64>().unwrap()
+        };
+        first("a") - first("v")
+    };
+    let (found, expected) = (apart(&out), apart(&source));
+    assert!((found - expected).abs() < 0.0021, "{found} {expected}");
+}
+
+#[test]
 fn one_edit_of_sound_is_copied_and_its_hidden_beginning_stays_hidden() {
     let bench = Bench::new();
     let edits: &Edits = &[(1200, Some(500))];
