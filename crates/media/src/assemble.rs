@@ -116,7 +116,7 @@ pub fn assemble(
         // Matroska stores no lengths of frames.
         timeline.arguments(&mut command);
     }
-    plan.continue_clocks(&clocks, &mut command);
+    plan.continue_clocks(&media, &clocks, &mut command);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
     }

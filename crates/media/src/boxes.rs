@@ -19,7 +19,8 @@ const MOST_LEVELS: u32 = 12;
 /// Boxes that hold nothing but boxes.
 const CONTAINERS: [&[u8; 4]; 5] = [b"moov", b"trak", b"mdia", b"minf", b"stbl"];
 /// Sample entries of video, whose boxes follow 78 bytes of fields.
-const VIDEO_ENTRIES: [&[u8; 4]; 6] = [b"avc1", b"avc3", b"hvc1", b"hev1", b"av01", b"vp09"];
+const VIDEO_ENTRIES: [&[u8; 4]; 7] =
+    [b"avc1", b"avc3", b"hvc1", b"hev1", b"av01", b"vp09", b"mp4v"];
 
 /// One box.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,20 +121,7 @@ pub(crate) fn rewrite(
     change: impl FnOnce(&mut Node) -> Option<()>,
 ) -> Result<()> {
     let mut source = File::open(from).map_err(|e| Error::io("open", from, e))?;
-    let tops = tops(&mut source).map_err(|e| Error::io("read", from, e))?;
-    let refuse = |what: &str| Error::input(from, format!("not an MP4 to write marks into: {what}"));
-    let tops = tops.ok_or_else(|| refuse("its boxes do not add up"))?;
-    let moov = *tops.iter().find(|top| top.kind == *b"moov").ok_or_else(|| refuse("no moov"))?;
-    if moov.size > MOST_BYTES || tops.iter().any(|top| top.kind == *b"moof") {
-        return Err(refuse("it is fragmented or its moov is too large"));
-    }
-    let mut bytes = vec![0; moov.size as usize];
-    source
-        .seek(SeekFrom::Start(moov.start))
-        .and_then(|_| source.read_exact(&mut bytes))
-        .map_err(|e| Error::io("read", from, e))?;
-    let bytes = changed(&bytes, moov.start, change).ok_or_else(|| refuse("no video track"))?;
-
+    let (tops, _, bytes) = header(from, &mut source, change)?;
     let mut out = File::create(to).map_err(|e| Error::io("create", to, e))?;
     let copied = tops.iter().try_for_each(|top| {
         if top.kind == *b"moov" {
@@ -143,6 +131,43 @@ pub(crate) fn rewrite(
         std::io::copy(&mut Read::by_ref(&mut source).take(top.size), &mut out).map(|_| ())
     });
     copied.map_err(|e| Error::io("write", to, e))
+}
+
+/// Changes the `moov` of the file at `path` where it is, by a change that keeps its length.
+///
+/// # Errors
+/// As [`rewrite`].
+pub(crate) fn patch(path: &Path, change: impl FnOnce(&mut Node) -> Option<()>) -> Result<()> {
+    let file = File::options().read(true).write(true).open(path);
+    let mut file = file.map_err(|e| Error::io("open", path, e))?;
+    let (_, moov, bytes) = header(path, &mut file, change)?;
+    if bytes.len() as u64 != moov.size {
+        return Err(Error::input(path, "a change of its header that does not keep its length"));
+    }
+    file.seek(SeekFrom::Start(moov.start))
+        .and_then(|_| file.write_all(&bytes))
+        .map_err(|e| Error::io("write", path, e))
+}
+
+/// The boxes of `file`, which is the one at `from`, its `moov` and the bytes of that after `change`.
+fn header(
+    from: &Path,
+    file: &mut File,
+    change: impl FnOnce(&mut Node) -> Option<()>,
+) -> Result<(Vec<Top>, Top, Vec<u8>)> {
+    let tops = tops(file).map_err(|e| Error::io("read", from, e))?;
+    let refuse = |what: &str| Error::input(from, format!("not an MP4 to write marks into: {what}"));
+    let tops = tops.ok_or_else(|| refuse("its boxes do not add up"))?;
+    let moov = *tops.iter().find(|top| top.kind == *b"moov").ok_or_else(|| refuse("no moov"))?;
+    if moov.size > MOST_BYTES || tops.iter().any(|top| top.kind == *b"moof") {
+        return Err(refuse("it is fragmented or its moov is too large"));
+    }
+    let mut bytes = vec![0; moov.size as usize];
+    file.seek(SeekFrom::Start(moov.start))
+        .and_then(|_| file.read_exact(&mut bytes))
+        .map_err(|e| Error::io("read", from, e))?;
+    let bytes = changed(&bytes, moov.start, change).ok_or_else(|| refuse("no video track"))?;
+    Ok((tops, moov, bytes))
 }
 
 /// The boxes of a file; `None` when they do not add up to it.

@@ -224,6 +224,11 @@ impl Ended {
         self.verdict.is_none() && self.status.code().is_some_and(|code| code != 0)
     }
 
+    /// Whether it was ended before it came to its own end.
+    pub(crate) fn was_ended(&self) -> bool {
+        self.verdict.is_some()
+    }
+
     fn verdict(&self, doing: &str, kind: Kind) -> Option<Error> {
         let (kind, what) = match self.verdict? {
             Verdict::Cancelled => return Some(Error::cancelled()),

@@ -57,6 +57,14 @@ impl FromStr for Damaged {
     }
 }
 
+/// The refusal of the damaged film at `path`, with the way to convert it all the same.
+pub(crate) fn refused(path: &Path, what: impl std::fmt::Display) -> Error {
+    Error::input(path, format!("{what}{WAY_ON}"))
+}
+
+/// What a refusal that was asked for ends with.
+pub(crate) const WAY_ON: &str = "; refused as was asked: --damaged repair converts it all the same";
+
 /// A kind of damage, and with it what was done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,7 +80,8 @@ pub enum DamageKind {
     Clock,
     /// Two pictures at one time: the later one is moved.
     DoubleTime,
-    /// A picture of another size than the first one: fitted into that, with bars.
+    /// A picture of another size than the first one, or with pixels of another shape: fitted into
+    /// that, with bars.
     Size,
     /// The file ends before its headers say.
     CutShort,
@@ -112,8 +121,8 @@ impl DamageKind {
                 "pictures at the times of others are moved",
             ),
             DamageKind::Size => (
-                "1 picture of another size is fitted into the first one's, with bars",
-                "pictures of another size are fitted into the first one's, with bars",
+                "1 picture of another size or shape is fitted into the first one's, with bars",
+                "pictures of another size or shape are fitted into the first one's, with bars",
             ),
             DamageKind::CutShort => {
                 ("the file ends before its headers say", "files end before their headers say")

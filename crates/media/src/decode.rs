@@ -9,22 +9,24 @@
 mod feed;
 mod log;
 mod order;
+mod span;
 
 use std::collections::VecDeque;
-use std::ops;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-use crate::damage::{Damage, DamageKind, Damaged};
+use crate::damage::{Damage, DamageKind, Damaged, WAY_ON};
 use crate::error::{Error, Kind, Result, show_path};
-use crate::plan::cut_points;
 use crate::probe::Media;
 use crate::programs::Tools;
 use crate::scan::Packets;
 use feed::{End, Feed, Manner, Next, Picture};
+use log::Look;
 use order::{Order, black, order};
+pub use span::Span;
+use span::{Part, Select};
 
 /// A rectangle of luma samples inside the upright picture; even, so that no chroma sample is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,15 +76,6 @@ impl DecodeOptions {
     }
 }
 
-/// A part of a film.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Span {
-    /// Presentation times, in ticks of the stream.
-    pub times: ops::Range<i64>,
-    /// Pictures are shrunk, to even sizes, until neither side is longer; `None` for their own size.
-    pub longest: Option<u32>,
-}
-
 /// The frames that must come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Expected {
@@ -120,20 +113,6 @@ impl Expected {
     }
 }
 
-/// What of a file is read.
-#[derive(Debug, Default)]
-struct Part {
-    /// Where to begin reading, in microseconds; `None` for the beginning.
-    seek_us: Option<i64>,
-    span: Option<Span>,
-    /// Grey of more than 12 bits keeps them all.
-    deep: bool,
-    /// Frames have their numbers as times: those of the file do not ascend.
-    numbered: bool,
-    /// The file has other pictures beside the expected ones.
-    among: bool,
-}
-
 /// The frames of a file's main video stream, in presentation order, upright (rotation applied).
 ///
 /// Dropping it kills the child.
@@ -151,6 +130,8 @@ pub struct Decoder {
     /// Pictures of this run of ffmpeg that were read, and those that earlier runs handed out.
     read: u64,
     skip: u64,
+    /// What the last picture was like.
+    look: Option<Look>,
     /// Expected times that are dealt with.
     done: usize,
     /// Pictures at other times than the expected ones are left out.
@@ -162,6 +143,8 @@ pub struct Decoder {
     /// Times before the first good picture.
     leading: Vec<i64>,
     ready: VecDeque<Frame>,
+    /// Times to hand frames out at instead of those that they are counted by.
+    names: Option<Arc<[i64]>>,
     /// Frames that were made.
     decoded: u64,
     damage: Damage,
@@ -220,7 +203,7 @@ impl Decoder {
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let part = Part { numbered: true, ..Part::default() };
+        let part = Part { select: Select::Numbered, ..Part::default() };
         Self::start(tools, media, expected, options, part, cancel)
     }
 
@@ -237,43 +220,6 @@ impl Decoder {
         Self::start(tools, media, Expected::Times(times.into()), options, part, cancel)
     }
 
-    /// Starts decoding the frames of `span` only, from the last place before it that decoding may
-    /// start at; `packets` are the file's. All of its frames come, or an error; damage is not added
-    /// to [`Tools::damage`], and none that leaves their number right is refused.
-    ///
-    /// # Errors
-    /// As [`Decoder::open_with`]; `Input` too when the container stores no presentation times or
-    /// nothing lies in the span.
-    pub fn open_span(
-        tools: &Tools,
-        media: &Media,
-        packets: &Packets,
-        span: Span,
-        options: DecodeOptions,
-        cancel: &CancellationToken,
-    ) -> Result<Self> {
-        let Some(times) = packets.frame_times() else {
-            let what = "the container stores no presentation times to read a part by";
-            return Err(Error::input(&media.path, what));
-        };
-        let within: Vec<i64> = times.into_iter().filter(|time| span.times.contains(time)).collect();
-        if within.is_empty() {
-            let base = media.video.time_base;
-            let what = format!(
-                "no frame from {:.3} s to {:.3} s",
-                base.seconds(span.times.start),
-                base.seconds(span.times.end)
-            );
-            return Err(Error::input(&media.path, what));
-        }
-        let starts = cut_points(packets).into_iter().filter_map(|cut| packets.packets[cut].pts);
-        let from = starts.skip(1).take_while(|pts| *pts <= span.times.start).last();
-        let seek_us = from.map(|pts| media.video.time_base.rescale(pts, 1_000_000));
-        let part = Part { seek_us, span: Some(span), ..Part::default() };
-        let expected = Expected::Times(within.into());
-        Self::start(tools, media, expected, options, part, cancel)
-    }
-
     fn start(
         tools: &Tools,
         media: &Media,
@@ -283,7 +229,7 @@ impl Decoder {
         cancel: &CancellationToken,
     ) -> Result<Self> {
         let mut media = media.clone();
-        let span = part.span.is_some();
+        let span = part.span;
         let strict = tools.damaged == Damaged::Refuse && !span;
         let order = order(&mut media, options, &part, strict)?;
         let feed = Some(Feed::start(tools, &order, Manner::default(), cancel)?);
@@ -297,12 +243,14 @@ impl Decoder {
             expected,
             read: 0,
             skip: 0,
+            look: None,
             done: 0,
             among: part.among,
             loose: false,
             held: None,
             leading: Vec::new(),
             ready: VecDeque::new(),
+            names: part.names,
             decoded: 0,
             damage: Damage::default(),
         })
@@ -325,8 +273,10 @@ impl Decoder {
 
     fn read(&mut self) -> Result<Option<Frame>> {
         loop {
-            if let Some(frame) = self.ready.pop_front() {
+            if let Some(mut frame) = self.ready.pop_front() {
                 self.decoded += 1;
+                let name = self.names.as_ref().and_then(|names| names.get(frame.pts as usize));
+                frame.pts = name.copied().unwrap_or(frame.pts);
                 return Ok(Some(frame));
             }
             let Some(feed) = &mut self.feed else { return Ok(None) };
@@ -356,7 +306,7 @@ impl Decoder {
     /// Begins again in another manner; what was handed out is skipped.
     fn again(&mut self, manner: Manner) -> Result<()> {
         self.skip = self.skip.max(self.read);
-        self.read = 0;
+        (self.read, self.look) = (0, None);
         // The old child goes first: two would take twice the memory.
         self.feed = None;
         self.feed = Some(Feed::start(&self.tools, &self.order, manner, &self.cancel)?);
@@ -366,7 +316,7 @@ impl Decoder {
     fn take(&mut self, picture: Picture) -> Result<()> {
         let Some(manner) = self.feed.as_ref().map(|feed| feed.manner) else { return Ok(()) };
         let (width, height) = self.order.size;
-        let other_size = picture.size.is_some_and(|size| size != self.order.size);
+        let other_size = picture.look.is_some_and(|look| !self.order.is_as_the_first(look));
         let single = manner.single || self.repairs() && picture.doubtful;
         // Bars go by whole chroma samples.
         let fit = manner.fit || other_size && width % 2 == 0 && height % 2 == 0;
@@ -374,6 +324,9 @@ impl Decoder {
             return self.again(Manner { single, fit });
         }
         self.read += 1;
+        // Where a stream changes, decoders begin anew, and some lose the picture before.
+        let changes = self.look.is_some() && picture.look.is_some() && self.look != picture.look;
+        self.look = picture.look.or(self.look);
         if self.read <= self.skip {
             return Ok(());
         }
@@ -399,7 +352,7 @@ impl Decoder {
             let times = Arc::clone(times);
             match times[self.done..].binary_search(&pts) {
                 // Without a word of damage it is the times that differ: field by field, say.
-                Ok(missing) if missing > 0 && !doubtful => self.loose = true,
+                Ok(missing) if missing > 0 && !doubtful && !changes => self.loose = true,
                 Ok(missing) => {
                     for &time in &times[self.done..self.done + missing] {
                         self.replace(time)?;
@@ -467,11 +420,19 @@ impl Decoder {
             return self.end_repaired(&end, manner);
         }
         let decoded = self.decoded;
-        end.ended.check(&self.doing(decoded), Kind::Input)?;
         let short = self.expected.count().is_some_and(|expected| expected != decoded);
-        if short || end.torn || end.concealed && !self.span {
-            return Err(end.ended.failure(&self.doing(decoded), Kind::Input));
-        }
+        let checked = if short || end.torn || end.concealed && !self.span {
+            Err(end.ended.failure(&self.doing(decoded), Kind::Input))
+        } else {
+            end.ended.check(&self.doing(decoded), Kind::Input)
+        };
+        let on = |error: Error| match error.kind() {
+            Kind::Input if !self.span && !end.ended.was_ended() => {
+                error.saying(|what| format!("{what}{WAY_ON}"))
+            }
+            _ => error,
+        };
+        checked.map_err(on)?;
         self.tell();
         Ok(())
     }

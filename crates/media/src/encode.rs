@@ -149,6 +149,9 @@ impl Encoder {
         let TimeBase { num, den } = timing.time_base;
         command.args(tools.passthrough()).arg("-enc_time_base").arg(format!("{num}:{den}"));
         command.arg("-video_track_timescale").arg(den.to_string());
+        if timing.rate.num / timing.rate.den >= UNTIMED_RATE {
+            command.args(["-bsf:v", &lengths(timing.rate)]);
+        }
         let matroska = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mkv"));
         let container = match settings.codec {
             Codec::Ffv1 if matroska => "matroska",
@@ -283,6 +286,16 @@ impl Codec {
             Codec::Ffv1 => "ffv1",
         }
     }
+}
+
+/// Frames per second from which on ffmpeg believes no rate, so that its last frame has no length and an
+/// MP4's edit list hides it.
+const UNTIMED_RATE: u32 = 1000;
+
+/// The bitstream filter that gives packets without a length that of `rate`.
+fn lengths(FrameRate { num, den }: FrameRate) -> String {
+    let length = format!("max(1\\,round({den}/{num}/TB))");
+    format!("setts=pts=PTS:dts=DTS:duration=if(gt(DURATION\\,0)\\,DURATION\\,{length})")
 }
 
 /// The format that is encoded. Gray becomes 4:2:0 without colour: hardly any player takes 4:0:0.

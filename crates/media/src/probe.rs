@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parallax_frame::{FrameRate, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use answer::microseconds;
+pub(crate) use answer::{check_seconds, microseconds};
 
 use crate::child::{self, Child};
 use crate::declare::{Declaration, StereoMode};
@@ -166,6 +166,12 @@ impl Media {
     /// what is converted, even where it is named.
     pub fn leave_out(&mut self, indices: &BTreeSet<u32>) -> Vec<Stream> {
         self.streams.extract_if(.., |stream| indices.contains(&stream.index)).collect()
+    }
+
+    /// Whether the container is a broadcaster's: it says neither a length nor the shape of samples, and
+    /// its clock may jump.
+    pub fn is_broadcast(&self) -> bool {
+        answer::is_broadcast(&self.container)
     }
 
     /// Whether the container is of the MP4 family.

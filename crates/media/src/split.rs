@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::boxes::{each_video_entry, patch};
 use crate::child;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::plan::Plan;
@@ -114,6 +115,9 @@ fn copy(
         let count = (planned.frames as usize).min(rest.len());
         let (expected, later) = rest.split_at(count);
         let path = segment_path(out_dir, index);
+        if media.is_broadcast() {
+            leave_shape_to_stream(&path)?;
+        }
         verify(tools, media, &path, expected, cancel)?;
         segments.push(SegmentFile { path, frames: count as u64, start: expected[0] });
         rest = later;
@@ -122,6 +126,18 @@ fn copy(
         return Err(Error::input(&media.path, "its segments do not add up to the source"));
     }
     Ok(segments)
+}
+
+/// Forgets the shape of the samples that the muxer wrote into the headers of the segment at `path`: it
+/// is that of the source's beginning, and decoders would believe it of every picture.
+fn leave_shape_to_stream(path: &Path) -> Result<()> {
+    patch(path, |moov| {
+        each_video_entry(moov, |entry| {
+            for shape in entry.children.iter_mut().filter(|child| child.kind == *b"pasp") {
+                shape.kind = *b"free";
+            }
+        })
+    })
 }
 
 /// Checks that the segment at `path` shows frames at exactly `expected`, shifted to 0, turned as
@@ -151,6 +167,13 @@ fn verify(
     let size = |media: &Media| (media.video.format.width, media.video.format.height);
     if size(&media) != size(source) {
         return Err(Error::input(path, "has another size than its source begins with"));
+    }
+    let shape = |media: &Media| {
+        let (num, den) = media.video.sample_aspect;
+        f64::from(num) / f64::from(den)
+    };
+    if (shape(&media) / shape(source) - 1.0).abs() > 0.01 {
+        return Err(Error::input(path, "has pixels of another shape than its source begins with"));
     }
     if media.video.rotation != source.video.rotation {
         return Err(Error::input(path, "lost the rotation of its source"));

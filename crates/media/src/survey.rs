@@ -7,16 +7,17 @@
 //! strictly ascending times.
 
 mod clock;
+mod transport;
 
 use std::collections::HashSet;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::child;
-use crate::damage::{Damage, DamageKind, Damaged};
+use crate::damage::{Damage, DamageKind, Damaged, refused};
 use crate::error::{Error, Result};
 use crate::movie::Movie;
-use crate::probe::Media;
+use crate::probe::{Media, check_seconds};
 use crate::programs::{Tools, file_url};
 use crate::scan::{Packet, Packets};
 
@@ -53,6 +54,7 @@ pub(crate) fn survey(
     if media.video.field_order.is_none() {
         move_apart(media, &mut packets);
     }
+    check_length(tools, media, &packets)?;
     Ok(packets)
 }
 
@@ -68,9 +70,17 @@ impl Packets {
     }
 }
 
+/// Refuses a film that is too long by its mended clock: what a container says of a clock that jumps
+/// is no length.
+fn check_length(tools: &Tools, media: &Media, packets: &Packets) -> Result<()> {
+    let first = packets.packets.iter().filter_map(|packet| packet.pts).min();
+    let Some((first, end)) = first.zip(packets.end()) else { return Ok(()) };
+    check_seconds(tools, &media.path, media.video.time_base.seconds(end.saturating_sub(first)))
+}
+
 /// Cuts a torn end off, or refuses it. ffprobe ends well on most of these, so this looks at the
-/// count that the headers promise (MP4), at the boxes (fragmented MP4), at the size (MPEG-TS, whose
-/// packets have one length) and at what the demuxers say when they run into the end.
+/// count that the headers promise (MP4), at the boxes (fragmented MP4), at the last packets
+/// (MPEG-TS, whose packets have one length) and at what the demuxers say when they run into the end.
 fn cut_end(
     tools: &Tools,
     media: &Media,
@@ -80,8 +90,8 @@ fn cut_end(
 ) -> Result<()> {
     let found = packets.packets.len() as u64;
     let promised = media.video.frames.filter(|&promised| promised > found);
-    let in_packets = [188, 192, 204].iter().any(|size| media.bytes.is_multiple_of(*size));
-    let torn_packet = media.container == "mpegts" && !in_packets;
+    let torn_packet =
+        media.container == "mpegts" && !transport::ends_whole(&media.path, media.bytes)?;
     let partial = said.contains("partial file");
     let torn_box = movie.is_some_and(|movie| movie.fragmented && movie.torn);
     let signs = ["partial file", "File ended prematurely", "truncating packet"];
@@ -96,7 +106,7 @@ fn cut_end(
         _ => return Ok(()),
     };
     if tools.damaged == Damaged::Refuse {
-        return Err(Error::input(&media.path, what));
+        return Err(refused(&media.path, what));
     }
     if torn_packet || partial {
         // The last picture is as torn as the packet that it came in.
@@ -154,7 +164,7 @@ fn leave_out_lead_in(
         let what = format!(
             "begins with {count} pictures that cannot be decoded without those before the beginning"
         );
-        return Err(Error::input(&media.path, what));
+        return Err(refused(&media.path, what));
     }
     let at = list.iter().enumerate().filter(|(place, _)| !lost.contains(place));
     let at = at.filter_map(|(_, packet)| packet.pts).min();

@@ -103,8 +103,9 @@ impl MuxPlan {
         Ok(if second.0.because.is_empty() { first.0 } else { second.0 })
     }
 
-    /// Options that continue the clocks of kept streams where the source's jumps.
-    pub(super) fn continue_clocks(&self, clocks: &[Clock], command: &mut Command) {
+    /// Options that continue the clocks of kept streams where the source's jumps, and forget lengths
+    /// that are none.
+    pub(super) fn continue_clocks(&self, media: &Media, clocks: &[Clock], command: &mut Command) {
         for (place, kept) in (1..).zip(&self.kept).filter(|(_, kept)| !kept.cut) {
             let clock = clocks.iter().find(|clock| clock.stream == kept.index);
             if let Some(clock) = clock {
@@ -112,6 +113,12 @@ impl MuxPlan {
                 command.arg(format!("-copyinkf:{place}"));
                 let unit = if self.container == Container::Mp4 { "1/SR" } else { "0.001" };
                 command.arg(format!("-bsf:{place}")).arg(clock.filter(unit));
+            } else if media.container == "ogg" && is_sound(media, kept.index) {
+                // Where sound ends inside a packet, ffmpeg reads the length of that one as what is
+                // missing, below 0 and without a sign. In no unit is a packet of sound as long.
+                let length = "if(lt(DURATION\\,16777216)\\,DURATION\\,0)";
+                let filter = format!("setts=pts=PTS:dts=DTS:duration={length}");
+                command.arg(format!("-bsf:{place}")).arg(filter);
             }
         }
     }
@@ -335,6 +342,10 @@ fn losses(media: &Media, seen: &[String]) -> Vec<Loss> {
         }
     }
     losses
+}
+
+fn is_sound(media: &Media, index: u32) -> bool {
+    media.stream(index).is_some_and(|stream| stream.kind == StreamKind::Audio)
 }
 
 fn has_alpha(pixels: &str) -> bool {

@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use parallax_frame::TimeBase;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Log, Said, is_concealed};
+use super::log::{Log, Look, Said, is_concealed};
 use super::order::{Order, fit};
 use crate::child::{Child, Ended, Pipe, bounded_line};
 use crate::error::{Error, Kind, Result};
@@ -33,7 +33,7 @@ const NAMED: Duration = Duration::from_secs(10);
 pub(super) struct Manner {
     /// One thread decodes. What several make of damage depends on which is faster.
     pub(super) single: bool,
-    /// Frames of other sizes are fitted in with bars.
+    /// Frames of other sizes or shapes are fitted in with bars.
     pub(super) fit: bool,
 }
 
@@ -46,8 +46,8 @@ pub(super) struct Picture {
     pub(super) bad: bool,
     /// Something was wrong with it or before it.
     pub(super) doubtful: bool,
-    /// Its own width and height, upright; `None` when nobody said.
-    pub(super) size: Option<(u32, u32)>,
+    /// Its own size and shape; `None` when nobody said.
+    pub(super) look: Option<Look>,
 }
 
 /// What comes next.
@@ -132,13 +132,13 @@ impl Feed {
         let Ok(pts) = self.child.waiting(|| self.times.recv()) else {
             return Ok(Next::End { torn: true });
         };
-        let size = self.listen(pts);
+        let look = self.listen(pts);
         let bad = self.bad.remove(&pts);
-        Ok(Next::Picture(Picture { pts, data, bad, doubtful: self.doubtful, size }))
+        Ok(Next::Picture(Picture { pts, data, bad, doubtful: self.doubtful, look }))
     }
 
-    /// Hears everything that was said of the picture at `pts`; returns its size.
-    fn listen(&mut self, pts: i64) -> Option<(u32, u32)> {
+    /// Hears everything that was said of the picture at `pts`; returns what it is like.
+    fn listen(&mut self, pts: i64) -> Option<Look> {
         loop {
             let said = match self.early.take() {
                 Some(said) => said,
@@ -159,11 +159,11 @@ impl Feed {
                     (self.early, self.doubtful) = (Some(said), true);
                     return None;
                 }
-                Said::Coming { pts: coming, size, doubtful, concealed } => {
+                Said::Coming { pts: coming, look, doubtful, concealed } => {
                     self.doubtful |= doubtful;
                     self.concealed |= concealed;
                     if coming == pts {
-                        return Some(size);
+                        return Some(look);
                     }
                 }
             }
@@ -226,7 +226,8 @@ fn command(tools: &Tools, order: &Order, manner: Manner) -> Command {
     let stream = format!("0:{}", order.stream);
     let (width, height) = order.size;
     let scale = if manner.fit { fit(order) } else { format!("scale={width}:{height}") };
-    let bars = if manner.fit { format!(",pad={width}:{height}:-1:-1") } else { String::new() };
+    let bars =
+        if manner.fit { format!(",pad={width}:{height}:-1:-1:eval=frame") } else { String::new() };
     let Order { select, before, scaling, after, .. } = order;
     let filter = format!("{select}{before}{scale}{scaling}{bars}{after}");
     command.args(["-map", &stream, "-an", "-sn", "-dn", "-vf", &filter]);

@@ -8,6 +8,15 @@ use std::sync::mpsc::Sender;
 
 use crate::child::Line;
 
+/// What a picture is like by itself, upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Width and height.
+    pub(super) size: (u32, u32),
+    /// Sample aspect ratio; nothing over something when it says none.
+    pub(super) aspect: (u32, u32),
+}
+
 /// Something about a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
@@ -16,8 +25,7 @@ pub(super) enum Said {
     /// It is on its way.
     Coming {
         pts: i64,
-        /// Width and height, upright.
-        size: (u32, u32),
+        look: Look,
         /// Something was wrong with it or with what came before it.
         doubtful: bool,
         /// A decoder painted over damage.
@@ -89,10 +97,15 @@ impl Log {
         let (_, rest) = line.split_once("Parsed_showinfo")?;
         let pts = number_after(rest, " pts:")?;
         let size = rest.split_once(" s:")?.1.split_whitespace().next()?;
-        let (width, height) = size.split_once('x')?;
-        let size = (width.parse().ok()?, height.parse().ok()?);
+        let pair = |text: &str, between: char| {
+            let (first, second) = text.split_once(between)?;
+            Some((first.parse().ok()?, second.parse().ok()?))
+        };
+        let aspect = rest.split_once(" sar:").and_then(|(_, sar)| sar.split_whitespace().next());
+        let aspect = aspect.and_then(|sar| pair(sar, '/')).unwrap_or((0, 1));
+        let look = Look { size: pair(size, 'x')?, aspect };
         let (doubtful, concealed) = (self.doubtful, self.concealed);
-        Some(Said::Coming { pts, size, doubtful, concealed })
+        Some(Said::Coming { pts, look, doubtful, concealed })
     }
 
     fn tell(&self, said: Said) {
@@ -133,7 +146,7 @@ mod tests {
     }
 
     const SHOWN: &str = "[Parsed_showinfo_0 @ 0x1] [info] n:  36 pts: 257520 pts_time:2.86133 pos: \
-                         96820 fmt:yuv420p sar:1/1 s:320x240 i:P iskey:1 type:I ";
+                         96820 fmt:yuv420p sar:16/11 s:320x240 i:P iskey:1 type:I ";
 
     #[test]
     fn a_corrupt_picture_is_the_next_that_leaves_the_decoder() {
@@ -159,7 +172,7 @@ mod tests {
     fn a_coming_picture_is_in_doubt_once_anything_went_wrong() {
         let coming = |doubtful, concealed| Said::Coming {
             pts: 257_520,
-            size: (320, 240),
+            look: Look { size: (320, 240), aspect: (16, 11) },
             doubtful,
             concealed,
         };

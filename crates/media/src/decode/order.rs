@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parallax_frame::{Chroma, Frame, PixelFormat, Range, TimeBase, VideoFormat};
 
+use super::log::Look;
 use super::{Crop, DecodeOptions, Part};
 use crate::error::{Error, Result};
 use crate::pixels;
@@ -41,6 +42,19 @@ pub(super) struct Order {
     pub(super) strict: bool,
 }
 
+impl Order {
+    /// Whether a picture has the size of the first one and samples of its shape: within the hundredth
+    /// by which standards differ about the same shape. One that says no shape has the first one's.
+    pub(super) fn is_as_the_first(&self, look: Look) -> bool {
+        let of = |(num, den): (u32, u32)| f64::from(num) / f64::from(den.max(1));
+        let shape = of(look.aspect) / of(self.aspect);
+        look.size == self.size && (look.aspect.0 == 0 || (shape - 1.0).abs() < SAME_SHAPE)
+    }
+}
+
+/// By how much the shapes of samples may differ that are the same.
+const SAME_SHAPE: f64 = 0.01;
+
 /// What to ask ffmpeg for; `media` becomes what comes out.
 pub(super) fn order(
     media: &mut Media,
@@ -56,11 +70,7 @@ pub(super) fn order(
         format.pixels = PixelFormat::GRAY16;
     }
     let size = (format.width, format.height);
-    let span = part.span.as_ref();
-    let numbers = if part.numbered { "setpts=N," } else { "" };
-    let select = span.map_or(numbers.to_owned(), |span| {
-        format!("trim=start_pts={}:end_pts={},", span.times.start, span.times.end)
-    });
+    let select = part.select.filter();
     let deinterlace = "bwdif=mode=send_frame:deint=all,";
     let before = if options.deinterlace { deinterlace.to_owned() } else { String::new() };
     let mut scaling = String::from(":flags=bicubic");
@@ -83,7 +93,7 @@ pub(super) fn order(
         after.push_str(&format!(",crop={width}:{height}:{x}:{y}:exact=1"));
         (format.width, format.height) = (width, height);
     }
-    if let Some(longest) = span.and_then(|span| span.longest) {
+    if let Some(longest) = part.longest {
         let (width, height) = shrunk(format.width, format.height, longest);
         after.push_str(&format!(",scale={width}:{height}:flags=area"));
         (format.width, format.height) = (width, height);
@@ -140,17 +150,17 @@ fn shrunk(width: u32, height: u32, longest: u32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// Scales frames of another size so that they fit in and keep their shape, by even numbers; frames
-/// of the right size stay as they are.
+/// Scales frames of another size or shape so that they fit in and keep their shape, by even numbers;
+/// frames of the right ones stay as they are.
 pub(super) fn fit(order: &Order) -> String {
     let ((width, height), (num, den)) = (order.size, order.aspect);
-    let same = format!("eq(iw,{width})*eq(ih,{height})");
+    let same = format!("eq(iw,{width})*eq(ih,{height})*lt(abs(sar*{den}/{num}-1),{SAME_SHAPE})");
     // `dar` is the shape of the whole frame as shown; 1:1 is assumed where nothing is known.
     let across = format!("2*round(min({width},{height}*dar*{den}/{num})/2)");
     let down = format!("2*round(min({height},{width}*{num}/{den}/dar)/2)");
     format!(
         "scale=w='if({same},{width},max(2,min({across},{width})))':\
-         h='if({same},{height},max(2,min({down},{height})))'"
+         h='if({same},{height},max(2,min({down},{height})))':eval=frame"
     )
 }
 

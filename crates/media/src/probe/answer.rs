@@ -118,10 +118,16 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
     let duration_seconds = answer.format.duration.as_deref().and_then(|text| text.parse().ok());
     let duration_seconds = duration_seconds.filter(|&seconds| told && ends(seconds));
     let video = video(tools, path, main)?;
-    check_duration(tools, path, &video, duration_seconds)?;
+    let container = escape(&answer.format.format_name.unwrap_or_default(), 100);
+    check_frames(tools, path, &video)?;
+    if !is_broadcast(&container) {
+        let stream = video.duration.map(|ticks| video.time_base.seconds(ticks));
+        let longest = stream.into_iter().chain(duration_seconds).fold(0.0, f64::max);
+        check_seconds(tools, path, longest)?;
+    }
     Ok(Media {
         path: path.to_owned(),
-        container: escape(&answer.format.format_name.unwrap_or_default(), 100),
+        container,
         bytes,
         duration_seconds,
         start_us: answer.format.start_time.as_deref().and_then(microseconds).unwrap_or(0),
@@ -335,13 +341,22 @@ fn ends(seconds: f64) -> bool {
     !(ONES..ONES + LONGEST_FILM).contains(&seconds)
 }
 
-fn check_duration(tools: &Tools, path: &Path, video: &Video, seconds: Option<f64>) -> Result<()> {
+/// As [`Media::is_broadcast`]. Their length by ffprobe is the distance of a clock's first value and its
+/// last one, between which it may have jumped: the scan tells how long they are.
+pub(super) fn is_broadcast(container: &str) -> bool {
+    ["mpegts", "mpeg"].contains(&container)
+}
+
+/// Refuses what is longer than is allowed.
+pub(crate) fn check_seconds(tools: &Tools, path: &Path, seconds: f64) -> Result<()> {
     let allowed = tools.limits.duration.as_secs_f64();
-    let stream = video.duration.map(|ticks| video.time_base.seconds(ticks));
-    let longest = stream.into_iter().chain(seconds).fold(0.0, f64::max);
-    if longest > allowed {
-        return Err(Error::input(path, format!("{longest:.0} s long; allowed are {allowed:.0} s")));
+    if seconds > allowed {
+        return Err(Error::input(path, format!("{seconds:.0} s long; allowed are {allowed:.0} s")));
     }
+    Ok(())
+}
+
+fn check_frames(tools: &Tools, path: &Path, video: &Video) -> Result<()> {
     let frames = video.frames.unwrap_or(0);
     if frames > tools.limits.frames {
         let what = format!("{frames} frames; allowed are {}", tools.limits.frames);

@@ -13,8 +13,10 @@ use crate::probe::{Media, StreamKind, microseconds};
 use crate::programs::{Tools, file_url};
 use crate::scan::Packets;
 
-/// Decode times only rise. What falls by less is no other recording.
+/// Decode times only rise. What falls by less is no other recording, unless it falls to where this one
+/// began after so many packets whose times rose.
 const BACK_US: i64 = 500_000;
+const RISING: u64 = 3;
 /// Transport streams have no silence of this length; ffmpeg's own limit.
 const FORWARD_US: i64 = 10_000_000;
 /// Pictures and sound of a recording begin within this time.
@@ -86,7 +88,7 @@ pub(super) fn continue_clock(
         let dts = packet.dts?;
         Some((us(dts), us(dts + packet.duration)))
     });
-    if jumps(own, has_gaps_mended(media)).is_empty() {
+    if jumps(own, media.is_broadcast()).is_empty() {
         return Ok(());
     }
     let seen = read(tools, media, cancel)?;
@@ -129,21 +131,27 @@ fn rescaled(us: i64, unit: parallax_frame::TimeBase) -> i64 {
     i64::try_from((ticks + each / 2).div_euclid(each)).unwrap_or(0)
 }
 
-/// Whether a long gap is a jump: in these containers the clock is a broadcaster's.
-fn has_gaps_mended(media: &Media) -> bool {
-    ["mpegts", "mpeg"].contains(&media.container.as_str())
-}
-
-/// Numbers of the packets before which times jump; of each packet its decode time and its end.
+/// Numbers of the packets before which times jump; of each packet its decode time and its end. A long
+/// gap is a jump when `forward`: where the clock is a broadcaster's.
 fn jumps(packets: impl Iterator<Item = (i64, i64)>, forward: bool) -> Vec<(u64, i64, i64)> {
     let mut last: Option<(i64, i64)> = None;
+    // Where the recording began, and how many of its packets rose without a fall between them.
+    let (mut began, mut rising) = (0, 0);
     let mut found = Vec::new();
     for (number, (dts, end)) in (0..).zip(packets) {
-        if let Some((before, ended)) = last
-            && (dts < before - BACK_US || forward && dts > ended + FORWARD_US)
-        {
+        let jumps = last.is_some_and(|(before, ended)| {
+            let again = dts < before && dts <= began && rising >= RISING;
+            again || dts < before - BACK_US || forward && dts > ended + FORWARD_US
+        });
+        if let Some((_, ended)) = last.filter(|_| jumps) {
             found.push((number, ended, dts));
         }
+        (began, rising) = match last {
+            Some((before, _)) if !jumps && dts >= before => (began, rising.saturating_add(1)),
+            // A ripple: from here on it only ends where it falls far.
+            Some(_) if !jumps => (i64::MIN, 0),
+            _ => (dts, 1),
+        };
         last = Some((dts, end));
     }
     found
@@ -190,7 +198,7 @@ impl Film<'_> {
 
     fn jumps_of(&self, stream: u32) -> Vec<Jump> {
         let times = self.of(stream).map(|(_, seen)| (seen.dts, seen.end.max(seen.dts)));
-        let found = jumps(times, has_gaps_mended(self.media));
+        let found = jumps(times, self.media.is_broadcast());
         let places: Vec<usize> = self.of(stream).map(|(place, _)| place).collect();
         let jump = |(number, from, to)| Jump { place: places[number as usize], number, from, to };
         found.into_iter().map(jump).collect()
@@ -300,6 +308,11 @@ mod tests {
         };
         assert_eq!(numbers(true), [5, 7]);
         assert_eq!(numbers(false), [7]);
+        let short = times(&[3, 4, 5, 3, 4, 5, 6, 3, 4, 3, 4, 5]);
+        let of = |list: &[(i64, i64)]| -> Vec<u64> {
+            jumps(list.iter().copied(), false).into_iter().map(|(number, ..)| number).collect()
+        };
+        assert_eq!(of(&short), [3, 7], "two packets are too few to tell");
     }
 
     #[test]

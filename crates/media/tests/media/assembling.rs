@@ -164,6 +164,24 @@ fn samples_stay_the_same_in_either_container() {
 }
 
 #[test]
+fn sound_that_ends_inside_a_packet_makes_no_film_of_a_day() {
+    let bench = Bench::new();
+    let film = "testsrc2=size=64x48:rate=25,trim=end_frame=12";
+    let tone = "sine=frequency=440:sample_rate=44100:duration=0.48";
+    let options = "-c:v libtheora -g 1 -q:v 8 -c:a libvorbis";
+    let source = bench.make("a.ogv", &[film, tone], options);
+    for name in ["out.mkv", "out.mp4"] {
+        let (out, report) = joined(&bench, &source, name);
+        assert_eq!((report.frames, report.dropped.len()), (12, 0), "{:?}", report.dropped);
+        let length = bench.probe(&out).duration_seconds.unwrap();
+        assert!((0.4..0.6).contains(&length), "{name}: {length}");
+        if name == "out.mkv" {
+            assert_eq!(packet_md5(&out, "0:a"), packet_md5(&source, "0:a"));
+        }
+    }
+}
+
+#[test]
 fn subtitles_and_chapters_come_along() {
     let bench = Bench::new();
     let clip = bench.clip("a.mp4");

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use parallax_media::{
-    AssembleOptions, Assembled, DamageKind, Damaged, EncodeSettings, Encoder, Kind, Packets, Shown,
-    Split, Timing, assemble, plan_segments, probe, scan, split,
+    AssembleOptions, Assembled, DamageKind, Damaged, DecodeOptions, Decoder, EncodeSettings,
+    Encoder, Kind, Packets, Shown, Span, Split, Timing, assemble, plan_segments, probe, scan,
+    split,
 };
 
 use crate::clips::{Bench, PICTURES, decoded_times};
@@ -211,6 +212,85 @@ fn the_clock_of_joined_recordings_is_continued_for_pictures_and_sound() {
 }
 
 #[test]
+fn a_clock_that_falls_by_an_hour_makes_no_film_of_a_day() {
+    let bench = Bench::new();
+    let options = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p -c:a aac";
+    let tone = "sine=frequency=440:sample_rate=48000:duration=1";
+    let early = bench.make("early.ts", &[PICTURES, tone], options);
+    let late = bench.remake("late.ts", &early, "-c copy -output_ts_offset 3600");
+    let source = bench.path("back.ts");
+    let both = [std::fs::read(late).unwrap(), std::fs::read(early).unwrap()].concat();
+    std::fs::write(&source, numbered(both)).unwrap();
+    let (packets, _, joined, out) = through(&bench, &source, "back.mp4");
+    assert_eq!((joined.frames, packets.damage.count(DamageKind::Clock)), (48, 1));
+    let pictures = seconds(&out, "v:0");
+    assert!(pictures.len() == 48 && pictures[47] - pictures[0] < 2.5, "{pictures:?}");
+    // A length that the clock does not make is still refused.
+    let mut tools = bench.tools.clone();
+    tools.limits.duration = Duration::from_secs(1);
+    let error = scan(&tools, &bench.probe(&source), &bench.cancel).unwrap_err().to_string();
+    assert!(error.contains("2 s long; allowed are 1 s"), "{error}");
+}
+
+#[test]
+fn recordings_of_a_quarter_second_are_joined_one_after_the_other() {
+    let bench = Bench::new();
+    let film = "testsrc2=size=64x48:rate=24,trim=end_frame=6";
+    let tone = "sine=frequency=440:sample_rate=48000:duration=0.25";
+    let options = "-c:v libx264 -bf 0 -pix_fmt yuv420p -c:a mp2";
+    let one = std::fs::read(bench.make("one.ts", &[film, tone], options)).unwrap();
+    let source = bench.path("short.ts");
+    std::fs::write(&source, numbered(one.repeat(3))).unwrap();
+    let (packets, _, joined, out) = through(&bench, &source, "short.mp4");
+    assert_eq!((joined.frames, packets.damage.count(DamageKind::Clock)), (18, 2));
+    // In the order of the file, and as long as three of them.
+    let stored: Vec<_> = packets.packets.iter().map(|packet| packet.pts.unwrap()).collect();
+    assert!(stored.is_sorted(), "{stored:?}");
+    let pictures = seconds(&out, "v:0");
+    assert!((0.7..0.95).contains(&(pictures[17] - pictures[0])), "{pictures:?}");
+}
+
+#[test]
+fn parts_of_a_film_whose_clock_jumps_are_its_frames_at_the_times_of_the_scan() {
+    let bench = Bench::new();
+    let options = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
+    let first = bench.make("a.ts", &[PICTURES], options);
+    let other = "mandelbrot=size=64x48:rate=24000/1001,trim=end_frame=24";
+    let second = bench.make("b.ts", &[other], options);
+    let source = bench.path("joined.ts");
+    let both = [std::fs::read(first).unwrap(), std::fs::read(second).unwrap()].concat();
+    std::fs::write(&source, numbered(both)).unwrap();
+    let media = bench.probe(&source);
+    let packets = bench.scan(&media);
+    let times = packets.frame_times().unwrap();
+    let options = DecodeOptions::default();
+    let all = Shown::open(&bench.tools, &media, &packets, &packets, options, &bench.cancel);
+    let all: Vec<_> = all.unwrap().map(Result::unwrap).collect();
+    assert_eq!(all.len(), 48);
+    for (from, to) in [(3, 4), (22, 27), (40, 48)] {
+        let end = times.get(to).copied().unwrap_or(i64::MAX);
+        let span = Span { times: times[from]..end, longest: None };
+        let part = Decoder::open_span(&bench.tools, &media, &packets, span, options, &bench.cancel);
+        let part: Vec<_> = part.unwrap().map(Result::unwrap).collect();
+        assert!(part == all[from..to], "{from} to {to}");
+    }
+}
+
+#[test]
+fn bytes_of_no_stream_at_the_beginning_take_no_picture_at_the_end() {
+    let bench = Bench::new();
+    let options = "-c:v libx264 -bf 2 -g 6 -sc_threshold 0 -pix_fmt yuv420p";
+    let clip = std::fs::read(bench.make("a.ts", &[PICTURES], options)).unwrap();
+    let source = bench.path("late.ts");
+    std::fs::write(&source, [&[0x3C; 701][..], &clip].concat()).unwrap();
+    let packets = bench.scan(&bench.probe(&source));
+    assert_eq!((packets.shown(), packets.damage.is_empty()), (24, true), "{:?}", packets.damage);
+    std::fs::write(&source, [&[0x3C; 701][..], &clip[..clip.len() - 100]].concat()).unwrap();
+    let packets = bench.scan(&bench.probe(&source));
+    assert_eq!(packets.damage.count(DamageKind::CutShort), 1);
+}
+
+#[test]
 fn a_still_picture_over_sound_that_goes_on_is_no_jump_of_the_clock() {
     let bench = Bench::new();
     let film = "testsrc2=size=64x48:rate=5:duration=20,select='lt(t,3)+gt(t,15)'";
@@ -258,7 +338,8 @@ fn a_film_that_lost_its_end_is_converted_as_far_as_it_goes() {
         assert_eq!((joined.frames, split.recoded), (packets.shown(), None), "{name}");
         let strict = bench.tools.for_film(Damaged::Refuse);
         let error = scan(&strict, &bench.probe(&cut), &bench.cancel).unwrap_err();
-        assert!(error.to_string().contains("truncated"), "{name}: {error}");
+        let error = error.to_string();
+        assert!(error.contains("truncated") && error.contains("--damaged repair"), "{error}");
     }
 }
 

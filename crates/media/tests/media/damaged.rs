@@ -122,6 +122,7 @@ fn whoever_wants_no_damage_refuses_it() {
     let tools = bench.tools.for_film(Damaged::Refuse);
     let error = decode(&tools, &bench, &broken).0.unwrap_err();
     assert!(error.contains("broken.mp4: damaged or truncated"), "{error}");
+    assert!(error.ends_with("--damaged repair converts it all the same"), "{error}");
 }
 
 #[test]
@@ -231,8 +232,70 @@ fn a_picture_of_another_size_keeps_its_shape_wherever_it_is_cut() {
     }
 }
 
+#[test]
+fn pixels_of_another_shape_are_fitted_and_told_wherever_the_film_is_cut() {
+    let bench = Bench::new();
+    let white = "color=white:size=96x64:rate=24,trim=end_frame=12";
+    for (name, codec, later) in [
+        ("h264", "-c:v libx264 -qp 12 -x264-params repeat-headers=1", "0.5"),
+        ("mpeg2", "-c:v mpeg2video -q:v 2", "0.541667"),
+    ] {
+        let options = format!(
+            "{codec} -bf 0 -g 6 -sc_threshold 1000000000 -pix_fmt yuv420p -f mpegts -muxdelay 0 \
+             -muxpreload 0"
+        );
+        let square = bench.make(&format!("{name}-a.ts"), &[white], &options);
+        // Half as wide again as it is stored.
+        let wide = format!("{white},setsar=3/2");
+        let wide = bench.make(
+            &format!("{name}-b.ts"),
+            &[&wide],
+            &format!("{options} -output_ts_offset {later}"),
+        );
+        let joined = bench.path(&format!("{name}.ts"));
+        let both = [std::fs::read(&square).unwrap(), std::fs::read(wide).unwrap()].concat();
+        std::fs::write(&joined, both).unwrap();
+        let tools = bench.tools.for_film(Damaged::Repair);
+        let (frames, damage) = decode(&tools, &bench, &joined);
+        let frames = frames.unwrap();
+        let sizes = damage.count(DamageKind::Size);
+        assert_eq!((frames.len(), sizes), (24, 12), "{name}: {damage:?}");
+        let column = |frame: &Frame| -> Vec<u8> {
+            frame.plane(0).iter().skip(48).step_by(96).copied().collect()
+        };
+        assert!(column(&frames[3]).iter().all(|&luma| luma > 200), "{name}");
+        // Of 64 rows two thirds, and bars above and below.
+        let flat = column(&frames[20]);
+        assert!(flat[..9].iter().chain(&flat[55..]).all(|&luma| luma < 40), "{name}: {flat:?}");
+        assert!(flat[13..51].iter().all(|&luma| luma > 200), "{name}: {flat:?}");
+        for seconds in [0.25, 10.0] {
+            let media = bench.probe(&joined);
+            let packets = bench.scan(&media);
+            let target = Duration::from_secs_f64(seconds);
+            let plan = plan_segments(&packets, media.video.time_base, target, 99);
+            let folder = bench.path(&format!("{name}-{seconds}"));
+            std::fs::create_dir(&folder).unwrap();
+            let split = split(&tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+            let parts = split.segments.iter().flat_map(|part| {
+                decode(&tools, &bench, &part.path).0.unwrap().into_iter().map(Frame::into_data)
+            });
+            let whole: Vec<Vec<u8>> = frames.iter().map(|frame| frame.data().to_vec()).collect();
+            assert!(parts.collect::<Vec<_>>() == whole, "{name}: segments of {seconds} s");
+        }
+        // A film of one shape is cut without encoding it.
+        let media = bench.probe(&square);
+        let packets = bench.scan(&media);
+        let target = Duration::from_millis(250);
+        let plan = plan_segments(&packets, media.video.time_base, target, 99);
+        let folder = bench.path(&format!("{name}-square"));
+        std::fs::create_dir(&folder).unwrap();
+        let split = split(&tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+        assert_eq!((split.segments.len(), split.recoded), (2, None), "{name}");
+    }
+}
+
 /// The tools with an ffmpeg that a shell script stands in for; it says its version like the real one.
-fn scripted(bench: &Bench, script: &str, stall_time: Duration) -> Tools {
+pub(crate) fn scripted(bench: &Bench, script: &str, stall_time: Duration) -> Tools {
     let path = bench.path("ffmpeg");
     let real = bench.tools.programs.ffmpeg.display();
     let text = format!("#!/bin/sh\ncase $1 in -version) exec {real} -version;; esac\n{script}\n");

@@ -66,6 +66,21 @@ fn times_come_back_exactly_in_common_and_odd_units() {
 }
 
 #[test]
+fn a_rate_that_ffmpeg_does_not_believe_loses_no_frame() {
+    let bench = Bench::new();
+    let format = format(32, 16, PixelFormat::YUV420P);
+    for (den, rate, step) in [(1000, 1000, 1), (90_000, 1000, 90), (90_000, 1200, 75)] {
+        let timing = Timing { rate: FrameRate { num: rate, den: 1 }, ..timing(1, den) };
+        let times: Vec<i64> = (0..20).map(|n| n * step).collect();
+        let path = bench.path("fast.mp4");
+        encode(&bench, &path, &format, timing, &EncodeSettings::default(), &times).unwrap();
+        let packets = bench.scan(&bench.probe(&path));
+        assert_eq!(packets.frame_times(), Some(times), "{rate} in 1/{den}");
+        assert_eq!(packets.end(), Some(20 * step), "{rate} in 1/{den}");
+    }
+}
+
+#[test]
 fn every_planar_format_arrives_sample_for_sample() {
     let bench = Bench::new();
     let lossless = EncodeSettings { crf: 0, preset: "ultrafast".into(), ..Default::default() };

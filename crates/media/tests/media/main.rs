@@ -10,6 +10,7 @@ mod decoding;
 mod edits;
 mod effects;
 mod encoding;
+mod hanging;
 mod probing;
 mod splitting;
 mod streams;
