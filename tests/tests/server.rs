@@ -77,6 +77,31 @@ async fn the_workers_backend_gets_what_convert_makes_from_files_and_s3() {
 }
 
 #[test]
+fn a_segment_that_declares_two_views_is_refused_by_its_field() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in")).unwrap();
+    let source = folder.path().join("in/a.mp4");
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.2"]);
+    command.args(["-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", "frame-packing=3"]);
+    assert!(command.arg(&source).status().unwrap().success());
+    let server = Server::start(folder.path(), &[("SERVER_PROFILE", "http")]);
+    let request = json!({
+        "input_uri": Uri::file(&source).unwrap().to_string(),
+        "output_uri": Uri::file(folder.path().join("out/a.mp4")).unwrap().to_string(),
+        "mode": "sbs",
+    });
+    let answer = server.post("/invocations", &[], &request.to_string());
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let said = answer.json().to_string();
+    assert!(
+        said.contains("already stereoscopic (side by side") && said.contains("input_uri"),
+        "{said}"
+    );
+    assert!(!folder.path().join("out/a.mp4").exists());
+}
+
+#[test]
 fn a_request_with_options_gets_what_convert_makes_with_them() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("in")).unwrap();

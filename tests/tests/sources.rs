@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use parallax_tests::{Clip, clip, convert, finish, probe};
+use parallax_tests::{Clip, clip, convert, finish, probe, program};
 
 fn ffmpeg(arguments: &str, out: &Path) {
     let mut command = Command::new("ffmpeg");
@@ -70,6 +70,46 @@ fn joined_recordings_are_one_film_and_the_jump_is_told() {
     assert!(done.stderr.contains("clock"), "{}", done.stderr);
     let result = probe(&folder.path().join("film_LRF_Full_SBS.mp4"));
     assert_eq!(result["streams"][0]["nb_frames"], "50");
+    // Looked at, it is as long as what is converted, and its second half is found.
+    let looked = finish(program("parallax").arg("inspect").arg(&film).arg("--json"));
+    let report: serde_json::Value = serde_json::from_str(&looked.stdout).unwrap();
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!((1.9..2.2).contains(&seconds), "{seconds}");
+    let sheet = folder.path().join("sheet.png");
+    let mut preview = program("parallax");
+    preview.arg("preview").arg(&film).args(["--times", "0.5,1.5", "--output"]).arg(&sheet);
+    let drawn = finish(&mut preview);
+    assert_eq!(drawn.code, Some(0), "{}", drawn.stderr);
+}
+
+/// A transport stream without one of its packets, in the middle.
+fn with_a_hole(mut bytes: Vec<u8>) -> Vec<u8> {
+    let at = bytes.len() / 376 * 188;
+    bytes.drain(at..at + 188);
+    bytes
+}
+
+#[test]
+fn a_damaged_film_is_looked_at_as_it_is_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.ts");
+    let picture = "-f lavfi -i testsrc2=size=96x64:rate=25,trim=end_frame=50";
+    ffmpeg(&format!("{picture} -c:v libx264 -g 12 -pix_fmt yuv420p"), &whole);
+    let film = folder.path().join("film.ts");
+    std::fs::write(&film, with_a_hole(std::fs::read(&whole).unwrap())).unwrap();
+    let done = finish(&mut quickly(&film));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("damaged"), "no damage to look at: {}", done.stderr);
+    for arguments in [
+        &["inspect"][..],
+        &["preview", "--count", "9", "--width", "64", "--output", "sheet.png"],
+        &["depth", "--output", "depth.npy"],
+    ] {
+        let mut command = program("parallax");
+        command.current_dir(folder.path()).args(arguments).arg(&film);
+        let looked = finish(&mut command);
+        assert_eq!(looked.code, Some(0), "{arguments:?}: {}", looked.stderr);
+    }
 }
 
 #[test]

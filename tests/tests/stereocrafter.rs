@@ -175,7 +175,7 @@ fn what_overflows_f16_is_done_again_in_f32_and_told() {
         run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let retries: Vec<&str> = events
         .iter()
-        .filter(|event| event["event"] == "retry")
+        .filter(|event| event["event"] == "redone")
         .map(|event| event["message"].as_str().unwrap())
         .collect();
     let [depth, inpaint] = retries.as_slice() else { panic!("{run:?}") };

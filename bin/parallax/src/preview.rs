@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use parallax_conversion::{DepthFrom, Preview, PreviewDepth, SourceLayout, one_view, preview};
+use parallax_conversion::{
+    DepthFrom, Preview, PreviewDepth, SourceLayout, Views, one_view, preview,
+};
 use parallax_media::{Packets, Tools, probe, scan};
 use parallax_stereo::Geometry;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +96,8 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     ensure!(png, "{}: the sheet's name must end in .png", output.display());
     let media = probe(&tools, &args.input, &cancel)?;
     media.without_dynamic_hdr()?;
-    let pictures = one_view(&tools, &media, args.source_layout, &cancel)?;
+    let Views { pictures, warning } = one_view(&tools, &media, args.source_layout, &cancel)?;
+    warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let (width, height) = pictures.size(&media);
     let packets = scan(&tools, &media, &cancel)?;
     let file = match (&args.depth.depth, args.engine.as_str()) {

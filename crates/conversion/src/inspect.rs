@@ -7,13 +7,14 @@ use std::path::Path;
 
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{
-    Declaration, DecodeOptions, Decoder, Media, Packets, Span, StereoMode, Tools,
-    packing_of_stream, probe, scan,
+    DamageKind, Declaration, DecodeOptions, Decoder, Media, Packets, Result as MediaResult, Span,
+    StereoMode, Tools, packing_of_stream, probe, scan,
 };
 use parallax_stereo::{Layout, Matches};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::names::named;
 pub use guess::Guess;
 use {eyes::measure, guess::guess};
 
@@ -68,8 +69,14 @@ pub fn inspect(
     what: Inspect,
     cancel: &CancellationToken,
 ) -> Result<Inspection, Error> {
-    let media = probe(tools, path, cancel)?;
+    let mut media = probe(tools, path, cancel)?;
     let packets = scan(tools, &media, cancel)?;
+    if packets.damage.count(DamageKind::Clock) > 0 {
+        // What a clock says that jumps is no length.
+        let times = packets.frame_times().and_then(|times| times.first().copied());
+        let length = times.zip(packets.end()).map(|(first, end)| end - first);
+        media.duration_seconds = length.map(|ticks| media.video.time_base.seconds(ticks));
+    }
     let container = media.video.declared;
     let stream = match container.stereo {
         Some(_) => None,
@@ -101,6 +108,22 @@ pub fn inspect(
     })
 }
 
+/// What the pictures of a film look like, by `count` of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn look(
+    tools: &Tools,
+    media: &Media,
+    count: usize,
+    cancel: &CancellationToken,
+) -> MediaResult<Guess> {
+    let packets = scan(tools, media, cancel)?;
+    let moments = moments(&packets, count);
+    let pictures = pictures(tools, media, &packets, &moments, cancel)?;
+    Ok(guess(shape(media), &pictures))
+}
+
 /// Evenly spread presentation times, at most `count`.
 fn moments(packets: &Packets, count: usize) -> Vec<i64> {
     let times = packets.frame_times().unwrap_or_default();
@@ -114,7 +137,7 @@ fn pictures(
     packets: &Packets,
     moments: &[i64],
     cancel: &CancellationToken,
-) -> Result<Vec<Frame>, Error> {
+) -> MediaResult<Vec<Frame>> {
     let mut pictures = Vec::new();
     for &time in moments {
         let span = Span { times: time..time + 1, longest: Some(LONGEST) };
@@ -152,52 +175,9 @@ fn declared(media: &Media, stereo: Option<StereoMode>, sphere: bool) -> Option<L
     }
 }
 
-/// The layout in a file's name, by the words that players look for.
-fn named(path: &Path) -> Option<Layout> {
-    let stem = path.file_stem()?.to_string_lossy().to_ascii_lowercase();
-    let words: Vec<&str> = stem.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let has = |any: &[&str]| words.iter().any(|word| any.contains(word));
-    let anaglyph = has(&["redcyan", "anaglyph"]);
-    Some(match () {
-        () if anaglyph && has(&["dubois"]) => Layout::AnaglyphDubois,
-        () if anaglyph && has(&["optimised", "optimized"]) => Layout::AnaglyphOptimised,
-        () if anaglyph && has(&["half"]) => Layout::AnaglyphHalfColour,
-        () if anaglyph => Layout::Anaglyph,
-        () if has(&["180x180"]) => Layout::Vr180,
-        () if has(&["rgbd"]) => Layout::Rgbd,
-        () if has(&["rlf"]) => Layout::CrossEyed,
-        () if has(&["lrf"]) || has(&["full"]) && has(&["sbs"]) => Layout::FullSbs,
-        () if has(&["tbf", "fulltb"]) => Layout::FullTb,
-        () if has(&["lr", "sbs", "hsbs", "3dh"]) => Layout::HalfSbs,
-        () if has(&["tb", "ou", "hou", "htb", "3dv"]) => Layout::HalfTb,
-        () => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_read_as_players_read_them() {
-        for (name, layout) in [
-            ("film_LRF_Full_SBS.mp4", Some(Layout::FullSbs)),
-            ("film_LR.mp4", Some(Layout::HalfSbs)),
-            ("film_TBF_fulltb.mkv", Some(Layout::FullTb)),
-            ("film_TB.mkv", Some(Layout::HalfTb)),
-            ("film_RLF_cross.mp4", Some(Layout::CrossEyed)),
-            ("film_RGBD.mp4", Some(Layout::Rgbd)),
-            ("film_180x180_LR.mp4", Some(Layout::Vr180)),
-            ("film_redcyan_color.mp4", Some(Layout::Anaglyph)),
-            ("film_redcyan_half-color.mp4", Some(Layout::AnaglyphHalfColour)),
-            ("film_redcyan_dubois.mp4", Some(Layout::AnaglyphDubois)),
-            ("Movie.2012.1080p.HSBS.mkv", Some(Layout::HalfSbs)),
-            ("flour.mp4", None),
-            ("half full.mp4", None),
-        ] {
-            assert_eq!(named(Path::new(name)), layout, "{name}");
-        }
-    }
 
     #[test]
     fn moments_are_spread_and_never_more_than_there_are() {

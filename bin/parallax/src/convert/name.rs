@@ -4,29 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use parallax_conversion::tag;
 use parallax_media::show_path;
 use parallax_stereo::Layout;
 
 /// Bytes of the longest name that file systems hold.
 const LONGEST_NAME: usize = 255;
-
-/// The suffix that players know. Anaglyphs are named after what they do to colours.
-pub(crate) fn tag(layout: Layout) -> &'static str {
-    match layout {
-        Layout::FullSbs => "_LRF_Full_SBS",
-        Layout::HalfSbs => "_LR",
-        Layout::FullTb => "_TBF_fulltb",
-        Layout::HalfTb => "_TB",
-        Layout::CrossEyed => "_RLF_cross",
-        Layout::RightOnly => "_right",
-        Layout::Rgbd => "_RGBD",
-        Layout::Anaglyph => "_redcyan_color",
-        Layout::AnaglyphHalfColour => "_redcyan_half-color",
-        Layout::AnaglyphOptimised => "_redcyan_optimised",
-        Layout::AnaglyphDubois => "_redcyan_dubois",
-        Layout::Vr180 => "_180x180_LR",
-    }
-}
 
 /// `template` filled in for `input`, beside it, with `extension`.
 ///

@@ -185,7 +185,7 @@ impl Reporter {
         self.state().retries += 1;
         match self.voice {
             Voice::Json => event(&json!({
-                "event": "retry",
+                "event": "redone",
                 "segment": segment,
                 "message": retry.to_string(),
             })),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use parallax_conversion::DepthFrom;
+use parallax_conversion::{DepthFrom, Views};
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
@@ -81,7 +81,9 @@ impl Request {
         let named = args.output.as_ref().map(|output| check_output(output, &input, args));
         let named = named.transpose()?;
         warnings.extend(media.without_dynamic_hdr()?);
-        let pictures = source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        let Views { pictures, warning } =
+            source::pictures(&tools, &media, &args.pictures, &cancel)?;
+        warnings.extend(warning);
         let encode = EncodeSettings {
             crf: args.crf,
             preset: args.preset.clone(),

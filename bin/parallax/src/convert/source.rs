@@ -1,7 +1,7 @@
 //! What the source demands: fields, bars, dynamic range, and an encoder that takes all of it.
 
 use anyhow::{Result, bail, ensure};
-use parallax_conversion::one_view;
+use parallax_conversion::{Views, one_view};
 use parallax_frame::VideoFormat;
 use parallax_media::{
     Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
@@ -20,7 +20,7 @@ pub(crate) fn pictures(
     media: &Media,
     args: &PictureArgs,
     cancel: &CancellationToken,
-) -> Result<DecodeOptions> {
+) -> Result<Views> {
     let interlaced = media.video.field_order.is_some();
     if interlaced && args.interlaced == Interlaced::Refuse {
         bail!(
@@ -30,7 +30,7 @@ pub(crate) fn pictures(
             media.video.field_order.as_deref().unwrap_or_default()
         );
     }
-    let view = one_view(tools, media, args.source_layout, cancel)?;
+    let Views { pictures: view, warning } = one_view(tools, media, args.source_layout, cancel)?;
     ensure!(
         view.crop.is_none() || !args.crop_bars,
         "--crop-bars looks for the bars of a flat picture: leave it out with --source-layout"
@@ -38,7 +38,7 @@ pub(crate) fn pictures(
     let bars = if args.crop_bars { detect_bars(tools, media, cancel)? } else { None };
     let crop = view.crop.or(bars);
     let deinterlace = interlaced && args.interlaced == Interlaced::Deinterlace;
-    Ok(DecodeOptions { deinterlace, crop, ..view })
+    Ok(Views { pictures: DecodeOptions { deinterlace, crop, ..view }, warning })
 }
 
 /// What is to be encoded.

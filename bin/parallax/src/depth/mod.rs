@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use parallax_conversion::{
-    DepthFrom, DepthSize, SourceLayout, one_view, write_npy, write_npz, write_png,
+    DepthFrom, DepthSize, SourceLayout, Views, one_view, write_npy, write_npz, write_png,
 };
 use parallax_frame::Frame;
 use parallax_media::{Damage, Shown, Tools, probe, scan};
@@ -96,7 +96,8 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
     let source = media;
     let packets = scan(&tools, &source, &cancel)?;
     let frames = packets.shown();
-    let pictures = one_view(&tools, &source, args.source_layout, &cancel)?;
+    let Views { pictures, warning } = one_view(&tools, &source, args.source_layout, &cancel)?;
+    warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let media = pictures.applied(&source);
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };

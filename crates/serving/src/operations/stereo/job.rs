@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parallax_conversion::{
-    Conversion, Error as ConversionError, Report, Surroundings, convert_segment,
+    Conversion, Error as ConversionError, Report, Surroundings, convert_segment, refuse_views,
 };
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
@@ -58,6 +58,7 @@ impl Job {
         cancel: &CancellationToken,
         inside: &Arc<Inside>,
     ) -> Result<Report, ConversionError> {
+        refuse_views(&self.tools, &self.source, cancel)?;
         let encode = self.encode.clone();
         let conversion = Conversion {
             input: &self.source,
