@@ -421,6 +421,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_go_to_cloudwatch_on_aws_unless_it_is_said_otherwise() {
+        use MetricsProvider::{Cloudwatch, Prometheus};
+        for (arguments, expected) in [
+            (vec!["--platform", "aws"], Cloudwatch),
+            (vec!["--platform", "local"], Prometheus),
+            (vec!["--platform", "aws", "--metrics-provider", "prometheus"], Prometheus),
+        ] {
+            let all = ["video-worker"].into_iter().chain(arguments);
+            let settings = Cli::try_parse_from(all).unwrap().settings;
+            assert_eq!(settings.metrics_provider().unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn values_out_of_range_are_refused_by_name() {
         for (flag, value, named) in [
             ("--inference-max-in-flight", "21", "1..=20"),

@@ -1,4 +1,4 @@
-//! Waiting while the backend refuses.
+//! Waiting while the backend, or a service, refuses.
 //!
 //! Each message that is received only to be refused uses up one of its deliveries, and a queue moves
 //! what was delivered too often to its dead letters. So while the backend refuses, nothing is
@@ -33,8 +33,10 @@ pub(crate) enum Turn {
     Wait(Duration),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Breaker {
+    /// Who refuses, for logs.
+    who: &'static str,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -53,6 +55,10 @@ struct Open {
 }
 
 impl Breaker {
+    pub(crate) fn new(who: &'static str) -> Self {
+        Self { who, state: Mutex::default(), changed: Notify::new() }
+    }
+
     pub(crate) fn turn(&self) -> Turn {
         let now = Instant::now();
         let mut state = self.lock();
@@ -62,7 +68,7 @@ impl Breaker {
             None => Turn::Probe,
             Some(at) if at + PROOF > now => Turn::Wait(at + PROOF - now),
             Some(_) => {
-                close(&mut state);
+                self.close(&mut state);
                 Turn::Go
             }
         }
@@ -103,14 +109,14 @@ impl Breaker {
         }
     }
 
-    fn refused(&self, asked: Option<Duration>) {
+    pub(crate) fn refused(&self, asked: Option<Duration>) {
         let now = Instant::now();
         let mut state = self.lock();
         match state.open {
             // Of attempts that began before; one pause is enough for all of them.
             Some(Open { probed: None, .. }) => return,
             Some(_) => state.refused_probes += 1,
-            None => warn!("the backend refuses work; nothing is received until it takes some"),
+            None => warn!(who = self.who, "refuses work; nothing is received until it takes some"),
         }
         let own = (FIRST * 2u32.pow(state.refused_probes.min(6))).min(LONGEST);
         let pause = asked.map_or(own, |asked| asked.clamp(own, LONGEST_ASKED));
@@ -119,23 +125,23 @@ impl Breaker {
         self.changed.notify_one();
     }
 
-    fn answered(&self) {
+    pub(crate) fn answered(&self) {
         let mut state = self.lock();
         if state.open.is_some() {
-            close(&mut state);
+            self.close(&mut state);
             drop(state);
             self.changed.notify_one();
         }
     }
 
+    fn close(&self, state: &mut State) {
+        *state = State::default();
+        info!(who = self.who, "takes work again");
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn close(state: &mut State) {
-    *state = State::default();
-    info!("the backend takes work again");
 }
 
 #[cfg(test)]
@@ -150,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_message_at_a_time_finds_out_and_the_first_success_opens_the_way() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the backend");
         assert_eq!(breaker.turn(), Turn::Go);
         for _ in 0..5 {
             breaker.learn(&refusal());
@@ -175,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_runs_was_taken_and_what_the_backend_asks_for_is_bounded() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new("the backend");
         let asked = refusal().map_err(|error| error.with_retry_after(Duration::from_secs(3600)));
         breaker.learn(&asked);
         assert_eq!(breaker.turn(), Turn::Wait(LONGEST_ASKED));

@@ -42,6 +42,11 @@ impl Quiet {
 }
 
 impl Inbox {
+    /// Whether the queue gives up the message at its next delivery but one.
+    pub(crate) fn gives_up_soon(&self, message: &Message) -> bool {
+        self.max_receives.is_some_and(|most| message.receive_count.saturating_add(1) >= most)
+    }
+
     /// Whether the queue gives up the message at its next delivery but one, which is left for a process
     /// that dies; or too few of the deliveries that `config` allows would be left for real trouble.
     pub(crate) fn is_nearly_used_up(&self, message: &Message, config: &Config) -> bool {

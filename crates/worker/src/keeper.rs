@@ -106,7 +106,7 @@ impl Pipeline {
     }
 
     /// Hides the message again and again, whatever the queue answers. Never returns.
-    async fn keep_hidden(&self, lease: Duration, hidden: Option<Hidden<'_>>) {
+    pub(crate) async fn keep_hidden(&self, lease: Duration, hidden: Option<Hidden<'_>>) {
         let period = lease.min(self.config.visibility) / 3;
         loop {
             sleep(self.jittered(period)).await;

@@ -103,6 +103,8 @@ pub enum Mutant {
     JoinAnyCut,
     /// A message that waits on purpose is hidden again and again, whatever its queue counts.
     NeverRenew,
+    /// What a service's silence costs is counted against the message.
+    SpendDeliveries,
     /// A topic's word for a success counts without a look at the result.
     TrustTopic,
     /// A topic's word counts for whatever attempt of the segment runs now.
@@ -114,7 +116,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 46] = [
+    pub const ALL: [Mutant; 47] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -158,6 +160,7 @@ impl Mutant {
         Self::TakeAnyCut,
         Self::JoinAnyCut,
         Self::NeverRenew,
+        Self::SpendDeliveries,
         Self::TrustTopic,
         Self::TakeAnyAttempt,
         Self::ForgetPrevious,

@@ -17,6 +17,12 @@ pub(crate) enum Outcome {
         /// How long to hide it.
         after: Duration,
     },
+    /// The same, because a service did not answer as it should: no sign that anything is wrong with the
+    /// message, so that its queue must not give it up for that.
+    Later {
+        /// How long to hide it.
+        after: Duration,
+    },
     /// The same, and the ledger knows what it waits for and until when: that the wait is long or is
     /// repeated is no sign that anything is wrong with the message.
     Wait {
@@ -36,7 +42,7 @@ impl Outcome {
     fn label(&self) -> &'static str {
         match self {
             Outcome::Done => "done",
-            Outcome::Retry { .. } | Outcome::Wait { .. } => "retry",
+            Outcome::Retry { .. } | Outcome::Later { .. } | Outcome::Wait { .. } => "retry",
             Outcome::Poison { .. } => "poison",
             Outcome::Interrupted => "interrupted",
         }
@@ -44,14 +50,18 @@ impl Outcome {
 
     /// The outcome of a message that asked for both: nothing is deleted that is not done.
     pub(crate) fn and(self, other: Outcome) -> Outcome {
-        use Outcome::{Done, Interrupted, Poison, Retry, Wait};
+        use Outcome::{Done, Interrupted, Later, Poison, Retry, Wait};
         match (self, other) {
             (Interrupted, _) | (_, Interrupted) => Interrupted,
             (Retry { after: a }, Retry { after: b }) => Retry { after: a.min(b) },
-            (Retry { after: a }, Wait { after: b }) | (Wait { after: a }, Retry { after: b }) => {
+            (Retry { after: a }, Later { after: b } | Wait { after: b })
+            | (Later { after: a } | Wait { after: a }, Retry { after: b }) => {
                 Retry { after: a.min(b) }
             }
             (Retry { after }, _) | (_, Retry { after }) => Retry { after },
+            (Later { after: a }, Later { after: b } | Wait { after: b })
+            | (Wait { after: a }, Later { after: b }) => Later { after: a.min(b) },
+            (Later { after }, _) | (_, Later { after }) => Later { after },
             (Wait { after: a }, Wait { after: b }) => Wait { after: a.min(b) },
             (Wait { after }, _) | (_, Wait { after }) => Wait { after },
             (Poison { why: a }, Poison { why: b }) => Poison { why: format!("{a}; {b}") },
@@ -70,7 +80,7 @@ impl Pipeline {
     pub(crate) async fn settle(&self, inbox: &Inbox, message: &Message, outcome: Outcome) {
         let exhausted = message.receive_count >= self.config.max_receives;
         let outcome = match outcome {
-            Outcome::Retry { .. } if exhausted => Outcome::Poison {
+            Outcome::Retry { .. } | Outcome::Later { .. } if exhausted => Outcome::Poison {
                 why: format!("exhausted after {} deliveries", message.receive_count),
             },
             other => other,
@@ -80,7 +90,12 @@ impl Pipeline {
         let receipt = &message.receipt;
         let settled = match &outcome {
             Outcome::Done => self.persist("delete", || queue.delete(receipt)).await,
-            Outcome::Retry { after } => {
+            Outcome::Later { .. }
+                if inbox.gives_up_soon(message) && !self.config.is(Mutant::SpendDeliveries) =>
+            {
+                self.renew_message(inbox, message).await
+            }
+            Outcome::Retry { after } | Outcome::Later { after } => {
                 // The more often it came back, the less often it is asked for: an outage of
                 // minutes must not use up a message's deliveries.
                 let again =
@@ -147,7 +162,7 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome::{self, Done, Interrupted, Poison, Retry, Wait};
+    use super::Outcome::{self, Done, Interrupted, Later, Poison, Retry, Wait};
     use std::time::Duration;
 
     #[test]
@@ -155,7 +170,8 @@ mod tests {
         let retry = |s| Retry { after: Duration::from_secs(s) };
         let poison = || Poison { why: "x".into() };
         let wait = |s| Wait { after: Duration::from_secs(s) };
-        let cases: [(Outcome, Outcome, Outcome); 9] = [
+        let later = |s| Later { after: Duration::from_secs(s) };
+        let cases: [(Outcome, Outcome, Outcome); 13] = [
             (Done, Done, Done),
             (Done, retry(5), retry(5)),
             (retry(9), retry(5), retry(5)),
@@ -165,6 +181,10 @@ mod tests {
             (Done, wait(5), wait(5)),
             (wait(9), wait(5), wait(5)),
             (wait(5), retry(9), retry(5)),
+            (wait(5), later(9), later(5)),
+            (retry(5), later(9), retry(5)),
+            (later(5), later(9), later(5)),
+            (poison(), later(5), later(5)),
         ];
         for (a, b, expected) in cases {
             assert_eq!(a.clone().and(b.clone()), expected, "{a:?} and {b:?}");

@@ -12,7 +12,9 @@ use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use crate::breaker::Turn;
 use crate::inbox::Quiet;
+use crate::keeper::Hidden;
 use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
@@ -47,12 +49,26 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
             }
             continue;
         }
+        // Whatever is received while nobody can be asked about it has used up a delivery.
+        let turn = pipeline.services.turn();
+        if let Turn::Wait(time) = turn {
+            tokio::select! {
+                biased;
+                () = stop.soft.cancelled() => {}
+                () = pipeline.services.wait(time) => {}
+            }
+            continue;
+        }
         let wait = quiet.wait(&pipeline.config);
-        let receive = pipeline.receive(&inbox, FULL, wait, &stop);
+        let most = if turn == Turn::Probe { 1 } else { FULL };
+        let receive = pipeline.receive(&inbox, most, wait, &stop);
         match pulse.ask("queue", wait, receive).await {
             Ok(messages) => {
                 backoff.reset();
                 quiet.learn(&messages);
+                if turn == Turn::Probe && !messages.is_empty() {
+                    pipeline.services.probing();
+                }
                 let mut more = messages.is_empty() || messages.len() == FULL;
                 // The event of a result comes just before the one that ends its attempt.
                 let mut ends_none = pipeline.ports.backend.custody() == Custody::Backend;
@@ -106,7 +122,28 @@ impl Pipeline {
         message: &Message,
         read: std::result::Result<(Notification, Option<Timestamp>), String>,
     ) {
-        let outcome = match read {
+        let handled = self.output_records(inbox, message, read);
+        let hidden = Some(Hidden { queue: &*inbox.queue, message });
+        let outcome = tokio::select! {
+            biased;
+            outcome = handled => outcome,
+            // A service that is silent is asked for longer than a message is hidden.
+            () = self.keep_hidden(self.config.visibility, hidden) => return,
+        };
+        match &outcome {
+            Outcome::Later { .. } => self.services.refused(None),
+            _ => self.services.answered(),
+        }
+        self.settle(inbox, message, outcome).await;
+    }
+
+    async fn output_records(
+        &self,
+        inbox: &Inbox,
+        message: &Message,
+        read: std::result::Result<(Notification, Option<Timestamp>), String>,
+    ) -> Outcome {
+        match read {
             Err(why) => Outcome::Poison { why },
             Ok((Notification::Test, _)) => Outcome::Done,
             Ok((Notification::Records(records), at)) => {
@@ -126,8 +163,7 @@ impl Pipeline {
                 }
                 all
             }
-        };
-        self.settle(inbox, message, outcome).await;
+        }
     }
 
     async fn output_event(&self, message: &Message, event: &ObjectEvent) -> Outcome {

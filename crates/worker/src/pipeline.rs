@@ -64,6 +64,8 @@ pub struct Pipeline {
     pub(crate) ports: Ports,
     pub(crate) config: Config,
     pub(crate) breaker: Breaker,
+    /// Whether the services that events are followed up with answer.
+    pub(crate) services: Breaker,
     pub(crate) recent: Recent,
     pub(crate) spares: Spares,
     pub(crate) triggers: Triggers,
@@ -79,7 +81,8 @@ impl Pipeline {
         Ok(Self {
             ports,
             config,
-            breaker: Breaker::default(),
+            breaker: Breaker::new("the backend"),
+            services: Breaker::new("the ledger or the object store"),
             recent: Recent::default(),
             spares: Spares::default(),
             triggers: Triggers::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parallax_job::{JobId, JobStatus, ReassemblyMessage};
 use parallax_ports::health::Beat;
 use parallax_ports::ledger::{Advance, Lock};
-use parallax_ports::{Kind, MediaError, Message, Result};
+use parallax_ports::{Kind, MediaError, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
@@ -14,7 +14,7 @@ use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
 use crate::supervise::Stop;
-use crate::{Inbox, Mutant, Pipeline, Role, metrics};
+use crate::{Mutant, Pipeline, Role, metrics};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.reassembly.clone();
@@ -35,11 +35,15 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
                         Ok(ReassemblyMessage { job_id }) => {
                             let span = info_span!("reassembly", %job_id);
                             let beat = pulse.beat();
-                            let work = pipeline.reassemble(&inbox, &message, &job_id, beat, &stop);
-                            match pulse.during(work.instrument(span)).await {
-                                Ok(outcome) => outcome,
-                                Err(error) => pipeline.try_later(&error),
-                            }
+                            let work = pipeline.reassemble(&job_id, beat, &stop);
+                            // Also while a silent ledger is asked for the lock, or told of the end.
+                            let hidden = Some(Hidden { queue: &*inbox.queue, message: &message });
+                            let done = tokio::select! {
+                                biased;
+                                done = pulse.during(work.instrument(span)) => done,
+                                () = pipeline.keep_hidden(pipeline.config.visibility, hidden) => break,
+                            };
+                            done.unwrap_or_else(|error| pipeline.try_later(&error))
                         }
                     };
                     pulse.during(pipeline.settle(&inbox, &message, outcome)).await;
@@ -54,14 +58,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
 }
 
 impl Pipeline {
-    async fn reassemble(
-        &self,
-        inbox: &Inbox,
-        message: &Message,
-        job_id: &JobId,
-        beat: &Beat,
-        stop: &Stop,
-    ) -> Result<Outcome> {
+    async fn reassemble(&self, job_id: &JobId, beat: &Beat, stop: &Stop) -> Result<Outcome> {
         let nonce = match self.config.is(Mutant::SharedLockName) {
             true => "reassembler".to_owned(),
             false => self.ports.ids.next(),
@@ -75,7 +72,7 @@ impl Pipeline {
         let asked_at = Instant::now();
         let total = match self.persist("lock", lock).await? {
             Lock::Acquired(total) => total,
-            Lock::Held(until) => return Ok(Outcome::Retry { after: self.until(until) }),
+            Lock::Held(until) => return Ok(Outcome::Wait { after: self.until(until) }),
             Lock::Over(status) => {
                 info!(%status, "nothing to reassemble");
                 return Ok(Outcome::Done);
@@ -89,17 +86,16 @@ impl Pipeline {
         if self.another_cut_runs(job_id, total).await? {
             info!(total, "waits for attempts at another cut's segments to end");
             self.persist("unlock", unlock).await?;
-            return Ok(Outcome::Retry { after: self.config.resend.unconfirmed });
+            return Ok(Outcome::Wait { after: self.config.resend.unconfirmed });
         }
         if asked_at.elapsed() > self.fresh(lease) && !self.config.is(Mutant::StaleReassembly) {
             self.persist("unlock", unlock).await?;
-            return Ok(Outcome::Retry { after: self.config.refused_after });
+            return Ok(Outcome::Later { after: self.config.refused_after });
         }
         info!(total, "reassembly starts");
         let cancel = stop.hard.child_token();
         let work = self.ports.assembler.assemble(job_id, total, &cancel);
         tokio::pin!(work);
-        let hidden = Some(Hidden { queue: &*inbox.queue, message });
         let any_cut = self.config.is(Mutant::JoinAnyCut);
         let renew = || async {
             Ok(matches!(lock().await?, Lock::Acquired(current) if any_cut || current == total))
@@ -107,14 +103,14 @@ impl Pipeline {
         let done = tokio::select! {
             biased;
             done = &mut work => done,
-            () = self.keep(lease, asked_at, hidden, Some(beat), renew) => {
+            () = self.keep(lease, asked_at, None, Some(beat), renew) => {
                 warn!("reassembly lease lost");
                 cancel.cancel();
                 // Only what has certainly ended makes room for another at once.
                 if tokio::time::timeout(lease / 10, work).await.is_ok() {
                     self.persist("unlock", unlock).await?;
                 }
-                return Ok(Outcome::Retry { after: self.config.refused_after });
+                return Ok(Outcome::Later { after: self.config.refused_after });
             }
         };
         let outcome = match done {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parallax_job::{Notification, ObjectKey, Record, Segment, Timestamp, parse_timed_notification};
 use parallax_ports::ledger::{HolderId, Reserve};
-use parallax_ports::{Message, Result};
+use parallax_ports::{Kind, Message, Result};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, info, info_span, warn};
@@ -361,6 +361,12 @@ impl Pipeline {
             return Outcome::Done;
         }
         let asked = error.retry_after().unwrap_or_default();
-        Outcome::Retry { after: asked.max(self.jittered(self.config.refused_after)) }
+        let after = asked.max(self.jittered(self.config.refused_after));
+        match error.kind() {
+            Kind::Throttled | Kind::Unavailable | Kind::Timeout | Kind::Unauthorized => {
+                Outcome::Later { after }
+            }
+            _ => Outcome::Retry { after },
+        }
     }
 }

@@ -86,6 +86,19 @@ fn refusals_use_up_no_deliveries_of_live_work() {
     assert_eq!(totals.failed_jobs, 0);
 }
 
+/// The same with a ledger or a store that refuses everything, or is silent.
+fn serviceless(seed: u64) -> Scenario {
+    Scenario { service_outages: 4, ..Scenario::calm(seed) }
+}
+
+#[test]
+fn services_that_are_out_use_up_no_deliveries_of_live_work() {
+    let totals = hold("a service is out", (0..400).into_par_iter().map(serviceless));
+    let refused = ["refused: throttled", "refused: unavailable", "call never answered"];
+    assert!(refused.iter().all(|what| totals.faults.get(what).is_some_and(|n| *n > 100)));
+    assert_eq!(totals.failed_jobs, 0);
+}
+
 /// Histories in which nothing goes wrong but that every job is cut anew.
 fn recut(seed: u64) -> Scenario {
     Scenario { recuts: true, ..Scenario::calm(seed) }
@@ -202,6 +215,7 @@ fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
         Mutant::TakeAnyCut | Mutant::JoinAnyCut => ("cut anew", recut(seed)),
         Mutant::RenewAfterHiding => ("hiding is never answered", silent(seed)),
         Mutant::NeverRenew => ("the backend refuses", refusing(seed)),
+        Mutant::SpendDeliveries => ("a service is out", serviceless(seed)),
         Mutant::TrustTopic | Mutant::TakeAnyAttempt => {
             let told = Scenario { topics: true, ..Scenario::troubled(seed) };
             ("with faults, told by topics", Scenario { trouble: 2.0, ..told })

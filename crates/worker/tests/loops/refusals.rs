@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_ports::fault::{Faults, Faulty, Outage, Rates};
+use parallax_ports::ledger::SegmentState;
 use parallax_ports::memory::MemoryQueue;
 use parallax_ports::{
-    Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Message, Queue, Receipt,
-    Result,
+    Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Message, Queue,
+    Receipt, Result,
 };
 use parallax_worker::{Config, Desk, Inbox, Ports, Role, retry_now};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Stage, written};
+use crate::stage::{Endpoint, Stage, written};
 
 /// Refuses at first.
 #[derive(Debug)]
@@ -67,7 +69,15 @@ impl InferenceBackend for Moody {
 struct Strict {
     inner: Arc<MemoryQueue>,
     most: u32,
+    delivered: AtomicUsize,
     given_up: AtomicUsize,
+}
+
+impl Strict {
+    fn before(inner: &Arc<MemoryQueue>, most: u32) -> Arc<Self> {
+        let (delivered, given_up) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { inner: inner.clone(), most, delivered, given_up })
+    }
 }
 
 #[async_trait]
@@ -78,6 +88,7 @@ impl Queue for Strict {
             self.given_up.fetch_add(1, Ordering::Relaxed);
             self.inner.delete(&message.receipt).await?;
         }
+        self.delivered.fetch_add(messages.len(), Ordering::Relaxed);
         Ok(messages)
     }
 
@@ -110,8 +121,7 @@ async fn an_outage_of_minutes_loses_no_live_work_and_ends_when_the_backend_is_ba
     let stage = Stage::new();
     submit(&stage, COUNT).await;
     let backend = Moody::refusing_for(outage, None);
-    let strict =
-        Arc::new(Strict { inner: stage.segments.clone(), most: 5, given_up: AtomicUsize::new(0) });
+    let strict = Strict::before(&stage.segments, 5);
     let ports = stage.ports(backend.clone());
     let segments = Inbox { queue: strict.clone(), max_receives: Some(5), ..ports.segments.clone() };
     let began = Instant::now();
@@ -126,6 +136,43 @@ async fn an_outage_of_minutes_loses_no_live_work_and_ends_when_the_backend_is_ba
     assert!(last <= Duration::from_secs(15), "all are taken up soon after the first: {last:?}");
     let refused = backend.refused.load(Ordering::Relaxed);
     assert!(refused <= 5 + 600 / 5, "one message at a time finds out: {refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_wait_in_their_queue_while_the_ledger_is_out() {
+    const COUNT: u32 = 20;
+    let stage = Stage::new();
+    stage.job("job", COUNT).await;
+    let mut rows = Vec::new();
+    for index in 0..COUNT {
+        let response = format!("s3://output/sagemaker-async-responses/{index}.out").parse();
+        let locations = Locations { response: response.ok(), failure: None };
+        let row = stage.invoked(&Stage::segment("job", index, COUNT), locations.clone()).await;
+        stage.write(&row.output).await;
+        stage.write(locations.response.as_ref().unwrap()).await;
+        let event = written(locations.response.as_ref().unwrap());
+        stage.events.send(&event, &[]).await.unwrap();
+        rows.push(row);
+    }
+    let time = Duration::from_secs(600);
+    let began = Instant::now();
+    let out =
+        Outage { calls: "ledger.", from: began, until: began + time, kind: Kind::Unavailable };
+    let faults = Faults::seeded(1, Rates::NONE, Arc::default()).with_outages([out].into());
+    let ports = stage.ports(Arc::new(Endpoint));
+    let ledger = Arc::new(Faulty::new(stage.ledger.clone(), Arc::new(faults)));
+    let strict = Strict::before(&stage.events, 5);
+    let output_events =
+        Inbox { queue: strict.clone(), max_receives: Some(5), ..ports.output_events.clone() };
+    let ports = Ports { ledger, output_events, ..ports };
+    stage.run(ports, stage.config(), &[Role::OutputEvents], time + time / 4).await;
+    assert_eq!(strict.given_up.load(Ordering::Relaxed), 0, "live events in the dead letters");
+    for row in &rows {
+        assert_eq!(stage.state(row).await.state, SegmentState::Done, "{}", row.segment);
+    }
+    let delivered = strict.delivered.load(Ordering::Relaxed);
+    let probes = 600 / 5;
+    assert!(delivered <= probes + 2 * COUNT as usize, "one at a time finds out: {delivered}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -154,8 +154,10 @@ async fn history(scenario: &Scenario) -> History {
 
     // Trouble until all is done, or for a while. From then on everything must come to an end.
     let trouble = start + Duration::from_secs(rng.random_range(3600..14_400));
-    let troubled =
-        scenario.trouble > 0.0 || scenario.silences > 0 || scenario.refusals > 0 || scenario.recuts;
+    let troubled = scenario.trouble > 0.0
+        || scenario.silences > 0
+        || scenario.patience() > 0
+        || scenario.recuts;
     while troubled && Instant::now() < trouble && world.open() != (0, 0) {
         sleep(Duration::from_secs(30)).await;
         world.cut_anew(&mut rng).await;

@@ -34,6 +34,8 @@ pub struct Scenario {
     pub recuts: bool,
     /// Times in which the backend refuses everything, at queues that give up after five deliveries.
     pub refusals: u32,
+    /// Times in which the ledger or the store refuses or does not answer, at such queues.
+    pub service_outages: u32,
     /// Whether the endpoint tells of outcomes by its topics and leaves no objects about failures.
     pub topics: bool,
     /// Whether some processes are of the previous release.
@@ -83,6 +85,7 @@ impl Scenario {
             short_leases: false,
             recuts: false,
             refusals: 0,
+            service_outages: 0,
             topics: false,
             mixed: false,
             halts: 0,
@@ -90,8 +93,13 @@ impl Scenario {
         }
     }
 
+    /// Times in which everything has to wait and no message may be given up for that.
+    pub fn patience(&self) -> u32 {
+        self.refusals + self.service_outages
+    }
+
     pub fn is_calm(&self) -> bool {
-        self.trouble == 0.0 && !self.recuts && self.refusals == 0 && self.crashes.is_empty()
+        self.trouble == 0.0 && !self.recuts && self.patience() == 0 && self.crashes.is_empty()
     }
 }
 
@@ -162,7 +170,7 @@ impl Climate {
             1 => Topics::Instead,
             _ => Topics::None,
         };
-        let policy = match scenario.refusals {
+        let policy = match scenario.patience() {
             0 => (trouble > 0.0 && rng.random_bool(0.3)).then(|| rng.random_range(5..=20)),
             _ => Some(5),
         };

@@ -82,9 +82,9 @@ impl World {
         if let Some((body, why)) = dead.iter().find(|(body, _)| body != POISON) {
             self.watch.violated(format!("a good message was put aside: {body} {why:?}"));
         }
-        // Where nothing is worse than refusals no message may be received so often in vain. What else
+        // Where nothing is worse than refusals or silence no message may be received so often in vain. What else
         // uses up deliveries may; that the work is done all the same has been looked at.
-        if self.scenario.refusals > 0
+        if self.scenario.patience() > 0
             && let Some((body, _)) = moved.iter().find(|(body, _)| body != POISON)
         {
             self.watch.violated(format!("live work was moved to the dead letters: {body}"));

@@ -335,6 +335,13 @@ fn outages(
         let kind = if rng.random() { Kind::Throttled } else { Kind::Unavailable };
         all.push(Outage { calls: "backend.", from, until, kind });
     }
+    for n in 0..scenario.service_outages {
+        let from = start + Duration::from_secs(900 * u64::from(n) + rng.random_range(0..300));
+        let until = from + Duration::from_secs(rng.random_range(50..600));
+        let calls = if rng.random() { "ledger." } else { "objects." };
+        let kinds = [Kind::Throttled, Kind::Unavailable, Kind::Timeout];
+        all.push(Outage { calls, from, until, kind: kinds[rng.random_range(0..3)] });
+    }
     while rng.random_bool(climate.outage.min(0.5)) {
         let (calls, kind) = OUTAGES[rng.random_range(0..OUTAGES.len())];
         let from = start + Duration::from_secs(rng.random_range(0..5400));
