@@ -2,7 +2,7 @@
 //! buckets tell its queues, the SageMaker emulator and containers that copy.
 //!
 //! The short form runs with all tests; `make soak` asks for the long one by `SOAK_KILLS`,
-//! `SOAK_JOBS`, `SOAK_SEGMENTS` and `SOAK_DRAINS`.
+//! `SOAK_JOBS`, `SOAK_SEGMENTS`, `SOAK_DRAINS`, `SOAK_FREEZES` and `SOAK_FREEZE_SECONDS`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -48,11 +48,13 @@ fn cut(name: String, number: usize, total: u32) -> Cut {
     Cut { job_id: name.parse().unwrap(), mode, total, unreadable: false }
 }
 
-/// Replicas that are killed and started again.
+/// Replicas that are killed and started again, or stand still and go on.
 struct Fleet<'a> {
     cloud: &'a Cloud,
     endpoint: &'a Endpoint,
     running: Vec<Running>,
+    /// Whoever stands still, and until when.
+    frozen: BTreeMap<usize, Instant>,
     /// What the dead said they completed.
     told: Vec<(String, u64)>,
     kills: u32,
@@ -62,8 +64,15 @@ struct Fleet<'a> {
 
 impl<'a> Fleet<'a> {
     fn start(cloud: &'a Cloud, endpoint: &'a Endpoint) -> Self {
-        let mut fleet =
-            Self { cloud, endpoint, running: Vec::new(), told: Vec::new(), kills: 0, hasty: 0 };
+        let mut fleet = Self {
+            cloud,
+            endpoint,
+            running: Vec::new(),
+            frozen: BTreeMap::new(),
+            told: Vec::new(),
+            kills: 0,
+            hasty: 0,
+        };
         fleet.running = (0..REPLICAS).map(|_| fleet.replica()).collect();
         fleet
     }
@@ -86,6 +95,31 @@ impl<'a> Fleet<'a> {
                 self.hasty += 1;
             }
         }
+    }
+
+    /// Stops a replica in the middle of whatever it does, as a machine that is suspended.
+    fn freeze(&mut self, victim: usize, time: Duration) {
+        self.revive();
+        self.running[victim].signal(Signal::SIGSTOP);
+        self.frozen.insert(victim, Instant::now() + time);
+    }
+
+    /// Lets those go on who stood still for long enough.
+    fn thaw(&mut self) {
+        let running = &self.running;
+        self.frozen.retain(|place, until| {
+            let still = Instant::now() < *until;
+            if !still {
+                running[*place].signal(Signal::SIGCONT);
+            }
+            still
+        });
+    }
+
+    /// One that does not stand still.
+    fn awake(&self, dice: &mut StdRng) -> usize {
+        let awake: Vec<_> = (0..REPLICAS).filter(|n| !self.frozen.contains_key(n)).collect();
+        awake[dice.random_range(0..awake.len())]
     }
 
     fn kill(&mut self, victim: usize) {
@@ -172,6 +206,9 @@ async fn check_job(cloud: &Cloud, cut: &Cut) -> Job {
 async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
     let (kills, jobs) = (number("SOAK_KILLS", 20), number("SOAK_JOBS", 6));
     let segments = number("SOAK_SEGMENTS", 4);
+    // Longer than a lease, so that others take over what a frozen replica had begun.
+    let (freezes, still) = (number("SOAK_FREEZES", 1), number("SOAK_FREEZE_SECONDS", 8));
+    let still = Duration::from_secs(still.into());
     let seed = seed();
     let mut dice = StdRng::seed_from_u64(seed);
     let events = EventFaults { seed, lose: 0.05, repeat: 0.1, late: 0.1 };
@@ -204,7 +241,8 @@ async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
         segments_queue.send(nonsense, &[]).await.unwrap();
     }
     let mut fleet = Fleet::start(&cloud, &endpoint);
-    let guard = Guard::new(Duration::from_secs(300 + 10 * u64::from(kills)));
+    let limit = Duration::from_secs(300 + 10 * u64::from(kills)) + still * freezes;
+    let (guard, mut frozen) = (Guard::new(limit), 0);
     let (mut submitted, mut told, mut effective) = (0, Vec::new(), Vec::new());
     loop {
         // Jobs arrive all through the kills.
@@ -219,9 +257,18 @@ async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
         if fleet.kills < kills {
             let wait = Duration::from_millis(dice.random_range(0..2000));
             tokio::time::sleep(wait).await;
-            fleet.kill(dice.random_range(0..REPLICAS));
+            fleet.kill(fleet.awake(&mut dice));
         } else {
             tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        fleet.thaw();
+        // All through the kills, too, one replica at least going on.
+        if frozen < freezes
+            && fleet.frozen.len() + 1 < REPLICAS
+            && fleet.kills * freezes >= frozen * kills
+        {
+            fleet.freeze(fleet.awake(&mut dice), still);
+            frozen += 1;
         }
         fleet.revive();
         let (messages, done) = cloud.reassemble().await;
@@ -232,7 +279,8 @@ async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
         }
         told.extend(messages);
         effective.extend(done);
-        if submitted == cuts.len() && fleet.kills == kills && over(&cloud, &endpoint, &cuts).await {
+        let all = submitted == cuts.len() && fleet.kills == kills && frozen == freezes;
+        if all && fleet.frozen.is_empty() && over(&cloud, &endpoint, &cuts).await {
             break;
         }
         if guard.began.elapsed() > guard.limit {
@@ -279,7 +327,8 @@ async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
     assert_eq!(nonsense.len(), 2, "only what made no sense is put aside: {buried:?}");
 
     println!(
-        "soak: {kills} kills of {REPLICAS} replicas in {:.0} s; {jobs} jobs x {segments} segments: \
+        "soak: {kills} kills of {REPLICAS} replicas, {frozen} that stood still for {still:?}, in \
+         {:.0} s; {jobs} jobs x {segments} segments: \
          {} completed, {} failed with a reason; {} reassembly messages, {} effective; {} dead \
          letters, each with a reason; 0 permits, 0 messages left or hidden",
         took.as_secs_f64(),
