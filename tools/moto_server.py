@@ -6,7 +6,8 @@ happens outside: a receive is asked again, without waiting, until messages come 
 
 Prints `port N` once it listens, and ends when its standard input is closed: a test that dies takes
 its server with it. `GET /calls` answers how often each operation was called; `DELETE /calls`
-forgets it. Calls that a long poll makes inside are counted once.
+forgets it. Calls that a long poll makes inside are counted once. `GET /units` answers what the writes
+of DynamoDB would be charged, by table and kind of item, and `GET /sizes` the largest item of each.
 
 Bucket notifications reach their queues as moto delivers them: at once, once each, in order. S3
 promises less, so `--lose`, `--repeat` and `--late` are the probabilities that an event is lost,
@@ -25,6 +26,8 @@ import threading
 import time
 from collections import Counter
 
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 from moto.s3 import notifications
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -93,6 +96,8 @@ class Serial:
         self.lock = threading.Lock()
         self.counting = threading.Lock()
         self.calls = Counter()
+        self.units = Counter()
+        self.sizes = Counter()
         # moto has no other place to put something between a bucket and its queues.
         self.events = notifications._send_sqs_message = Events(faults, self.lock)
 
@@ -121,6 +126,10 @@ class Serial:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/calls":
             return self.report(self.calls, environ, start_response)
+        if environ["PATH_INFO"] == "/units":
+            return self.report(self.units, environ, start_response)
+        if environ["PATH_INFO"] == "/sizes":
+            return self.report(self.sizes, environ, start_response)
         if environ["PATH_INFO"] == "/events":
             return self.report(self.events.counts, environ, start_response)
         # Everything is read before the lock is taken: a slow client holds up nobody.
@@ -148,8 +157,39 @@ class Serial:
             if not empty or not status.startswith("200") or left <= 0:
                 break
             time.sleep(min(POLL_SECONDS, left))
+        if target.startswith("DynamoDB") and status.startswith("200"):
+            self.count_units(target, environ, json.loads(body))
         start_response(status, headers)
         return [payload]
+
+    def count_units(self, target, environ, asked):
+        """Counts write units as DynamoDB charges them: one for each KB of an item, two if in a transaction.
+
+        Items are named by their table and, where several kinds share one, by what their key begins with.
+        """
+        operation = target.rpartition(".")[2]
+        if operation == "TransactWriteItems":
+            writes = [write for item in asked["TransactItems"] for write in item.values()]
+        elif operation in ("PutItem", "UpdateItem", "DeleteItem"):
+            writes = [asked]
+        else:
+            return
+        each = 2 if operation == "TransactWriteItems" else 1
+        region = environ["HTTP_AUTHORIZATION"].split("/")[2]
+        backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][region]
+        for write in writes:
+            table = backend.tables[write["TableName"]]
+            attributes = write.get("Key") or write["Item"]
+            names = [table.hash_key_attr] + [table.range_key_attr] * table.has_range_key
+            key = {name: attributes[name] for name in names}
+            with self.lock:
+                item = backend.get_item(write["TableName"], key)
+                size = item.size() if item else 0
+            kind = next(iter(key.values()))["S"]
+            name = f"{table.name} {kind.partition('#')[0]}" if "#" in kind else table.name
+            with self.counting:
+                self.units[name] += each * max(1, -(-size // 1024))
+                self.sizes[name] = max(self.sizes[name], size)
 
     def report(self, counts, environ, start_response):
         with self.counting:

@@ -20,6 +20,8 @@ use parallax_tests::{COMPLETED, Daemon, number};
 /// Largest size, in MiB, of the segment that is copied to see what memory depends on.
 const LARGE_MIB: u32 = 2048;
 const IDLE: Duration = Duration::from_secs(60);
+/// Permits, and instances of the endpoint, where the use of its slots is measured.
+const SLOTS: u32 = 5;
 
 struct Measured {
     backend: &'static str,
@@ -28,6 +30,8 @@ struct Measured {
     cpu_ms: f64,
     peak_mib: f64,
     calls: BTreeMap<String, u64>,
+    units: BTreeMap<String, u64>,
+    sizes: BTreeMap<String, u64>,
 }
 
 impl Measured {
@@ -62,6 +66,8 @@ async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
     cloud.moto.forget_calls();
     let daemon = Daemon::run(&mut command);
     let before = (Instant::now(), daemon.process.usage(), cloud.moto.calls());
+    // What it takes to make the jobs is not the daemon's.
+    let units_before = cloud.moto.units();
     let all = f64::from(jobs * segments);
     while daemon.metric(COMPLETED) < all
         || daemon.metric("parallax_reassembly_messages_total") < f64::from(jobs)
@@ -70,6 +76,11 @@ async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
     }
     let seconds = before.0.elapsed().as_secs_f64();
     let after = daemon.process.usage();
+    let mut units = cloud.moto.units();
+    for (kind, count) in units_before {
+        *units.get_mut(&kind).unwrap() -= count;
+    }
+    let sizes = cloud.moto.sizes();
     let mut calls = cloud.moto.calls();
     for (operation, count) in before.2 {
         *calls.get_mut(&operation).unwrap() -= count;
@@ -98,7 +109,35 @@ async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
         cpu_ms: (after.cpu - before.1.cpu).as_secs_f64() * 1000.0,
         peak_mib: mib(after.peak_memory_bytes),
         calls,
+        units,
+        sizes,
     }
+}
+
+/// The share of time in which the endpoint's slots work, from the first segment that it accepts to the end
+/// of the last.
+async fn slots(run: Duration, segments: u32) -> f64 {
+    let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
+    let cut = Cut {
+        job_id: "slots".parse().unwrap(),
+        mode: Mode::Sbs,
+        total: segments,
+        unreadable: false,
+    };
+    cloud.submit(&cut, Order::TotalFirst).await;
+    let endpoint = cloud.endpoint(SLOTS as usize, run, &[]);
+    let mut command = cloud.worker_of(&endpoint);
+    let daemon = Daemon::run(command.env("INFERENCE_MAX_IN_FLIGHT", SLOTS.to_string()));
+    let wait = |done: &dyn Fn() -> bool| {
+        while !done() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Instant::now()
+    };
+    let began = wait(&|| endpoint.stats().accepted > 0);
+    let ended = wait(&|| endpoint.stats().succeeded == u64::from(segments));
+    drop(daemon);
+    (run * segments).as_secs_f64() / f64::from(SLOTS) / (ended - began).as_secs_f64()
 }
 
 /// Processor time and calls of a daemon that has nothing to do, each per minute, and its memory.
@@ -180,6 +219,22 @@ async fn main() {
             format!("{name} {:.2}", m.per_segment(**count))
         });
         println!("- {}: {}", m.backend, said.collect::<Vec<_>>().join(", "));
+    }
+    println!(
+        "\nWrite units of DynamoDB per segment, and the largest item of each kind in bytes:\n"
+    );
+    for m in &all {
+        let said = m.units.iter().filter(|(_, count)| **count > 0).map(|(kind, count)| {
+            format!("{kind} {:.2} ({})", m.per_segment(*count), m.sizes[kind])
+        });
+        let sum = m.per_segment(m.units.values().sum());
+        println!("- {}: {sum:.2}: {}", m.backend, said.collect::<Vec<_>>().join(", "));
+    }
+    println!("\n| seconds of a segment at {SLOTS} slots | segments | slot use |");
+    println!("| --- | --- | --- |");
+    for (seconds, segments) in [(1, number("BENCH_SHORT", 100)), (10, number("BENCH_LONG", 50))] {
+        let used = slots(Duration::from_secs(seconds), segments).await;
+        println!("| {seconds} | {segments} | {used:.3} |");
     }
     let (cpu, calls, memory) = idle().await;
     println!("\nIdle: {cpu:.0} ms of CPU and {calls} calls a minute, {memory:.1} MiB.");

@@ -60,6 +60,16 @@ impl Moto {
         ask(&self.url, "DELETE", "/calls");
     }
 
+    /// Write units of DynamoDB since the start, by table and kind of item.
+    pub fn units(&self) -> BTreeMap<String, u64> {
+        serde_json::from_str(&ask(&self.url, "GET", "/units").1).unwrap()
+    }
+
+    /// The largest item of each kind, in bytes.
+    pub fn sizes(&self) -> BTreeMap<String, u64> {
+        serde_json::from_str(&ask(&self.url, "GET", "/sizes").1).unwrap()
+    }
+
     /// Events `written`, how many of them were `lost`, `repeated` or `late`, and how many are `pending`.
     pub fn events(&self) -> BTreeMap<String, u64> {
         serde_json::from_str(&ask(&self.url, "GET", "/events").1).unwrap()
