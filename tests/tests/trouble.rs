@@ -212,6 +212,18 @@ fn an_absurd_resolution_is_refused() {
 }
 
 #[test]
+fn a_picture_of_one_row_is_refused_by_its_size() {
+    let make = |_: &Path, bad: &Path| {
+        let source = "testsrc2=size=96x32:rate=25:duration=0.4,format=yuv444p,scale=3:1";
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", source]);
+        ffmpeg.args(["-c:v", "ffv1", "-f", "matroska"]).arg(bad);
+        assert!(ffmpeg.status().unwrap().success());
+    };
+    bad_input(make, &["3x1", "too small", "at least 2x2"]);
+}
+
+#[test]
 fn folders_and_missing_files_are_named() {
     let place = Place::new();
     let run = finish(&mut convert(place.folder.path()));

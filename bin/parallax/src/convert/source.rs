@@ -1,6 +1,6 @@
 //! What the source demands: fields, bars, dynamic range, and an encoder that takes all of it.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::{Views, one_view};
 use parallax_frame::VideoFormat;
 use parallax_media::{
@@ -10,6 +10,9 @@ use parallax_stereo::{Layout, shaped_format};
 use tokio_util::sync::CancellationToken;
 
 use super::options::{CodecChoice, Interlaced, PictureArgs};
+
+/// Rows and columns that every encoder needs: one sample of colour stands for two of each.
+const LEAST_SIDE: u32 = 2;
 
 /// What happens to the pictures first.
 ///
@@ -72,6 +75,16 @@ impl Encoding {
         cancel: &CancellationToken,
     ) -> Result<Codec> {
         let format = self.format(media);
+        let shown = media.path.display();
+        let (width, height) = self.pictures.size(media);
+        ensure!(
+            format.width.min(format.height) >= LEAST_SIDE,
+            "{shown}: a picture of {width}x{height} is too small: {} makes {}x{} of it, and at least \
+             {LEAST_SIDE}x{LEAST_SIDE} can be encoded",
+            self.layout,
+            format.width,
+            format.height
+        );
         let transfer = media.video.format.colour.transfer.as_deref();
         let hdr = settings.hdr != Hdr::default()
             || matches!(transfer, Some("smpte2084" | "arib-std-b67"));
@@ -79,14 +92,15 @@ impl Encoding {
         ensure!(
             !(hdr && h264),
             "{}: HDR ({}), which players do not find in H.264; pass --codec hevc or --codec av1",
-            media.path.display(),
+            shown,
             transfer.unwrap_or("with mastering metadata")
         );
         let large = hdr || format.pixels.bits() > 8 || format.width.max(format.height) > 4096;
         let candidates = self.choice.candidates(large).iter().copied();
         // Nothing that cannot say HDR stands in for what can.
         let candidates: Vec<Codec> = candidates.filter(|c| !hdr || *c != Codec::X264).collect();
-        let chosen = choose_encoder(tools, &format, settings, &candidates, cancel)?;
+        let chosen = choose_encoder(tools, &format, settings, &candidates, cancel)
+            .with_context(|| format!("{shown}: of {width}x{height}"))?;
         for (codec, why) in &chosen.passed_over {
             let (from, to) = (codec.encoder_name(), chosen.codec.encoder_name());
             warnings.push(format!("{to} is used instead of {from}: {why}"));

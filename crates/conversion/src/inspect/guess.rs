@@ -105,6 +105,10 @@ fn is_rgbd(frame: &Frame) -> bool {
     }
     let neutral = f32::from(128u16 << (format.pixels.bits() - 8));
     let width = format.plane(1).width;
+    // Two halves and a column between them, which may hold some of both.
+    if width < 3 {
+        return false;
+    }
     let colour = |from: usize, to: usize| {
         let planes = [1, 2].map(|index| {
             let plane = frame.plane_f32(index);
@@ -217,6 +221,25 @@ mod tests {
         for (name, picture) in pictures {
             let seen = guess(16.0 / 9.0, &[picture]);
             assert!(!seen.sure || seen.layout.is_none(), "{name}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn pictures_too_small_for_two_halves_tell_nothing() {
+        for (width, height) in [(1, 1), (1, 200), (2, 2), (3, 1), (200, 1)] {
+            let film = Film {
+                width,
+                height,
+                stereo: Stereo::default(),
+                scene: Scene::Square,
+                camera: Camera::Tripod,
+                samples: 1,
+            };
+            let pictures = Rgb::of(&Arc::new(film.format())).unwrap();
+            let (columns, rows) = (width as usize, height as usize);
+            let planes = [0.7, 0.2, 0.1].map(|v| Plane::from_fn(columns, rows, |_, _| v));
+            let seen = guess(f64::from(width) / f64::from(height), &[pictures.frame(&planes, 0)]);
+            assert_eq!(seen, Guess::UNKNOWN, "{width}x{height}");
         }
     }
 
