@@ -211,6 +211,40 @@ fn a_kill_in_any_step_of_joining_costs_no_frame() {
 }
 
 #[test]
+fn a_piece_that_is_lost_or_damaged_is_converted_again_and_no_other() {
+    let place = Place::new();
+    type Spoil = fn(&Path);
+    let spoils: [(&str, Spoil); 3] = [
+        ("zeros, as after a power cut", |piece| {
+            let length = fs::metadata(piece).unwrap().len();
+            fs::write(piece, vec![0; length as usize]).unwrap();
+        }),
+        ("cut off", |piece| {
+            let bytes = fs::read(piece).unwrap();
+            fs::write(piece, &bytes[..bytes.len() - 100]).unwrap();
+        }),
+        ("gone", |piece| fs::remove_file(piece).unwrap()),
+    ];
+    for (name, spoil) in spoils {
+        place.wrap("ffmpeg", &format!("case \"$*\" in *'{JOIN}'*) kill -9 $PPID;; esac"));
+        assert_eq!(finish(&mut place.convert("out.mp4", &[])).code, None, "{name}");
+        place.unwrap_all();
+        let jobs = state_folder(place.folder.path()).unwrap().join("objects/output/jobs");
+        let job = jobs.read_dir().unwrap().next().unwrap().unwrap().path();
+        assert!(job.join("segments").read_dir().unwrap().count() > 1, "several pieces");
+        spoil(&job.join("segments/0.mp4"));
+        let run = finish(&mut place.convert("out.mp4", &["--resume"]));
+        assert_eq!(run.code, Some(0), "{name}: {run:?}");
+        let told = events(&run, "warning");
+        let told = told.iter().filter(|w| w["message"].as_str().unwrap().contains("again")).count();
+        assert_eq!(told, 1, "{name}: {run:?}");
+        assert_eq!(run.stderr.matches("attempt starts").count(), 1, "{name}: {}", run.stderr);
+        place.is_the_film("out.mp4");
+        fs::remove_file(place.path("out.mp4")).unwrap();
+    }
+}
+
+#[test]
 fn every_retry_is_told_with_its_reason() {
     let place = Place::new();
     // Killed once each, as when memory runs out: one encoder and one join.

@@ -14,7 +14,7 @@ use parallax_local::{
 };
 use parallax_ports::ledger::{
     AttemptError, Cost, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow,
-    SegmentState,
+    SegmentState, TriggerOutcome,
 };
 use parallax_ports::{Clock, Custody, Kind, Ledger, Locations, ObjectStore, Queue, SystemClock};
 
@@ -191,6 +191,20 @@ async fn the_sole_owner_may_reassemble_at_once() {
     let recovered = ledger.recover_sole_owner(&state, now).await.unwrap();
     assert_eq!(recovered, Recovered { segments: 1, holders: 1, reassemblies: 1 });
     assert_eq!(ledger.lock_reassembly(&job, "new", far, now).await.unwrap(), Lock::Acquired(1));
+
+    // A result that is lost is made again, and joined only then.
+    ledger.unlock_reassembly(&job, "new").await.unwrap();
+    ledger.advance(&job, JobStatus::Completed, None, None, now).await.unwrap();
+    assert!(ledger.redo_as_sole_owner(&state, &only, now).await.unwrap());
+    assert!(!ledger.redo_as_sole_owner(&state, &only, now).await.unwrap(), "it is not done now");
+    let again = ledger.segment(&only).await.unwrap().unwrap();
+    assert_eq!((again.state, again.failures, again.next_at), (SegmentState::RetryWait, 0, now));
+    let back = ledger.job(&job).await.unwrap().unwrap();
+    assert_eq!((back.status, back.completed_at), (JobStatus::ChunkingComplete, None));
+    assert_eq!(ledger.completions(&job, 1).await.unwrap(), []);
+    assert_eq!(ledger.lock_reassembly(&job, "x", far, now).await.unwrap(), Lock::NotTriggered);
+    let asked = ledger.trigger(&job, "t2", resend, now).await.unwrap();
+    assert_eq!(asked, TriggerOutcome::NotReady);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod mended;
 mod model;
 mod name;
 pub(crate) mod options;
+mod pieces;
 mod pipeline;
 mod progress;
 mod request;
@@ -114,8 +115,10 @@ async fn drive(
     let alarm = Alarm::new(reporter);
     let embedded = Embedded::open(request, state, reporter, &alarm).await?;
     embedded.begin(request).await?;
-    let mut again = embedded.take_up(&state.mark(request)).await?;
-    reporter.started(request, embedded.done_frames(request, reporter).await?);
+    let mark = state.mark(request);
+    let before = embedded.done_frames(request, state, &mark, reporter).await?;
+    let mut again = embedded.take_up(&mark).await?;
+    reporter.started(request, before);
 
     let stop = Stop::default();
     let ledger = embedded.local.ledger.clone();

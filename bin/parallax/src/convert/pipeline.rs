@@ -22,6 +22,7 @@ use parallax_worker::{Config, Desk, Done, Inbox, Pipeline, Ports, Redrive, Step,
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Alarmed};
+use super::pieces;
 use super::progress::Reporter;
 use super::request::Request;
 use super::state::{Mark, State};
@@ -252,12 +253,33 @@ impl Embedded {
         Ok(())
     }
 
-    /// Frames in the segments that an earlier process completed; each is told to `reporter`.
-    pub(crate) async fn done_frames(&self, request: &Request, reporter: &Reporter) -> Result<u64> {
+    /// Frames in the segments that an earlier process completed; each is told to `reporter`. One
+    /// whose result cannot be joined any more is taken back, aloud.
+    pub(crate) async fn done_frames(
+        &self,
+        request: &Request,
+        state: &State,
+        mark: &Mark,
+        reporter: &Reporter,
+    ) -> Result<u64> {
+        let job = self.local.ledger.job(&self.job_id).await?.context("the job was not recorded")?;
+        let joined = job.status == JobStatus::Completed && mark.is_there();
         let mut frames = 0;
         for row in self.local.ledger.segments(&self.job_id).await? {
             if row.state != SegmentState::Done {
                 continue;
+            }
+            if !joined && Some(row.segment.total) == job.total_segments {
+                let (tools, path) = (request.tools.clone(), self.local.objects.path(&row.output)?);
+                let damage = tokio::task::spawn_blocking(move || pieces::damage(&tools, &path));
+                if let Some(why) = damage.await?? {
+                    self.convert_again(&row, state).await?;
+                    let (number, total) = (row.segment.index + 1, row.segment.total);
+                    reporter.warning(&format!(
+                        "segment {number} of {total} was converted, but {why}: it is converted again"
+                    ));
+                    continue;
+                }
             }
             let path = self.local.objects.path(&row.input)?;
             let tools = request.tools.clone();
@@ -270,6 +292,22 @@ impl Embedded {
             frames += count;
         }
         Ok(frames)
+    }
+
+    /// Has a completed segment, whose result is damaged, done once more.
+    async fn convert_again(&self, row: &SegmentRow, state: &State) -> Result<()> {
+        let local = &self.local;
+        // What is there would be taken for the new result.
+        local.objects.delete(&row.output).await?;
+        local.ledger.redo_as_sole_owner(&state.dir, &row.segment, SystemClock.now()).await?;
+        // The sweep would find it as well, later.
+        let event = ObjectEvent {
+            bucket: local.buckets.input.name().to_owned(),
+            key: ObjectKey::Segment(row.segment.clone()).to_string(),
+            size: None,
+        };
+        local.segments.send(&s3_notification(&[event]), &[]).await?;
+        Ok(())
     }
 
     /// The file behind the job's final object.

@@ -1,8 +1,8 @@
 //! What a process does about its dead predecessor when it knows that it is alone.
 
-use parallax_job::Timestamp;
+use parallax_job::{JobStatus, Segment, Timestamp};
 use parallax_ports::ledger::rules::{self, Change};
-use parallax_ports::ledger::{AttemptError, Cost};
+use parallax_ports::ledger::{AttemptError, Cost, Job, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Error, Kind, Result};
 
 use super::SqliteLedger;
@@ -30,10 +30,7 @@ impl SqliteLedger {
     /// # Errors
     /// `Rejected` when `sole` is not held exclusively: another process may be at work.
     pub async fn recover_sole_owner(&self, sole: &StateDir, now: Timestamp) -> Result<Recovered> {
-        if !sole.is_exclusive() {
-            let text = format!("{} is shared: nothing is taken over", sole.path().display());
-            return Err(Error::new(Kind::Rejected, text));
-        }
+        alone(sole)?;
         let why = AttemptError::new("interrupted", "the process that ran the attempt has ended");
         self.commit(Durability::Ordered, move |rows| {
             let before = rows.holders()?;
@@ -74,4 +71,53 @@ impl SqliteLedger {
         })
         .await
     }
+
+    /// Takes back that `segment` is complete, because its result is lost: it may start again now, with
+    /// as many failures and attempts to use up as a new one. Its job goes back to before its
+    /// reassembly, and whatever was joined of the lost result counts no more. Whether there was
+    /// anything to take back.
+    ///
+    /// # Errors
+    /// `Rejected` when `sole` is not held exclusively: somebody may be joining the results.
+    pub async fn redo_as_sole_owner(
+        &self,
+        sole: &StateDir,
+        segment: &Segment,
+        now: Timestamp,
+    ) -> Result<bool> {
+        alone(sole)?;
+        let segment = segment.clone();
+        self.commit(Durability::Ordered, move |rows| {
+            let row = rows.segment(&segment)?.filter(|row| row.state == SegmentState::Done);
+            let Some(row) = row else { return Ok((false, Change::default())) };
+            rows.forget_completion(&segment)?;
+            rows.forget_trigger(&segment.job_id)?;
+            let joined = [JobStatus::Reassembling, JobStatus::Completed];
+            let job = rows.job(&segment.job_id)?.filter(|job| joined.contains(&job.status));
+            let job = job.map(|job| Job {
+                status: JobStatus::ChunkingComplete,
+                completed_at: None,
+                ..job
+            });
+            let row = SegmentRow {
+                state: SegmentState::RetryWait,
+                failures: 0,
+                // What was tried before counts no more, but the number of the next attempt goes on.
+                refusals: row.attempt,
+                next_at: now,
+                ..row
+            };
+            Ok((true, Change { segment: Some(row), job, ..Change::default() }))
+        })
+        .await
+    }
+}
+
+/// Refuses a state folder that other processes may use.
+fn alone(sole: &StateDir) -> Result<()> {
+    if sole.is_exclusive() {
+        return Ok(());
+    }
+    let text = format!("{} is shared: nothing is taken over", sole.path().display());
+    Err(Error::new(Kind::Rejected, text))
 }

@@ -103,6 +103,18 @@ impl Rows<'_> {
         self.list("SELECT row FROM triggers", [])
     }
 
+    pub(super) fn forget_completion(&self, segment: &Segment) -> Result<()> {
+        let Segment { job_id, total, index, .. } = segment;
+        self.run(
+            "DELETE FROM completions WHERE job_id = ?1 AND idx = ?2 AND total = ?3",
+            params![job_id.as_str(), index, total],
+        )
+    }
+
+    pub(super) fn forget_trigger(&self, job_id: &JobId) -> Result<()> {
+        self.run("DELETE FROM triggers WHERE job_id = ?1", [job_id.as_str()])
+    }
+
     /// Stores a rule's answer.
     pub(super) fn apply(&self, change: Change) -> Result<()> {
         for id in change.remove_holders {
