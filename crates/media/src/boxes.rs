@@ -208,6 +208,13 @@ pub(crate) fn each_video_entry(moov: &mut Node, mut change: impl FnMut(&mut Node
     Some(())
 }
 
+/// Has the header of the first video track in `moov` changed; `None` when there is none.
+pub(crate) fn each_video_header(moov: &mut Node, mut change: impl FnMut(&mut Node)) -> Option<()> {
+    let track = moov.children.iter_mut().find(|node| node.kind == *b"trak" && is_video(node))?;
+    track.each(&[b"tkhd"], &mut change);
+    Some(())
+}
+
 /// The bytes of the `moov` in `bytes`, which starts at `start`, after `change`.
 fn changed(
     bytes: &[u8],

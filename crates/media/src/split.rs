@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::boxes::{each_video_entry, patch};
+use crate::boxes::{each_video_entry, each_video_header, patch};
 use crate::child;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::plan::Plan;
@@ -132,9 +132,20 @@ fn copy(
 /// is that of the source's beginning, and decoders would believe it of every picture.
 fn leave_shape_to_stream(path: &Path) -> Result<()> {
     patch(path, |moov| {
+        let mut size: Option<[u8; 4]> = None;
         each_video_entry(moov, |entry| {
+            // Width and height follow 24 bytes of fields, in 16 bits each.
+            size = size.or(entry.head.get(24..28).and_then(|bytes| bytes.try_into().ok()));
             for shape in entry.children.iter_mut().filter(|child| child.kind == *b"pasp") {
                 shape.kind = *b"free";
+            }
+        })?;
+        // Where it differs from that size, the one on the screen, rounded, tells a shape too.
+        each_video_header(moov, |header| {
+            let Some([a, b, c, d]) = size else { return };
+            let end = header.head.len();
+            if let Some(shown) = end.checked_sub(8).and_then(|from| header.head.get_mut(from..)) {
+                shown.copy_from_slice(&[a, b, 0, 0, c, d, 0, 0]);
             }
         })
     })

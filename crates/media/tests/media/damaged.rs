@@ -294,6 +294,24 @@ fn pixels_of_another_shape_are_fitted_and_told_wherever_the_film_is_cut() {
     }
 }
 
+#[test]
+fn segments_of_a_broadcast_keep_the_exact_shape_of_their_pixels() {
+    let bench = Bench::new();
+    let wide = "testsrc2=size=96x64:rate=24,trim=end_frame=24,setsar=32/27";
+    let film = bench.make("a.ts", &[wide], "-c:v mpeg2video -q:v 2 -g 6 -pix_fmt yuv420p");
+    let media = bench.probe(&film);
+    assert_eq!(media.video.sample_aspect, (32, 27));
+    let packets = bench.scan(&media);
+    let plan = plan_segments(&packets, media.video.time_base, Duration::from_millis(250), 99);
+    let folder = bench.path("segments");
+    std::fs::create_dir(&folder).unwrap();
+    let split = split(&bench.tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+    assert!(split.segments.len() > 1 && split.recoded.is_none());
+    for part in &split.segments {
+        assert_eq!(bench.probe(&part.path).video.sample_aspect, (32, 27));
+    }
+}
+
 /// The tools with an ffmpeg that a shell script stands in for; it says its version like the real one.
 pub(crate) fn scripted(bench: &Bench, script: &str, stall_time: Duration) -> Tools {
     let path = bench.path("ffmpeg");
