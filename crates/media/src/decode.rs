@@ -6,6 +6,7 @@
 //! first sign of any the file is decoded again from its beginning, by one thread, and what was
 //! handed out already is skipped.
 
+mod expected;
 mod feed;
 mod log;
 mod order;
@@ -21,7 +22,7 @@ use crate::damage::{Damage, DamageKind, Damaged, WAY_ON};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::probe::Media;
 use crate::programs::Tools;
-use crate::scan::Packets;
+pub use expected::Expected;
 use feed::{End, Feed, Manner, Next, Picture};
 use log::Look;
 use order::{Order, black, order};
@@ -73,43 +74,6 @@ impl DecodeOptions {
     pub fn sample_aspect(&self, media: &Media) -> (u32, u32) {
         let ((num, den), (x, y)) = (media.video.sample_aspect, self.stretch.unwrap_or((1, 1)));
         (num.saturating_mul(x), den.saturating_mul(y))
-    }
-}
-
-/// The frames that must come.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Expected {
-    /// Nobody knows: a file that lost its end may pass as a shorter one.
-    #[default]
-    Unknown,
-    /// So many.
-    Frames(u64),
-    /// One at each of these times, ascending, in ticks of the stream.
-    Times(Arc<[i64]>),
-}
-
-impl From<Option<u64>> for Expected {
-    fn from(frames: Option<u64>) -> Self {
-        frames.map_or(Expected::Unknown, Expected::Frames)
-    }
-}
-
-impl From<&Packets> for Expected {
-    fn from(packets: &Packets) -> Self {
-        match packets.frame_times() {
-            Some(times) => Expected::Times(times.into()),
-            None => Expected::Frames(packets.shown()),
-        }
-    }
-}
-
-impl Expected {
-    fn count(&self) -> Option<u64> {
-        match self {
-            Expected::Unknown => None,
-            Expected::Frames(frames) => Some(*frames),
-            Expected::Times(times) => Some(times.len() as u64),
-        }
     }
 }
 
@@ -351,8 +315,11 @@ impl Decoder {
         {
             let times = Arc::clone(times);
             match times[self.done..].binary_search(&pts) {
-                // Without a word of damage it is the times that differ: field by field, say.
-                Ok(missing) if missing > 0 && !doubtful && !changes => self.loose = true,
+                // Without a word: a decoder that waits for a picture which needs no lost one.
+                Ok(missing) if missing > 0 && !doubtful && !changes && !manner.single => {
+                    self.read -= 1;
+                    return self.again(Manner { single: true, ..manner });
+                }
                 Ok(missing) => {
                     for &time in &times[self.done..self.done + missing] {
                         self.replace(time)?;
@@ -360,7 +327,8 @@ impl Decoder {
                     self.done += missing + 1;
                 }
                 // At a time that no packet has; what is due will be filled.
-                Err(_) if doubtful => return Ok(()),
+                Err(_) if doubtful || self.damage.count(DamageKind::Picture) > 0 => return Ok(()),
+                // Nothing is amiss so far: it is the times that differ.
                 Err(_) => self.loose = true,
             }
         }
@@ -449,13 +417,7 @@ impl Decoder {
             return fault();
         }
         let due = match &self.expected {
-            Expected::Times(times) if !self.loose => {
-                let due: Vec<i64> = times[self.done..].to_vec();
-                if !due.is_empty() && !doubtful {
-                    return fault();
-                }
-                due
-            }
+            Expected::Times(times) if !self.loose => times[self.done..].to_vec(),
             expected => {
                 let count = expected.count().unwrap_or(made);
                 let (missing, more) = (count.abs_diff(made), made > count);
@@ -468,7 +430,7 @@ impl Decoder {
                 Vec::new()
             }
         };
-        if doubtful && !due.is_empty() && !manner.single {
+        if !due.is_empty() && !manner.single {
             // Several threads may have lost more than one does.
             return self.again(Manner { single: true, ..manner });
         }

@@ -98,6 +98,38 @@ fn damage_gives_the_same_frames_and_report_on_every_run() {
 }
 
 #[test]
+fn pictures_that_a_decoder_keeps_back_without_a_word_repeat_the_last_good_one() {
+    let bench = Bench::new();
+    let clip = plain(&bench, "clean.ts");
+    let whole = decode(&bench.tools, &bench, &clip).0.unwrap();
+    let (bytes, at) = (std::fs::read(&clip).unwrap(), places(&clip));
+    // With pictures 12 and 18, which need no other, go those up to the next such one, or the end.
+    for (lost, kept_back) in [(10..14, 14..18), (16..20, 20..24)] {
+        let broken = bench.path(&format!("broken-{}.ts", lost.start));
+        let rest = &bytes[at[lost.end].0..];
+        std::fs::write(&broken, [&bytes[..at[lost.start].0], rest].concat()).unwrap();
+        let (frames, damage) = decode(&bench.tools, &bench, &broken);
+        let frames = frames.unwrap();
+        assert_eq!(frames.len(), 20, "{damage:?}");
+        let repeated = damage.count(DamageKind::Picture) as usize;
+        assert!((1..=4).contains(&repeated), "{damage:?}");
+        let left = (0..24).filter(|number| !lost.contains(number));
+        for (number, frame) in left.zip(&frames) {
+            assert_eq!(frame.pts, whole[number].pts);
+            // What only refers to a lost one is as the decoder makes it.
+            let shown = match number.checked_sub(kept_back.start) {
+                Some(place) if place < repeated => lost.start - 1,
+                Some(place) if place < kept_back.len() => continue,
+                _ => number,
+            };
+            assert!(frame.data() == whole[shown].data(), "picture {number}");
+        }
+        let refused = decode(&bench.tools.for_film(Damaged::Refuse), &bench, &broken).0;
+        assert!(refused.unwrap_err().contains("damaged or truncated"));
+    }
+}
+
+#[test]
 fn a_first_picture_that_is_bad_takes_the_next_good_one() {
     let bench = Bench::new();
     let options = "-c:v mjpeg -q:v 3 -pix_fmt yuvj420p";
