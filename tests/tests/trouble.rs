@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use parallax_tests::{
-    Clip, Finished, SmallDisk, audio_md5, clip, convert, finish, frame_md5s, probe,
+    Clip, Finished, SmallDisk, audio_md5, clip, convert, finish, frame_md5s, probe, program,
 };
 
 /// A folder with a clip in it.
@@ -248,6 +248,29 @@ fn an_output_that_cannot_be_is_refused_before_any_work() {
         refused(&run, named, &[why]);
     }
     assert_eq!(place.names(), ["film.mp4", "folder.mp4"]);
+}
+
+#[test]
+fn a_sheet_or_depth_that_cannot_be_written_is_refused_before_any_work() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder.png")).unwrap();
+    // Whoever begins with the film finds that it is none.
+    let film = place.path("text.mp4");
+    std::fs::write(&film, "text").unwrap();
+    for (command, output, why) in [
+        ("preview", "no/such/sheet.png", "folder cannot be opened"),
+        ("preview", "/proc/sheet.png", "cannot be written to"),
+        ("preview", "folder.png", "is a folder"),
+        ("depth", "no/such/depth.npy", "folder cannot be opened"),
+        ("depth", "/proc/depth.mkv", "cannot be written to"),
+        ("depth", "no/such/pictures", "folder cannot be opened"),
+    ] {
+        let mut run = program("parallax");
+        let run = finish(run.arg(command).arg(&film).arg("-o").arg(place.path(output)));
+        assert_eq!(run.code, Some(1), "{command} {output}: {run:?}");
+        assert!(run.error().contains(why), "{command} {output}: {run:?}");
+    }
+    assert_eq!(place.names(), ["film.mp4", "folder.png", "text.mp4"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod convert;
 mod depth;
 mod doctor;
 mod inspect;
+mod place;
 mod preview;
 mod weights;
 

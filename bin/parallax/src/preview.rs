@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::convert::options::{DepthArgs, DrawingArgs};
 use crate::convert::staging::{Disparity, parse_depth};
+use crate::place;
 
 /// Frames of one sheet at most.
 const MOST: usize = 100;
@@ -94,6 +95,7 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     };
     let png = output.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     ensure!(png, "{}: the sheet's name must end in .png", output.display());
+    place::writable(&output)?;
     let media = probe(&tools, &args.input, &cancel)?;
     media.without_dynamic_hdr()?;
     let Views { pictures, warning } = one_view(&tools, &media, args.source_layout, &cancel)?;

@@ -18,6 +18,7 @@ use super::source::{self, Encoding};
 use super::streams;
 use super::without;
 use crate::cli::ConvertArgs;
+use crate::place;
 
 /// A conversion that can be started.
 #[derive(Debug)]
@@ -202,25 +203,13 @@ fn has_extension(path: &Path, extension: &str) -> bool {
 
 fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathBuf> {
     let shown = output.display();
-    let name = output.file_name().with_context(|| format!("{shown}: has no file name"))?;
     let known = has_extension(output, "mp4") || has_extension(output, "mkv");
     ensure!(known, "{shown}: the output's name must end in .mp4 or .mkv");
-    let folder = match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let folder =
-        folder.canonicalize().with_context(|| format!("{shown}: its folder cannot be opened"))?;
-    let output = folder.join(name);
+    // Found out now rather than after hours of work.
+    let output = place::writable(output)?;
     ensure!(output != input, "{shown}: the output would replace the input");
-    ensure!(!output.is_dir(), "{shown}: is a folder");
     if output.exists() && !args.overwrite && !args.resume {
         bail!("{shown}: exists already; pass --overwrite to replace it");
     }
-    // Found out now rather than after hours of work.
-    // The file has no name, so that nothing is left of it.
-    tempfile::tempfile_in(&folder).with_context(|| {
-        format!("{}: cannot be written to (--output names another place)", folder.display())
-    })?;
     Ok(output)
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::convert::options::{DamagedArgs, DepthArgs};
 use crate::convert::staging::{Disparity, parse_depth};
+use crate::place;
 
 #[derive(Debug, Args)]
 pub(crate) struct DepthCommand {
@@ -91,6 +92,13 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
         let video = ends("mkv") || ends("mp4");
         ensure!(video, "{}: allowed for a grid are .mkv and .mp4", output.display());
     }
+    let known = output.extension().is_none() || ["npy", "npz", "mkv"].into_iter().any(ends);
+    ensure!(
+        known || args.grid,
+        "{}: allowed are .npy, .npz, .mkv or a folder without extension",
+        output.display()
+    );
+    place::writable(output)?;
     let media = probe(&tools, &args.input, &cancel)?;
     media.without_dynamic_hdr()?;
     let source = media;
@@ -140,15 +148,13 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
         })
     } else if ends("npz") {
         write_npz(&partial, size, planes)
-    } else if output.extension().is_none() {
+    } else {
         std::fs::create_dir(&partial).and_then(|()| {
             planes
                 .by_ref()
                 .enumerate()
                 .try_for_each(|(n, plane)| write_png(&partial.join(format!("{n:06}.png")), &plane?))
         })
-    } else {
-        bail!("{}: allowed are .npy, .npz, .mkv or a folder without extension", output.display());
     };
     if let Err(error) = made {
         let _ = std::fs::remove_dir_all(&partial);
