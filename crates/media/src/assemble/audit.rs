@@ -9,6 +9,9 @@ use super::tags::lost;
 use crate::error::escape;
 use crate::probe::{Media, Stream, StreamKind};
 
+/// Microseconds by which a chapter may begin earlier or later without being told.
+const CHAPTER_MOVES_US: i64 = 100_000;
+
 /// Names the differences between `source` and `result` that `plan` does not announce.
 pub(super) fn losses(source: &Media, plan: &MuxPlan, result: &Media) -> Vec<Loss> {
     let mut losses = Losses { container: plan.container, found: Vec::new() };
@@ -31,7 +34,9 @@ pub(super) fn losses(source: &Media, plan: &MuxPlan, result: &Media) -> Vec<Loss
         match after {
             None => losses.add(format!("{who} ({})", kept.codec)),
             Some(after) => {
-                if kept.converted_to.is_none() && !same_codec(&before.codec, &after.codec) {
+                if kept.converted_to.is_none()
+                    && !same_codec(&before.codec, &after.codec, plan.container)
+                {
                     losses.add(format!("the codec {} of {who}", before.codec));
                 }
                 losses.compare(before, after, &who);
@@ -46,10 +51,12 @@ fn others(media: &Media, kind: StreamKind) -> impl Iterator<Item = &Stream> {
     media.streams_of(kind).filter(|stream| stream.index != media.video.index)
 }
 
-fn same_codec(before: &str, after: &str) -> bool {
+fn same_codec(before: &str, after: &str, container: Container) -> bool {
     let usual = |codec: &str| match codec {
         "ssa" => "ass".to_owned(),
         "srt" => "subrip".to_owned(),
+        // MP4 has one name for all layers of MPEG audio; their packets say which they are.
+        "mp1" | "mp2" if container == Container::Mp4 => "mp3".to_owned(),
         other => other.to_owned(),
     };
     usual(before) == usual(after)
@@ -104,6 +111,21 @@ impl Losses {
         let titles = titles.count();
         if titles > 0 {
             self.add(format!("titles of {titles} chapters"));
+        }
+        // By the clock of the file, or after its start: programs differ in what chapters count from.
+        let apart = |a: i64, b: i64| (a - b).abs() > CHAPTER_MOVES_US;
+        let moved = before.iter().zip(after).filter(|(b, a)| {
+            apart(b.start_us, a.start_us) && apart(b.start_us - source.start_us, a.start_us)
+        });
+        for (before, after) in moved {
+            let title = before.title.as_deref().unwrap_or_default();
+            let seconds = |us: i64| us as f64 / 1e6;
+            self.add(format!(
+                "the beginning of the chapter \"{}\" at {:.3} s, which is now at {:.3} s",
+                escape(title, 60),
+                seconds(before.start_us),
+                seconds(after.start_us)
+            ));
         }
     }
 }

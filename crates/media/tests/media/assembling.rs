@@ -204,6 +204,47 @@ fn subtitles_and_chapters_come_along() {
 }
 
 #[test]
+fn a_first_chapter_that_mp4_moves_to_the_beginning_is_told() {
+    let bench = Bench::new();
+    let clip = bench.clip("a.mp4");
+    let marks = bench.path("marks");
+    let chapters = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=700\ntitle=One\n\
+                    [CHAPTER]\nTIMEBASE=1/1000\nSTART=700\nEND=900\ntitle=Two\n";
+    std::fs::write(&marks, chapters).unwrap();
+    let source = bench.path("source.mkv");
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(&clip).arg("-i").arg(&marks);
+    command.args(["-map", "0:v", "-map_chapters", "1", "-c", "copy"]).arg(&source);
+    assert!(command.status().unwrap().success());
+    for name in ["final.mp4", "final.mkv"] {
+        let (out, report) = joined(&bench, &source, name);
+        let first = bench.probe(&out).chapters[0].start_us;
+        let told: Vec<_> = report.losses.iter().filter(|l| l.what.contains("\"One\"")).collect();
+        // Builds of ffmpeg differ in whether they move it.
+        assert_eq!(told.len(), usize::from(first < 300_000), "{name}: {first} {:?}", report.losses);
+        assert_eq!(report.losses.len(), told.len(), "{:?}", report.losses);
+    }
+}
+
+#[test]
+fn mpeg_sound_that_is_copied_is_not_called_lost() {
+    let bench = Bench::new();
+    for codec in ["mp2", "mp3"] {
+        let coder = if codec == "mp3" { "libmp3lame" } else { codec };
+        let source = bench.make(
+            &format!("{codec}.ts"),
+            &[PICTURES, TONE],
+            &format!("{ENCODE} -c:a {coder}"),
+        );
+        for name in ["final.mp4", "final.mkv"] {
+            let (out, report) = joined(&bench, &source, name);
+            assert_eq!(report.losses, [], "{codec} in {name}");
+            assert_eq!(packet_md5(&out, "0:a"), packet_md5(&source, "0:a"), "{codec} in {name}");
+        }
+    }
+}
+
+#[test]
 fn counts_that_differ_are_told() {
     let bench = Bench::new();
     let source = bench.clip("a.mp4");
