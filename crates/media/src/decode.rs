@@ -102,6 +102,8 @@ pub struct Decoder {
     among: bool,
     /// Times are not those of the packets: nothing can be told from a time that is missing.
     loose: bool,
+    /// Time of the last picture that was due.
+    last: Option<i64>,
     /// The last good picture, at the time of the last one that was due; it stands in for the next.
     held: Option<Frame>,
     /// Times before the first good picture.
@@ -211,6 +213,7 @@ impl Decoder {
             done: 0,
             among: part.among,
             loose: false,
+            last: None,
             held: None,
             leading: Vec::new(),
             ready: VecDeque::new(),
@@ -305,8 +308,9 @@ impl Decoder {
             self.damage.note(DamageKind::Size, Some(self.seconds(pts)));
         }
         let frame = Frame::new(Arc::clone(self.format()), pts, data);
-        let frame = frame.map_err(|e| Error::input(&self.media.path, e))?;
+        let mut frame = frame.map_err(|e| Error::input(&self.media.path, e))?;
         if !self.repairs() {
+            frame.pts = self.ascending(pts);
             self.ready.push_back(frame);
             return Ok(());
         }
@@ -335,8 +339,21 @@ impl Decoder {
         if bad { self.replace(pts) } else { self.give(frame) }
     }
 
+    /// The time of a picture, or the next one to its predecessor's where it does not come after that: of
+    /// packets without times, decoders guess some.
+    fn ascending(&mut self, pts: i64) -> i64 {
+        let least = self.last.map_or(i64::MIN, |last| last.saturating_add(1));
+        if pts < least {
+            self.damage.note(DamageKind::DoubleTime, Some(self.seconds(pts)));
+        }
+        let pts = pts.max(least);
+        self.last = Some(pts);
+        pts
+    }
+
     /// Hands out a good picture.
-    fn give(&mut self, frame: Frame) -> Result<()> {
+    fn give(&mut self, mut frame: Frame) -> Result<()> {
+        frame.pts = self.ascending(frame.pts);
         for pts in std::mem::take(&mut self.leading) {
             let mut stand_in = frame.clone();
             stand_in.pts = pts;
@@ -350,6 +367,7 @@ impl Decoder {
     fn replace(&mut self, pts: i64) -> Result<()> {
         self.damage.note(DamageKind::Picture, Some(self.seconds(pts)));
         self.check()?;
+        let pts = self.ascending(pts);
         match &self.held {
             None => self.leading.push(pts),
             Some(held) => {

@@ -130,6 +130,34 @@ fn pictures_that_a_decoder_keeps_back_without_a_word_repeat_the_last_good_one() 
 }
 
 #[test]
+fn pictures_at_times_that_do_not_ascend_are_moved_apart_and_told() {
+    let bench = Bench::new();
+    let options = "-c:v mpeg2video -bf 2 -g 12 -q:v 2 -pix_fmt yuv420p";
+    let source = "testsrc2=size=64x48:rate=24,trim=end_frame=48";
+    let clip = bench.make("clean.mpg", &[source], options);
+    // One pack of the program stream: some pictures lose the times that went with it.
+    let mut bytes = std::fs::read(&clip).unwrap();
+    bytes.drain(2048..4096);
+    let broken = bench.path("broken.mpg");
+    std::fs::write(&broken, bytes).unwrap();
+    let tools = bench.tools.for_film(Damaged::Repair);
+    let media = bench.probe(&broken);
+    let mut decoder = Decoder::open(&tools, &media, Expected::Unknown, &bench.cancel).unwrap();
+    let frames = decoder.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+    let found: Vec<i64> = frames.iter().map(|frame| frame.pts).collect();
+    assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{found:?}");
+    assert!(decoder.damage().count(DamageKind::DoubleTime) > 0, "{found:?}");
+    let tools = bench.tools.for_film(Damaged::Repair);
+    let packets = bench.scan(&media);
+    let plan = plan_segments(&packets, media.video.time_base, Duration::from_secs(1), 99);
+    let folder = bench.path("cut");
+    std::fs::create_dir(&folder).unwrap();
+    let split = split(&tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
+    assert!(split.segments.iter().map(|segment| segment.frames).sum::<u64>() > 30);
+    assert!(tools.damage.so_far().count(DamageKind::DoubleTime) > 0);
+}
+
+#[test]
 fn a_first_picture_that_is_bad_takes_the_next_good_one() {
     let bench = Bench::new();
     let options = "-c:v mjpeg -q:v 3 -pix_fmt yuvj420p";
