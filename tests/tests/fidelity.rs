@@ -346,6 +346,29 @@ fn what_becomes_of_streams_is_told_before_the_first_frame() {
 }
 
 #[test]
+fn sound_that_cannot_be_copied_is_converted_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = |name: &str, codec: &str| {
+        let arguments = format!(
+            "-f lavfi -i {} -f lavfi -i sine=f=440:d=0.96 {X264} -c:a {codec} -f mpegts",
+            USUAL.picture
+        );
+        std::fs::read(ffmpeg(&arguments, &folder.path().join(name))).unwrap()
+    };
+    // The sound becomes another one under the same number.
+    let source = folder.path().join("film.ts");
+    std::fs::write(&source, [film("a.ts", "aac"), film("b.ts", "mp2")].concat()).unwrap();
+    let run = finish(convert(&source).args(["--engine", "copy", "--json"]));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let events = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let converted: Vec<Value> = events.filter(|e| e["event"] == "converted").collect();
+    assert_eq!(converted.len(), 1, "{converted:?}");
+    let event = &converted[0];
+    assert_eq!((&event["codec"], &event["to"]), (&"aac".into(), &"aac".into()), "{event}");
+    assert!(event["reason"].as_str().is_some_and(|why| !why.is_empty()), "{event}");
+}
+
+#[test]
 fn interlaced_and_hdr_sources_say_what_to_pass() {
     let folder = tempfile::tempdir().unwrap();
     let fields = CASES.iter().find(|case| case.name == "interlaced").unwrap();

@@ -61,7 +61,7 @@ pub(crate) fn announce(plan: &MuxPlan, reporter: &Reporter) {
 pub(crate) fn conclude(plan: &MuxPlan, found: &Assembled, reporter: &Reporter) {
     let dropped = found.dropped.iter().filter(|dropped| !plan.dropped.contains(dropped));
     dropped.for_each(|dropped| left_out(dropped, reporter));
-    let kept = found.kept.iter().filter(|kept| !plan.kept.contains(kept));
+    let kept = found.kept.iter().filter(|kept| !plan.kept.iter().any(|told| told.is_as(kept)));
     kept.for_each(|kept| converted(kept, reporter));
     let losses = found.losses.iter().filter(|loss| !plan.losses.contains(loss));
     losses.for_each(|loss| lost(loss, reporter));
@@ -77,10 +77,14 @@ fn left_out(dropped: &Dropped, reporter: &Reporter) {
 }
 
 fn converted(kept: &Kept, reporter: &Reporter) {
-    let Kept { index, codec, converted_to: Some(to), cut } = kept else { return };
+    let Kept { index, codec, converted_to: Some(to), cut, refused } = kept else { return };
     let mut event = json!({"event": "converted", "stream": index, "codec": codec, "to": to});
     if !cut {
-        let message = format!("stream {index} is converted from {codec} to {to}");
+        let mut message = format!("stream {index} is converted from {codec} to {to}");
+        if let Some(said) = refused {
+            message += &format!(": its packets cannot be copied ({said})");
+            event["reason"] = said.as_str().into();
+        }
         return reporter.told(&message, &event);
     }
     let reason = "its edit list plays other than what is stored";

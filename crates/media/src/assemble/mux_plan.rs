@@ -223,7 +223,8 @@ impl MuxPlan {
             match candidate.treatment() {
                 Some(way) => {
                     let (converted_to, cut) = (way.encoder, candidate.cut);
-                    plan.kept.push(Kept { index, codec, converted_to, cut });
+                    let refused = candidate.copy_refused();
+                    plan.kept.push(Kept { index, codec, converted_to, cut, refused });
                 }
                 None if plan.says_timecode(candidate.stream) || candidate.names_chapters => {}
                 None => {
@@ -263,6 +264,12 @@ impl<'a> Candidate<'a> {
 
     fn cost(&self) -> Cost {
         self.treatment().map_or(Cost::All, |way| way.cost)
+    }
+
+    /// What was said against copying, where that was the first way.
+    fn copy_refused(&self) -> Option<String> {
+        let copied = self.ways.treatments.first().is_some_and(|way| way.encoder.is_none());
+        self.refused.clone().filter(|said| copied && !said.is_empty())
     }
 
     fn reason(&self) -> String {

@@ -26,6 +26,16 @@ pub struct Kept {
     pub converted_to: Option<&'static str>,
     /// Whether that is because its packets hold more than the source plays of them.
     pub cut: bool,
+    /// What was said against copying its packets, where that was tried and refused.
+    pub refused: Option<String>,
+}
+
+impl Kept {
+    /// Whether the same becomes of the same stream, whatever was said on the way.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let what = |kept: &Self| (kept.index, kept.converted_to, kept.cut);
+        what(self) == what(other)
+    }
 }
 
 /// A stream of the source that is not in the final file.
