@@ -61,6 +61,8 @@ pub struct Stream {
     pub side_data: Vec<String>,
     /// How it sounds, for sound that the file holds something of.
     pub sound: Option<Sound>,
+    /// When it begins and ends, in microseconds on the file's clock, where the file tells both.
+    pub span_us: Option<(i64, i64)>,
 }
 
 /// What a sound's samples are.

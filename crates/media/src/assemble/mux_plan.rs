@@ -248,7 +248,14 @@ impl<'a> Candidate<'a> {
         let data = stream.kind == StreamKind::Other && stream.codec == "bin_data";
         let names_chapters = data && !media.chapters.is_empty();
         let cut = plan.cuts.iter().any(|cut| cut.stream == stream.index);
-        let ways = ways(stream, plan.container, cut);
+        let mut ways = ways(stream, plan.container, cut);
+        if let Some(seconds) = goes_on(media, stream) {
+            ways.otherwise = format!(
+                "the recording goes on in it from {seconds:.3} s, where the pictures that are converted \
+                 end: a copy of it can be converted as a film of its own, such as by ffmpeg -map 0:{}",
+                stream.index
+            );
+        }
         Self { stream, ways, cut, names_chapters, tried: 0, refused: None }
     }
 
@@ -349,6 +356,17 @@ fn losses(media: &Media, seen: &[String]) -> Vec<Loss> {
         }
     }
     losses
+}
+
+/// Microseconds before the end of the main video from which another one counts as what follows it.
+const FOLLOWS_US: i64 = 200_000;
+
+/// When the video `stream` takes over from the main one, in seconds after the start of the film:
+/// recorders change their streams in the middle.
+fn goes_on(media: &Media, stream: &Stream) -> Option<f64> {
+    let (_, end) = media.stream(media.video.index)?.span_us?;
+    let (start, _) = stream.span_us.filter(|_| stream.kind == StreamKind::Video)?;
+    (start >= end - FOLLOWS_US).then_some((start - media.start_us) as f64 / 1e6)
 }
 
 fn is_sound(media: &Media, index: u32) -> bool {

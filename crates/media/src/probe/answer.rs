@@ -181,7 +181,16 @@ impl RawStream {
             tags: self.tags.clone(),
             side_data: side_data.map(|kind| escape(kind, 80)).collect(),
             sound: self.sound(),
+            span_us: self.span_us(),
         }
+    }
+
+    fn span_us(&self) -> Option<(i64, i64)> {
+        let unit = self.time_base.as_deref().and_then(fraction)?;
+        let unit = TimeBase { num: unit.0, den: unit.1 };
+        let length = self.duration_ts.filter(|&ticks| is_length(ticks))?;
+        let end = self.start_pts?.checked_add(length)?;
+        Some((unit.rescale(self.start_pts?, 1_000_000), unit.rescale(end, 1_000_000)))
     }
 
     /// `None` for a stream that only the container announces: nothing tells how it sounds.

@@ -362,6 +362,21 @@ fn transparency_and_second_pictures_are_named() {
 }
 
 #[test]
+fn a_recording_that_goes_on_in_other_streams_says_so() {
+    let bench = Bench::new();
+    let part = |name: &str, more: &str| {
+        let options = format!("{ENCODE} -c:a aac {more}");
+        std::fs::read(bench.make(name, &[PICTURES, TONE], &options)).unwrap()
+    };
+    let next = part("b.ts", "-mpegts_start_pid 0x200 -output_ts_offset 1");
+    let source = bench.path("film.ts");
+    std::fs::write(&source, [part("a.ts", ""), next].concat()).unwrap();
+    let plan = decided(&bench, &source, None);
+    let reason = &plan.dropped[0].reason;
+    assert!(reason.contains("goes on") && reason.contains("-map 0:2"), "{plan:?}");
+}
+
+#[test]
 fn one_refused_stream_among_many_takes_no_other_along() {
     let bench = Bench::new();
     let options =
