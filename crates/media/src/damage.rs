@@ -85,6 +85,8 @@ pub enum DamageKind {
     Size,
     /// The file ends before its headers say.
     CutShort,
+    /// A picture that is missing from the file, by the gap that it left: the one before stays longer.
+    Lost,
 }
 
 impl DamageKind {
@@ -98,6 +100,7 @@ impl DamageKind {
             DamageKind::DoubleTime => "double-time",
             DamageKind::Size => "size",
             DamageKind::CutShort => "cut-short",
+            DamageKind::Lost => "lost",
         }
     }
 
@@ -127,6 +130,10 @@ impl DamageKind {
             DamageKind::CutShort => {
                 ("the file ends before its headers say", "files end before their headers say")
             }
+            DamageKind::Lost => (
+                "1 picture is missing from the file: the one before stays longer",
+                "pictures or so are missing from the file: those before the gaps stay longer",
+            ),
         };
         if count == 1 { one.to_owned() } else { format!("{count} {many}") }
     }

@@ -7,6 +7,7 @@
 //! strictly ascending times.
 
 mod clock;
+mod lost;
 mod transport;
 
 use std::collections::HashSet;
@@ -48,6 +49,7 @@ pub(crate) fn survey(
         clock::continue_clock(tools, media, &mut packets, cancel)?;
     }
     leave_out_lead_in(tools, media, &mut packets, cancel)?;
+    lost::tell_lost(tools, media, said, &mut packets)?;
     if edits > 0 {
         hide_before_the_edit(&mut packets);
     }

@@ -124,8 +124,11 @@ fn pictures_that_a_decoder_keeps_back_without_a_word_repeat_the_last_good_one() 
             };
             assert!(frame.data() == whole[shown].data(), "picture {number}");
         }
-        let refused = decode(&bench.tools.for_film(Damaged::Refuse), &bench, &broken).0;
-        assert!(refused.unwrap_err().contains("damaged or truncated"));
+        let (media, refuse) = (bench.probe(&broken), bench.tools.for_film(Damaged::Refuse));
+        let packets = bench.scan(&media);
+        let refused = Decoder::open(&refuse, &media, &packets, &bench.cancel).unwrap().last();
+        let error = refused.unwrap().unwrap_err().to_string();
+        assert!(error.contains("damaged or truncated"), "{error}");
     }
 }
 
@@ -155,6 +158,45 @@ fn pictures_at_times_that_do_not_ascend_are_moved_apart_and_told() {
     let split = split(&tools, &media, &packets, &plan, &folder, &bench.cancel).unwrap();
     assert!(split.segments.iter().map(|segment| segment.frames).sum::<u64>() > 30);
     assert!(tools.damage.so_far().count(DamageKind::DoubleTime) > 0);
+}
+
+#[test]
+fn pictures_that_are_missing_from_the_file_are_told_or_refused() {
+    let bench = Bench::new();
+    let source = "testsrc2=size=64x48:rate=25,trim=end_frame=50";
+    let options = "-c:v libx264 -bf 0 -g 10 -sc_threshold 0 -qp 12 -pix_fmt yuv420p";
+    for (name, more) in [("clean.mkv", "-cluster_time_limit 400"), ("clean.ts", "")] {
+        let clip = bench.make(name, &[source], &format!("{options} {more}"));
+        let (mut bytes, at) = (std::fs::read(&clip).unwrap(), places(&clip));
+        if name.ends_with("mkv") {
+            // Zeros cost the demuxer its way up to the next cluster.
+            bytes[at[22].0 - 8..at[24].0].fill(0);
+        } else {
+            bytes.drain(at[22].0..at[26].0);
+        }
+        let broken = bench.path(&format!("broken-{name}"));
+        std::fs::write(&broken, bytes).unwrap();
+        let media = bench.probe(&broken);
+        let packets = bench.scan(&media);
+        let missing = 50 - packets.shown();
+        assert!(missing >= 4, "{name}: {missing}");
+        assert_eq!(packets.damage.count(DamageKind::Lost), missing, "{name}");
+        let place = &packets.damage.lines()[0];
+        assert!(place.contains(": at 0.840 s"), "{name}: {place}");
+        let refuse = bench.tools.for_film(Damaged::Refuse);
+        let error = parallax_media::scan(&refuse, &media, &bench.cancel).unwrap_err().to_string();
+        assert!(error.contains(&format!("missing: about {missing}, the first after 0.840 s")));
+        assert!(bench.scan(&bench.probe(&clip)).damage.is_empty(), "{name}");
+    }
+    // A picture that stays, in a file that is whole.
+    let pause = format!("{source},setpts=(N+gte(N\\,20)*7)/25/TB");
+    for name in ["pause.mkv", "pause.ts"] {
+        let clip = bench.make(name, &[&pause], &format!("{options} -vsync vfr"));
+        let packets = bench.scan(&bench.probe(&clip));
+        let times = packets.frame_times().unwrap();
+        assert!((times[20] - times[19]) / (times[19] - times[18]) >= 7, "{name}: {times:?}");
+        assert!(packets.damage.is_empty(), "{name}: {:?}", packets.damage);
+    }
 }
 
 #[test]
