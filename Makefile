@@ -5,7 +5,7 @@
 # make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
-# make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times
+# make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times; kills 50 conversions
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
@@ -17,6 +17,8 @@ CLIPS ?=
 FIELD ?=
 # Films that `make corpus` and `make field` convert at the same time.
 FILMS_AT_ONCE ?= 3
+# The build that `make clips` converts with: release or debug.
+CLIPS_BUILD ?= release
 
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
@@ -50,10 +52,12 @@ check: lint test
 
 clips: setup
 	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
-	$(CARGO) build --release --locked -p parallax -p parallax-tiny-weights
-	target/release/parallax-tiny-weights target/tiny-weights
-	tools/check-clips target/release/parallax $(CLIPS) target/tiny-weights
 	$(CARGO) build --locked --workspace --bins
+ifeq ($(CLIPS_BUILD),release)
+	$(CARGO) build --release --locked -p parallax
+endif
+	target/debug/parallax-tiny-weights target/tiny-weights
+	tools/check-clips target/$(CLIPS_BUILD)/parallax $(CLIPS) target/tiny-weights
 	CLIPS="$(abspath $(CLIPS))" $(CARGO) nextest run --locked -p parallax-tests --test clips --success-output immediate
 
 corpus: setup
@@ -84,8 +88,10 @@ quality:
 soak: setup
 	$(CARGO) build --locked -p video-worker -p sagemaker-emulator
 	SOAK_KILLS=200 SOAK_JOBS=40 SOAK_SEGMENTS=8 SOAK_DRAINS=100 \
-	SOAK_FREEZES=8 SOAK_FREEZE_SECONDS=90 \
+		SOAK_FREEZES=8 SOAK_FREEZE_SECONDS=90 \
 		$(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(cloud)' --no-capture
+	$(CARGO) build --locked -p parallax
+	KILLS=50 $(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(kill)' --no-capture
 
 bench-worker: setup
 	$(CARGO) build --release --locked -p video-worker
