@@ -203,7 +203,7 @@ fn a_network_that_gives_no_numbers_in_f32_ends_the_conversion_at_once() {
         for part in ["depth: the VAE's decoder in f32 gave ", "NaN of ", "for frames 0 to 4"] {
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(run.stdout.matches("\"event\":\"retry\"").count(), retries, "{run:?}");
+        assert_eq!(run.stdout.matches("\"event\":\"redone\"").count(), retries, "{run:?}");
         assert!(!studio.path("out.mp4").exists());
     }
 }
