@@ -198,8 +198,7 @@ fn tops(file: &mut File) -> std::io::Result<Option<Vec<Top>>> {
 
 /// Has the sample entries of the first video track in `moov` changed; `None` when there is none.
 pub(crate) fn each_video_entry(moov: &mut Node, mut change: impl FnMut(&mut Node)) -> Option<()> {
-    let track = moov.children.iter_mut().find(|node| node.kind == *b"trak" && is_video(node))?;
-    track.each(&[b"mdia", b"minf", b"stbl", b"stsd"], &mut |stsd| {
+    video_track(moov)?.each(&[b"mdia", b"minf", b"stbl", b"stsd"], &mut |stsd| {
         stsd.children
             .iter_mut()
             .filter(|entry| VIDEO_ENTRIES.contains(&&entry.kind))
@@ -210,9 +209,12 @@ pub(crate) fn each_video_entry(moov: &mut Node, mut change: impl FnMut(&mut Node
 
 /// Has the header of the first video track in `moov` changed; `None` when there is none.
 pub(crate) fn each_video_header(moov: &mut Node, mut change: impl FnMut(&mut Node)) -> Option<()> {
-    let track = moov.children.iter_mut().find(|node| node.kind == *b"trak" && is_video(node))?;
-    track.each(&[b"tkhd"], &mut change);
+    video_track(moov)?.each(&[b"tkhd"], &mut change);
     Some(())
+}
+
+fn video_track(moov: &mut Node) -> Option<&mut Node> {
+    moov.children.iter_mut().find(|node| node.kind == *b"trak" && is_video(node))
 }
 
 /// The bytes of the `moov` in `bytes`, which starts at `start`, after `change`.
