@@ -249,7 +249,8 @@ mod tests {
 
     /// A folder of all models with the small random networks of the golden tests.
     fn small() -> tempfile::TempDir {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/svd/tests/golden");
+        let golden =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/models/svd/tests/golden");
         let dir = tempfile::tempdir().unwrap();
         let copy = |from: PathBuf, to: PathBuf| {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
