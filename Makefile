@@ -47,6 +47,8 @@ lint: setup-lint
 	$(CARGO) hakari generate --diff
 	$(CARGO) hakari manage-deps --dry-run
 	tools/lint-files
+	tools/check-architecture --self-test
+	tools/check-architecture
 
 check: lint test
 

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use parallax_listener::{Limits, Listener};
-use parallax_ports::health::{Beats, Flags};
+use parallax_telemetry_api::health::{Beats, Flags};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 

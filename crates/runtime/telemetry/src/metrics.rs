@@ -9,7 +9,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use parallax_ports::MetricsSink;
+use parallax_telemetry_api::MetricsSink;
 
 /// From a millisecond's call to the longest invocation that the contract allows.
 const SECONDS: [f64; 16] = [

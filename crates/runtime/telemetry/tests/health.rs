@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_listener::Limits;
-use parallax_ports::MetricsSink;
-use parallax_ports::health::{Beats, Flags};
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
+use parallax_telemetry_api::MetricsSink;
+use parallax_telemetry_api::health::{Beats, Flags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;

@@ -1,0 +1,101 @@
+"""Planted faults: a check that finds none of these checks nothing."""
+
+import pathlib
+import tempfile
+
+import circles
+import layers
+
+CLEAN = {
+    "lib.rs": "mod a;\nmod b;\npub mod deep;\npub use b::{B, fresh};\n",
+    "a.rs": "use crate::B;\npub struct A(B);\n",
+    "b.rs": "pub struct B;\npub fn fresh() -> B { B }\n#[cfg(test)]\nmod tests { use crate::a::A; }\n",
+    "deep/mod.rs": "mod leaf;\npub use leaf::Leaf;\n",
+    "deep/leaf.rs": "use super::super::a::A;\npub struct Leaf(A);\n// crate::deep::Leaf, \"crate::a::A\"\n",
+}
+
+# What is written over a file of CLEAN, and two files that the circle must name.
+CIRCLES = {
+    "an import": ({"b.rs": "use crate::a::A;\npub struct B;\nfn f(_: A) {}"}, "b.rs", "a.rs"),
+    "a path in code": ({"b.rs": "pub struct B;\nfn f(_: crate::a::A) {}"}, "b.rs", "a.rs"),
+    "a re-export": ({"b.rs": "use crate::deep::Leaf;\npub struct B(Leaf);"}, "b.rs", "leaf.rs"),
+    "a glob": ({"b.rs": "use crate::a::*;\npub struct B(A);"}, "b.rs", "a.rs"),
+    "a module's name": ({"b.rs": "use super::a;\npub struct B(a::A);"}, "b.rs", "a.rs"),
+    "a renamed group": ({"b.rs": "use crate::{a::{self as other}};\nstruct B(other::A);"}, "b.rs", "a.rs"),
+    "a function's own import": ({"b.rs": "pub struct B;\nfn f() { use crate::a::A; }"}, "b.rs", "a.rs"),
+    "a macro's path": ({"b.rs": "pub struct B;\nmacro_rules! m { () => { $crate::a::A } }"}, "b.rs", "a.rs"),
+    "code beside tests": (
+        {"b.rs": "#[cfg(test)]\nuse std::fmt;\nuse crate::a::A;\npub struct B(A);"},
+        "b.rs",
+        "a.rs",
+    ),
+    "a parent that defines": (
+        {"deep/mod.rs": "mod leaf;\npub struct Top(leaf::Leaf);", "deep/leaf.rs": "pub struct Leaf(super::Top);"},
+        "mod.rs",
+        "leaf.rs",
+    ),
+}
+
+# (folder of the user, kind of dependency, folder of the used, allowed)
+ARROWS = [
+    ("crates/video/one", None, "crates/core/two", True),
+    ("crates/core/one", None, "crates/core/two", True),
+    ("crates/core/one", "dev", "crates/testing/two", True),
+    ("tests", None, "crates/testing/two", True),
+    ("crates/core/one", None, "crates/video/two", False),
+    ("crates/core/one", "dev", "crates/video/two", False),
+    ("crates/models/one", None, "crates/core/two", False),
+    ("crates/runtime/one", None, "crates/core/two", False),
+    ("crates/platform/one", None, "crates/services/two", False),
+    ("crates/core/one", None, "crates/testing/two", False),
+    ("bin/one", None, "crates/testing/two", False),
+    ("crates/engines/one", None, "bin/two", False),
+    ("bin/one", None, "tools/two", False),
+    ("crates/elsewhere/one", None, "crates/core/two", False),
+]
+
+
+def package(name, folder, root, dependencies=(), targets=()):
+    manifest = str(root / folder / "Cargo.toml")
+    return {"name": name, "manifest_path": manifest, "dependencies": dependencies, "targets": targets}
+
+
+def found_circles(files):
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text, encoding="utf-8")
+        target = {"kind": ["lib"], "src_path": str(root / "lib.rs")}
+        workspace = {"packages": [package("one", ".", root, targets=[target])]}
+        return circles.check(workspace, root, []), circles.check(workspace, root, [("a.rs", "b.rs", "stale")])
+
+
+def circle_faults():
+    found, stale = found_circles(CLEAN)
+    if found:
+        yield f"a tree without circles: {found}"
+    if len(stale) != 1:
+        yield f"a listed import that closes no circle: {stale}"
+    for name, (changed, *files) in CIRCLES.items():
+        found, _ = found_circles(CLEAN | changed)
+        if len(found) != 1 or not all(file in found[0] for file in files):
+            yield f"a circle by {name}: {found}"
+
+
+def arrow_faults():
+    root = pathlib.Path("/workspace")
+    for user, kind, used, allowed in ARROWS:
+        uses = [{"name": "two", "kind": kind}, {"name": "serde", "kind": None}]
+        workspace = {"packages": [package("one", user, root, uses), package("two", used, root)]}
+        if bool(layers.check(workspace, root)) == allowed:
+            yield f"{user} -> {used} ({kind or 'normal'}), allowed: {allowed}"
+
+
+def run():
+    """The exit status: 0 if every planted fault is found, and nothing else."""
+    wrong = [*circle_faults(), *arrow_faults()]
+    for fault in wrong:
+        print(f"self-test: {fault}")
+    print(f"self-test: {len(CIRCLES)} circles and {len(ARROWS)} arrows planted, {len(wrong)} judged wrongly")
+    return 1 if wrong else 0
