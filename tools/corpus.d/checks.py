@@ -237,6 +237,7 @@ def _sound(report, film, run, answers, shots, spans, damaged, wanted):
             continue
         if "sound_seconds" in wanted:
             _edited(report, place, made, starts, wanted["sound_seconds"])
+            _cut(report, place, (film, was), (run.result, now), wanted.get("sound_from"))
             continue
         if starts:
             _heard(report, place, (heard, made), starts, damaged, wanted)
@@ -272,11 +273,26 @@ def _heard(report, place, sounds, starts, damaged, wanted):
 
 
 def _edited(report, place, made, starts, seconds):
-    """ffmpeg itself plays several edits of sound in whole packets only: what is written down counts."""
+    """What is written down counts: ffmpeg plays several edits of sound in whole packets only, and takes the units of
+    a track's clock for samples where it hides some."""
     length = made.samples / made.rate
     report.say("sound", abs(length - seconds) <= OFFSET, f"{place} plays {length:.4f} s of {seconds}")
     begin = (made.start or 0.0) - (starts[1] if starts else 0.0)
     report.say("sound", abs(begin) <= OFFSET, f"{place} begins {begin * 1000:+.1f} ms from the picture")
+
+
+def _cut(report, place, source, result, first):
+    """Whether copied sound begins with sample `first` of what the film holds without its edits."""
+    if first is None:
+        return
+    (film, was), (made, now) = source, result
+    whole, heard = media.samples_unedited(film, was["index"]), media.samples(made, now["index"])
+    width = 4 * max(1, int(was.get("channels") or 1))
+    # A decoder that begins there needs a packet or two to come to the same samples.
+    settled, count = 4096 * width, 4096 * width
+    begin = first * width + settled
+    same = len(heard) >= settled + count and whole[begin : begin + count] == heard[settled : settled + count]
+    report.say("sound", same, f"{place} does not begin with the film's sample {first}")
 
 
 def _resemblance(film, index, result, other):

@@ -139,8 +139,18 @@ def murmur(path, index, seconds):
     return memoryview(data[: len(data) // 2 * 2]).cast("h")
 
 
-def _samples(path, index, options, form="s32le"):
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", url(path), "-map", f"0:{index}"]
+def samples(path, index):
+    """All samples of an audio stream, 32 bits each."""
+    return b"".join(_samples(path, str(index), []))
+
+
+def samples_unedited(path, index):
+    """The same of an MP4 without its edit lists."""
+    return b"".join(_samples(path, str(index), [], before=["-ignore_editlist", "1"]))
+
+
+def _samples(path, index, options, form="s32le", before=()):
+    command = ["ffmpeg", "-v", "error", "-nostdin", *before, "-i", url(path), "-map", f"0:{index}"]
     command += [*options, "-c:a", f"pcm_{form}", "-f", form, "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         while block := child.stdout.read(1 << 20):

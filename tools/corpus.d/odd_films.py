@@ -106,10 +106,12 @@ TIMES = [
 ]
 
 
-def cut(name, entries, frames, sound=None, video=X264, **wanted):
-    """A film of 50 frames, whose edits show `frames` of them; times are 12800 ticks a second."""
+def cut(name, entries, frames, sound=None, video=X264, finer=1, **wanted):
+    """A film of 50 frames, whose edits show `frames` of them; times are 12800 ticks a second, and of sound
+    `finer` times its samples."""
 
     def change(data):
+        data = surgery.finer(data, 1, finer) if finer > 1 else data
         data = surgery.edits(data, 0, entries)
         return surgery.edits(data, 1, sound) if sound else data
 
@@ -121,6 +123,9 @@ EDITS = [
     cut("mp4-edit-late-picture.mp4", [(400, -1, 0), (2000, 0, 1)], 50, SOUND_EDIT),
     cut("mp4-edit-begins-at-keyframe.mp4", [(1520, 6144, 1)], 38, [(1520, 21168, 1)]),
     cut("mp4-edit-begins-between-keyframes.mp4", [(1600, 5120, 1)], 40, [(1600, 17640, 1)]),
+    # ffmpeg plays the last packet whole: this one ends by 40 samples after the edit.
+    cut("mp4-edit-sound-in-half-samples.mp4", [(1600, 5120, 1)], 40, [(1596, 35280, 1)], finer=2, sound_seconds=1.596,
+        sound_from=17640),
     cut("mp4-edit-ends-early.mp4", [(1000, 0, 1)], 25, [(1000, 0, 1)]),
     cut("mp4-edit-bframes-begins-between.mp4", [(1600, 5120 + 1024, 1)], 40, [(1600, 17640, 1)], X264 + " -bf 2"),
     cut("mp4-edit-two.mp4", [(400, 0, 1), (800, 15360, 1)], 30, [(400, 0, 1), (800, 52920, 1)], sound_seconds=1.2),
