@@ -137,6 +137,7 @@ EDITS = [
     cut("mp4-edit-gap-between.mp4", [(400, 0, 1), (400, -1, 0), (400, 5120, 1)], [20, 30],
         [(400, 0, 1), (400, -1, 0), (400, 17640, 1)], sound_changed=True, changed=True),
     cut("mp4-edit-only-sound.mp4", [(2000, 0, 1)], 50, [(400, 0, 1), (1200, 52920, 1)], sound_seconds=1.6),
+    cut("mp4-edit-half-speed.mp4", [(2000, 0, 0.5)], 50, SOUND_EDIT, told=["speed"]),
     cut("mp4-edit-of-nothing.mp4", [(0, 0, 1)], 50, SOUND_EDIT, outcome="either"),
     cut("mp4-edit-beyond-the-end.mp4", [(9000, 0, 1)], 50, SOUND_EDIT, outcome="either"),
     edited("mp4-edit-hevc-between-keyframes.mp4", lambda d: surgery.edits(d, 0, [(1600, 5120, 1)]), ".mp4",

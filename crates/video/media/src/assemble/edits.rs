@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use super::mux_plan::Loss;
 use super::streams::Container;
 use crate::error::Result;
 use crate::movie::{Edit, Movie, Track};
@@ -54,44 +55,90 @@ struct Piece {
     lasts: u64,
 }
 
+/// Why edits of another rate than 1 are not kept to.
+const OTHER_SPEED: &str =
+    "some play at another speed or hold a moment; all is taken at its own speed";
+
+/// How a track is taken over.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// Its packets, and the edit in them, if any.
+    Copied,
+    /// Cut by its list.
+    Cut(Cut),
+    /// Its packets, although its list plays them in another way; why.
+    Uncut(String),
+}
+
+/// The cuts of a film's sounds, and the lists that are not kept to.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    pub(super) cuts: Vec<Cut>,
+    pub(super) losses: Vec<Loss>,
+}
+
 impl Cut {
     /// The cuts of all sounds of `media` that are not copied into `container`.
     ///
     /// # Errors
     /// `Io` when the source cannot be read.
-    pub(super) fn all(media: &Media, container: Container) -> Result<Vec<Self>> {
+    pub(super) fn all(media: &Media, container: Container) -> Result<Cuts> {
         let movie = if media.is_mp4() { Movie::read(&media.path)? } else { None };
-        let Some(movie) = movie.filter(|movie| !movie.fragmented) else { return Ok(Vec::new()) };
+        let Some(movie) = movie.filter(|movie| !movie.fragmented) else {
+            return Ok(Cuts::default());
+        };
         let lasts = |track: &Track| track.edits.iter().map(|edit| edit.duration).sum();
         let end = movie.track(media.video.index, b"vide").map_or(0, lasts);
         let film = Film { units: movie.timescale, end };
-        let sounds = media.streams_of(StreamKind::Audio).filter_map(|stream| {
-            let track = movie.track(stream.index, b"soun")?;
-            let rate = stream.sound?.rate;
-            let cut = Self::of(track, (stream.index, rate), film, container)?;
-            Some(cut.begun(media.start_us, rate))
-        });
-        Ok(sounds.collect())
+        let mut found = Cuts::default();
+        if movie.track(media.video.index, b"vide").is_some_and(|track| !at_normal_speed(track)) {
+            let what = "the edits of the pictures".to_owned();
+            found.losses.push(Loss { what, reason: OTHER_SPEED.to_owned() });
+        }
+        for stream in media.streams_of(StreamKind::Audio) {
+            let index = stream.index;
+            let track = movie.track(index, b"soun");
+            let Some((track, sound)) = track.zip(stream.sound) else { continue };
+            match Self::of(track, (index, sound.rate), film, container) {
+                Taken::Copied => {}
+                Taken::Cut(cut) => found.cuts.push(cut.begun(media.start_us, sound.rate)),
+                Taken::Uncut(reason) => {
+                    found
+                        .losses
+                        .push(Loss { what: format!("the edits of stream {index}"), reason });
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// The cuts of `track`, which is stream `index` with `rate` samples per second; `None` when it
-    /// is played as it is, or in a way that nothing here knows.
-    fn of(
-        track: &Track,
-        (stream, rate): (u32, u32),
-        film: Film,
-        container: Container,
-    ) -> Option<Self> {
-        let played: Vec<&Edit> = track.edits.iter().filter(|edit| edit.duration > 0).collect();
-        let media = || played.iter().filter_map(|edit| edit.media_time.map(|time| (edit, time)));
-        let first = media().next()?.1;
+    /// How `track` is taken, which is stream `index` with `rate` samples per second.
+    fn of(track: &Track, (stream, rate): (u32, u32), film: Film, container: Container) -> Taken {
+        let played = || track.edits.iter().filter(|edit| edit.duration > 0);
+        let media = || played().filter_map(|edit| edit.media_time.map(|time| (edit, time)));
+        let Some((_, first)) = media().next() else { return Taken::Copied };
+        if !at_normal_speed(track) {
+            return Taken::Uncut(OTHER_SPEED.to_owned());
+        }
         let hidden = first as f64 > PRIMING * f64::from(track.timescale);
         // A beginning before the film's has no place in Matroska.
         let cut = media().count() > 1 || container == Container::Matroska && hidden;
-        let known = media().all(|(edit, _)| edit.normal_speed);
-        if !cut || !known || film.units == 0 || track.timescale == 0 {
-            return None;
+        if !cut || film.units == 0 || track.timescale == 0 {
+            return Taken::Copied;
         }
+        let Some(cut) = Self::along(track, (stream, rate), film) else { return Taken::Copied };
+        let (count, runs) = (cut.pieces.len(), cut.input_count());
+        if count > MOST_PIECES || runs > MOST_RUNS {
+            return Taken::Uncut(format!(
+                "it plays {count} pieces in {runs} passes through the track; at most {MOST_PIECES} in \
+                 {MOST_RUNS} are cut to the sample, others to whole packets"
+            ));
+        }
+        Taken::Cut(cut)
+    }
+
+    /// The pieces that the list of `track` plays; `None` when there is none.
+    fn along(track: &Track, (stream, rate): (u32, u32), film: Film) -> Option<Self> {
         let samples = |time: u64, units: u32| {
             let doubled = 2 * u128::from(time) * u128::from(rate) / u128::from(units);
             u64::try_from(doubled.div_ceil(2)).unwrap_or(u64::MAX)
@@ -99,7 +146,7 @@ impl Cut {
         let (mut lead, mut pieces) = (0, Vec::<Piece>::new());
         // Sums of lengths are rounded, not lengths, so that no error grows.
         let (mut time, mut place, mut begin) = (0_u64, 0, 0);
-        for edit in &played {
+        for edit in track.edits.iter().filter(|edit| edit.duration > 0) {
             time = time.checked_add(edit.duration)?;
             let end = samples(time, film.units);
             let (start, lasts) = (place, end - place);
@@ -123,8 +170,7 @@ impl Cut {
         }
         pieces.retain(|piece| piece.lasts > 0);
         let cut = Self { stream, lead, pieces };
-        let count = cut.pieces.len();
-        (count > 0 && count <= MOST_PIECES && cut.runs().len() <= MOST_RUNS).then_some(cut)
+        (!cut.pieces.is_empty()).then_some(cut)
     }
 
     /// The same in a film whose first picture or sound is at `start_us`.
@@ -193,6 +239,13 @@ impl Cut {
     }
 }
 
+/// Whether what the edits of `track` play is played as it was recorded.
+fn at_normal_speed(track: &Track) -> bool {
+    let mut played =
+        track.edits.iter().filter(|edit| edit.duration > 0 && edit.media_time.is_some());
+    played.all(|edit| edit.normal_speed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +253,7 @@ mod tests {
     const MP4: Container = Container::Mp4;
 
     /// The cuts of a track of two seconds at 48000 samples, whose edits are in milliseconds.
-    fn cut(edits: &[(u64, Option<i64>)], container: Container) -> Option<Cut> {
+    fn taken(edits: &[(u64, Option<i64>)], container: Container) -> Taken {
         let edit = |&(duration, media_time): &(u64, Option<i64>)| {
             let normal_speed = media_time.is_some();
             Edit { duration, media_time, normal_speed }
@@ -208,6 +261,14 @@ mod tests {
         let edits = edits.iter().map(edit).collect();
         let track = Track { timescale: 48_000, duration: 96_000, edits, ..Track::default() };
         Cut::of(&track, (1, 48_000), Film { units: 1000, end: 2000 }, container)
+    }
+
+    fn cut(edits: &[(u64, Option<i64>)], container: Container) -> Option<Cut> {
+        match taken(edits, container) {
+            Taken::Cut(cut) => Some(cut),
+            Taken::Copied => None,
+            Taken::Uncut(reason) => panic!("{reason}"),
+        }
     }
 
     fn pieces(cut: &Cut) -> Vec<(u64, u64, u64)> {
@@ -242,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn lists_that_are_too_long_or_change_the_speed_are_told() {
+        let told = |edits: &[(u64, Option<i64>)]| match taken(edits, MP4) {
+            Taken::Uncut(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        let many: Vec<(u64, Option<i64>)> = (0..501).map(|n| (1, Some(n * 96))).collect();
+        assert!(told(&many).contains("501 pieces in 1 passes"), "{}", told(&many));
+        assert!(cut(&many[1..], MP4).is_some());
+        let back: Vec<(u64, Option<i64>)> = (0..17).map(|n| (10, Some(9600 - n * 480))).collect();
+        assert!(told(&back).contains("17 pieces in 17 passes"), "{}", told(&back));
+        let slow = Edit { duration: 1000, media_time: Some(0), normal_speed: false };
+        let track = Track { timescale: 48_000, edits: vec![slow], ..Track::default() };
+        let taken = Cut::of(&track, (1, 48_000), Film { units: 1000, end: 2000 }, MP4);
+        assert!(matches!(taken, Taken::Uncut(reason) if reason.contains("speed")));
+    }
+
+    #[test]
     fn aac_is_filled_at_its_beginning_which_is_hidden() {
         let cut = cut(&[(400, Some(0)), (800, Some(48_000))], MP4).unwrap();
         let graph = cut.graph(2, "one", "aac");
@@ -257,7 +335,7 @@ mod tests {
             .map(|n| Edit { duration: 10, media_time: Some(n * 100), normal_speed: true })
             .collect();
         let track = Track { timescale: 300, duration: 9000, edits, ..Track::default() };
-        let cut = Cut::of(&track, (1, 44_100), Film { units: 30, end: 0 }, MP4).unwrap();
+        let cut = Cut::along(&track, (1, 44_100), Film { units: 30, end: 0 }).unwrap();
         let total: u64 = cut.pieces.iter().map(|piece| piece.lasts).sum();
         assert_eq!(total, 441_000);
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::captions;
-use super::edits::Cut;
+use super::edits::{Cut, Cuts};
 use super::streams::{Container, Cost, Dropped, Kept, Treatment, Ways, shown, ways};
 use super::tags;
 use super::trial::Trial;
@@ -294,15 +294,16 @@ fn settled<'a>(
     seen: &[String],
 ) -> Result<(MuxPlan, Vec<Candidate<'a>>)> {
     let media = trial.media;
+    let Cuts { cuts, losses: uncut } = Cut::all(media, container)?;
     let mut plan = MuxPlan {
         container,
         because: Vec::new(),
         kept: Vec::new(),
         dropped: Vec::new(),
-        losses: losses(media, seen),
+        losses: losses(media, seen).into_iter().chain(uncut).collect(),
         captions: seen.iter().any(|kind| kind == captions::KIND),
         timecode: timecode(media),
-        cuts: Cut::all(media, container)?,
+        cuts,
     };
     if let Some(timecode) = &plan.timecode
         && trial.attempt(&plan)?.is_some()
