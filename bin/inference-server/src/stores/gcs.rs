@@ -50,6 +50,10 @@ impl ObjectStore for Gcs {
         self.0.write(&renamed(uri)?, bytes).await
     }
 
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
+        self.0.write_noted(&renamed(uri)?, bytes, note).await
+    }
+
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
         self.0.download(&renamed(uri)?, to).await
     }
@@ -64,6 +68,10 @@ impl ObjectStore for Gcs {
 
     async fn note(&self, uri: &Uri) -> Result<Option<String>> {
         self.0.note(&renamed(uri)?).await
+    }
+
+    async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
+        self.0.copy(&renamed(from)?, &renamed(to)?).await
     }
 
     async fn delete(&self, uri: &Uri) -> Result<()> {

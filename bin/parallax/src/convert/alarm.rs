@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_job::{JobId, Mode};
+use parallax_job::{JobId, Mode, Segment, Uri};
 use parallax_ports::{
     Assembler, Chunker, Custody, Cut, Error, InferenceBackend, Invocation, Invoked, Kind,
-    MediaError, Result,
+    Locations, MediaError, Result,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -142,10 +142,28 @@ impl Alarm {
 #[derive(Debug)]
 pub(crate) struct Alarmed<P>(pub(crate) P, pub(crate) Alarm);
 
+// A wrapper that forgets a method with a default drops what the backend says by it.
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<B: InferenceBackend> InferenceBackend for Alarmed<B> {
     fn custody(&self) -> Custody {
         self.0.custody()
+    }
+
+    fn attempt_name(&self, segment: &Segment, attempt: u32) -> Option<String> {
+        self.0.attempt_name(segment, attempt)
+    }
+
+    fn predicted(&self, invocation: &Invocation) -> Locations {
+        self.0.predicted(invocation)
+    }
+
+    fn request_at(&self, segment: &Segment) -> Option<Uri> {
+        self.0.request_at(segment)
+    }
+
+    async fn prepare(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<()> {
+        self.0.prepare(invocation, cancel).await
     }
 
     async fn invoke(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Invoked> {
@@ -242,6 +260,54 @@ mod tests {
         let (tries, trouble, ended) = fails(Step::Cutting, input).await;
         assert_eq!((tries, trouble.is_none()), (1, true));
         assert!(matches!(ended, MediaError::Input(_)), "nothing is converted: the job fails");
+    }
+
+    /// Says of itself all that a backend can.
+    #[derive(Debug)]
+    struct Talkative;
+
+    fn told_at() -> Uri {
+        Uri::File("/requests/0".into())
+    }
+
+    #[async_trait]
+    impl InferenceBackend for Talkative {
+        fn custody(&self) -> Custody {
+            Custody::Caller
+        }
+
+        fn attempt_name(&self, _: &Segment, attempt: u32) -> Option<String> {
+            Some(format!("attempt {attempt}"))
+        }
+
+        fn predicted(&self, _: &Invocation) -> Locations {
+            Locations { response: Some(told_at()), failure: None }
+        }
+
+        fn request_at(&self, _: &Segment) -> Option<Uri> {
+            Some(told_at())
+        }
+
+        async fn prepare(&self, _: &Invocation, _: &CancellationToken) -> Result<()> {
+            Err(Error::new(Kind::Throttled, "prepared"))
+        }
+
+        async fn invoke(&self, _: &Invocation, _: &CancellationToken) -> Result<Invoked> {
+            unreachable!("nothing is started")
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_a_backend_says_is_passed_on() {
+        let alarmed = Alarmed(Talkative, Alarm::new(&Arc::new(Reporter::new(true))));
+        let segment = Segment::new("film".parse().unwrap(), 0, 1, Mode::Sbs).unwrap();
+        let (input, output) = (told_at(), told_at());
+        let invocation = Invocation { segment: segment.clone(), attempt: 1, input, output };
+        assert_eq!(alarmed.attempt_name(&segment, 2).as_deref(), Some("attempt 2"));
+        assert_eq!(alarmed.request_at(&segment), Some(told_at()));
+        assert_eq!(alarmed.predicted(&invocation).response, Some(told_at()));
+        let error = alarmed.prepare(&invocation, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Throttled);
     }
 
     #[tokio::test(start_paused = true)]

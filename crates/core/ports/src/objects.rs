@@ -42,9 +42,7 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// As [`ObjectStore::write`], and keeps `note` with the object as
     /// [`ObjectStore::upload_noted`] does. A store that cannot keep notes writes without.
-    async fn write_noted(&self, uri: &Uri, bytes: &[u8], _note: &str) -> Result<()> {
-        self.write(uri, bytes).await
-    }
+    async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()>;
 
     /// Streams an object into a new local file.
     ///
@@ -58,24 +56,18 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// As [`ObjectStore::upload`], and keeps `note` with the object until it is written again: 1 to
     /// [`LONGEST_NOTE`] visible ASCII characters and spaces. The bytes and their note appear
     /// together. A store that cannot keep notes uploads without.
-    async fn upload_noted(&self, from: &Path, uri: &Uri, _note: &str) -> Result<()> {
-        self.upload(from, uri).await
-    }
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()>;
 
     /// What was noted when the object was last written; `None` when nothing was, and when there is
     /// no object.
-    async fn note(&self, _uri: &Uri) -> Result<Option<String>> {
-        Ok(None)
-    }
+    async fn note(&self, uri: &Uri) -> Result<Option<String>>;
 
     /// Copies an object without moving its bytes through this process; false, and nothing was
     /// done, where the store has no such way.
     ///
     /// # Errors
     /// `NotFound` when there is none to copy.
-    async fn copy(&self, _from: &Uri, _to: &Uri) -> Result<bool> {
-        Ok(false)
-    }
+    async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool>;
 
     /// Removes an object; succeeds when there is none.
     async fn delete(&self, uri: &Uri) -> Result<()>;

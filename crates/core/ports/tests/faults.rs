@@ -26,9 +26,9 @@ async fn an_outage_holds_where_nothing_else_goes_wrong() {
     queue.send("a", &[]).await.unwrap();
 }
 
-/// A store that copies, and nothing else.
+/// A store that copies and keeps notes, and nothing else.
 #[derive(Debug, Default)]
-struct Copies(AtomicBool);
+struct Copies(AtomicBool, AtomicBool);
 
 #[async_trait]
 impl ObjectStore for Copies {
@@ -52,6 +52,19 @@ impl ObjectStore for Copies {
         unreachable!("only copies are asked for")
     }
 
+    async fn write_noted(&self, _: &Uri, _: &[u8], _: &str) -> Result<()> {
+        unreachable!("only copies are asked for")
+    }
+
+    async fn upload_noted(&self, _: &Path, _: &Uri, note: &str) -> Result<()> {
+        self.1.store(note == "a note", Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn note(&self, _: &Uri) -> Result<Option<String>> {
+        unreachable!("only copies are asked for")
+    }
+
     async fn copy(&self, _: &Uri, _: &Uri) -> Result<bool> {
         self.0.store(true, Ordering::Relaxed);
         Ok(true)
@@ -72,4 +85,18 @@ async fn a_store_that_copies_does_so_through_its_faults() {
     assert!(copies.0.load(Ordering::Relaxed));
     let refused = Faults::seeded(0, Rates { refuse: 1.0, ..Rates::NONE }, Arc::default());
     faulty(refused).copy(&uri, &uri).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_note_goes_through_faults_with_its_object() {
+    let store = Arc::new(Copies::default());
+    let uri: Uri = "s3://bucket/a".parse().unwrap();
+    let faulty =
+        |rates| Faulty::new(store.clone(), Arc::new(Faults::seeded(0, rates, Arc::default())));
+    let refuse = Rates { refuse: 1.0, ..Rates::NONE };
+    let upload = async |rates| faulty(rates).upload_noted(Path::new("a"), &uri, "a note").await;
+    upload(refuse).await.unwrap_err();
+    assert!(!store.1.load(Ordering::Relaxed));
+    upload(Rates::NONE).await.unwrap();
+    assert!(store.1.load(Ordering::Relaxed), "the note was dropped on the way");
 }

@@ -441,6 +441,22 @@ mod tests {
             Ok(())
         }
 
+        async fn write_noted(&self, _: &Uri, _: &[u8], _: &str) -> PortResult<()> {
+            Ok(())
+        }
+
+        async fn upload_noted(&self, _: &Path, _: &Uri, _: &str) -> PortResult<()> {
+            Ok(())
+        }
+
+        async fn note(&self, _: &Uri) -> PortResult<Option<String>> {
+            Ok(None)
+        }
+
+        async fn copy(&self, _: &Uri, _: &Uri) -> PortResult<bool> {
+            Ok(false)
+        }
+
         async fn delete(&self, _: &Uri) -> PortResult<()> {
             Ok(())
         }

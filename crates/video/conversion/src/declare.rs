@@ -9,7 +9,13 @@ pub(crate) fn packing(layout: Layout) -> Option<Packing> {
     match layout {
         Layout::FullSbs | Layout::HalfSbs | Layout::Vr180 => Some(Packing::SideBySide),
         Layout::FullTb | Layout::HalfTb => Some(Packing::TopBottom),
-        _ => None,
+        Layout::CrossEyed
+        | Layout::RightOnly
+        | Layout::Rgbd
+        | Layout::Anaglyph
+        | Layout::AnaglyphHalfColour
+        | Layout::AnaglyphOptimised
+        | Layout::AnaglyphDubois => None,
     }
 }
 

@@ -124,7 +124,15 @@ pub fn output_format(layout: Layout, input: &VideoFormat) -> (VideoFormat, (u32,
             let side = half_sphere_side(input);
             (side, side, (1, 1))
         }
-        _ => (input.width, input.height, (1, 1)),
+        Layout::FullSbs
+        | Layout::FullTb
+        | Layout::CrossEyed
+        | Layout::RightOnly
+        | Layout::Rgbd
+        | Layout::Anaglyph
+        | Layout::AnaglyphHalfColour
+        | Layout::AnaglyphOptimised
+        | Layout::AnaglyphDubois => (input.width, input.height, (1, 1)),
     };
     let (width, height) = (width.next_multiple_of(1 << sx), height.next_multiple_of(1 << sy));
     (output.width, output.height) = match layout {
@@ -132,7 +140,11 @@ pub fn output_format(layout: Layout, input: &VideoFormat) -> (VideoFormat, (u32,
             (2 * width, height)
         }
         Layout::FullTb | Layout::HalfTb => (width, 2 * height),
-        _ => (width, height),
+        Layout::RightOnly
+        | Layout::Anaglyph
+        | Layout::AnaglyphHalfColour
+        | Layout::AnaglyphOptimised
+        | Layout::AnaglyphDubois => (width, height),
     };
     (output, aspect)
 }

@@ -113,6 +113,10 @@ impl<O: ObjectStore + ?Sized + 'static> ObjectStore for Faulty<O> {
         self.faults.around("objects.upload", self.inner.upload(from, uri)).await
     }
 
+    async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
+        self.faults.around("objects.upload_noted", self.inner.upload_noted(from, uri, note)).await
+    }
+
     async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
         let later = || {
             let (inner, from, to) = (self.inner.clone(), from.clone(), to.clone());

@@ -114,6 +114,10 @@ impl ObjectStore for MemoryObjects {
         Ok(self.noted(uri))
     }
 
+    async fn copy(&self, _: &Uri, _: &Uri) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn delete(&self, uri: &Uri) -> Result<()> {
         lock(&self.objects).remove(uri);
         Ok(())

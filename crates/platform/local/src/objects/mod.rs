@@ -223,6 +223,10 @@ impl ObjectStore for LocalObjects {
         .await
     }
 
+    async fn copy(&self, _: &Uri, _: &Uri) -> Result<bool> {
+        Ok(false)
+    }
+
     async fn delete(&self, uri: &Uri) -> Result<()> {
         let (root, place) = (self.root.clone(), self.root.place(uri)?);
         blocking(move || {

@@ -11,7 +11,7 @@ use std::process::Command;
 use super::mux_plan::Loss;
 use super::streams::Container;
 use crate::error::Result;
-use crate::movie::{Edit, Movie, Track};
+use crate::movie::{Movie, Track};
 use crate::probe::{Media, StreamKind};
 use crate::programs::{Tools, file_url};
 
@@ -249,6 +249,7 @@ fn at_normal_speed(track: &Track) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::movie::Edit;
 
     const MP4: Container = Container::Mp4;
 
