@@ -8,6 +8,9 @@ use sagemaker_emulator::Stats;
 use crate::http::ask;
 use crate::process::{Running, alone, program as program_of};
 
+/// Where everything is said to be.
+pub(super) const REGION: &str = "eu-west-1";
+
 /// A service that says `listening ADDRESS` once it does.
 #[derive(Debug)]
 pub struct Service {
@@ -77,7 +80,7 @@ pub(super) fn container(command: impl Fn(&str) -> Command, run: Duration) -> Ser
 pub(super) fn program(name: &str, moto: &str) -> Command {
     let other = std::env::var_os("VIDEO_WORKER").filter(|_| name == "video-worker");
     let mut command = other.map_or_else(|| program_of(name), |path| alone(Command::new(path)));
-    command.env("AWS_ENDPOINT_URL", moto).env("AWS_REGION", super::REGION);
+    command.env("AWS_ENDPOINT_URL", moto).env("AWS_REGION", REGION);
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     command

@@ -21,12 +21,13 @@ use parallax_job::{Bucket, Buckets, Scheme};
 use parallax_local::Depth;
 use tempfile::TempDir;
 
+use endpoint::REGION;
+
 pub use endpoint::{Endpoint, Service};
 pub use jobs::{Cut, Order, content};
 pub use moto::{EventFaults, Moto};
 pub use resources::{QueueUrls, Queues};
 
-const REGION: &str = "eu-west-1";
 const ENDPOINT: &str = "stereo-endpoint";
 const INPUT: &str = "stereo-input";
 const OUTPUT: &str = "stereo-output";

@@ -19,6 +19,7 @@ mod room;
 mod source;
 pub(crate) mod staging;
 mod state;
+mod stream_report;
 mod streams;
 pub(crate) mod without;
 
@@ -76,7 +77,7 @@ pub(crate) fn main(args: &ConvertArgs) -> ExitCode {
 fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
     let request = Request::check(args)?;
     request.warnings.iter().for_each(|warning| reporter.warning(warning));
-    streams::announce(&request.streams, reporter);
+    stream_report::announce(&request.streams, reporter);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ending = runtime.block_on(convert(&request, reporter));
     // Blocking work that was cancelled ends soon by itself; nobody waits for it here.

@@ -26,7 +26,7 @@ use super::pieces;
 use super::progress::Reporter;
 use super::request::Request;
 use super::state::{Mark, State};
-use super::streams;
+use super::stream_report;
 
 /// An assembler that marks what it has made.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Embedded {
         let assembler = MediaAssembler::new(workplace.clone())
             .with_output(declaration(request.layout), request.matroska())
             .without(request.without.clone())
-            .with_observer(move |report| streams::conclude(&announced, report, &told));
+            .with_observer(move |report| stream_report::conclude(&announced, report, &told));
         let assembler = Marked(assembler, state.mark(request));
         let assembler: Arc<dyn Assembler> = Arc::new(Alarmed(assembler, alarm.clone()));
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {

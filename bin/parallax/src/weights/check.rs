@@ -13,6 +13,7 @@ use parallax_svd::{clip, preprocess, scheduler, unet, vae};
 use parallax_weights::{Checkpoint, DType, Error, Inventory, Part, config, part_dir};
 
 use super::demand::demands;
+use super::folder::folder;
 use super::report::{ModelReport, Network, PartReport, Report, Stage};
 use crate::cli::CheckArgs;
 
@@ -28,7 +29,7 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
-    let report = super::folder(args.dir.as_ref())
+    let report = folder(args.dir.as_ref())
         .and_then(|dir| examine(&dir, args.values, (args.size, args.memory)));
     match report {
         Ok(report) => {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use parallax_weights::fetch::{Error, Kind, Model, Settings, fetch, models};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::folder::folder;
 use super::progress::Teller;
 use crate::cli::FetchArgs;
 
@@ -34,7 +35,7 @@ pub(super) fn main(args: &FetchArgs) -> ExitCode {
 }
 
 fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
-    let mut settings = Settings::from_env(super::folder(args.dir.as_ref())?)?;
+    let mut settings = Settings::from_env(folder(args.dir.as_ref())?)?;
     settings.offline |= args.offline;
     settings.verify = args.verify;
     settings.tries = args.tries;

@@ -4,13 +4,13 @@ use candle_core::DType;
 use parallax_svd::vae;
 use parallax_weights::{Checkpoint, Error, Part, config, part_dir};
 
-use crate::engine::{Folders, LONGEST_PX};
+use crate::engine::Folders;
 use crate::footprint::Footprint;
 use crate::networks::{DECODER, Denoiser};
 use crate::plan::{Job, Plan, Residency, Short};
 use crate::precision::Precision;
 use crate::room::Full;
-use crate::size::{Size, nearest_size};
+use crate::size::{LONGEST_PX, Size, nearest_size};
 
 /// What conversions of one size of picture take.
 #[derive(Debug, Clone, PartialEq, Eq)]

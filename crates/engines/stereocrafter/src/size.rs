@@ -8,6 +8,9 @@ use candle_core::{Result, bail};
 /// Sides of working pictures are multiples of this: three halvings after the VAE's eightfold one.
 const STEP: f64 = 64.0;
 
+/// Depth is estimated at no more than this on the longer side, as in the reference.
+pub(crate) const LONGEST_PX: usize = 1024;
+
 /// Columns and rows, in pixels or latents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

@@ -3,7 +3,10 @@
 //! A 404 is "there is none"; a 403 is a fault of permissions and never evidence of absence, which
 //! is how S3 answers for a missing object when `s3:ListBucket` is not granted.
 
+mod address;
 mod download;
+mod note;
+mod parts;
 mod upload;
 
 use std::path::Path;
@@ -13,15 +16,16 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use parallax_job::{Scheme, Timestamp, Uri};
+use parallax_job::{Timestamp, Uri};
 use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::quick;
 use crate::error::{code, translate};
+use address::address;
+use note::{NOTE, metadata};
+use parts::{Plan, SMALLEST_PART};
 
-/// Where a note is among an object's metadata.
-const NOTE: &str = "parallax-note";
 /// What stays as it is in the name of a copy's source.
 const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -30,19 +34,19 @@ const KEPT: &AsciiSet =
 #[derive(Debug, Clone)]
 pub struct S3Objects {
     client: Client,
-    plan: upload::Plan,
+    plan: Plan,
 }
 
 impl S3Objects {
     /// Objects through `client`.
     pub fn new(client: Client) -> Self {
-        Self { client, plan: upload::Plan::default() }
+        Self { client, plan: Plan::default() }
     }
 
     /// With another size, in bytes, from which files go up in parts of that size. At least 5 MiB.
     #[must_use]
     pub fn with_part_size(mut self, bytes: u64) -> Self {
-        self.plan.part = bytes.max(upload::SMALLEST_PART);
+        self.plan.part = bytes.max(SMALLEST_PART);
         self
     }
 
@@ -71,18 +75,6 @@ impl S3Objects {
         let asked = call.customize().config_override(quick()).send().await;
         asked.map(drop).map_err(|error| translate(format!("look at bucket {bucket}"), error))
     }
-}
-
-/// Bucket and key of an object in S3.
-fn address(uri: &Uri) -> Result<(&str, &str)> {
-    match uri {
-        Uri::Object { scheme: Scheme::S3, bucket, key } => Ok((bucket, key)),
-        _ => Err(Error::new(Kind::Rejected, format!("{uri}: not an object in S3"))),
-    }
-}
-
-fn io(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::new(Kind::Internal, format!("{what} {}", path.display())).with_source(error)
 }
 
 #[async_trait]
@@ -119,7 +111,7 @@ impl ObjectStore for S3Objects {
     async fn write_noted(&self, uri: &Uri, bytes: &[u8], note: &str) -> Result<()> {
         let (bucket, key) = address(uri)?;
         let call = self.client.put_object().bucket(bucket).key(key);
-        let call = call.set_metadata(upload::metadata(Some(note)));
+        let call = call.set_metadata(metadata(Some(note)));
         let sent = call.body(ByteStream::from(bytes.to_vec())).send().await;
         sent.map(drop).map_err(|error| translate(format!("write {uri}"), error))
     }

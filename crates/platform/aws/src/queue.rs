@@ -6,6 +6,7 @@
 //! the port asks for silence, so those errors are swallowed here and nothing else is.
 
 mod deletes;
+mod stale;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,8 +19,9 @@ use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, Queu
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
 
-use crate::error::{code, translate};
+use crate::error::translate;
 use deletes::Deletes;
+use stale::is_stale;
 
 /// Longest that SQS waits for messages.
 const LONGEST_WAIT: i32 = 20;
@@ -42,7 +44,8 @@ impl SqsQueue {
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         let url = url.into();
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { client, url, name, deletes: Arc::default(), max_receives: Arc::default() }
+        let deletes = Arc::new(Deletes::new(client.clone(), url.clone(), name.clone()));
+        Self { client, url, name, deletes, max_receives: Arc::default() }
     }
 
     /// Deliveries after which the queue moves a message to its dead letters, as [`Self::check`] found.
@@ -89,25 +92,6 @@ fn seconds(duration: Duration, most: i32) -> i32 {
     i32::try_from(up).unwrap_or(most).min(most)
 }
 
-fn is_stale<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    let SdkError::ServiceError(service) = error else { return false };
-    names_a_stale_receipt(
-        code(error).unwrap_or_default(),
-        service.err().message().unwrap_or_default(),
-    )
-}
-
-fn names_a_stale_receipt(code: &str, text: &str) -> bool {
-    match code.rsplit('.').next().unwrap_or_default() {
-        "MessageNotInflight" | "ReceiptHandleIsInvalid" => true,
-        "InvalidParameterValue" => {
-            // The other reason for this code is a timeout beyond the twelve hours.
-            text.contains("expired") || text.contains("does not exist")
-        }
-        _ => false,
-    }
-}
-
 /// SQS refuses control characters and empty values in attributes.
 fn printable(value: &str) -> String {
     let plain = |c: char| if c.is_control() && !"\t\n\r".contains(c) { ' ' } else { c };
@@ -152,7 +136,7 @@ impl Queue for SqsQueue {
     }
 
     async fn delete(&self, receipt: &Receipt) -> Result<()> {
-        self.deletes.delete(self, receipt).await
+        self.deletes.delete(receipt).await
     }
 
     async fn change_visibility(&self, receipt: &Receipt, visibility: Duration) -> Result<()> {

@@ -12,12 +12,14 @@ mod handler;
 mod job;
 mod progress;
 mod settings;
+mod settings_error;
 mod template;
 mod worker;
 
 pub use handler::{Handler, JobContext, JobError, Output, Parts, Reply};
 pub use job::Job;
-pub use settings::{ApiKey, Settings, SettingsError};
+pub use settings::{ApiKey, Settings};
+pub use settings_error::SettingsError;
 pub use template::Template;
 pub use worker::{Ended, Modifier, Options, Reason, Timing, Worker, report_unhealthy};
 

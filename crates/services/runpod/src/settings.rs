@@ -6,8 +6,9 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use serde::{Serialize, Serializer};
 
-use crate::Template;
 use crate::job::plain_id;
+use crate::settings_error::SettingsError;
+use crate::template::Template;
 
 /// Heartbeats when the platform does not say how often.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -46,24 +47,6 @@ impl Serialize for ApiKey {
         serializer.serialize_str("[redacted]")
     }
 }
-
-/// A setting that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsError(String);
-
-impl SettingsError {
-    pub(crate) fn new(why: impl Into<String>) -> Self {
-        Self(why.into())
-    }
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SettingsError {}
 
 /// Where the platform is and who this worker is to it.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 mod eyes;
 mod guess;
+mod shape;
 
 use std::path::Path;
 
@@ -16,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::names::named;
 pub use guess::Guess;
-use {eyes::measure, guess::guess};
+use {
+    eyes::measure,
+    guess::guess,
+    shape::{side_by_side, top_bottom},
+};
 
 /// Samples on the longer side of the pictures that are measured.
 const LONGEST: u32 = 1280;
@@ -154,16 +159,6 @@ fn pictures(
 fn shape(media: &Media) -> f64 {
     let VideoFormat { width, height, .. } = *media.video.format;
     f64::from(width) / f64::from(height)
-}
-
-/// Two eyes side by side are at full size where the picture is wider than any film.
-fn side_by_side(shape: f64) -> Layout {
-    if shape >= 2.5 { Layout::FullSbs } else { Layout::HalfSbs }
-}
-
-/// Two eyes above each other are at full size where the picture is narrower than most films.
-fn top_bottom(shape: f64) -> Layout {
-    if shape <= 1.25 { Layout::FullTb } else { Layout::HalfTb }
 }
 
 fn declared(media: &Media, stereo: Option<StereoMode>, sphere: bool) -> Option<Layout> {

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use parallax_frame::{Frame, VideoFormat};
+use parallax_frame::VideoFormat;
 use parallax_job::{ObjectKey, Segment, Uri};
 use parallax_media::{
     DecodeOptions, Decoder, Media, Packets, Result as MediaResult, Span, Tools, probe, scan,
@@ -17,6 +17,7 @@ use parallax_stereo::Reach;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::first_frame::first_time;
 use crate::shots::{Beginning, Followed};
 
 /// The clips around a clip, as far as an engine looks.
@@ -149,10 +150,6 @@ fn length(media: &Media, packets: &Packets) -> f64 {
     media.video.time_base.seconds(ticks).max(0.0)
 }
 
-fn first_time(packets: &Packets) -> i64 {
-    packets.packets.iter().filter(|p| !p.hidden).filter_map(|p| p.pts).min().unwrap_or(0)
-}
-
 /// A neighbouring file and the part of it that counts.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -216,21 +213,6 @@ impl Reader<'_> {
         let span = Span { times: times(&packets), longest: None };
         Ok(Some(Part { media, packets, span, decode }))
     }
-}
-
-/// The first frame of a file, small.
-pub(crate) fn first_frame(
-    tools: &Tools,
-    path: &Path,
-    longest: u32,
-    cancel: &CancellationToken,
-) -> MediaResult<Option<Frame>> {
-    let media = probe(tools, path, cancel)?;
-    let packets = scan(tools, &media, cancel)?;
-    let first = first_time(&packets);
-    let span = Span { times: first..first + 1, longest: Some(longest) };
-    let options = DecodeOptions::default();
-    Decoder::open_span(tools, &media, &packets, span, options, cancel)?.next().transpose()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod declare;
 mod depth_from;
 mod error;
 mod film;
+mod first_frame;
 mod inspect;
 mod lead_in;
 mod names;

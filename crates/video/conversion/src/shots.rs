@@ -12,7 +12,7 @@ use parallax_media::{
 use parallax_stereo::Shots;
 use tokio_util::sync::CancellationToken;
 
-use crate::lead_in::first_frame;
+use crate::first_frame::first_frame;
 
 /// Samples on the longer side of the pictures that are compared.
 const LONGEST: u32 = 320;

@@ -3,7 +3,7 @@
 
 use parallax_stereo::{Error, NotFinite, Retry, Run, Stage};
 
-use super::Desk;
+use super::desk::Desk;
 use super::failure::{out_of_memory, told};
 use crate::finite::{NoNumbers, found};
 use crate::precision::Precision;

@@ -13,7 +13,7 @@ use parallax_stereo::{
     ViewSynthesis, blend,
 };
 
-use super::Desk;
+use super::desk::Desk;
 use super::failure::{told, unless_cancelled};
 use super::flow::{Flow, Next};
 use super::picture;

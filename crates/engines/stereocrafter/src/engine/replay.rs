@@ -13,7 +13,7 @@ use parallax_frame::{Frame, VideoFormat};
 use parallax_stereo::{Clip, Error, Plane, Rgb, Run, Session, Stage, StereoPair, reference};
 use parallax_svd::noise::Generator;
 
-use super::Desk;
+use super::desk::Desk;
 use super::failure::{told, unless_cancelled};
 use super::flow::Flow;
 use super::picture;

@@ -2,15 +2,18 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
-use parallax_stereo::{Comfort, Geometry, Plane, Retry, ShotReport, StereoPair, Watch, reference};
+use parallax_stereo::{
+    Comfort, Geometry, Plane, Retry, ShotReport, Stage, Staging, StereoPair, Watch, reference,
+};
 use parallax_svd::noise::Generator;
 use parallax_svd::preprocess::resize_antialiased;
 
+use super::desk::Seen;
 use super::*;
 use crate::memory::Memory;
-use crate::plan::Plan;
+use crate::plan::{Pieces, Plan, Residency};
 
 /// Tiny models, written once.
 fn weights() -> &'static Path {

@@ -7,7 +7,8 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
 use super::config::{Config, DownBlock, UpBlock};
-use super::transformer::{Prepared, Sizes, Transformer};
+use super::prepared::Prepared;
+use super::transformer::{Sizes, Transformer};
 use crate::ops::{Conv2d, Padding};
 use crate::resnet::{Blend, SAME, Shape, SpatioTemporalResBlock};
 use crate::tap::Tap;

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::transformer::Prepared;
+use super::prepared::Prepared;
 
 /// Context tokens as the two kinds of attention see them.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@
 mod blocks;
 mod config;
 mod context;
+mod prepared;
 mod transformer;
 
 use candle_core::{DType, Result, Tensor, bail};

@@ -11,6 +11,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::context::Context;
+use super::prepared::{CrossTerm, Prepared};
 use crate::embedding::Embedding;
 use crate::ops::{
     Activation, GroupNorm, LayerNorm, Linear, attention, geglu, mix, temporal_attention,
@@ -29,24 +30,6 @@ pub(super) struct Sizes {
     pub(super) heads: usize,
     pub(super) context: usize,
     pub(super) layers: usize,
-}
-
-/// What a cross-attention layer adds to its tokens.
-#[derive(Debug, Clone)]
-enum CrossTerm {
-    /// The layer's result for a single context token: (R, 1, C).
-    Constant(Tensor),
-    /// Keys and values of several context tokens: (R, T, C) each.
-    Tokens(Tensor, Tensor),
-}
-
-/// Everything in one transformer that depends on the context or the number of frames only.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    /// Per layer, for the spatial and for the temporal block.
-    cross: Vec<(CrossTerm, CrossTerm)>,
-    /// Embeddings of the frames' positions, (1, F, 1, C).
-    positions: Tensor,
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use super::EPS;
+use super::epsilon::EPS;
 use crate::ops::{Activation, GroupNorm, Linear, attention};
 use crate::resnet::GROUPS;
 

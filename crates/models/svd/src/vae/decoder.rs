@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::attention::PixelAttention;
-use super::{Config, EPS, TEMPORAL_EPS};
+use super::config::Config;
+use super::epsilon::{EPS, TEMPORAL_EPS};
 use crate::ops::{Activation, Conv2d, GroupNorm, TemporalConv};
 use crate::resnet::{Blend, GROUPS, SAME, Shape, SpatioTemporalResBlock};
 use crate::tap::Tap;

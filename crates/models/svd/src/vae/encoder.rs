@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::attention::PixelAttention;
-use super::{Config, EPS};
+use super::config::Config;
+use super::epsilon::EPS;
 use crate::ops::{Activation, Conv2d, GroupNorm, Padding};
 use crate::resnet::{GROUPS, ResBlock, SAME};
 use crate::tap::Tap;

@@ -9,6 +9,7 @@ mod attention;
 mod config;
 mod decoder;
 mod encoder;
+mod epsilon;
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -19,11 +20,6 @@ use self::encoder::Encoder;
 use crate::ops::Conv2d;
 use crate::resnet::POINT;
 use crate::tap::{Tap, ignore};
-
-/// Group norm epsilon everywhere but in the decoder's temporal blocks.
-const EPS: f64 = 1e-6;
-/// Group norm epsilon of the decoder's temporal blocks.
-const TEMPORAL_EPS: f64 = 1e-5;
 
 /// Encoder and decoder.
 #[derive(Debug, Clone)]

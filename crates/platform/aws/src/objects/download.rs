@@ -10,7 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{S3Objects, address, io};
+use super::S3Objects;
+use super::address::{address, io};
 use crate::config::quick;
 use crate::error::translate;
 

@@ -3,7 +3,6 @@
 //! An object appears when its last step succeeds, never before. Parts that were sent for nothing
 //! are removed on the way out; a lifecycle rule for unfinished uploads covers a killed process.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use aws_sdk_s3::Client;
@@ -14,34 +13,12 @@ use parallax_job::Uri;
 use parallax_ports::{Error, Kind, Result};
 use tracing::warn;
 
-use super::{NOTE, S3Objects, address, io};
+use super::S3Objects;
+use super::address::{address, io};
+use super::note::metadata;
 use crate::error::translate;
 
-/// What S3 accepts as a part that is not the last.
-pub(super) const SMALLEST_PART: u64 = 5 << 20;
-const MOST_PARTS: u64 = 10_000;
 const AT_ONCE: usize = 4;
-
-/// How files are cut.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// Files up to this many bytes go up in one piece, larger ones in parts of at least this.
-    pub(super) part: u64,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self { part: 16 << 20 }
-    }
-}
-
-impl Plan {
-    /// Offsets and lengths of the parts of a file.
-    fn parts(self, size: u64) -> impl Iterator<Item = (u64, u64)> {
-        let part = self.part.max(size.div_ceil(MOST_PARTS));
-        (0..size.div_ceil(part)).map(move |n| (n * part, part.min(size - n * part)))
-    }
-}
 
 impl S3Objects {
     pub(super) async fn upload_file(
@@ -121,10 +98,6 @@ impl S3Objects {
     }
 }
 
-pub(super) fn metadata(note: Option<&str>) -> Option<HashMap<String, String>> {
-    Some(HashMap::from([(NOTE.to_owned(), note?.to_owned())]))
-}
-
 async fn piece(from: &Path, offset: u64, length: u64) -> Result<ByteStream> {
     let whole = ByteStream::read_from().path(from).offset(offset).length(Length::Exact(length));
     whole.build().await.map_err(|error| {
@@ -160,25 +133,5 @@ impl Drop for Unfinished {
         };
         let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
         runtime.spawn(call.upload_id(id).send());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_cover_the_file_and_are_not_too_many() {
-        let plan = Plan::default();
-        for size in [plan.part + 1, plan.part * 2, plan.part * 7 + 3, 5 << 40] {
-            let parts: Vec<_> = plan.parts(size).collect();
-            assert!(parts.len() as u64 <= MOST_PARTS, "{size}");
-            let mut end = 0;
-            for (offset, length) in &parts {
-                assert_eq!(*offset, end);
-                end += length;
-            }
-            assert_eq!(end, size);
-        }
     }
 }

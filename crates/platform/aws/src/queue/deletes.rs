@@ -7,11 +7,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use parallax_ports::{Error, Kind, Receipt, Result};
 use tokio::sync::oneshot;
 
-use super::{SqsQueue, names_a_stale_receipt};
+use super::stale::names_a_stale_receipt;
+use crate::error::translate;
 
 /// How long a delete waits for others.
 const LINGER: Duration = Duration::from_secs(2);
@@ -25,44 +27,54 @@ struct Waiting {
 }
 
 /// Deletes that wait for company.
-#[derive(Debug, Default)]
-pub(super) struct Deletes(Mutex<Vec<Waiting>>);
+#[derive(Debug)]
+pub(super) struct Deletes {
+    client: Client,
+    url: String,
+    /// The queue's name.
+    name: String,
+    waiting: Mutex<Vec<Waiting>>,
+}
 
 impl Deletes {
-    pub(super) async fn delete(&self, queue: &SqsQueue, receipt: &Receipt) -> Result<()> {
+    /// Of messages of the queue `name` at `url`.
+    pub(super) fn new(client: Client, url: String, name: String) -> Self {
+        Self { client, url, name, waiting: Mutex::default() }
+    }
+
+    pub(super) async fn delete(&self, receipt: &Receipt) -> Result<()> {
         let (answer, mut mine) = oneshot::channel();
         let full = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.push(Waiting { receipt: receipt.0.clone(), answer });
             waiting.len() >= AT_ONCE
         };
         if !full {
             tokio::select! {
                 biased;
-                answered = &mut mine => return answered.unwrap_or_else(|_| Err(abandoned(queue))),
+                answered = &mut mine => return answered.unwrap_or_else(|_| Err(self.abandoned())),
                 () = tokio::time::sleep(LINGER) => {}
             }
         }
         // Whoever waited long enough, or came last, sends; all else have the same right, so that
         // a sender that is dropped holds nobody up.
         let batch: Vec<Waiting> = {
-            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let count = waiting.len().min(AT_ONCE);
             waiting.drain(..count).collect()
         };
         if !batch.is_empty() {
-            queue.delete_batch(batch).await;
+            self.delete_batch(batch).await;
         }
-        mine.await.unwrap_or_else(|_| Err(abandoned(queue)))
+        mine.await.unwrap_or_else(|_| Err(self.abandoned()))
     }
-}
 
-/// Whoever carried the delete was dropped on the way: it may have arrived.
-fn abandoned(queue: &SqsQueue) -> Error {
-    Error::new(Kind::Timeout, format!("delete from queue {}: the request was dropped", queue.name))
-}
+    /// Whoever carried the delete was dropped on the way: it may have arrived.
+    fn abandoned(&self) -> Error {
+        let text = format!("delete from queue {}: the request was dropped", self.name);
+        Error::new(Kind::Timeout, text)
+    }
 
-impl SqsQueue {
     async fn delete_batch(&self, batch: Vec<Waiting>) {
         let entries: Vec<_> = batch
             .iter()
@@ -77,7 +89,9 @@ impl SqsQueue {
         let answered = call.set_entries(Some(entries)).send().await;
         let (failed, error) = match answered {
             Ok(answer) => (answer.failed, None),
-            Err(error) => (Vec::new(), Some(self.error("delete from", error))),
+            Err(error) => {
+                (Vec::new(), Some(translate(format!("delete from queue {}", self.name), error)))
+            }
         };
         for (number, waiting) in batch.into_iter().enumerate() {
             let id = number.to_string();

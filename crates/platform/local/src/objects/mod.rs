@@ -23,7 +23,7 @@ use parallax_job::{Bucket, ObjectEvent, Timestamp, Uri, s3_notification};
 use parallax_ports::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
 
 use crate::error::io;
-use place::{PARTIAL, Place, Root};
+use place::{Place, Root};
 
 pub use transfer::Transfer;
 
@@ -252,9 +252,4 @@ fn open(root: &Root, place: &Place, uri: &Uri) -> Result<File> {
         std::io::ErrorKind::NotFound => missing(uri),
         _ => io("open", &place.path, error),
     })
-}
-
-/// Whether a bucket or key part would meet the store's own files.
-fn is_reserved(part: &str) -> bool {
-    part == PARTIAL
 }

@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 use parallax_job::{Bucket, Uri};
 use parallax_ports::{Error, Kind, Result};
 
-use super::is_reserved;
 use crate::error::io;
 
 /// The folder of unfinished files in each bucket.
@@ -181,4 +180,9 @@ fn make_folder(path: &Path) -> Result<()> {
 /// Makes a change of names in a folder durable.
 pub(super) fn sync_folder(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| io("sync", path, error))
+}
+
+/// Whether a bucket or key part would meet the store's own files.
+fn is_reserved(part: &str) -> bool {
+    part == PARTIAL
 }

@@ -15,6 +15,7 @@ use tracing::{Instrument, info_span};
 
 use super::Limits;
 use super::job::{Entry, Status};
+use super::refused::Refused;
 use super::request::Submission;
 use crate::body::{self, Reporter};
 use crate::execute::{Ending, Listener, execute};
@@ -46,17 +47,6 @@ struct State {
     waiting: usize,
     completed: u64,
     failed: u64,
-}
-
-/// Why a job is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// As many wait as may.
-    Queue,
-    /// There is no memory for it.
-    Memory,
-    /// The server ends.
-    Shutdown,
 }
 
 impl Jobs {

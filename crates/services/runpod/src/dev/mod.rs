@@ -6,6 +6,7 @@
 mod job;
 mod jobs;
 mod limits;
+mod refused;
 mod request;
 mod routes;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::Limits;
-use super::jobs::Refused;
+use super::refused::Refused;
 
 /// A job that somebody wants done.
 #[derive(Debug, PartialEq)]

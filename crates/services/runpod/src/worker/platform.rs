@@ -11,7 +11,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 use tracing::{error, warn};
 
-use super::{Options, Timing};
+use super::options::{Options, Timing};
 use crate::{Job, Settings, SettingsError, Template};
 
 /// The longest list of jobs to stop that is read, in bytes.

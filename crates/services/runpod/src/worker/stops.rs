@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 
-use super::Shared;
 use super::platform::Stops;
+use super::shared::Shared;
 
 /// Polls until everything ends, also while the worker drains: a job that nobody wants need not be finished.
 pub(super) async fn watch(shared: Arc<Shared>) {

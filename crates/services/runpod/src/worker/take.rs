@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::platform::Taken;
-use super::{Shared, task};
+use super::shared::Shared;
+use super::task;
 
 /// Takes jobs until there are to be no more.
 ///

@@ -7,9 +7,9 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::Shared;
 use super::platform::Post;
 use super::running::Place;
+use super::shared::Shared;
 use crate::execute::{Ending, Listener, execute};
 use crate::{Job, JobError, body};
 

@@ -1,6 +1,7 @@
 //! `stereo`: a segment in, its stereo result out, by address.
 
 mod job;
+mod model;
 mod outline;
 mod request;
 
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use parallax_conversion::{LeadIn, Preceding, Surroundings};
 use parallax_job::{Mode, Uri};
 use parallax_media::{Damage, DamageKind, EncodeSettings, Found, Tools};
-use parallax_stereo::{Engine, Layout, Reach};
+use parallax_stereo::{Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,19 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::job::{Job, failure};
+pub use self::model::{STEREO_MODEL, StereoModel};
 pub use self::outline::{EveryRun, Outline};
 use self::request::StereoRequest;
 use super::inside::Inside;
 use crate::metrics::{self, ConversionSink};
 use crate::storage::{Address, Credentials, Storage};
 use crate::{Call, Cost, Failure, FailureKind, Operation, Progress};
-
-/// The model that `stereo` asks the pool for.
-pub const STEREO_MODEL: &str = "stereo";
-
-/// A stereo engine as a model of the pool.
-#[derive(Debug, Clone)]
-pub struct StereoModel(pub Arc<dyn Engine>);
 
 /// How `stereo` works.
 #[derive(Debug, Clone)]

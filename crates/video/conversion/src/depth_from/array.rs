@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use parallax_stereo::{Error as StereoError, Plane};
 
-use super::{DepthSize, Scale, Source, numbers, refuse};
+use super::source::{DepthSize, Scale, Source, numbers, refuse};
 
 /// Longest header that is read, and largest side.
 const MOST_HEADER: u32 = 1 << 16;

@@ -8,7 +8,7 @@ use parallax_media::{Crop, DecodeOptions, Decoder, Tools, probe, scan};
 use parallax_stereo::{Error as StereoError, Plane};
 use tokio_util::sync::CancellationToken;
 
-use super::{DepthSize, Source, refuse};
+use super::source::{DepthSize, Source, refuse};
 
 #[derive(Debug)]
 struct Film(Decoder);

@@ -9,7 +9,7 @@ use exr::prelude::{ReadChannels, ReadLayers, read};
 use parallax_stereo::{Error as StereoError, Plane};
 use png::{BitDepth, ColorType, Transformations};
 
-use super::{DepthSize, Scale, Source, numbers, refuse};
+use super::source::{DepthSize, Scale, Source, numbers, refuse};
 
 /// The largest picture that is read, in bytes.
 const MOST_BYTES: usize = 1 << 30;

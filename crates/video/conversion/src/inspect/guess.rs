@@ -4,7 +4,7 @@ use parallax_frame::{Chroma, Frame};
 use parallax_stereo::{Layout, Matches};
 
 use super::eyes::measure;
-use super::{side_by_side, top_bottom};
+use super::shape::{side_by_side, top_bottom};
 
 /// Share of the blocks, and their number, that must be found again for two halves to be two eyes.
 const ALIKE: f64 = 0.6;

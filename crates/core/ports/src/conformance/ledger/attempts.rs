@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use parallax_job::{JobStatus, Mode, Segment};
 
-use super::{at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri};
+use super::fixtures::{
+    at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri,
+};
 use crate::ledger::{
     AttemptError, Completed, Cost, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
 };
@@ -154,7 +156,7 @@ pub(super) async fn evidence_may_overtake_the_reply(ledger: Arc<dyn Ledger>) {
 pub(super) async fn renewing_moves_the_deadline_of_row_and_permit(ledger: Arc<dyn Ledger>) {
     let one = segment("job", 0, 1);
     reserve(&*ledger, "n", at(0)).await;
-    let asked = super::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
+    let asked = crate::ledger::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
     let IntentOutcome::Recorded(row) = ledger.record_intent(&asked).await.unwrap() else {
         panic!("recorded")
     };
@@ -199,7 +201,7 @@ pub(super) async fn a_completion_is_written_once(ledger: Arc<dyn Ledger>) {
 pub(super) async fn a_permit_is_passed_on_with_the_completion(ledger: Arc<dyn Ledger>) {
     let one = segment("job", 0, 2);
     let row = start(&*ledger, &one, "n", at(0)).await;
-    let next = super::holder("next");
+    let next = super::fixtures::holder("next");
     let pass = async |fence: &Fence| {
         ledger.complete_and_reserve(fence, &next, at(60), at(1)).await.unwrap()
     };
@@ -211,7 +213,8 @@ pub(super) async fn a_permit_is_passed_on_with_the_completion(ledger: Arc<dyn Le
     assert_eq!((&held[0].id, held[0].deadline, &held[0].work), (&next, at(60), &None));
     assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Granted), "a lost reply");
     assert_eq!(ledger.completions(&id("job"), 2).await.unwrap().len(), 1);
-    let asked = super::Intent { holder: next.clone(), ..intent(&segment("job", 1, 2), "m", at(2)) };
+    let asked =
+        crate::ledger::Intent { holder: next.clone(), ..intent(&segment("job", 1, 2), "m", at(2)) };
     let IntentOutcome::Recorded(second) = ledger.record_intent(&asked).await.unwrap() else {
         panic!("what was passed on is a reservation")
     };

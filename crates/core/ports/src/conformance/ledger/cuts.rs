@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parallax_job::JobStatus;
 
-use super::{at, finish, id, intent, job, reserve, segment, start};
+use super::fixtures::{at, finish, id, intent, job, reserve, segment, start};
 use crate::Ledger;
 use crate::ledger::{
     Advance, AttemptError, Completed, Cost, Ended, IntentOutcome, Lock, Resend, SegmentState,

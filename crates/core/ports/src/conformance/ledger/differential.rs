@@ -12,7 +12,7 @@ use parallax_job::{JobId, JobStatus, Mode, Segment, Timestamp, Uri};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Replicas, at, holder, id, intent, uri};
+use super::fixtures::{Replicas, at, holder, id, intent, uri};
 use crate::ledger::{AttemptError, Cost, Fence, HolderId, Intent, Job, Resend};
 use crate::memory::MemoryLedger;
 use crate::{Custody, Ledger, Locations};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parallax_job::{JobStatus, Mode};
 
-use super::{at, id, job};
+use super::fixtures::{at, id, job};
 use crate::Ledger;
 use crate::ledger::{Advance, Job};
 

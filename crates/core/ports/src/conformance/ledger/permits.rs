@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{at, holder, intent, reserve, segment, start};
+use super::fixtures::{at, holder, intent, reserve, segment, start};
 use crate::Ledger;
 use crate::ledger::{Holder, IntentOutcome, Reserve};
 

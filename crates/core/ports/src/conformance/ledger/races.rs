@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use parallax_job::JobStatus;
 
-use super::{Replicas, at, finish, holder, id, intent, job, reserve, segment};
+use super::fixtures::{Replicas, at, finish, holder, id, intent, job, reserve, segment};
 use crate::Ledger;
 use crate::ledger::{Completed, IntentOutcome, Lock, Resend, Reserve, TriggerOutcome};
 
@@ -76,7 +76,7 @@ pub(super) async fn one_attempt_for_each_segment(ledgers: Replicas) {
 pub(super) async fn one_completion_one_sender_one_worker(ledgers: Replicas) {
     job(&*ledgers[0], "job", Some(2), JobStatus::ChunkingComplete).await;
     finish(&*ledgers[0], "job", 0, 2).await;
-    let row = super::start(&*ledgers[0], &segment("job", 1, 2), "last", at(0)).await;
+    let row = super::fixtures::start(&*ledgers[0], &segment("job", 1, 2), "last", at(0)).await;
     let resend =
         Resend { unconfirmed: Duration::from_secs(60), unfinished: Duration::from_secs(600) };
     let answers = race(&ledgers, |n, ledger| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parallax_job::JobStatus;
 
-use super::{at, finish, id, job};
+use super::fixtures::{at, finish, id, job};
 use crate::Ledger;
 use crate::ledger::{Lock, Resend, TriggerOutcome};
 

@@ -13,9 +13,10 @@ use futures::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
-use super::PACE;
 use super::jobs::Job;
 
+/// Between two progress events of one stream.
+const PACE: Duration = Duration::from_millis(250);
 /// Between two signs of life.
 const ALIVE: Duration = Duration::from_secs(15);
 

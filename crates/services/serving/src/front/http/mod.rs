@@ -8,7 +8,6 @@ mod jobs;
 mod openapi;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -209,6 +208,3 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     }
     Ok(Some(text.to_owned()))
 }
-
-/// Between two progress events of one stream.
-const PACE: Duration = Duration::from_millis(250);

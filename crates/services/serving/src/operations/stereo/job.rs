@@ -12,7 +12,7 @@ use parallax_stereo::{Engine, Error as StereoError, Layout, Run};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{STEREO_MODEL, StereoModel};
+use super::model::{STEREO_MODEL, StereoModel};
 use crate::engine::Models;
 use crate::operations::inside::Inside;
 use crate::{Failure, FailureKind};
