@@ -22,13 +22,16 @@ use parallax_frame::TimeBase;
 use tokio_util::sync::CancellationToken;
 
 use crate::child;
-use crate::declare::{Declaration, Marks, mark_mp4};
+use crate::declare::{Marks, mark_mp4};
 use crate::error::{Error, Kind, Result, show_path};
+use crate::media::Media;
 use crate::output::Partial;
-use crate::probe::{Media, probe};
+use crate::packets::Packets;
+use crate::probe::probe;
 use crate::programs::{Tools, file_url};
-use crate::scan::{Packets, scan};
-use crate::split::seconds;
+use crate::scan::scan;
+use crate::seconds::seconds;
+use crate::stereo_mode::Declaration;
 
 pub use mux_plan::{Loss, MuxPlan, Scratch};
 pub use streams::{Container, Dropped, Kept};

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::child;
 use crate::decode::Crop;
 use crate::error::{Kind, Result, show_path};
-use crate::probe::Media;
+use crate::media::Media;
 use crate::programs::{Tools, file_url};
-use crate::split::seconds;
+use crate::seconds::seconds;
 
 /// Places in the film that are looked at.
 const PLACES: u32 = 7;

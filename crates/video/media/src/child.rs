@@ -3,10 +3,12 @@
 //! Standard error is always drained, line by line and bounded, because a full pipe would stall
 //! the child. Callers may take lines out of it; the last of the rest explain a failure.
 
+mod line;
+mod patience;
 mod watch;
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -19,48 +21,14 @@ use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, escape, show_path};
-use crate::limits::STALL;
+pub(crate) use line::{Line, bounded_line};
+pub(crate) use patience::Patience;
 use watch::{NOISE_BYTES, POLL, Shared, Verdict, lock};
 
 /// The signal that nothing can answer.
 const SIGKILL: i32 = 9;
-/// Bytes of one line of standard error that are kept.
-const LINE_BYTES: u64 = 4096;
 /// How long the last words are waited for once nobody of the child's group is left to speak.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// How long a child is waited for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// Wall time from its start to its end.
-    pub(crate) wall: Option<Duration>,
-    /// Time that we wait, at a stretch, for anything useful of it: a byte, taking one, its end.
-    pub(crate) stall: Duration,
-}
-
-impl From<Option<Duration>> for Patience {
-    fn from(wall: Option<Duration>) -> Self {
-        Self { wall, stall: STALL }
-    }
-}
-
-/// What a line of standard error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Line {
-    /// Words that may explain a failure.
-    Words,
-    /// Of no use.
-    Noise,
-    /// A sign that the work goes on.
-    Progress,
-}
-
-impl From<bool> for Line {
-    /// Whether somebody took it.
-    fn from(taken: bool) -> Self {
-        if taken { Line::Noise } else { Line::Words }
-    }
-}
 
 /// A running child process, with everything that it starts in a process group of its own.
 #[derive(Debug)]
@@ -345,26 +313,6 @@ pub(crate) fn capture(
         let _ = stdout.take(limit_bytes).read_to_end(&mut output);
     }
     Ok((output, child.wait()?))
-}
-
-/// The next line without its end, and its bytes; what exceeds the bound is dropped. `None` at the
-/// end.
-pub(crate) fn bounded_line(reader: &mut impl BufRead) -> Option<(String, u64)> {
-    let mut line = Vec::new();
-    let mut read = reader.take(LINE_BYTES).read_until(b'\n', &mut line).ok()?;
-    if read == 0 {
-        return None;
-    }
-    let mut whole = line.ends_with(b"\n");
-    let mut bytes = read as u64;
-    // Bounded in time too: a line without end is given up, in pieces that count as lines.
-    while !whole && read > 0 && bytes < 256 * LINE_BYTES {
-        let mut rest = Vec::new();
-        read = reader.take(LINE_BYTES).read_until(b'\n', &mut rest).ok()?;
-        bytes += read as u64;
-        whole = rest.ends_with(b"\n");
-    }
-    Some((String::from_utf8_lossy(&line).trim_end().to_owned(), bytes))
 }
 
 #[cfg(test)]

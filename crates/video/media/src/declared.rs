@@ -9,10 +9,10 @@ use std::sync::mpsc::channel;
 use tokio_util::sync::CancellationToken;
 
 use crate::child::Child;
-use crate::declare::{Declaration, StereoMode};
 use crate::error::{Kind, Result, show_path};
 use crate::probe::probe;
 use crate::programs::{Tools, file_url};
+use crate::stereo_mode::{Declaration, StereoMode};
 
 /// How the views share the pictures of the file at `path`, by the first frame's frame packing
 /// message. Spheres are not looked for.

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::child;
 use crate::encode::EncodeSettings;
 use crate::error::{Error, Kind, Result, show_path};
+use crate::media::Media;
 use crate::output::Partial;
-use crate::probe::{Media, probe};
+use crate::probe::probe;
 use crate::programs::{Tools, file_url};
 use crate::scan::scan;
 

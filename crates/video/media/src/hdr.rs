@@ -5,9 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::declare::StereoMode;
-use crate::error::{Error, Result};
-use crate::probe::Media;
+use crate::stereo_mode::StereoMode;
 
 /// What the film was graded on: H.265 "mastering display colour volume".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,31 +162,6 @@ impl DynamicHdr {
             Self::DolbyVision | Self::DolbyVisionOnly => "Dolby Vision",
             Self::Vivid => "HDR Vivid",
         }
-    }
-}
-
-impl Media {
-    /// Checks that new pictures can be made of these although their dynamic HDR metadata goes with none
-    /// that are, and says what is lost: a sentence for each kind.
-    ///
-    /// # Errors
-    /// `Input` when the pictures are not right without it.
-    pub fn without_dynamic_hdr(&self) -> Result<Vec<String>> {
-        let mut lost = Vec::new();
-        for kind in &self.video.dynamic_hdr {
-            if *kind == DynamicHdr::DolbyVisionOnly {
-                let what = "Dolby Vision without a base layer that others can show (profile 5): its \
-                            colours would be wrong; allowed are Dolby Vision on HDR10 or HLG (profiles 7 \
-                            and 8), HDR10 and HLG";
-                return Err(Error::input(&self.path, what));
-            }
-            lost.push(format!(
-                "{} is left out: it says of each picture of the source how to show it, and the \
-                 result has other pictures; what remains is plain HDR",
-                kind.name()
-            ));
-        }
-        Ok(lost)
     }
 }
 

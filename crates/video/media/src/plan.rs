@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parallax_frame::TimeBase;
 
-use crate::scan::Packets;
+use crate::packets::Packets;
 
 /// A way to cut a stream: every packet in exactly one segment, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,184 +3,26 @@
 //! Only headers are read here; [`crate::scan`] reads every packet.
 
 mod answer;
+mod encryption;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parallax_frame::{FrameRate, TimeBase, VideoFormat};
 use tokio_util::sync::CancellationToken;
 
+use self::encryption::{encrypted, encryption};
+pub(crate) use crate::media::Media;
 pub(crate) use answer::{check_seconds, microseconds};
 
 use crate::child::{self, Child};
-use crate::declare::{Declaration, StereoMode};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::hdr::{DynamicHdr, Hdr, SideData};
 use crate::limits::DEMUXERS;
 use crate::movie::Movie;
 use crate::programs::{Tools, file_url};
 use crate::remembered::State;
-
-/// What kind of stream it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StreamKind {
-    /// Moving pictures.
-    Video,
-    /// A still picture that rides along: cover art, a thumbnail.
-    AttachedPicture,
-    /// Sound.
-    Audio,
-    /// Subtitles, as text or as bitmaps.
-    Subtitle,
-    /// A file inside the file: a font for the subtitles.
-    Attachment,
-    /// Timecodes and everything else.
-    Other,
-}
-
-/// One stream of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stream {
-    /// Index in the file, from 0.
-    pub index: u32,
-    /// What kind of stream it is.
-    pub kind: StreamKind,
-    /// ffmpeg's codec name; `unknown` when it has none.
-    pub codec: String,
-    /// Language tag, when there is one.
-    pub language: Option<String>,
-    /// The container's own name of the codec, for streams that ffmpeg has none for; else empty.
-    pub tag: String,
-    /// What it is marked as, in ffmpeg's words: `default`, `forced`, `hearing_impaired`.
-    pub dispositions: Vec<String>,
-    /// Its tags, as they are: foreign text of any content.
-    pub tags: BTreeMap<String, String>,
-    /// The kinds of side data that its headers hold, in ffmpeg's words.
-    pub side_data: Vec<String>,
-    /// How it sounds, for sound that the file holds something of.
-    pub sound: Option<Sound>,
-    /// When it begins and ends, in microseconds on the file's clock, where the file tells both.
-    pub span_us: Option<(i64, i64)>,
-}
-
-/// What a sound's samples are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sound {
-    /// Channels, at least one.
-    pub channels: u32,
-    /// Samples per second, at least one.
-    pub rate: u32,
-    /// Whether its samples are floating-point numbers.
-    pub float: bool,
-    /// Bits of a decoded sample that count; 0 when unknown.
-    pub bits: u32,
-}
-
-/// A chapter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chapter {
-    /// Where it begins, in microseconds after the start of the file.
-    pub start_us: i64,
-    /// Its title, when it has one.
-    pub title: Option<String>,
-}
-
-/// The main video stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Video {
-    /// Index of the stream in the file.
-    pub index: u32,
-    /// ffmpeg's codec name.
-    pub codec: String,
-    /// What [`crate::Decoder`] produces: size after rotation, planar layout, colour tags.
-    pub format: Arc<VideoFormat>,
-    /// The stream's own pixel format, in ffmpeg's names.
-    pub pixel_name: String,
-    /// Rotation tag in degrees, counter-clockwise as ffmpeg reports it; -180 to 180.
-    pub rotation: i32,
-    /// Sample aspect ratio after rotation; 1:1 when unknown.
-    pub sample_aspect: (u32, u32),
-    /// Field order in ffmpeg's names; `None` when unknown or progressive.
-    pub field_order: Option<String>,
-    /// Unit of the stream's timestamps.
-    pub time_base: TimeBase,
-    /// Average frame rate; the base rate, then 25, stand in when it is unknown.
-    pub rate: FrameRate,
-    /// Lowest rate that represents all timestamps, as ffmpeg guesses it.
-    pub base_rate: Option<FrameRate>,
-    /// First presentation time in ticks, when the headers tell.
-    pub start: Option<i64>,
-    /// Length in ticks, when the headers tell.
-    pub duration: Option<i64>,
-    /// Frames that the headers promise. Includes those that an edit list hides.
-    pub frames: Option<u64>,
-    /// The extradata's hash: equal hashes decode with the same parameter sets.
-    pub extradata: Option<String>,
-    /// Static HDR metadata, of the headers or of the first frame.
-    pub hdr: Hdr,
-    /// Dynamic HDR metadata that the headers or the first frame show.
-    pub dynamic_hdr: Vec<DynamicHdr>,
-    /// What the container says of how two views share a picture.
-    pub declared: Declaration,
-    /// The same in words, for every arrangement there is, MV-HEVC included; `None` for one view.
-    pub views: Option<String>,
-}
-
-/// What a file is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Media {
-    /// The file.
-    pub path: PathBuf,
-    /// ffmpeg's demuxer names, for example `mov,mp4,m4a,3gp,3g2,mj2`.
-    pub container: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// Length in seconds over all streams, when the headers tell.
-    pub duration_seconds: Option<f64>,
-    /// Earliest presentation time over audio and video, in microseconds.
-    pub start_us: i64,
-    /// Every stream, in file order.
-    pub streams: Vec<Stream>,
-    /// Tags of the whole file, as they are: foreign text of any content.
-    pub tags: BTreeMap<String, String>,
-    /// Chapters, in file order.
-    pub chapters: Vec<Chapter>,
-    /// Programs of a transport stream; 0 elsewhere.
-    pub programs: usize,
-    /// The main video stream: the first that is marked as default, else the first.
-    pub video: Video,
-}
-
-impl Media {
-    /// Streams of one kind, in file order.
-    pub fn streams_of(&self, kind: StreamKind) -> impl Iterator<Item = &Stream> {
-        self.streams.iter().filter(move |stream| stream.kind == kind)
-    }
-
-    /// The stream with an index.
-    pub fn stream(&self, index: u32) -> Option<&Stream> {
-        self.streams.iter().find(|stream| stream.index == index)
-    }
-
-    /// Takes the streams with these indices out of the list, and returns them. The main video stays
-    /// what is converted, even where it is named.
-    pub fn leave_out(&mut self, indices: &BTreeSet<u32>) -> Vec<Stream> {
-        self.streams.extract_if(.., |stream| indices.contains(&stream.index)).collect()
-    }
-
-    /// Whether the container is a broadcaster's: it says neither a length nor the shape of samples, and
-    /// its clock may jump.
-    pub fn is_broadcast(&self) -> bool {
-        answer::is_broadcast(&self.container)
-    }
-
-    /// Whether the container is of the MP4 family.
-    pub fn is_mp4(&self) -> bool {
-        self.container.split(',').any(|name| name == "mp4")
-    }
-}
+use crate::stereo_mode::StereoMode;
 
 /// Reads the headers of the file at `path`.
 ///
@@ -269,38 +111,6 @@ pub fn packing_of_stream(
         .check(&format!("{}: read its first frame", show_path(&media.path)), Kind::Input)?;
     let found = *found.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(found)
-}
-
-/// The scheme that hides the pictures of the file at `path`, found without asking ffprobe, which
-/// reads encrypted pictures as damaged ones.
-fn encryption(path: &Path, movie: Option<&Movie>) -> Result<Option<String>> {
-    if let Some(movie) = movie {
-        return Ok(movie.encrypted().map(str::to_owned));
-    }
-    let mut head = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
-    file.take(1 << 20).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
-    Ok(scrambled(&head).then(|| "scrambled transport stream".to_owned()))
-}
-
-/// The refusal of a file whose pictures `scheme` hides.
-fn encrypted(path: &Path, scheme: &str) -> Error {
-    Error::input(path, format!("encrypted ({scheme}): a decrypted copy is needed"))
-}
-
-/// Whether more than half of the packets of an MPEG transport stream that begins with `head` are
-/// scrambled (ISO/IEC 13818-1, 2.4.3.3).
-fn scrambled(head: &[u8]) -> bool {
-    // M2TS puts four bytes before each packet.
-    for (length, before) in [(188, 0), (192, 4)] {
-        let packets = || head.chunks_exact(length).map(|chunk| &chunk[before..]);
-        let whole = packets().filter(|packet| packet[0] == 0x47).count();
-        if whole >= 5 && whole == packets().count() {
-            let hidden = packets().filter(|packet| packet[3] & 0xC0 != 0).count();
-            return 2 * hidden > whole;
-        }
-    }
-    false
 }
 
 /// Metadata inside the stream, which only decoding shows.

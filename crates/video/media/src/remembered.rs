@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::Limits;
-use crate::probe::Media;
-use crate::scan::Packet;
+use crate::media::Media;
+use crate::packets::Packet;
 
 /// Files whose headers are kept.
 const FILMS: usize = 16;

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decode::{DecodeOptions, Decoder, Expected};
 use crate::error::{Error, Result, show_path};
-use crate::probe::Media;
+use crate::media::Media;
+use crate::packets::Packets;
 use crate::programs::Tools;
-use crate::scan::Packets;
 
 /// A decoder whose frames are those that [`crate::scan`] found to be shown: what it makes of lead-ins and
 /// of what an edit list cuts away is left out, and times that were mended are those of the scan.

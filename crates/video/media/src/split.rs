@@ -6,29 +6,24 @@
 //! without loss, upright, and [`Split::recoded`] says why.
 
 mod recode;
+mod segment;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::boxes::{each_video_entry, each_video_header, patch};
 use crate::child;
 use crate::error::{Error, Kind, Result, show_path};
+use crate::media::Media;
+use crate::packets::Packets;
 use crate::plan::Plan;
-use crate::probe::{Media, probe};
+use crate::probe::probe;
 use crate::programs::{Tools, file_url};
-use crate::scan::{Packets, scan};
-
-/// One segment on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentFile {
-    /// The MP4 file. Its first frame has time 0; its unit is `1 / den` of the source's.
-    pub path: PathBuf,
-    /// Frames that it shows.
-    pub frames: u64,
-    /// Presentation time of its first frame in the source, in ticks of the source.
-    pub start: i64,
-}
+use crate::scan::scan;
+use crate::seconds::seconds;
+pub use segment::SegmentFile;
+use segment::segment_path;
 
 /// The segments of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +61,6 @@ pub fn split(
     tracing::info!(source = %show_path(&media.path), why, "segments are encoded without loss");
     let segments = recode::recode(tools, media, packets, plan, out_dir, cancel)?;
     Ok(Split { segments, recoded: Some(why) })
-}
-
-/// The file of segment `index` in `out_dir`.
-fn segment_path(out_dir: &Path, index: usize) -> PathBuf {
-    out_dir.join(format!("segment-{index:05}.mp4"))
 }
 
 fn copy(
@@ -190,23 +180,4 @@ fn verify(
         return Err(Error::input(path, "lost the rotation of its source"));
     }
     Ok(())
-}
-
-/// Microseconds as ffmpeg's seconds.
-pub(crate) fn seconds(us: i64) -> String {
-    let sign = if us < 0 { "-" } else { "" };
-    let us = us.unsigned_abs();
-    format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn microseconds_keep_their_sign_and_zeros() {
-        assert_eq!(seconds(-1_400_001), "-1.400001");
-        assert_eq!(seconds(-5), "-0.000005");
-        assert_eq!(seconds(2_000_000), "2.000000");
-    }
 }

@@ -17,12 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::child;
 use crate::damage::{Damage, DamageKind, Damaged, refused};
 use crate::error::{Error, Result};
+use crate::media::Media;
 use crate::movie::Movie;
-use crate::probe::{Media, check_seconds};
+use crate::packets::{Packet, Packets};
+use crate::probe::check_seconds;
 use crate::programs::{Tools, file_url};
-use crate::scan::{Packet, Packets};
-
-pub use clock::Clock;
 
 /// Packets decoded beyond the leading ones: as far as decoders put pictures in another order.
 const REORDERED: usize = 20;

@@ -7,7 +7,7 @@ use super::mux_plan::{Loss, MuxPlan};
 use super::streams::Container;
 use super::tags::lost;
 use crate::error::escape;
-use crate::probe::{Media, Stream, StreamKind};
+use crate::media::{Media, Stream, StreamKind};
 
 /// Microseconds by which a chapter may begin earlier or later without being told.
 const CHAPTER_MOVES_US: i64 = 100_000;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::streams::Container;
 use crate::child;
 use crate::error::{Error, Kind, Result, escape, show_path};
-use crate::probe::Media;
+use crate::media::Media;
 use crate::programs::{Tools, file_url};
 
 /// ffmpeg's name for them.

@@ -11,9 +11,10 @@ use super::mux_plan::MuxPlan;
 use super::streams::Container;
 use crate::child;
 use crate::error::{Error, Kind, Result};
-use crate::probe::{Media, microseconds};
+use crate::media::Media;
+use crate::probe::microseconds;
 use crate::programs::{Tools, file_url};
-use crate::survey::Clock;
+use crate::stream_clock::Clock;
 
 /// Where the measured packets are put: far from zero, which muxers treat in ways of their own.
 const AT_US: i64 = 10_000_000;
@@ -56,7 +57,7 @@ fn shift(
         .map_err(|e| Error::io("create a file in", folder, e))?;
     let mut command = tools.ffmpeg();
     tools.guard(&mut command);
-    command.args(["-copyts", "-itsoffset", &crate::split::seconds(AT_US - before), "-i"]);
+    command.args(["-copyts", "-itsoffset", &crate::seconds::seconds(AT_US - before), "-i"]);
     command.arg(file_url(&media.path)).args(["-map", &format!("0:{stream}"), "-c", "copy"]);
     command.args(["-frames", "3", "-f", "matroska"]).arg(file_url(out.path()));
     let ended = child::run(&mut command, cancel, Some(tools.limits.probe_time), |_| Ok(()))?;

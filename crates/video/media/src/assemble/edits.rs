@@ -11,8 +11,8 @@ use std::process::Command;
 use super::mux_plan::Loss;
 use super::streams::Container;
 use crate::error::Result;
+use crate::media::{Media, StreamKind};
 use crate::movie::{Movie, Track};
-use crate::probe::{Media, StreamKind};
 use crate::programs::{Tools, file_url};
 
 /// Pieces of one track. Each is a branch of a filter graph, which are slow by the thousand.

@@ -8,10 +8,12 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::probe::{Media, probe};
+use crate::media::Media;
+use crate::packets::Packets;
+use crate::probe::probe;
 use crate::programs::Tools;
-use crate::scan::{Packets, scan};
-use crate::split::seconds;
+use crate::scan::scan;
+use crate::seconds::seconds;
 
 /// One result.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::streams::{Container, Cost, Dropped, Kept, Treatment, Ways, shown, way
 use super::tags;
 use super::trial::Trial;
 use crate::error::{Error, Result, escape};
-use crate::probe::{Media, Stream, StreamKind};
+use crate::media::{Media, Stream, StreamKind};
 use crate::programs::Tools;
-use crate::survey::Clock;
+use crate::stream_clock::Clock;
 
 /// Something of the source that does not reach the final file, other than a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! found out by trying ([`super::trial`]).
 
 use crate::error::escape;
-use crate::probe::{Sound, Stream, StreamKind};
+use crate::media::{Sound, Stream, StreamKind};
 
 /// The containers that a final file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

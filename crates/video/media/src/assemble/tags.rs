@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::mux_plan::MuxPlan;
-use crate::probe::{Media, Stream, StreamKind};
+use crate::media::{Media, Stream, StreamKind};
 
 /// The longest value of a tag that is passed on.
 const LONGEST: usize = 32 << 10;

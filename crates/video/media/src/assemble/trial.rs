@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::mux_plan::{Candidate, MuxPlan, Scratch};
 use crate::child;
 use crate::error::{Error, Kind, Result};
-use crate::probe::Media;
+use crate::media::Media;
 use crate::programs::{Tools, file_url};
 
 /// Bytes that one attempt writes, about.

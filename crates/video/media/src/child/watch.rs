@@ -11,7 +11,8 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
-use super::{Line, Patience, bounded_line};
+use super::line::{Line, bounded_line};
+use super::patience::Patience;
 
 /// How often cancellation and exit are looked at.
 pub(super) const POLL: Duration = Duration::from_millis(10);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::scan::Packets;
+use crate::packets::Packets;
 
 /// The frames that must come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

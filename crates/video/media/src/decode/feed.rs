@@ -20,7 +20,7 @@ use super::order::{Order, fit};
 use crate::child::{Child, Ended, Pipe, bounded_line};
 use crate::error::{Error, Kind, Result};
 use crate::programs::{Tools, file_url};
-use crate::split::seconds;
+use crate::seconds::seconds;
 
 /// Pipe buffer asked of the kernel: what an unprivileged process may have by default.
 const PIPE_BYTES: i32 = 1 << 20;

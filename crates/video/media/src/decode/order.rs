@@ -8,8 +8,8 @@ use parallax_frame::{Chroma, Frame, PixelFormat, Range, TimeBase, VideoFormat};
 use super::log::Look;
 use super::{Crop, DecodeOptions, Part};
 use crate::error::{Error, Result};
+use crate::media::Media;
 use crate::pixels;
-use crate::probe::Media;
 
 /// What to run.
 #[derive(Debug, Clone)]

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DecodeOptions, Decoder, Expected};
 use crate::error::{Error, Result};
+use crate::media::Media;
+use crate::packets::Packets;
 use crate::plan::cut_points;
-use crate::probe::Media;
 use crate::programs::Tools;
-use crate::scan::Packets;
 
 /// A part of a film.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

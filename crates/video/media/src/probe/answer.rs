@@ -7,12 +7,13 @@ use std::sync::Arc;
 use parallax_frame::{Colour, FrameRate, Range, TimeBase, VideoFormat};
 use serde::Deserialize;
 
-use super::{Chapter, Media, Sound, Stream, StreamKind, Video};
-use crate::declare::Declaration;
+use super::encryption::encrypted;
 use crate::error::{Error, Result, escape};
 use crate::hdr::{DynamicHdr, Hdr, SideData};
+use crate::media::{Chapter, Media, Sound, Stream, StreamKind, Video, is_broadcast};
 use crate::pixels;
 use crate::programs::Tools;
+use crate::stereo_mode::Declaration;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -111,7 +112,7 @@ pub(super) fn read(tools: &Tools, path: &Path, bytes: u64, json: &[u8]) -> Resul
     // MP4 may carry keys for tracks that are not encrypted; there the sample entry decides.
     let matroska = answer.format.format_name.as_deref().is_some_and(|n| n.contains("matroska"));
     if matroska && main.side_data_list.iter().any(SideData::is_key) {
-        return Err(super::encrypted(path, "its keys are elsewhere"));
+        return Err(encrypted(path, "its keys are elsewhere"));
     }
     // The container's length is that of its longest stream.
     let told = answer.streams.iter().all(|raw| raw.duration_ts.is_none_or(is_length));
@@ -348,12 +349,6 @@ fn ends(seconds: f64) -> bool {
     const ONES: f64 = u32::MAX as f64 / 1000.0;
     const LONGEST_FILM: f64 = 7.0 * 24.0 * 3600.0;
     !(ONES..ONES + LONGEST_FILM).contains(&seconds)
-}
-
-/// As [`Media::is_broadcast`]. Their length by ffprobe is the distance of a clock's first value and its
-/// last one, between which it may have jumped: the scan tells how long they are.
-pub(super) fn is_broadcast(container: &str) -> bool {
-    ["mpegts", "mpeg"].contains(&container)
 }
 
 /// Refuses what is longer than is allowed.

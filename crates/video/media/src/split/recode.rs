@@ -5,15 +5,15 @@ use std::path::Path;
 use parallax_frame::{Frame, Range};
 use tokio_util::sync::CancellationToken;
 
-use super::{SegmentFile, segment_path};
+use super::segment::{SegmentFile, segment_path};
 use crate::decode::{DecodeOptions, Expected};
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
 use crate::hdr::Hdr;
+use crate::media::Media;
+use crate::packets::Packets;
 use crate::plan::Plan;
-use crate::probe::Media;
 use crate::programs::Tools;
-use crate::scan::Packets;
 use crate::shown::Shown;
 
 /// Cuts at the plan's frame counts, which any encoder can start at.

@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::child;
 use crate::damage::DamageKind;
 use crate::error::{Error, Result};
-use crate::probe::{Media, StreamKind, microseconds};
+use crate::media::{Media, StreamKind};
+use crate::packets::Packets;
+use crate::probe::microseconds;
 use crate::programs::{Tools, file_url};
-use crate::scan::Packets;
+use crate::stream_clock::Clock;
 
 /// Decode times only rise. What falls by less is no other recording, unless it falls to where this one
 /// began after so many packets whose times rose.
@@ -25,35 +27,6 @@ const TOGETHER_US: i64 = 5_000_000;
 const MOST_JUMPS: usize = 200;
 /// Packets of all streams that are looked at.
 const MOST_PACKETS: usize = 1 << 26;
-
-/// How the clock of a stream other than the main video is continued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clock {
-    /// Index of the stream in the file.
-    pub stream: u32,
-    /// From the packet with this number on, times rise by so many microseconds; ascending.
-    pub shifts: Vec<(u64, i64)>,
-    /// Length of most of its packets in microseconds; 0 when unknown.
-    pub packet_us: i64,
-}
-
-impl Clock {
-    /// ffmpeg's bitstream filter that continues it, for a muxer whose unit of sound is `unit`.
-    pub(crate) fn filter(&self, unit: &str) -> String {
-        let mut before = 0;
-        let mut terms = Vec::new();
-        for &(packet, shift) in &self.shifts {
-            terms.push(format!("gte(N\\,{packet})*({})", shift - before));
-            before = shift;
-        }
-        // Some versions name the demuxer's unit where packets have the muxer's already.
-        let (length, near) = (self.packet_us, self.packet_us / 10);
-        let is_named = format!("lt(abs(DURATION*TB*1000000-{length})\\,{near})");
-        let unit = if near > 0 { format!("if({is_named}\\,TB\\,{unit})") } else { "TB".to_owned() };
-        let rise = format!("round(({})/1000000/{unit})", terms.join("+"));
-        format!("setts=pts=PTS+{rise}:dts=DTS+{rise}")
-    }
-}
 
 /// A packet of any stream; times in microseconds.
 #[derive(Debug, Clone, Copy)]

@@ -6,9 +6,9 @@
 use super::transport;
 use crate::damage::{DamageKind, Damaged, refused};
 use crate::error::{Error, Result};
-use crate::probe::Media;
+use crate::media::Media;
+use crate::packets::Packets;
 use crate::programs::Tools;
-use crate::scan::Packets;
 
 /// What demuxers say when they skip bytes until they find their way again.
 const SKIPPED: [&str; 4] = [
