@@ -130,7 +130,7 @@ fn plan(packets: &Packets, starts: &[usize]) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::Packet;
+    use crate::packets::Packet;
 
     /// Keyframes are positive in `order`'s second place.
     fn stream(order: &[(i64, bool)]) -> Packets {
