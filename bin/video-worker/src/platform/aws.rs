@@ -10,6 +10,7 @@ use parallax_aws::{
     Aws, ConversionMetrics, DynamoLedger, RequestBy, S3Objects, SageMakerAsync, SageMakerSettings,
     SqsQueue, Tables,
 };
+use parallax_backends::Stub;
 use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker, Workplace};
 use parallax_job::{Bucket, Buckets, JobId, Mode, ObjectKey, Scheme};
 use parallax_ports::health::{Beats, Flags};
@@ -46,8 +47,10 @@ struct Named {
 /// Clients for everything that the settings name; nothing has been asked yet.
 struct Connected {
     aws: Aws,
-    segments: Named,
-    output_events: Named,
+    /// `None` where no role receives segments or announces them again.
+    segments: Option<Named>,
+    /// `None` where no role receives output events.
+    output_events: Option<Named>,
     /// `None` where somebody else asks for reassembly.
     reassembly: Option<Named>,
     chunking: Option<Named>,
@@ -58,7 +61,19 @@ struct Connected {
     buckets: Buckets,
 }
 
-async fn connect(settings: &Settings) -> Result<Connected> {
+/// What a daemon with neither roles nor a reason to leave something out does.
+fn usual_roles() -> Roles {
+    Roles::from_iter([Role::Segments, Role::OutputEvents, Role::Reconcile])
+}
+
+/// Whether any of the roles asks the backend, or about what it was asked.
+fn ask_a_backend(roles: &Roles) -> bool {
+    usual_roles().iter().any(|role| roles.has(role))
+}
+
+/// What the roles need, and nothing of others': their variables may be unset, and what they name out of
+/// reach.
+async fn connect(settings: &Settings, roles: &Roles) -> Result<Connected> {
     let names = &settings.aws;
     let aws = Aws::load(&parallax_aws::Settings {
         sagemaker_region: names.sagemaker_region.clone(),
@@ -76,6 +91,10 @@ async fn connect(settings: &Settings) -> Result<Connected> {
         None | Some("") => Ok(None),
         Some(_) => named(variable, url).map(Some),
     };
+    let needed = |by: &[Role], variable: &'static str, url: &Option<String>| {
+        let any = by.iter().any(|role| roles.has(*role));
+        any.then(|| named(variable, url)).transpose()
+    };
     let elsewhere = settings.reassembly_is_elsewhere();
     let tables = tables(names, elsewhere)?;
     let mut ledger = DynamoLedger::new(aws.dynamodb(), tables.clone(), pool(settings)?);
@@ -83,8 +102,16 @@ async fn connect(settings: &Settings) -> Result<Connected> {
         ledger = ledger.beside_a_completion_owner();
     }
     Ok(Connected {
-        segments: named("VIDEO_WORKER_QUEUE_URL", &names.video_worker_queue_url)?,
-        output_events: named("OUTPUT_EVENTS_QUEUE_URL", &names.output_events_queue_url)?,
+        segments: needed(
+            &[Role::Segments, Role::Reconcile],
+            "VIDEO_WORKER_QUEUE_URL",
+            &names.video_worker_queue_url,
+        )?,
+        output_events: needed(
+            &[Role::OutputEvents],
+            "OUTPUT_EVENTS_QUEUE_URL",
+            &names.output_events_queue_url,
+        )?,
         reassembly: match elsewhere {
             true => optional("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?,
             false => Some(named("REASSEMBLY_QUEUE_URL", &names.reassembly_queue_url)?),
@@ -139,8 +166,8 @@ impl Connected {
 
     /// Those that work comes from.
     fn queues(&self) -> impl Iterator<Item = &Named> {
-        let always = [&self.segments, &self.output_events];
-        always.into_iter().chain(&self.reassembly).chain(&self.chunking)
+        let all = [&self.segments, &self.output_events, &self.reassembly, &self.chunking];
+        all.into_iter().flatten()
     }
 
     /// Whether live work can end in the dead letters of the queues' own.
@@ -171,16 +198,18 @@ impl Connected {
 
 /// The ledger and the queues alone.
 pub(super) async fn desk(settings: &Settings) -> Result<Desk> {
-    let it = connect(settings).await?;
+    let it = connect(settings, &usual_roles()).await?;
     let shared = |named: Named| Arc::new(named.queue) as Arc<dyn Queue>;
+    let or_elsewhere =
+        |named: Option<Named>| named.map_or_else(|| Arc::new(Elsewhere) as _, shared);
     Ok(Desk {
         ledger: Arc::new(it.ledger),
         objects: Arc::new(it.objects),
         buckets: it.buckets,
-        segments: shared(it.segments),
-        output_events: shared(it.output_events),
+        segments: or_elsewhere(it.segments),
+        output_events: or_elsewhere(it.output_events),
         chunking: it.chunking.map(shared),
-        reassembly: it.reassembly.map_or_else(|| Arc::new(Elsewhere) as _, shared),
+        reassembly: or_elsewhere(it.reassembly),
         dead_letters: it.dead.map(shared),
     })
 }
@@ -198,16 +227,14 @@ pub(super) async fn ports(
     health: (Beats, Flags),
 ) -> Result<Opened> {
     let names = &settings.aws;
-    let roles = settings
-        .roles
-        .clone()
-        .unwrap_or_else(|| Roles::from_iter([Role::Segments, Role::OutputEvents, Role::Reconcile]));
-    let it = connect(settings).await?;
+    let roles = settings.roles.clone().unwrap_or_else(usual_roles);
+    let it = connect(settings, &roles).await?;
     let objects: Arc<dyn ObjectStore> = Arc::new(it.objects.clone());
     let buckets = it.buckets.clone();
     // What can be told without asking anybody is told first.
     let workplace = super::workplace(settings, &roles, objects.clone(), &buckets, scratch)?;
     let backend: Arc<dyn InferenceBackend> = match settings.inference_backend {
+        _ if !ask_a_backend(&roles) => Arc::new(Stub::new(objects.clone())),
         Backend::Sagemaker => Arc::new(endpoint(names, &it.aws, &objects, &buckets)?),
         _ => super::backend(settings, &objects, workplace.as_ref())?,
     };
@@ -219,6 +246,11 @@ pub(super) async fn ports(
         max_receives: named.queue.max_receives(),
         queue: Arc::new(named.queue),
         dead_letters: dead_letters.clone(),
+    };
+    let or_elsewhere = |name, named: Option<Named>| {
+        let none =
+            Inbox { name, queue: Arc::new(Elsewhere), dead_letters: None, max_receives: None };
+        named.map_or(none, |named| inbox(name, named))
     };
     let run_limit = Duration::from_secs(names.sagemaker_invoke_timeout_seconds);
     let asked = Duration::from_secs(names.sqs_long_poll_wait_seconds);
@@ -240,18 +272,10 @@ pub(super) async fn ports(
         ledger: Arc::new(it.ledger),
         turns: Some(Arc::new(turns)),
         objects,
-        segments: inbox("segments", it.segments),
-        output_events: inbox("output-events", it.output_events),
+        segments: or_elsewhere("segments", it.segments),
+        output_events: or_elsewhere("output-events", it.output_events),
         chunking: it.chunking.map(|named| inbox("chunking", named)),
-        reassembly: match it.reassembly {
-            Some(named) => inbox("reassembly", named),
-            None => Inbox {
-                name: "reassembly",
-                queue: Arc::new(Elsewhere),
-                dead_letters: None,
-                max_receives: None,
-            },
-        },
+        reassembly: or_elsewhere("reassembly", it.reassembly),
         backend,
         chunker,
         assembler,
@@ -382,8 +406,7 @@ fn media_steps(workplace: Option<Workplace>) -> (Arc<dyn Chunker>, Arc<dyn Assem
     }
 }
 
-/// Media steps and reassembly messages of a daemon whose roles have none: never called, and an error if
-/// they were.
+/// Media steps and queues of a daemon whose roles have none: never called, and an error if they were.
 #[derive(Debug)]
 struct Elsewhere;
 
@@ -393,7 +416,7 @@ impl Elsewhere {
     }
 
     fn no_messages<T>() -> parallax_ports::Result<T> {
-        Err(Error::new(Kind::Rejected, "REASSEMBLY_QUEUE_URL is not set: somebody else's business"))
+        Err(Error::new(Kind::Rejected, "this daemon's roles have no such queue"))
     }
 }
 

@@ -143,6 +143,42 @@ fn a_bad_variable_is_named() {
 }
 
 #[test]
+fn what_only_other_roles_need_is_not_asked_for() {
+    let cloud = Cloud::start();
+    let segments = "VIDEO_WORKER_QUEUE_URL";
+    let (events, chunking) = ("OUTPUT_EVENTS_QUEUE_URL", "CHUNKING_QUEUE_URL");
+    let backend = "INFERENCE_HTTP_URL";
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        ("segments", &[events, chunking], &[segments, backend]),
+        ("output-events", &[segments, chunking], &[events, backend]),
+        ("reconcile", &[events, chunking], &[segments, backend]),
+        ("chunking", &[segments, events, backend], &[chunking, "REASSEMBLY_QUEUE_URL"]),
+        ("reassembly", &[segments, events, chunking, backend], &["REASSEMBLY_QUEUE_URL"]),
+    ];
+    for (role, others, own) in cases {
+        let mut environment = environment(&cloud, "http");
+        environment.insert("ROLES".to_owned(), role.to_owned());
+        // One that is said and out of reach is not asked for either.
+        for other in others.iter().filter(|other| **other != chunking && **other != backend) {
+            environment.insert((*other).to_owned(), cloud.queue_url("nowhere"));
+        }
+        let (good, log, _) = check(&cloud, &environment);
+        assert!(good, "{role}: {log}");
+        for other in others {
+            environment.remove(*other);
+        }
+        let (good, log, _) = check(&cloud, &environment);
+        assert!(good, "{role}: {log}");
+        for needed in own {
+            let mut spoilt = environment.clone();
+            spoilt.remove(*needed);
+            let (good, log, _) = check(&cloud, &spoilt);
+            assert!(!good && last_words(&log).contains(needed), "{role}: {log}");
+        }
+    }
+}
+
+#[test]
 fn every_setting_and_every_check_has_a_line() {
     let cloud = Cloud::start();
     let (good, log, _) = check(&cloud, &environment(&cloud, "http"));

@@ -74,6 +74,13 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     }
 }
 
+/// For how long the oldest reservation has been void. Until when a bound permit may be held, its row
+/// says, which whoever has the turn looks at.
+fn overdue_reservation(holders: &[Holder], now: Timestamp) -> Duration {
+    let unbound = holders.iter().filter(|holder| holder.work.is_none());
+    unbound.map(|holder| now.since(holder.deadline)).max().unwrap_or_default()
+}
+
 impl Pipeline {
     async fn sweep(&self, memory: &mut Memory, pulse: &Pulse, stop: &Stop) -> Result<()> {
         memory.sent = 0;
@@ -207,7 +214,7 @@ impl Pipeline {
 
     fn report_permits(&self, holders: &[Holder]) {
         let now = self.now();
-        let oldest = holders.iter().map(|h| now.since(h.deadline)).max().unwrap_or_default();
+        let oldest = overdue_reservation(holders, now);
         self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
         self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
     }
@@ -222,15 +229,13 @@ impl Pipeline {
         let now = self.now();
         let mut ages = metrics::AGES.map(|(label, bound)| (label, bound, 0u32));
         let (mut working, mut result) = (0, Ok(()));
+        let mut oldest = overdue_reservation(holders, now);
         for holder in holders {
             let Some(work) = &holder.work else { continue };
             if stop.soft.is_cancelled() {
                 return result;
             }
             working += 1;
-            if now.since(holder.deadline) > self.config.sweep * 2 {
-                self.violated("permit_past_deadline", &holder.id, memory, now);
-            }
             let verb = || self.ledger().segment(&work.segment);
             let row = match self.persist("segment", verb).await {
                 Ok(row) => row,
@@ -241,6 +246,11 @@ impl Pipeline {
             };
             match row.filter(|row| row.attempt == work.attempt) {
                 Some(row) if row.holder.as_ref() == Some(&holder.id) => {
+                    let late = now.since(row.deadline);
+                    if late > self.config.sweep * 2 {
+                        self.violated("permit_past_deadline", &holder.id, memory, now);
+                    }
+                    oldest = oldest.max(late);
                     let age = now.since(row.next_at).as_secs();
                     if let Some(class) = ages.iter_mut().find(|(_, bound, _)| age < *bound) {
                         class.2 += 1;
@@ -252,6 +262,7 @@ impl Pipeline {
                 _ => self.violated("holder_without_attempt", &holder.id, memory, now),
             }
         }
+        self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
         if working > self.config.max_in_flight as usize {
             self.violated("limit", &HolderId("all".to_owned()), memory, now);
         }

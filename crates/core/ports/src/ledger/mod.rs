@@ -111,7 +111,8 @@ pub trait Ledger: Debug + Send + Sync {
     /// Every row of a job.
     async fn segments(&self, job_id: &JobId) -> Result<Vec<SegmentRow>>;
 
-    /// The segment whose outcome was announced for `location`.
+    /// The segment whose outcome was announced for `location`: while the attempt holds a permit, and
+    /// after it ended without a result.
     async fn by_location(&self, location: &Uri) -> Result<Option<Segment>>;
 
     /// Segments waiting for another attempt that is due, at most `limit`, the longest due first.

@@ -4,7 +4,7 @@
 //! signature names, read under the same transaction (or guarded by the same condition) that stores
 //! the answer. Rules that answer without rows to store change nothing.
 
-use parallax_job::{JobStatus, SegmentCompletion, Timestamp};
+use parallax_job::{JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 use super::types::completion;
 use super::{
@@ -161,13 +161,30 @@ fn fenced(row: Option<&SegmentRow>, fence: &Fence) -> Option<SegmentRow> {
     row.filter(same).cloned()
 }
 
-/// The permit that a row's attempt holds, as it is to be stored.
-fn held(row: &SegmentRow) -> Option<Holder> {
-    row.holder.clone().map(|id| Holder {
-        id,
-        deadline: row.deadline,
-        work: Some(Work { segment: row.segment.clone(), attempt: row.attempt }),
-    })
+/// Addresses by which an attempt is to be found that loses its permit without a result: what comes
+/// there is late, and no holder leads to it any more.
+pub fn left_behind<'a>(
+    before: Option<&SegmentRow>,
+    after: &'a SegmentRow,
+) -> impl Iterator<Item = &'a Uri> {
+    let lost = before.is_some_and(|row| row.holder.is_some()) && after.holder.is_none();
+    let places = [&after.locations.response, &after.locations.failure];
+    places.into_iter().flatten().filter(move |_| lost && after.state != SegmentState::Done)
+}
+
+/// [`super::Ledger::by_location`] over the rows of the segments that permits are held for, where
+/// none of the addresses that were left behind is `location`.
+pub fn announced_for<'a>(
+    holders: &[Holder],
+    rows: impl IntoIterator<Item = &'a SegmentRow>,
+    location: &Uri,
+) -> Option<&'a Segment> {
+    let named = |row: &&SegmentRow| {
+        let places = [&row.locations.response, &row.locations.failure];
+        places.into_iter().flatten().any(|place| place == location)
+            && holders.iter().any(|holder| row.holder.as_ref() == Some(&holder.id))
+    };
+    rows.into_iter().filter(named).map(|row| &row.segment).min()
 }
 
 /// [`super::Ledger::record_invoked`].
@@ -189,8 +206,7 @@ pub fn record_invoked(
     row.lease = None;
     row.custody = Custody::Backend;
     row.deadline = row.deadline.max(deadline);
-    let put_holder = held(&row);
-    (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
+    (Ended::Yes, Change { segment: Some(row), ..Change::default() })
 }
 
 /// [`super::Ledger::renew`].
@@ -200,8 +216,7 @@ pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (E
     };
     // A request may arrive long after it was sent, and after later ones: it takes nothing back.
     row.deadline = row.deadline.max(deadline);
-    let put_holder = held(&row);
-    (Ended::Yes, Change { segment: Some(row), put_holder, ..Change::default() })
+    (Ended::Yes, Change { segment: Some(row), ..Change::default() })
 }
 
 /// [`super::Ledger::complete`]. `existing` is the completion of the same job and index.

@@ -33,7 +33,8 @@ pub struct Work {
 pub struct Holder {
     /// Its name.
     pub id: HolderId,
-    /// A reservation is void after this; a bound permit is looked into.
+    /// A reservation is void after this. Of a bound permit it is what the intent said; the row that
+    /// it is bound to knows better.
     pub deadline: Timestamp,
     /// `None` for a reservation.
     pub work: Option<Work>,

@@ -50,7 +50,7 @@ impl State {
             self.holders.insert(holder.id.clone(), holder);
         }
         if let Some(row) = change.segment {
-            for uri in [&row.locations.response, &row.locations.failure].into_iter().flatten() {
+            for uri in rules::left_behind(self.segments.get(&row.segment), &row) {
                 self.locations.insert(uri.clone(), row.segment.clone());
             }
             self.segments.insert(row.segment.clone(), row);
@@ -211,7 +211,14 @@ impl Ledger for MemoryLedger {
     }
 
     async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        Ok(lock(&self.state).locations.get(location).cloned())
+        let state = lock(&self.state);
+        if let Some(segment) = state.locations.get(location) {
+            return Ok(Some(segment.clone()));
+        }
+        let holders: Vec<_> = state.holders.values().cloned().collect();
+        let work = holders.iter().filter_map(|holder| holder.work.as_ref());
+        let rows = work.filter_map(|work| state.segments.get(&work.segment));
+        Ok(rules::announced_for(&holders, rows, location).cloned())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parallax_job::{JobId, Segment};
 use parallax_ports::ledger::rules::Change;
-use parallax_ports::ledger::{Holder, Job, SegmentRow, TriggerRow};
+use parallax_ports::ledger::{Holder, Job, SegmentRow, SegmentState, TriggerRow, Work};
 
 use super::invocations::VERSION;
 use super::item::{Item, n, s};
@@ -62,6 +62,24 @@ impl Beliefs {
     pub(super) fn job(&self, job_id: &JobId) -> Snapshot {
         let job = self.lock().jobs.get(job_id).cloned();
         Snapshot { job: job.map_or(Read::Skipped, Read::Found), ..Snapshot::default() }
+    }
+
+    /// Rows of attempts that are known to be accepted, and so where their outcomes will be, which does
+    /// not change; and the segments of the others.
+    pub(super) fn accepted(
+        &self,
+        work: impl Iterator<Item = Work>,
+    ) -> (Vec<SegmentRow>, Vec<Segment>) {
+        let state = self.lock();
+        let (mut rows, mut unknown) = (Vec::new(), Vec::new());
+        for Work { segment, attempt } in work {
+            let known = state.rows.get(&segment).map(|(row, _)| row);
+            match known.filter(|row| row.attempt == attempt && row.state == SegmentState::Invoked) {
+                Some(row) => rows.push(row.clone()),
+                None => unknown.push(segment),
+            }
+        }
+        (rows, unknown)
     }
 
     /// Forgets of jobs what a list contradicts: that one was cut anew, which asks for no write here

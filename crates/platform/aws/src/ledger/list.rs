@@ -1,11 +1,11 @@
 //! Lists: rows of a job, due segments, jobs by status, completions. None scans a table.
 
-use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp};
-use parallax_ports::Result;
-use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
+use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
+use parallax_ports::ledger::{Job, SegmentRow, SegmentState, rules};
+use parallax_ports::{Ledger, Result};
 use tracing::warn;
 
-use super::invocations::{CUTS, KEY, to_row};
+use super::invocations::{CUTS, KEY, to_holders, to_row, to_segment};
 use super::item::{Expression, Item, n, s};
 use super::jobs::{to_completion, to_job};
 use super::read::{Read, Snapshot};
@@ -27,10 +27,43 @@ impl DynamoLedger {
             let name = item.get(KEY).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
             let segment = name.strip_prefix("seg#").and_then(keys::parse_name);
             if let Some(segment) = segment {
-                rows.push(to_row(&segment, &item)?.0);
+                let (row, version) = to_row(&segment, &item)?;
+                if row.state == SegmentState::Invoked {
+                    let row = Read::Found((row.clone(), version));
+                    self.beliefs.learn(&Snapshot { row, ..Snapshot::default() });
+                }
+                rows.push(row);
             }
         }
         Ok(rows)
+    }
+
+    /// The segment whose outcome was announced for `location`.
+    pub(super) async fn find_by_location(&self, location: &Uri) -> Result<Option<Segment>> {
+        let table = self.tables.invocations.as_str();
+        let permits = s(keys::permits(&self.pool));
+        let keys = [s(location), permits.clone()];
+        let asked = keys.map(|key| (table, Item::from([(KEY.to_owned(), key)]))).to_vec();
+        let mut holders = Vec::new();
+        for (_, item) in self.get_many(asked).await? {
+            if item.get(KEY) == Some(&permits) {
+                holders = to_holders(&item)?;
+                continue;
+            }
+            let segment = to_segment(&item, None)?;
+            if item.contains_key("mode") {
+                return Ok(Some(segment));
+            }
+            // A record of a deployed part does not say in which mode; the job does.
+            let mode = self.job(&segment.job_id).await?.map(|job| job.mode);
+            return to_segment(&item, mode).map(Some);
+        }
+        let work = holders.iter().filter_map(|holder| holder.work.clone());
+        let (mut rows, unknown) = self.beliefs.accepted(work);
+        if rules::announced_for(&holders, &rows, location).is_none() {
+            rows.extend(self.rows(unknown).await?);
+        }
+        Ok(rules::announced_for(&holders, &rows, location).cloned())
     }
 
     /// The rows of a job at the indices that `keep` names.

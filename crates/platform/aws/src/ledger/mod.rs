@@ -16,11 +16,14 @@
 //! - `due#{pool}#{0..8}`: an attribute for each waiting segment, with the time of its next
 //!   attempt. Written when an attempt fails and when the next one starts, not otherwise. A full
 //!   shard leaves segments out; the sweep over unfinished jobs finds those.
-//! - the address of a response or failure object: the record that deployed parts look up.
+//! - the address of a response or failure object, as the record that deployed parts look up: of
+//!   attempts that ended without a result, and of all where such a part completes segments. Other
+//!   addresses stand in the rows alone; the permits lead to those.
 //!
 //! A segment that succeeds at once costs four writes: reservation, intent, acceptance, completion;
-//! three while one attempt passes its permit on to the next. A reassembly costs a list of the
-//! completions and two writes.
+//! three while one attempt passes its permit on to the next. Of these the intent and the completion
+//! are transactions, which are charged twice. A reassembly costs a list of the completions and two
+//! writes.
 //! Rows expire 90 days after nothing can happen to them; open ones never do.
 
 mod decide;
@@ -50,7 +53,7 @@ use parallax_ports::{Ids, Kind, Ledger, Locations, Result};
 use crate::error::translate;
 use decide::Tries;
 use guess::Beliefs;
-use invocations::{HOLDERS, KEY, to_segment};
+use invocations::{HOLDERS, KEY};
 use item::{Expression, Item, s};
 use read::{Read, Snapshot, Wanted};
 use write::{Terms, Write, Written};
@@ -328,16 +331,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        let key = Item::from([(KEY.to_owned(), s(location))]);
-        let found = self.get_many(vec![(&self.tables.invocations, key)]).await?;
-        let Some((_, item)) = found.first() else { return Ok(None) };
-        let segment = to_segment(item, None)?;
-        if item.contains_key("mode") {
-            return Ok(Some(segment));
-        }
-        // A record of a deployed part does not say in which mode; the job does.
-        let mode = self.job(&segment.job_id).await?.map(|job| job.mode);
-        to_segment(item, mode).map(Some)
+        self.find_by_location(location).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {

@@ -7,13 +7,13 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Put, ReturnValue, TransactWriteItem, Update,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use parallax_ports::ledger::rules::Change;
+use parallax_job::Uri;
+use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{Holder, HolderId, SegmentRow, SegmentState};
 use parallax_ports::{Error, Kind, Result};
 
@@ -185,15 +185,22 @@ impl DynamoLedger {
             let key = own_key(keys::due(&self.pool, keys::shard(&row.segment)));
             writes.push(Write::Update { table: invocations(), key, e });
         }
-        let announced = seen.row().map(|old| &old.locations) != Some(&row.locations);
-        if announced {
-            let failure = row.locations.failure.as_ref().filter(|_| self.completes);
-            let places = [row.locations.response.as_ref(), failure];
-            let different = places[0] != places[1];
-            for uri in places.into_iter().flatten().take(if different { 2 } else { 1 }) {
-                let e = Expression::default();
-                writes.push(Write::Put { table: invocations(), item: alias(uri, row), e });
-            }
+        self.plan_addresses(seen, row, writes);
+    }
+
+    /// Addresses that have an item of their own: where somebody else looks an invocation up by the
+    /// address of its response, and where no permit leads to the row any more.
+    fn plan_addresses(&self, seen: &Snapshot, row: &SegmentRow, writes: &mut Vec<Write>) {
+        let old = seen.row();
+        let announced = old.map(|old| &old.locations) != Some(&row.locations);
+        let mut places: Vec<&Uri> = match self.completes {
+            true => rules::left_behind(old, row).collect(),
+            false => row.locations.response.iter().filter(|_| announced).collect(),
+        };
+        places.dedup();
+        for uri in places {
+            let (table, e) = (self.tables.invocations.clone(), Expression::default());
+            writes.push(Write::Put { table, item: alias(uri, row), e });
         }
     }
 
@@ -276,10 +283,10 @@ impl DynamoLedger {
 
     /// Writes everything or nothing.
     pub(super) async fn write(&self, mut writes: Vec<Write>) -> Result<Written> {
-        if let [Write::Update { .. }] = writes[..]
-            && let Some(Write::Update { table, key, e }) = writes.pop()
+        if let [Write::Update { .. } | Write::Put { .. }] = writes[..]
+            && let Some(write) = writes.pop()
         {
-            return self.write_one(table, key, e).await;
+            return self.write_one(write).await;
         }
         let mut items = Vec::with_capacity(writes.len());
         for write in writes {
@@ -293,10 +300,20 @@ impl DynamoLedger {
     }
 
     /// One item needs no transaction, which costs twice.
-    async fn write_one(&self, table: String, key: Item, e: Expression) -> Result<Written> {
-        match self.update(table, key, &e).send().await {
-            Ok(_) => Ok(Written::Yes),
-            Err(error) => refused(error),
+    async fn write_one(&self, write: Write) -> Result<Written> {
+        match write {
+            Write::Update { table, key, e } => {
+                self.update(table, key, &e).send().await.map(|_| Written::Yes).or_else(refused)
+            }
+            Write::Put { table, item, e } => {
+                let call = self.client.put_item().table_name(table).set_item(Some(item));
+                let call = call
+                    .set_condition_expression(e.condition())
+                    .set_expression_attribute_names(e.names())
+                    .set_expression_attribute_values(e.values());
+                call.send().await.map(|_| Written::Yes).or_else(refused)
+            }
+            Write::Check { .. } => Ok(Written::Nothing),
         }
     }
 
@@ -309,8 +326,11 @@ impl DynamoLedger {
     }
 }
 
-/// What a refused update means, where it is one of the refusals that are answered.
-fn refused(error: SdkError<UpdateItemError, HttpResponse>) -> Result<Written> {
+/// What a refused write of one item means, where it is one of the refusals that are answered.
+fn refused<E>(error: SdkError<E, HttpResponse>) -> Result<Written>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
     let text = match &error {
         SdkError::ServiceError(service) => service.err().message().unwrap_or_default(),
         _ => "",

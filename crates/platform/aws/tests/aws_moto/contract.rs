@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use parallax_aws::{DynamoLedger, Tables};
 use parallax_job::{JobId, JobStatus, Mode, Segment, Timestamp, Uri};
 use parallax_ports::ledger::{
-    Advance, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Cost, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow,
+    TriggerOutcome,
 };
 use parallax_ports::{Custody, Ledger, Locations};
 
@@ -209,6 +210,15 @@ async fn invocations_are_found_by_either_location() {
     };
     let deadline = NOW + Duration::from_secs(6600);
     stage.ledger.record_invoked(&row.fence(), &locations, deadline).await.unwrap();
+    let kinds = stage.all(&stage.tables.invocations).await.len();
+    for uri in [&locations.response, &locations.failure] {
+        let uri = uri.as_ref().unwrap();
+        assert_eq!(stage.ledger.by_location(uri).await.unwrap(), Some(segment(5, 9)));
+    }
+    let late = AttemptError::new("expired", "no outcome before the deadline");
+    stage.ledger.retry(&row.fence(), NOW, &late, Cost::Attempt).await.unwrap();
+    // Both addresses and the index of what is due: the attempt's permit leads there no more.
+    assert_eq!(stage.all(&stage.tables.invocations).await.len(), kinds + 3);
     for uri in [&locations.response, &locations.failure] {
         let uri = uri.as_ref().unwrap();
         let ours =
@@ -218,6 +228,23 @@ async fn invocations_are_found_by_either_location() {
         assert_eq!((&ours["segment_index"], &ours["total_segments"]), (&n(5), &n(9)));
         assert_eq!(stage.ledger.by_location(uri).await.unwrap(), Some(segment(5, 9)));
     }
+}
+
+#[tokio::test]
+async fn a_part_that_completes_segments_is_told_where_the_response_will_be() {
+    let stage = Stage::new().await;
+    stage.put(&stage.tables.jobs, deployed_job("chunking_complete", Some(1))).await;
+    let row = stage.start(&segment(0, 1)).await;
+    let [response, failure] = ["s3://out-bucket/r/0.out", "s3://out-bucket/f/0.out"];
+    let locations = Locations {
+        response: Some(response.parse().unwrap()),
+        failure: Some(failure.parse().unwrap()),
+    };
+    let beside = stage.ledger.clone().beside_a_completion_owner();
+    beside.record_invoked(&row.fence(), &locations, row.deadline).await.unwrap();
+    let items = stage.all(&stage.tables.invocations).await;
+    let there = |place| items.iter().any(|item| item["output_location"] == s(place));
+    assert!(there(response) && !there(failure), "{items:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Rows to and from tables.
 
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
-use parallax_ports::ledger::rules::Change;
+use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{Holder, HolderId, Job, SegmentRow, SegmentState, TriggerRow};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Params, Result, params};
@@ -49,7 +49,16 @@ impl Rows<'_> {
     }
 
     pub(super) fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        self.one("SELECT segment FROM locations WHERE location = ?1", [location.to_string()])
+        let sql = "SELECT segment FROM locations WHERE location = ?1";
+        if let Some(segment) = self.one(sql, [location.to_string()])? {
+            return Ok(Some(segment));
+        }
+        let holders = self.holders()?;
+        let mut rows = Vec::new();
+        for work in holders.iter().filter_map(|holder| holder.work.as_ref()) {
+            rows.extend(self.segment(&work.segment)?);
+        }
+        Ok(rules::announced_for(&holders, &rows, location).cloned())
     }
 
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
@@ -148,7 +157,7 @@ impl Rows<'_> {
 
     fn put_segment(&self, row: &SegmentRow) -> Result<()> {
         let Segment { job_id, total, index, mode } = &row.segment;
-        for uri in [&row.locations.response, &row.locations.failure].into_iter().flatten() {
+        for uri in rules::left_behind(self.segment(&row.segment)?.as_ref(), row) {
             let sql = "INSERT OR REPLACE INTO locations (location, segment) VALUES (?1, ?2)";
             self.run(sql, params![uri.to_string(), json(&row.segment)?])?;
         }

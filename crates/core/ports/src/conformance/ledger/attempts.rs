@@ -119,7 +119,7 @@ pub(super) async fn accepting_records_where_the_outcome_will_be(ledger: Arc<dyn 
     assert_eq!((stored.custody, stored.deadline), (Custody::Backend, at(5000)));
     assert_eq!(stored.lease, None, "it was asked");
     let bound = ledger.holders().await.unwrap().swap_remove(0);
-    assert_eq!((bound.deadline, bound.work.is_some()), (at(5000), true));
+    assert_eq!((bound.deadline, bound.work.is_some()), (row.deadline, true), "the row knows");
     assert_eq!(ledger.by_location(&uri("r/a.out")).await.unwrap(), Some(a.clone()));
     assert_eq!(ledger.by_location(&uri("f/a b+c.out")).await.unwrap(), Some(a.clone()));
     assert_eq!(ledger.by_location(&uri("r/none.out")).await.unwrap(), None);
@@ -133,6 +133,9 @@ pub(super) async fn accepting_records_where_the_outcome_will_be(ledger: Arc<dyn 
     ledger.retry(&row.fence(), at(0), &error("expired"), Cost::Failure).await.unwrap();
     start(&*ledger, &b, "b2", at(1)).await;
     assert_eq!(ledger.by_location(&uri("f/b.out")).await.unwrap(), Some(b));
+    // One that is complete and holds no permit has had its outcome.
+    ledger.complete(&stored.fence(), true, at(2)).await.unwrap();
+    assert_eq!(ledger.by_location(&uri("r/a.out")).await.unwrap(), None);
 }
 
 pub(super) async fn evidence_may_overtake_the_reply(ledger: Arc<dyn Ledger>) {
@@ -153,7 +156,9 @@ pub(super) async fn evidence_may_overtake_the_reply(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.completions(&id("job"), 1).await.unwrap().len(), 1);
 }
 
-pub(super) async fn renewing_moves_the_deadline_of_row_and_permit(ledger: Arc<dyn Ledger>) {
+pub(super) async fn renewing_moves_the_deadline_of_the_row_and_leaves_its_permit_bound(
+    ledger: Arc<dyn Ledger>,
+) {
     let one = segment("job", 0, 1);
     reserve(&*ledger, "n", at(0)).await;
     let asked = crate::ledger::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
@@ -164,7 +169,7 @@ pub(super) async fn renewing_moves_the_deadline_of_row_and_permit(ledger: Arc<dy
     assert_eq!(ledger.renew(&row.fence(), at(7777)).await.unwrap(), Ended::Yes);
     assert_eq!(ledger.segment(&one).await.unwrap().unwrap().deadline, at(7777));
     let bound = ledger.holders().await.unwrap().swap_remove(0);
-    assert_eq!(bound.deadline, at(7777));
+    assert_eq!(bound.deadline, row.deadline, "the permit keeps that of the intent");
     assert!(bound.work.is_some(), "renewing does not unbind");
     ledger.retry(&row.fence(), at(1), &error("x"), Cost::Attempt).await.unwrap();
     assert_eq!(ledger.renew(&row.fence(), at(8888)).await.unwrap(), Ended::Fenced);
@@ -429,7 +434,7 @@ pub(super) async fn what_arrives_late_takes_nothing_back(ledger: Arc<dyn Ledger>
     assert_eq!(ledger.renew(&row.fence(), at(8000)).await.unwrap(), Ended::Yes);
     let held = ledger.holders().await.unwrap().swap_remove(0);
     let now = ledger.segment(&row.segment).await.unwrap().unwrap();
-    assert_eq!((now.deadline, held.deadline), (at(9000), at(9000)));
+    assert_eq!((now.deadline, held.deadline), (at(9000), row.deadline));
     ledger.record_invoked(&row.fence(), &Locations::default(), at(7000)).await.unwrap();
     let now = ledger.segment(&row.segment).await.unwrap().unwrap();
     assert_eq!((now.state, now.deadline), (SegmentState::Invoked, at(9000)));

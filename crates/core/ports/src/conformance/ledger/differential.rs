@@ -134,8 +134,9 @@ fn segments() -> impl Iterator<Item = Segment> {
     })
 }
 
-fn places() -> [Uri; 4] {
-    ["r 1+%.out", "r2.out", "f'1'.out", "f2.out"].map(uri)
+/// Addresses for the outcomes of one segment: no two segments are ever promised the same.
+fn places(segment: &Segment) -> [Uri; 4] {
+    ["r 1+%", "r2", "f'1'", "f2"].map(|name| uri(&format!("{name}/{segment}.out")))
 }
 
 impl Verb {
@@ -178,10 +179,11 @@ impl Verb {
                 Verb::Intent(Box::new(Intent { holder, nonce, custody, deadline, lease, ..asked }))
             }
             10..12 => {
-                let [a, b, c, d] = places();
+                let segment = segment(rng);
+                let [a, b, c, d] = places(&segment);
                 let response = some(rng).then(|| if some(rng) { a } else { b });
                 let failure = some(rng).then(|| if some(rng) { c } else { d });
-                Verb::Invoked(segment(rng), aim, Locations { response, failure }, later(rng))
+                Verb::Invoked(segment, aim, Locations { response, failure }, later(rng))
             }
             12 => Verb::Renew(segment(rng), aim, later(rng)),
             13..16 => Verb::Complete(segment(rng), aim, some(rng), now),
@@ -306,7 +308,7 @@ async fn reads(ledger: &dyn Ledger, now: Timestamp) -> Vec<(String, String)> {
         let row = ledger.segment(&segment).await;
         out.push((format!("row of {segment}"), text(row)));
     }
-    for place in places() {
+    for place in segments().take(2).flat_map(|segment| places(&segment)) {
         out.push((format!("location {place}"), text(ledger.by_location(&place).await)));
     }
     for limit in [2, 100] {

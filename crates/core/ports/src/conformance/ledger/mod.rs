@@ -30,7 +30,7 @@ pub async fn all(make: impl AsyncFn() -> Replicas) {
     attempts::fences_keep_old_attempts_out(one().await).await;
     attempts::accepting_records_where_the_outcome_will_be(one().await).await;
     attempts::evidence_may_overtake_the_reply(one().await).await;
-    attempts::renewing_moves_the_deadline_of_row_and_permit(one().await).await;
+    attempts::renewing_moves_the_deadline_of_the_row_and_leaves_its_permit_bound(one().await).await;
     attempts::a_verdict_on_a_deadline_that_was_moved_is_void(one().await).await;
     attempts::what_arrives_late_takes_nothing_back(one().await).await;
     attempts::what_never_ran_costs_nothing(one().await).await;
