@@ -62,6 +62,13 @@ pub(crate) enum EngineName {
     Stereocrafter,
 }
 
+impl EngineName {
+    /// As a user spells it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// Where models run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
@@ -318,10 +325,10 @@ impl Settings {
             bail!("GCS_ENDPOINT_URL: expected http:// or https://, without a user or a password");
         }
         if self.reference && self.engine != EngineName::Stereocrafter {
-            bail!("SERVER_REFERENCE is for the engine stereocrafter, not {:?}", self.engine);
+            bail!("SERVER_REFERENCE is for the engine stereocrafter, not {}", self.engine.name());
         }
         if self.device == Some(Device::Cuda) && self.engine != EngineName::Stereocrafter {
-            bail!("SERVER_DEVICE=cuda: the engine {:?} runs on the cpu only", self.engine);
+            bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", self.engine.name());
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ const SAMPLE: u64 = 64 << 10;
 /// first request: until then they may be on their way.
 pub(crate) fn of(settings: &Settings) -> Recipe {
     let mut text = format!(
-        "{:?} {} {}",
-        settings.engine,
+        "{} {} {}",
+        settings.engine.name(),
         env!("CARGO_PKG_VERSION"),
         settings.device().as_str()
     );

@@ -9,7 +9,10 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
+use parallax_media::{Codec, Damaged, DecodeOptions};
+use parallax_stereo::{Rendering, Staging};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::name::lossless;
@@ -21,7 +24,7 @@ pub(super) const MANIFEST: &str = "conversion.json";
 pub(super) const MANIFEST_PARTIAL: &str = "conversion.partial";
 
 /// The layout of the manifest and of the folder.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -44,13 +47,13 @@ pub(super) struct Frames {
     disparity_percent: f32,
     convergence: f32,
     depth: Option<String>,
-    rendering: String,
-    staging: String,
-    pictures: String,
-    damaged: String,
+    rendering: Rendering,
+    staging: Staging,
+    pictures: DecodeOptions,
+    damaged: Damaged,
     full_chroma: bool,
     seed: u64,
-    codec: String,
+    codec: Codec,
     crf: u8,
     preset: String,
     segment_seconds: u32,
@@ -94,13 +97,13 @@ impl Frames {
             disparity_percent: request.geometry.disparity_percent,
             convergence: request.geometry.convergence,
             depth: request.depth.clone(),
-            rendering: format!("{:?}", request.rendering),
-            staging: format!("{:?}", request.staging),
-            pictures: format!("{:?}", request.pictures),
-            damaged: format!("{:?}", request.tools.damaged),
+            rendering: request.rendering,
+            staging: request.staging,
+            pictures: request.pictures,
+            damaged: request.tools.damaged,
             full_chroma: request.full_chroma,
             seed: request.seed,
-            codec: format!("{:?}", request.encode.codec),
+            codec: request.encode.codec,
             crf: request.encode.crf,
             preset: request.encode.preset.clone(),
             segment_seconds: request.segment_seconds,
@@ -111,9 +114,9 @@ impl Frames {
         Ok(format!("convert-{}", short_hash(&serde_json::to_vec(self)?)).parse()?)
     }
 
-    fn fields(&self) -> serde_json::Map<String, serde_json::Value> {
+    fn fields(&self) -> serde_json::Map<String, Value> {
         match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(fields)) => fields,
+            Ok(Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
         }
     }
@@ -161,7 +164,7 @@ impl Manifest {
         let file = path.join(MANIFEST);
         let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         let damaged = || format!("{} is damaged; pass --restart to start over", file.display());
-        let value: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
+        let value: Value = serde_json::from_slice(&text).with_context(damaged)?;
         let version = value["version"].as_u64().with_context(damaged)?;
         if version != u64::from(VERSION) {
             bail!(
@@ -234,4 +237,88 @@ pub(super) fn folder_beside(output: &Path, frames: &Frames, resume: bool) -> Pat
 
 fn short_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use parallax_stereo::Comfort;
+
+    use super::*;
+
+    fn frames() -> Frames {
+        Frames {
+            input: "film.mp4".to_owned(),
+            input_bytes: 1,
+            input_modified_ms: 2,
+            layout: "full-sbs".to_owned(),
+            engine: "draft".to_owned(),
+            model: None,
+            disparity_percent: 2.1,
+            convergence: 0.3,
+            depth: None,
+            rendering: Rendering::default(),
+            staging: Staging::default(),
+            pictures: DecodeOptions::default(),
+            damaged: Damaged::default(),
+            full_chroma: false,
+            seed: 0,
+            codec: Codec::default(),
+            crf: 16,
+            preset: "medium".to_owned(),
+            segment_seconds: 10,
+        }
+    }
+
+    #[test]
+    fn options_are_written_by_names_that_do_not_follow_the_code() {
+        let mut frames = frames();
+        frames.staging.comfort = Some(Comfort { front_percent: 1.0, behind_percent: 2.5 });
+        let written = serde_json::to_value(&frames).unwrap();
+        let json = serde_json::json!({
+            "rendering": {"eyes": "right", "warping": "surface", "fill": "continue", "depth_picture": false},
+            "staging": {
+                "auto_convergence": false,
+                "comfort": {"front_percent": 1.0, "behind_percent": 2.5},
+                "floating_window": false,
+            },
+            "pictures": {"deinterlace": false, "crop": null, "stretch": null},
+            "damaged": "repair",
+            "codec": "x264",
+        });
+        for (name, value) in json.as_object().unwrap() {
+            assert_eq!(&written[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn any_number_is_read_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 1..2000_u16 {
+            let mut frames = frames();
+            let percent = f32::from(n) * 0.003_7;
+            frames.staging.comfort =
+                Some(Comfort { front_percent: percent, behind_percent: percent });
+            (frames.disparity_percent, frames.convergence) = (percent, percent / 10.0);
+            Manifest::new(Path::new("out.mp4"), frames.clone()).write(folder.path()).unwrap();
+            let read = Manifest::read(folder.path()).unwrap();
+            read.continues_as(&frames, folder.path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_of_another_version_is_refused_with_a_way_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(MANIFEST);
+        fs::write(
+            &file,
+            r#"{"version": 3, "output": "a", "frames": {"rendering": "Rendering { .. }"}}"#,
+        )
+        .unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("its format is 3") && error.contains("finish it with that version"),
+            "{error}"
+        );
+        assert!(error.contains("--restart"), "{error}");
+    }
 }

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, TimeBase, VideoFormat};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::damage::{Damage, DamageKind, Damaged, WAY_ON};
@@ -30,7 +31,7 @@ pub use span::Span;
 use span::{Part, Select};
 
 /// A rectangle of luma samples inside the upright picture; even, so that no chroma sample is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Crop {
     /// First column.
     pub x: u32,
@@ -43,7 +44,7 @@ pub struct Crop {
 }
 
 /// What to do to pictures while decoding them. Defaults to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct DecodeOptions {
     /// Make a whole picture out of each pair of fields (`bwdif`): as many frames, the same times.
     pub deinterlace: bool,

@@ -6,6 +6,7 @@ use std::process::{ChildStdin, Command};
 use std::sync::Arc;
 
 use parallax_frame::{Chroma, Frame, FrameRate, PixelFormat, Range, TimeBase, VideoFormat};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::child::{Child, Pipe};
@@ -19,7 +20,8 @@ use crate::programs::{Tools, file_url};
 use crate::scan::scan;
 
 /// Video encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// H.264 by x264: plays everywhere. At most 10 bits; 12 are reduced to 10.
     #[default]
@@ -40,7 +42,8 @@ pub enum Codec {
 
 /// Two views inside one coded picture, declared in the stream itself: H.264 and H.265 "frame
 /// packing arrangement", left view first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Packing {
     /// Left view in the left half.
     SideBySide,
@@ -59,7 +62,7 @@ impl Packing {
 }
 
 /// How to encode. The same settings and frames give the same file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EncodeSettings {
     /// Encoder. Defaults to x264.
     pub codec: Codec,

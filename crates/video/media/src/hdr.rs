@@ -3,12 +3,12 @@
 //! Both travel untouched in the integer units of H.265's SEI messages (H.265, D.3.28 and D.3.35),
 //! so nothing is lost between the source's headers and the encoder's options.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stereo_mode::StereoMode;
 
 /// What the film was graded on: H.265 "mastering display colour volume".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Mastering {
     /// Chromaticity of red, green and blue as `(x, y)` in units of 1/50000.
     pub primaries: [(u32, u32); 3],
@@ -19,7 +19,7 @@ pub struct Mastering {
 }
 
 /// How bright the film gets: H.265 "content light level".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Light {
     /// Brightest pixel of all, cd/m².
     pub max_content: u32,
@@ -29,7 +29,8 @@ pub struct Light {
 
 /// Metadata that says anew for each scene or frame how it is to be shown. It describes the source's
 /// pictures, so it goes with none that are made from them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DynamicHdr {
     /// SMPTE ST 2094-40.
     Hdr10Plus,
@@ -42,7 +43,7 @@ pub enum DynamicHdr {
 }
 
 /// Static HDR metadata of a stream; each part may be missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize)]
 pub struct Hdr {
     /// The mastering display.
     pub mastering: Option<Mastering>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_frame::{Frame, FrameRate, VideoFormat};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::staging::LOOKAHEAD;
@@ -61,7 +62,8 @@ impl Geometry {
 }
 
 /// Which eyes are drawn; the other one is the source, sample for sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Eyes {
     /// The right eye carries the whole parallax.
     #[default]
@@ -73,7 +75,8 @@ pub enum Eyes {
 }
 
 /// How pixels are taken to the other eye.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Warping {
     /// Rows as surfaces, of which the nearest wins: [`crate::Warp`].
     #[default]
@@ -84,7 +87,8 @@ pub enum Warping {
 }
 
 /// What hides in the holes that moved foreground uncovers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fill {
     /// Nothing: holes are black, as the published pipeline hands them on.
     Black,
@@ -103,7 +107,7 @@ pub enum Fill {
 }
 
 /// How pairs are drawn from depth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Rendering {
     /// Which eyes are drawn.
     pub eyes: Eyes,

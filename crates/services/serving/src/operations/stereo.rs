@@ -195,7 +195,7 @@ struct Note {
 }
 
 /// Another number, and earlier notes are believed no more.
-const NOTE_VERSION: u32 = 2;
+const NOTE_VERSION: u32 = 3;
 
 impl Stereo {
     /// A digest of everything that makes the result of a request what it is, for other processes.
@@ -205,10 +205,15 @@ impl Stereo {
         let mut identity = self.identity(request)?;
         identity["storage"] = json!(request.storage.as_ref().map(|own| &own.endpoint_url));
         let StereoSettings { side_by_side, encode, tools, .. } = &self.settings;
-        let damaged = tools.damaged.name();
-        let text =
-            format!("{NOTE_VERSION} {identity} {side_by_side:?} {encode:?} {damaged} {recipe}");
-        let digest = Sha256::digest(text.as_bytes());
+        let made_with = json!([
+            NOTE_VERSION,
+            identity,
+            side_by_side.to_string(),
+            encode,
+            tools.damaged,
+            recipe
+        ]);
+        let digest = Sha256::digest(made_with.to_string().as_bytes());
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

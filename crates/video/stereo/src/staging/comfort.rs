@@ -5,13 +5,15 @@
 //! to 2.5 % and 4 % for moments. 2 % of the widest of those screens is 31 mm, half of what lies between two
 //! eyes, so nobody's eyes have to diverge. On a small screen the same percentage is less, on a cinema's more.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
 /// The share of a limit up to which parallax is left alone; beyond, it is compressed.
 const KNEE: f32 = 0.8;
 
 /// Limits of parallax, in percent of the picture's width.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Comfort {
     /// In front of the screen (crossed), 0 to 10.
     pub front_percent: f32,

@@ -13,6 +13,7 @@ mod window;
 use std::sync::Arc;
 
 use parallax_frame::VideoFormat;
+use serde::{Deserialize, Serialize};
 
 pub use self::comfort::Comfort;
 pub use self::meter::ShotReport;
@@ -35,7 +36,7 @@ const FOLLOW_SECONDS: f32 = 4.0;
 const OUTSIDE: f32 = 0.01;
 
 /// What is decided shot by shot.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Staging {
     /// Convergence from each shot's depth, in place of [`Geometry::convergence`].
     pub auto_convergence: bool,
