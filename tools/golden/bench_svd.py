@@ -1,6 +1,7 @@
 """Time the same cases in PyTorch and in this project on the same cores, and print the ratio.
 
-Usage: bench_svd.py BENCH_BINARY [CASE ..]     (the binary that `cargo bench -p parallax-svd --no-run` names)
+Usage: bench_svd.py OPERATIONS NETWORKS [CASE ..]
+(the two binaries that `cargo bench -p parallax-nn -p parallax-svd --no-run` names)
 
 Rounds alternate between the two, and the best of all rounds counts, so that other load disturbs both
 alike. RAYON_NUM_THREADS sets the threads of both; the default is one.
@@ -127,7 +128,7 @@ def best(run):
 
 
 def main():
-    binary, wanted = sys.argv[1], sys.argv[2:]
+    binaries, wanted = sys.argv[1:3], sys.argv[3:]
     threads = os.environ.setdefault("RAYON_NUM_THREADS", "1")
     torch.set_num_threads(int(threads))
     print(f"torch {torch.__version__}, {threads} thread(s), {torch.backends.cpu.get_cpu_capability()}")
@@ -141,8 +142,10 @@ def main():
             run = build()
             for _ in range(ROUNDS):
                 theirs = min(theirs, best(run))
-                lines = subprocess.run([binary, name], check=True, capture_output=True, text=True).stdout
-                ours = min(ours, *(float(line.split("\t")[1]) for line in lines.splitlines()))
+                # Each case is in one of the two.
+                for binary in binaries:
+                    lines = subprocess.run([binary, name], check=True, capture_output=True, text=True).stdout
+                    ours = min(ours, *(float(line.split("\t")[1]) for line in lines.splitlines()), float("inf"))
         print(f"| {name} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |", flush=True)
 
 

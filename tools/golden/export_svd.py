@@ -1,6 +1,6 @@
 """Export goldens for the Stable Video Diffusion family from the published PyTorch classes.
 
-Usage: export_svd.py OUT_DIR
+Usage: export_svd.py OUT_DIR OUT_DIR_OF_NN
 """
 
 import json
@@ -351,11 +351,11 @@ def noise(out):
 
 def main():
     torch.set_num_threads(1)
-    out = Path(sys.argv[1])
+    out, common = Path(sys.argv[1]), Path(sys.argv[2])
     models(out)
     scheduler(out)
-    resize(out)
-    noise(out)
+    resize(common)
+    noise(common)
 
 
 if __name__ == "__main__":

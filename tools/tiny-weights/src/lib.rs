@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_nn::VarBuilder;
-use parallax_svd::noise::Generator;
+use parallax_nn::noise::Generator;
 use parallax_svd::{clip, unet, vae};
 use parallax_weights::Inventory;
 use serde::de::DeserializeOwned;

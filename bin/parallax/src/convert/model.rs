@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use parallax_nn::device::{self, Choice, Device, free_bytes};
 use parallax_stereo::{Engine, engine};
-use parallax_stereocrafter::device::{self, Choice};
 use parallax_stereocrafter::{
-    Device, Folders, Memory, NAME, Options, Pieces, Plan, Precision, Size, StereoCrafter,
-    USUAL_BYTES, free_bytes,
+    Folders, Memory, NAME, Options, Pieces, Plan, Precision, Size, StereoCrafter, USUAL_BYTES,
 };
 use sha2::{Digest, Sha256};
 

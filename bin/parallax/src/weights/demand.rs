@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use parallax_stereocrafter::{DType, Device, Folders, Memory, Precision, Size, free_bytes};
+use parallax_nn::device::{Device, free_bytes};
+use parallax_stereocrafter::{DType, Folders, Memory, Precision, Size};
 use parallax_weights::Error;
 use serde::Serialize;
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
+use parallax_nn::noise::Generator;
 use parallax_stereocrafter::{
     DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks,
 };
-use parallax_svd::noise::Generator;
 use parallax_weights::Part;
 
 const REPEATS: usize = 2;

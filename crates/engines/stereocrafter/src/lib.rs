@@ -39,7 +39,6 @@ pub use inpaint::{Fit, Holes, InpaintOptions, InpaintStage};
 pub use memory::Memory;
 pub use networks::{Check, Networks, Undecoded};
 pub use noise::{Field, Noise, Recorded, Site};
-pub use parallax_svd::device::{self, free_bytes};
 pub use plan::{Job, Pieces, Plan, Residency, Short, USUAL_BYTES};
 pub use precision::Precision;
 pub use room::Full;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use candle_core::{Device, Result, Tensor, bail};
-use parallax_svd::noise::Generator;
+use parallax_nn::noise::Generator;
 
 /// Where in a clip noise goes: the first frame and the top left corner of the tensor drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,11 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor};
+use parallax_nn::noise::Generator;
 use parallax_stereocrafter::{
     Decoding, DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks,
     Noise, Recorded, Site, Size, Tiling, normalise,
 };
-use parallax_svd::noise::Generator;
 use parallax_weights::Part;
 
 type Tensors = HashMap<String, Tensor>;

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor};
+use parallax_nn::noise::Generator;
 use parallax_stereo::{Plane, reference};
 use parallax_stereocrafter::{
     DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks, Size, Tiling,
     normalise,
 };
-use parallax_svd::noise::Generator;
 use parallax_weights::Part;
 
 /// As `tools/golden/export_published.py` has them.

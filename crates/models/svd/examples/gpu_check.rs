@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
-use parallax_svd::device::{self, Choice, free_bytes};
-use parallax_svd::ops::{
+use parallax_nn::device::{self, Choice, free_bytes};
+use parallax_nn::ops::{
     Activation, Conv2d, GroupNorm, Linear, Padding, TemporalConv, attention, temporal_attention,
 };
 use parallax_svd::{clip, unet, vae};

@@ -7,8 +7,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::Deserialize;
 
-use crate::ops::{Conv2d, LayerNorm, Linear, Padding, attention, gelu};
-use crate::tap::{Tap, ignore};
+use parallax_nn::ops::{Conv2d, LayerNorm, Linear, Padding, attention, gelu};
+use parallax_nn::{Tap, ignore};
 
 /// `image_encoder/config.json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -6,17 +6,9 @@
 //! PyTorch classes of huggingface/diffusers 0.29.2 and huggingface/transformers 4.42.3, tap by tap in
 //! `tests/parity.rs`. Files, windows, tiles and guidance belong to the pipelines, not here.
 
-mod cgroup;
 pub mod clip;
-pub mod device;
-pub mod embedding;
-pub mod noise;
-pub mod ops;
 pub mod preprocess;
 mod resnet;
 pub mod scheduler;
-mod tap;
 pub mod unet;
 pub mod vae;
-
-pub use tap::{Tap, ignore};

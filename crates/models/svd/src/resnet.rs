@@ -6,7 +6,9 @@
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::ops::{Activation, Conv2d, GroupNorm, Linear, Padding, TemporalConv, add_scaled, silu};
+use parallax_nn::ops::{
+    Activation, Conv2d, GroupNorm, Linear, Padding, TemporalConv, add_scaled, silu,
+};
 
 /// Groups of every group norm of the family.
 pub(crate) const GROUPS: usize = 32;

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::Device;
+use parallax_nn::device::free_bytes;
 use parallax_stereo::{Error, Stage};
-use parallax_svd::device::free_bytes;
 
 use super::models::{Models, Wanted};
 use super::options::Options;

@@ -1,8 +1,8 @@
 //! Frames as tensors and back.
 
 use candle_core::{DType, Device, Result, Tensor};
+use parallax_nn::resize::resize_antialiased;
 use parallax_stereo::Plane;
-use parallax_svd::preprocess::resize_antialiased;
 
 use crate::size::Size;
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use parallax_frame::{Frame, VideoFormat};
+use parallax_nn::noise::Generator;
 use parallax_stereo::{Clip, Error, Plane, Rgb, Run, Session, Stage, StereoPair, reference};
-use parallax_svd::noise::Generator;
 
 use super::desk::Desk;
 use super::failure::{told, unless_cancelled};

@@ -4,11 +4,11 @@ use std::sync::{Mutex, OnceLock};
 
 use candle_core::{DType, Tensor};
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
+use parallax_nn::noise::Generator;
+use parallax_nn::resize::resize_antialiased;
 use parallax_stereo::{
     Comfort, Geometry, Plane, Retry, ShotReport, Stage, Staging, StereoPair, Watch, reference,
 };
-use parallax_svd::noise::Generator;
-use parallax_svd::preprocess::resize_antialiased;
 
 use super::desk::Seen;
 use super::*;

@@ -9,9 +9,9 @@ use candle_nn::VarBuilder;
 use super::config::{Config, DownBlock, UpBlock};
 use super::prepared::Prepared;
 use super::transformer::{Sizes, Transformer};
-use crate::ops::{Conv2d, Padding};
 use crate::resnet::{Blend, SAME, Shape, SpatioTemporalResBlock};
-use crate::tap::Tap;
+use parallax_nn::Tap;
+use parallax_nn::ops::{Conv2d, Padding};
 
 /// `CrossAttnDownBlockSpatioTemporal`.
 const ATTENDING_EPS: f64 = 1e-6;

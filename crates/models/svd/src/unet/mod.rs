@@ -19,10 +19,10 @@ use self::blocks::{DownLevel, MidBlock, UpLevel};
 pub use self::config::{Config, DownBlock, PerLevel, UpBlock};
 pub use self::context::Conditioning;
 use self::context::Context;
-use crate::embedding::{Embedding, sinusoidal};
-use crate::ops::{Activation, Conv2d, GroupNorm};
 use crate::resnet::{GROUPS, SAME, activate};
-use crate::tap::{Tap, ignore};
+use parallax_nn::embedding::{Embedding, sinusoidal};
+use parallax_nn::ops::{Activation, Conv2d, GroupNorm};
+use parallax_nn::{Tap, ignore};
 
 /// Epsilon of `conv_norm_out`.
 const OUT_EPS: f64 = 1e-5;

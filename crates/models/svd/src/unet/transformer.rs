@@ -12,11 +12,11 @@ use candle_nn::VarBuilder;
 
 use super::context::Context;
 use super::prepared::{CrossTerm, Prepared};
-use crate::embedding::Embedding;
-use crate::ops::{
+use crate::resnet::{Blend, GROUPS, spatial_weight};
+use parallax_nn::embedding::Embedding;
+use parallax_nn::ops::{
     Activation, GroupNorm, LayerNorm, Linear, attention, geglu, mix, temporal_attention,
 };
-use crate::resnet::{Blend, GROUPS, spatial_weight};
 
 const NORM_EPS: f64 = 1e-6;
 const LAYER_NORM_EPS: f64 = 1e-5;

@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::epsilon::EPS;
-use crate::ops::{Activation, GroupNorm, Linear, attention};
 use crate::resnet::GROUPS;
+use parallax_nn::ops::{Activation, GroupNorm, Linear, attention};
 
 #[derive(Debug, Clone)]
 pub(super) struct PixelAttention {

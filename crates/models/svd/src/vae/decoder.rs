@@ -6,9 +6,9 @@ use candle_nn::VarBuilder;
 use super::attention::PixelAttention;
 use super::config::Config;
 use super::epsilon::{EPS, TEMPORAL_EPS};
-use crate::ops::{Activation, Conv2d, GroupNorm, TemporalConv};
 use crate::resnet::{Blend, GROUPS, SAME, Shape, SpatioTemporalResBlock};
-use crate::tap::Tap;
+use parallax_nn::Tap;
+use parallax_nn::ops::{Activation, Conv2d, GroupNorm, TemporalConv};
 
 #[derive(Debug, Clone)]
 struct Level {

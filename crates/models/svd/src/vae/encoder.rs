@@ -6,9 +6,9 @@ use candle_nn::VarBuilder;
 use super::attention::PixelAttention;
 use super::config::Config;
 use super::epsilon::EPS;
-use crate::ops::{Activation, Conv2d, GroupNorm, Padding};
 use crate::resnet::{GROUPS, ResBlock, SAME};
-use crate::tap::Tap;
+use parallax_nn::Tap;
+use parallax_nn::ops::{Activation, Conv2d, GroupNorm, Padding};
 
 /// Stride 2, with zeros below and to the right only.
 const HALVE: (usize, Padding) = (2, Padding { before: 0, after: 1 });

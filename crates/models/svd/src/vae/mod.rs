@@ -17,9 +17,9 @@ use candle_nn::VarBuilder;
 pub use self::config::Config;
 use self::decoder::Decoder;
 use self::encoder::Encoder;
-use crate::ops::Conv2d;
 use crate::resnet::POINT;
-use crate::tap::{Tap, ignore};
+use parallax_nn::ops::Conv2d;
+use parallax_nn::{Tap, ignore};
 
 /// Encoder and decoder.
 #[derive(Debug, Clone)]

@@ -3,12 +3,13 @@
 //! On the CPU the input is gathered in blocks of output pixels small enough for the second-level
 //! cache, and each block is one matrix product with the weights as they lie in the checkpoint.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
+use super::TEMPORARY;
+use super::f32_op::{F32Op, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Threads, product};
-use super::{TEMPORARY, cpu_f32, elements};
 
 /// Rows and columns of zeros around the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +73,9 @@ impl Conv2d {
     }
 
     fn run(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        if cpu_f32(x) {
+        if is_cpu_f32(x) {
             let op = Gather { stride: self.stride, padding: self.padding };
-            return x.contiguous()?.apply_op3_no_bwd(&self.weight, &bias.contiguous()?, &op);
+            return apply3(&op, x, &self.weight, &bias);
         }
         super::add_per_channel(&self.in_parts(x, TEMPORARY)?, bias)
     }
@@ -190,24 +191,19 @@ impl Plan {
     }
 }
 
-impl CustomOp3 for Gather {
+impl F32Op<3> for Gather {
     fn name(&self) -> &'static str {
         "conv2d"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
-        let (images, channels, height, width) = l1.shape().dims4()?;
-        let (outputs, inputs, kernel, _) = l2.shape().dims4()?;
-        let bias_rows = l3.shape().dims2()?.0;
+        [x, w, bias]: [&[f32]; 3],
+        [l1, l2, l3]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
+        let (images, channels, height, width) = l1.dims4()?;
+        let (outputs, inputs, kernel, _) = l2.dims4()?;
+        let bias_rows = l3.dims2()?.0;
         let Padding { before, after } = self.padding;
         if inputs != channels {
             candle_core::bail!("convolution of {inputs} channels applied to {channels}");
@@ -281,7 +277,7 @@ impl CustomOp3 for Gather {
             });
         }
         let shape = Shape::from((images, outputs, plan.out_height, plan.out_width));
-        Ok((CpuStorage::F32(y), shape))
+        Ok((y, shape))
     }
 }
 

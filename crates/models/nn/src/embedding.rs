@@ -27,7 +27,7 @@ pub fn sinusoidal(values: &[f32], dim: usize, device: &Device) -> Result<Tensor>
 
 /// Linear, SiLU, linear.
 #[derive(Debug, Clone)]
-pub(crate) struct Embedding {
+pub struct Embedding {
     linear_1: Linear,
     linear_2: Linear,
     dtype: DType,
@@ -35,12 +35,8 @@ pub(crate) struct Embedding {
 }
 
 impl Embedding {
-    pub(crate) fn new(
-        inputs: usize,
-        hidden: usize,
-        outputs: usize,
-        vb: VarBuilder,
-    ) -> Result<Self> {
+    /// Reads `linear_1` and `linear_2`, of `inputs`, `hidden` and `outputs` values.
+    pub fn new(inputs: usize, hidden: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             linear_1: Linear::new(inputs, hidden, vb.pp("linear_1"))?,
             linear_2: Linear::new(hidden, outputs, vb.pp("linear_2"))?,
@@ -50,12 +46,12 @@ impl Embedding {
     }
 
     /// Sinusoids of `dim` for each of `values`, through the network: (values, outputs).
-    pub(crate) fn of(&self, values: &[f32], dim: usize) -> Result<Tensor> {
+    pub fn of(&self, values: &[f32], dim: usize) -> Result<Tensor> {
         self.forward(&sinusoidal(values, dim, &self.device)?)
     }
 
     /// (N, inputs) to (N, outputs).
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.linear_2.forward(&silu(&self.linear_1.forward(&x.to_dtype(self.dtype)?)?)?)
     }
 }

@@ -1,27 +1,20 @@
 //! Weighted sums of two tensors of one shape, in one pass over memory.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{cpu_f32, elements};
+use super::f32_op::{F32Op, apply2, is_cpu_f32};
 
 const CHUNK: usize = 1 << 14;
 
 struct WeightedSum(f32, f32);
 
-impl CustomOp2 for WeightedSum {
+impl F32Op<2> for WeightedSum {
     fn name(&self) -> &'static str {
         "weighted-sum"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (a, b) = (elements(s1, l1)?, elements(s2, l2)?);
+    fn compute(&self, [a, b]: [&[f32]; 2], [l1, l2]: [&Shape; 2]) -> Result<(Vec<f32>, Shape)> {
         if l1.dims() != l2.dims() {
             candle_core::bail!("weighted sum of {:?} and {:?}", l1.dims(), l2.dims());
         }
@@ -32,23 +25,23 @@ impl CustomOp2 for WeightedSum {
                 *o = self.0 * a + self.1 * b;
             }
         });
-        Ok((CpuStorage::F32(out), l1.shape().clone()))
+        Ok((out, l1.clone()))
     }
 }
 
 /// `weight * a + (1 - weight) * b`.
 pub fn mix(a: &Tensor, b: &Tensor, weight: f64) -> Result<Tensor> {
-    if cpu_f32(a) {
+    if is_cpu_f32(a) {
         let op = WeightedSum(weight as f32, (1.0 - weight) as f32);
-        return a.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &op);
+        return apply2(&op, a, b);
     }
     (a * weight)? + (b * (1.0 - weight))?
 }
 
 /// `a + scale * b`.
 pub fn add_scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
-    if cpu_f32(a) {
-        return a.contiguous()?.apply_op2_no_bwd(&b.contiguous()?, &WeightedSum(1.0, scale as f32));
+    if is_cpu_f32(a) {
+        return apply2(&WeightedSum(1.0, scale as f32), a, b);
     }
     a + (b * scale)?
 }

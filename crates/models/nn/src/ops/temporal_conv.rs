@@ -3,12 +3,13 @@
 //! On the CPU it is three matrix products per frame over the neighbours, read where they lie; elsewhere one
 //! over frames that are joined with their neighbours.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
+use super::TEMPORARY;
+use super::f32_op::{F32Op, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Threads, product};
-use super::{TEMPORARY, cpu_f32, elements};
 
 const TAPS: usize = 3;
 
@@ -39,12 +40,8 @@ impl TemporalConv {
     }
 
     fn run(&self, x: &Tensor, frames: usize, bias: &Tensor) -> Result<Tensor> {
-        if cpu_f32(x) {
-            return x.contiguous()?.apply_op3_no_bwd(
-                &self.weight,
-                &bias.contiguous()?,
-                &Neighbours { frames },
-            );
+        if is_cpu_f32(x) {
+            return apply3(&Neighbours { frames }, x, &self.weight, bias);
         }
         super::add_per_channel(&self.in_runs(x, frames, TEMPORARY)?, bias)
     }
@@ -87,24 +84,19 @@ struct Neighbours {
     frames: usize,
 }
 
-impl CustomOp3 for Neighbours {
+impl F32Op<3> for Neighbours {
     fn name(&self) -> &'static str {
         "temporal-conv"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
-        let (images, channels, height, width) = l1.shape().dims4()?;
-        let (outputs, inputs, ..) = l2.shape().dims5()?;
-        let bias_rows = l3.shape().dims2()?.0;
+        [x, w, bias]: [&[f32]; 3],
+        [l1, l2, l3]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
+        let (images, channels, height, width) = l1.dims4()?;
+        let (outputs, inputs, ..) = l2.dims5()?;
+        let bias_rows = l3.dims2()?.0;
         if inputs != channels || images % self.frames != 0 || images % bias_rows != 0 {
             candle_core::bail!(
                 "temporal convolution of {inputs} channels on {:?} in clips of {}",
@@ -143,7 +135,7 @@ impl CustomOp3 for Neighbours {
         } else {
             y.chunks_mut(size).enumerate().for_each(|(i, y)| frame(i, y, Threads::All));
         }
-        Ok((CpuStorage::F32(y), Shape::from((images, outputs, height, width))))
+        Ok((y, Shape::from((images, outputs, height, width))))
     }
 }
 

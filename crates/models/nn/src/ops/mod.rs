@@ -8,6 +8,7 @@ mod activation;
 mod attention;
 mod blend;
 mod conv;
+mod f32_op;
 mod gemm;
 mod linear;
 mod norm;
@@ -18,30 +19,16 @@ pub use activation::{geglu, gelu, silu};
 pub use attention::{attention, temporal_attention};
 pub use blend::{add_scaled, mix};
 pub use conv::{Conv2d, Padding};
+pub use f32_op::{F32Op, apply1, apply2, apply3, is_cpu_f32};
 pub use linear::Linear;
 pub use norm::{Activation, GroupNorm, LayerNorm};
 pub use temporal_conv::TemporalConv;
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, DType, Layout, Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 
 /// Elements that an operation made of candle's may gather, score or widen at a time: its temporaries
 /// must not outgrow the activations, whose sizes the memory planner knows.
 const TEMPORARY: usize = 1 << 27;
-
-/// Whether our own CPU bodies apply.
-fn cpu_f32(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
-}
-
-/// The elements of a contiguous f32 argument of a custom operation.
-fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let CpuStorage::F32(data) = storage else { bail!("expected f32, got {:?}", storage.dtype()) };
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&data[start..end]),
-        None => bail!("expected a contiguous tensor, got {layout:?}"),
-    }
-}
 
 /// `y` (N, C, H, W) plus `rows` (B, C), each row serving N / B consecutive images.
 fn add_per_channel(y: &Tensor, rows: &Tensor) -> Result<Tensor> {

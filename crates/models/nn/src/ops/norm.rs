@@ -1,10 +1,11 @@
 //! Group and layer normalisation, statistics in f32 or wider whatever the activations' type.
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Module, Result, Shape, Tensor};
+use candle_core::{DType, Module, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
-use super::{TEMPORARY, cpu_f32, elements, simd};
+use super::f32_op::{F32Op, apply3, is_cpu_f32};
+use super::{TEMPORARY, simd};
 
 /// What follows a norm in the same pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +49,9 @@ impl GroupNorm {
 
     /// `(B F, C, H, W)`, statistics over all `frames` of a clip.
     pub fn forward_clips(&self, x: &Tensor, frames: usize, then: Activation) -> Result<Tensor> {
-        if cpu_f32(x) {
+        if is_cpu_f32(x) {
             let op = Grouped { groups: self.groups, eps: self.eps, frames, then };
-            return x.contiguous()?.apply_op3_no_bwd(&self.weight, &self.bias, &op);
+            return apply3(&op, x, &self.weight, &self.bias);
         }
         self.by_groups(x, frames, then, TEMPORARY)
     }
@@ -115,22 +116,17 @@ struct Grouped {
     then: Activation,
 }
 
-impl CustomOp3 for Grouped {
+impl F32Op<3> for Grouped {
     fn name(&self) -> &'static str {
         "group-norm"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
-        let (images, channels, height, width) = l1.shape().dims4()?;
+        [x, weight, bias]: [&[f32]; 3],
+        [l1, _, _]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
+        let (images, channels, height, width) = l1.dims4()?;
         if channels != weight.len() || images % self.frames != 0 {
             candle_core::bail!(
                 "norm of {} channels on {:?}, clips of {}",
@@ -195,7 +191,7 @@ impl CustomOp3 for Grouped {
                 },
             );
         });
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+        Ok((y, l1.clone()))
     }
 }
 
@@ -244,12 +240,8 @@ impl LayerNorm {
 
     /// `(.., C)` to the same.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if cpu_f32(x) {
-            return x.contiguous()?.apply_op3_no_bwd(
-                &self.weight,
-                &self.bias,
-                &Layered { eps: self.eps },
-            );
+        if is_cpu_f32(x) {
+            return apply3(&Layered { eps: self.eps }, x, &self.weight, &self.bias);
         }
         if x.dtype() == DType::F64 {
             // candle's fused kernel knows no f64.
@@ -263,21 +255,16 @@ struct Layered {
     eps: f64,
 }
 
-impl CustomOp3 for Layered {
+impl F32Op<3> for Layered {
     fn name(&self) -> &'static str {
         "layer-norm"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight, bias) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        [x, weight, bias]: [&[f32]; 3],
+        [l1, _, _]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
         let channels = weight.len();
         if l1.dims().last() != Some(&channels) {
             candle_core::bail!("layer norm of {channels} channels on {:?}", l1.dims());
@@ -309,7 +296,7 @@ impl CustomOp3 for Layered {
                 },
             );
         });
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+        Ok((y, l1.clone()))
     }
 }
 

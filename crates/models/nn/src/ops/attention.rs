@@ -4,12 +4,13 @@
 //! keeps a running maximum and sum (Rabe and Staats, arXiv:2112.05682). Queries, keys and values are
 //! read where the projections left them, so neither heads nor frames are ever transposed.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
+use super::f32_op::{F32Op, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Threads, product};
-use super::{TEMPORARY, cpu_f32, elements, simd};
+use super::{TEMPORARY, simd};
 
 const QUERIES: usize = 128;
 const KEYS: usize = 256;
@@ -18,9 +19,9 @@ const KEYS: usize = 256;
 ///
 /// `q` (N, S, heads x D), `k` and `v` (N, T, heads x D), scaled by `1 / sqrt(D)`; gives (N, S, heads x D).
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    if cpu_f32(q) {
+    if is_cpu_f32(q) {
         let op = Streaming { sequences: Sequences::Rows, heads };
-        return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
+        return apply3(&op, q, k, v);
     }
     scored(q, k, v, heads, TEMPORARY)
 }
@@ -67,9 +68,9 @@ pub fn temporal_attention(
     heads: usize,
 ) -> Result<Tensor> {
     let (n, s, inner) = q.dims3()?;
-    if cpu_f32(q) {
+    if is_cpu_f32(q) {
         let op = Streaming { sequences: Sequences::Frames(frames), heads };
-        return q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op);
+        return apply3(&op, q, k, v);
     }
     // (B F, S, C) -> (B S, F, C)
     let regroup = |t: &Tensor| {
@@ -170,23 +171,18 @@ impl Streaming {
     }
 }
 
-impl CustomOp3 for Streaming {
+impl F32Op<3> for Streaming {
     fn name(&self) -> &'static str {
         "attention"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, v) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
-        let (n, s, inner) = l1.shape().dims3()?;
-        let (kn, t, kinner) = l2.shape().dims3()?;
+        [q, k, v]: [&[f32]; 3],
+        [l1, l2, l3]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
+        let (n, s, inner) = l1.dims3()?;
+        let (kn, t, kinner) = l2.dims3()?;
         if l2.dims() != l3.dims() || kn != n || kinner != inner || inner % self.heads != 0 || t == 0
         {
             candle_core::bail!(
@@ -206,7 +202,7 @@ impl CustomOp3 for Streaming {
                 self.temporal(q, k, v, (n, s, inner), frames)
             }
         };
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+        Ok((y, l1.clone()))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Dense layers, with the bias and an optional residual as the product's starting value.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor};
+use candle_core::{Module, Result, Shape, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
+use super::f32_op::{F32Op, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Threads, product};
-use super::{cpu_f32, elements};
 
 /// `y = x W^T + b`, over the last axis.
 #[derive(Debug, Clone)]
@@ -30,54 +30,45 @@ impl Linear {
 
     /// `(.., in)` to `(.., out)`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if !cpu_f32(x) {
+        if !is_cpu_f32(x) {
             return candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x);
         }
         let bias = self.bias.as_ref().unwrap_or(&self.weight);
-        x.contiguous()?.apply_op3_no_bwd(&self.weight, bias, &Affine { bias: self.bias.is_some() })
+        apply3(&Affine { bias: self.bias.is_some() }, x, &self.weight, bias)
     }
 
     /// `residual + forward(x)`, for a residual of the output's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        if !cpu_f32(x) {
+        if !is_cpu_f32(x) {
             return self.forward(x)? + residual;
         }
         let bias = self.bias.as_ref().map(|b| b.to_vec1()).transpose()?;
-        x.contiguous()?.apply_op3_no_bwd(
-            &self.weight,
-            &residual.contiguous()?,
-            &AddProduct { bias },
-        )
+        apply3(&AddProduct { bias }, x, &self.weight, residual)
     }
 }
 
-fn rows(x: &Layout, w: &Layout) -> Result<(usize, usize, usize)> {
-    let (outputs, inputs) = w.shape().dims2()?;
+fn rows(x: &Shape, w: &Shape) -> Result<(usize, usize, usize)> {
+    let (outputs, inputs) = w.dims2()?;
     if x.dims().last() != Some(&inputs) {
         candle_core::bail!("linear layer of {inputs} inputs applied to {:?}", x.dims());
     }
-    Ok((x.shape().elem_count() / inputs, outputs, inputs))
+    Ok((x.elem_count() / inputs, outputs, inputs))
 }
 
 struct Affine {
     bias: bool,
 }
 
-impl CustomOp3 for Affine {
+impl F32Op<3> for Affine {
     fn name(&self) -> &'static str {
         "affine"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w, b) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        [x, w, b]: [&[f32]; 3],
+        [l1, l2, _]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
         let (m, n, k) = rows(l1, l2)?;
         let mut y = vec![0f32; m * n];
         let old = if self.bias {
@@ -91,7 +82,7 @@ impl CustomOp3 for Affine {
         if let Some(last) = dims.last_mut() {
             *last = n;
         }
-        Ok((CpuStorage::F32(y), Shape::from(dims)))
+        Ok((y, Shape::from(dims)))
     }
 }
 
@@ -99,21 +90,16 @@ struct AddProduct {
     bias: Option<Vec<f32>>,
 }
 
-impl CustomOp3 for AddProduct {
+impl F32Op<3> for AddProduct {
     fn name(&self) -> &'static str {
         "add-product"
     }
 
-    fn cpu_fwd(
+    fn compute(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w, residual) = (elements(s1, l1)?, elements(s2, l2)?, elements(s3, l3)?);
+        [x, w, residual]: [&[f32]; 3],
+        [l1, l2, l3]: [&Shape; 3],
+    ) -> Result<(Vec<f32>, Shape)> {
         let (m, n, k) = rows(l1, l2)?;
         if residual.len() != m * n {
             candle_core::bail!("residual {:?} for an output of {m} rows of {n}", l3.dims());
@@ -125,6 +111,6 @@ impl CustomOp3 for AddProduct {
                 .for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         }
         product((m, n, k), &mut y, n, Mat::rows(x, k), Mat::cols(w, k), Old::Add, Threads::All);
-        Ok((CpuStorage::F32(y), l3.shape().clone()))
+        Ok((y, l3.clone()))
     }
 }

@@ -1,24 +1,24 @@
 //! Pointwise non-linearities.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{cpu_f32, elements, simd};
+use super::f32_op::{F32Op, apply1, is_cpu_f32};
+use super::simd;
 
 const CHUNK: usize = 1 << 14;
 
 struct Map(&'static str, fn(&[f32], &mut [f32]));
 
-impl CustomOp1 for Map {
+impl F32Op<1> for Map {
     fn name(&self) -> &'static str {
         self.0
     }
 
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = elements(s, l)?;
+    fn compute(&self, [x]: [&[f32]; 1], [shape]: [&Shape; 1]) -> Result<(Vec<f32>, Shape)> {
         let mut y = vec![0f32; x.len()];
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| (self.1)(x, y));
-        Ok((CpuStorage::F32(y), l.shape().clone()))
+        Ok((y, shape.clone()))
     }
 }
 
@@ -35,20 +35,14 @@ macro_rules! mapped {
 
 /// `x * sigmoid(x)`.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
-    if cpu_f32(x) {
-        x.contiguous()?.apply_op1_no_bwd(&Map("silu", mapped!(simd::silu)))
-    } else {
-        x.silu()
-    }
+    if is_cpu_f32(x) { apply1(&Map("silu", mapped!(simd::silu)), x) } else { x.silu() }
 }
 
 /// The exact Gaussian error linear unit, or (`quick`) the sigmoid form `x * sigmoid(1.702 x)` of CLIP.
 pub fn gelu(x: &Tensor, quick: bool) -> Result<Tensor> {
-    match (cpu_f32(x), quick) {
-        (true, true) => {
-            x.contiguous()?.apply_op1_no_bwd(&Map("quick_gelu", mapped!(simd::quick_gelu)))
-        }
-        (true, false) => x.contiguous()?.apply_op1_no_bwd(&Map("gelu", mapped!(simd::gelu))),
+    match (is_cpu_f32(x), quick) {
+        (true, true) => apply1(&Map("quick_gelu", mapped!(simd::quick_gelu)), x),
+        (true, false) => apply1(&Map("gelu", mapped!(simd::gelu)), x),
         (false, true) => x * candle_nn::ops::sigmoid(&(x * 1.702)?)?,
         (false, false) => x.gelu_erf(),
     }
@@ -56,14 +50,13 @@ pub fn gelu(x: &Tensor, quick: bool) -> Result<Tensor> {
 
 struct Geglu;
 
-impl CustomOp1 for Geglu {
+impl F32Op<1> for Geglu {
     fn name(&self) -> &'static str {
         "geglu"
     }
 
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = elements(s, l)?;
-        let mut dims = l.dims().to_vec();
+    fn compute(&self, [x]: [&[f32]; 1], [shape]: [&Shape; 1]) -> Result<(Vec<f32>, Shape)> {
+        let mut dims = shape.dims().to_vec();
         let Some(last) = dims.last_mut() else { candle_core::bail!("geglu of a scalar") };
         let inner = *last / 2;
         *last = inner;
@@ -79,14 +72,14 @@ impl CustomOp1 for Geglu {
                 },
             )
         });
-        Ok((CpuStorage::F32(y), Shape::from(dims)))
+        Ok((y, Shape::from(dims)))
     }
 }
 
 /// `(.., 2 D)` to `(.., D)`: the first half times the exact GELU of the second.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
-    if cpu_f32(x) {
-        return x.contiguous()?.apply_op1_no_bwd(&Geglu);
+    if is_cpu_f32(x) {
+        return apply1(&Geglu, x);
     }
     let halves = x.chunk(2, candle_core::D::Minus1)?;
     &halves[0] * halves[1].gelu_erf()?
