@@ -5,10 +5,13 @@
 //! rounding does not accumulate and a variable rate stays in step with the sound.
 
 mod audit;
+mod candidate;
 mod captions;
+mod decide;
 mod delay;
 mod edits;
 mod join;
+mod loss;
 mod mux_plan;
 mod streams;
 mod tags;
@@ -33,8 +36,10 @@ use crate::scan::scan;
 use crate::seconds::seconds;
 use crate::stereo_mode::Declaration;
 
-pub use mux_plan::{Loss, MuxPlan, Scratch};
+pub use loss::Loss;
+pub use mux_plan::MuxPlan;
 pub use streams::{Container, Dropped, Kept};
+pub use trial::Scratch;
 
 /// How to join.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,7 +94,7 @@ pub fn assemble(
     let folder = folder_of(out);
     let mut plan =
         MuxPlan::decide(tools, &media, Some(container), Scratch { sample: first, folder }, cancel)?;
-    let captions = captions(tools, &media, &mut plan, folder, cancel)?;
+    let captions = read_captions(tools, &media, &mut plan, folder, cancel)?;
     // Of two for one stream the first counts.
     let mut clocks = packets.clocks.clone();
     clocks.extend(delay::shifts(tools, &media, &plan, folder, cancel)?);
@@ -134,7 +139,7 @@ pub fn assemble(
         let marks = Marks {
             declaration: options.declaration,
             tags: tags::missing(&media, &written.tags),
-            disabled: tags::unasked(&media, &plan, &written),
+            disabled: audit::unasked(&media, &plan, &written),
         };
         mark_mp4(partial.path(), &marks).map_err(Error::of_own_file)?;
     }
@@ -161,7 +166,7 @@ fn folder_of(out: &Path) -> &Path {
 }
 
 /// The captions that `plan` promises, as text; what cannot be read of them is a loss, no failure.
-fn captions(
+fn read_captions(
     tools: &Tools,
     media: &Media,
     plan: &mut MuxPlan,

@@ -7,9 +7,8 @@
 use std::path::Path;
 
 use crate::boxes::{Node, each_video_entry, rewrite};
-use crate::encode::Packing;
 use crate::error::{Error, Result};
-use crate::stereo_mode::Declaration;
+use crate::stereo_mode::{Declaration, Packing};
 
 impl Declaration {
     /// Its boxes in MP4.

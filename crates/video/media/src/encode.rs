@@ -18,6 +18,7 @@ use crate::output::Partial;
 use crate::probe::probe;
 use crate::programs::{Tools, file_url};
 use crate::scan::scan;
+use crate::stereo_mode::Packing;
 
 /// Video encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,27 +39,6 @@ pub enum Codec {
     /// of 16 bits. The container is Matroska for a name in `.mkv`, which rounds times to milliseconds,
     /// else QuickTime's, which readers of MP4 read.
     Ffv1,
-}
-
-/// Two views inside one coded picture, declared in the stream itself: H.264 and H.265 "frame
-/// packing arrangement", left view first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Packing {
-    /// Left view in the left half.
-    SideBySide,
-    /// Left view in the upper half.
-    TopBottom,
-}
-
-impl Packing {
-    /// `frame_packing_arrangement_type` (H.264, table D-1).
-    pub(crate) fn arrangement(self) -> u8 {
-        match self {
-            Packing::SideBySide => 3,
-            Packing::TopBottom => 4,
-        }
-    }
 }
 
 /// How to encode. The same settings and frames give the same file.

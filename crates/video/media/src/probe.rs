@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use self::encryption::{encrypted, encryption};
-pub(crate) use crate::media::Media;
+use crate::media::Media;
 pub(crate) use answer::{check_seconds, microseconds};
 
 use crate::child::{self, Child};

@@ -1,5 +1,7 @@
 //! How two views share the pictures of a file.
 
+use serde::Serialize;
+
 /// How two views share the pictures of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StereoMode {
@@ -46,6 +48,27 @@ impl StereoMode {
             StereoMode::TopBottom => 1,
             StereoMode::SideBySide => 2,
             StereoMode::SideBySideRightFirst => 4,
+        }
+    }
+}
+
+/// Two views inside one coded picture, declared in the stream itself: H.264 and H.265 "frame
+/// packing arrangement", left view first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// Left view in the left half.
+    SideBySide,
+    /// Left view in the upper half.
+    TopBottom,
+}
+
+impl Packing {
+    /// `frame_packing_arrangement_type` (H.264, table D-1).
+    pub(crate) fn arrangement(self) -> u8 {
+        match self {
+            Packing::SideBySide => 3,
+            Packing::TopBottom => 4,
         }
     }
 }

@@ -8,12 +8,9 @@
 mod anaglyph;
 mod blend;
 mod continuation;
-mod copy;
-mod depth;
 mod draft;
 mod engine;
 mod fill;
-mod finite;
 mod layout;
 mod matching;
 mod matrix;
@@ -23,7 +20,6 @@ mod pack;
 mod plane;
 mod pull_push;
 pub mod reference;
-mod registry;
 mod resample;
 mod rgb;
 mod rim;
@@ -35,19 +31,16 @@ mod view;
 mod vr180;
 
 pub use blend::blend;
-pub use copy::Copy;
-pub use depth::{DepthEstimator, DepthSession};
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
-    Clip, Engine, Error, Eyes, Fill, Geometry, Reach, Rendering, Run, Session, Stage, StereoPair,
-    Warping, Watch,
+    Clip, Copy, DepthEstimator, DepthSession, ENGINE_NAMES, Engine, Error, Eyes, Fill, Geometry,
+    NotFinite, Odd, Reach, Rendering, Retry, Run, Session, Stage, StereoPair, Warping, Watch,
+    engine,
 };
-pub use finite::{NotFinite, Odd, Retry};
 pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format, shaped_format};
 pub use matching::{Matches, match_eyes};
 pub use pack::{compose, compose_as};
 pub use plane::Plane;
-pub use registry::{ENGINE_NAMES, engine};
 pub use rgb::Rgb;
 pub use splat::Warp;
 pub use staging::{Bars, Comfort, ShotReport, Stager, Staging, Stand};

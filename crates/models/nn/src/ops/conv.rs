@@ -75,7 +75,7 @@ impl Conv2d {
     fn run(&self, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         if is_cpu_f32(x) {
             let op = Gather { stride: self.stride, padding: self.padding };
-            return apply3(&op, x, &self.weight, &bias);
+            return apply3(&op, x, &self.weight, bias);
         }
         super::add_per_channel(&self.in_parts(x, TEMPORARY)?, bias)
     }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::mux_plan::{Loss, MuxPlan};
+use super::loss::Loss;
+use super::mux_plan::MuxPlan;
 use super::streams::Container;
 use super::tags::lost;
 use crate::error::escape;
@@ -128,4 +129,16 @@ impl Losses {
             ));
         }
     }
+}
+
+/// Indices of the subtitles in the MP4 `written` that players would show unasked, although nothing in
+/// the source says so: the muxer makes the first track of a kind a default where none is.
+pub(super) fn unasked(source: &Media, plan: &MuxPlan, written: &Media) -> Vec<usize> {
+    let default = |stream: &Stream| stream.dispositions.iter().any(|mark| mark == "default");
+    let kept = plan.kept.iter().filter_map(|kept| source.stream(kept.index));
+    let wanted = kept.filter(|stream| stream.kind == StreamKind::Subtitle).map(default);
+    // Captions of the pictures come last.
+    let wanted = wanted.chain(std::iter::once(false));
+    let tracks = written.streams_of(StreamKind::Subtitle).zip(wanted);
+    tracks.filter(|(t, wanted)| default(t) && !wanted).map(|(t, _)| t.index as usize).collect()
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::mux_plan::Loss;
+use super::loss::Loss;
 use super::streams::Container;
 use crate::error::Result;
 use crate::media::{Media, StreamKind};

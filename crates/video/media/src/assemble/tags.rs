@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mux_plan::MuxPlan;
-use crate::media::{Media, Stream, StreamKind};
+use crate::media::{Media, Stream};
 
 /// The longest value of a tag that is passed on.
 const LONGEST: usize = 32 << 10;
@@ -81,16 +80,4 @@ pub(super) fn lost(
         speaks_of_the_film(name) && !says_nothing && !kept(value)
     });
     wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Indices of the subtitles in the MP4 `written` that players would show unasked, although nothing in
-/// the source says so: the muxer makes the first track of a kind a default where none is.
-pub(super) fn unasked(source: &Media, plan: &MuxPlan, written: &Media) -> Vec<usize> {
-    let default = |stream: &Stream| stream.dispositions.iter().any(|mark| mark == "default");
-    let kept = plan.kept.iter().filter_map(|kept| source.stream(kept.index));
-    let wanted = kept.filter(|stream| stream.kind == StreamKind::Subtitle).map(default);
-    // Captions of the pictures come last.
-    let wanted = wanted.chain(std::iter::once(false));
-    let tracks = written.streams_of(StreamKind::Subtitle).zip(wanted);
-    tracks.filter(|(t, wanted)| default(t) && !wanted).map(|(t, _)| t.index as usize).collect()
 }

@@ -1,12 +1,13 @@
 //! Trying a plan on the real muxer: real headers and a few packets of every stream, beside pictures
 //! like those of the final file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::mux_plan::{Candidate, MuxPlan, Scratch};
+use super::candidate::Candidate;
+use super::mux_plan::MuxPlan;
 use crate::child;
 use crate::error::{Error, Kind, Result};
 use crate::media::Media;
@@ -19,6 +20,15 @@ const SECONDS: &str = "20";
 /// The longest attempt. Streams that are hardly ever heard of keep ffmpeg reading; by then it has
 /// long written the headers, which is what a muxer refuses.
 const LONGEST: Duration = Duration::from_secs(15);
+
+/// Where a plan is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Scratch<'a> {
+    /// A short film whose pictures are like those of the final file: see [`crate::sample`].
+    pub sample: &'a Path,
+    /// A folder for passing files.
+    pub folder: &'a Path,
+}
 
 #[derive(Debug)]
 pub(super) struct Trial<'a> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use parallax_frame::{Chroma, Frame, PixelFormat, Range, TimeBase, VideoFormat};
 
 use super::log::Look;
-use super::{Crop, DecodeOptions, Part};
+use super::options::{Crop, DecodeOptions};
+use super::part::Part;
 use crate::error::{Error, Result};
 use crate::media::Media;
 use crate::pixels;

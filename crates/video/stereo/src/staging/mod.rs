@@ -8,24 +8,25 @@
 mod comfort;
 mod histogram;
 mod meter;
+mod options;
+mod placing;
 mod window;
 
 use std::sync::Arc;
 
 use parallax_frame::VideoFormat;
-use serde::{Deserialize, Serialize};
 
 pub use self::comfort::Comfort;
 pub use self::meter::ShotReport;
+pub(crate) use self::options::LOOKAHEAD;
+pub use self::options::Staging;
 pub use self::window::Bars;
 
 use self::histogram::Histogram;
 use self::meter::Meter;
+use self::placing::Placing;
 use self::window::Edges;
 use crate::{Clip, Error, Eyes, Geometry, Plane, Rendering, Run};
-
-/// Frames that wait so that decisions can look ahead.
-pub(crate) const LOOKAHEAD: usize = 8;
 
 /// The share of a shot's range of depth that automatic convergence puts in front of the screen: as much
 /// as the limits of comfort do.
@@ -35,30 +36,6 @@ const FOLLOW_SECONDS: f32 = 4.0;
 /// The share of depth at either end that does not count.
 const OUTSIDE: f32 = 0.01;
 
-/// What is decided shot by shot.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Staging {
-    /// Convergence from each shot's depth, in place of [`Geometry::convergence`].
-    pub auto_convergence: bool,
-    /// What parallax is limited to.
-    pub comfort: Option<Comfort>,
-    /// Black bars at the sides where something in front of the screen crosses the frame's edge.
-    pub floating_window: bool,
-}
-
-impl Staging {
-    /// # Errors
-    /// `Unsupported` naming the field, what was found and what is allowed.
-    pub fn validate(&self) -> Result<(), Error> {
-        self.comfort.map_or(Ok(()), |comfort| comfort.validate())
-    }
-
-    /// Whether frames must wait for those after them.
-    pub fn looks_ahead(&self) -> bool {
-        self.auto_convergence || self.floating_window
-    }
-}
-
 /// Where one frame stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stand {
@@ -66,21 +43,6 @@ pub struct Stand {
     pub convergence: f32,
     /// What is black at the sides.
     pub bars: Bars,
-}
-
-/// How depth becomes disparity.
-#[derive(Debug, Clone, Copy)]
-struct Placing {
-    geometry: Geometry,
-    comfort: Option<Comfort>,
-}
-
-impl Placing {
-    /// Disparity in pixels at `width_px`; positive is in front of the screen.
-    fn disparity(self, depth: f32, width_px: f32) -> f32 {
-        let disparity = self.geometry.disparity_px(depth.clamp(0.0, 1.0), width_px);
-        self.comfort.map_or(disparity, |comfort| comfort.limit(disparity, width_px))
-    }
 }
 
 /// Decides where the frames of a clip stand, and measures them.

@@ -7,7 +7,7 @@
 
 use parallax_frame::Frame;
 
-use super::Placing;
+use super::placing::Placing;
 use crate::matrix::neutral_black;
 use crate::{Eyes, Plane, StereoPair};
 
