@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use parallax_media::Damaged;
 use parallax_serving::front::{Limits, Tokens};
 use parallax_serving::net::Origin;
-use parallax_serving::{Access, EngineSettings, Prefix, Secret};
+use parallax_serving::{Access, ExecutorSettings, Prefix, Secret};
 use parallax_telemetry::logs::Format;
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.
@@ -171,7 +171,7 @@ pub(crate) struct Settings {
     /// Places that one client address may have, 1 to 1000. Defaults to all.
     #[arg(long, env = "SERVER_PLACES_PER_CLIENT",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(crate) places_per_client: Option<u16>,
+    pub(crate) slots_per_client: Option<u16>,
 
     /// Seconds that one request may take in all, 1 to 43200.
     #[arg(long, env = "SERVER_RUN_LIMIT_SECONDS", default_value_t = 3600,
@@ -360,10 +360,10 @@ impl Settings {
         }
     }
 
-    pub(crate) fn places(&self) -> EngineSettings {
+    pub(crate) fn places(&self) -> ExecutorSettings {
         let places = usize::from(self.places);
-        let own = self.places_per_client.map_or(places, usize::from);
-        EngineSettings { places, places_per_client: own.min(places) }
+        let own = self.slots_per_client.map_or(places, usize::from);
+        ExecutorSettings { slots: places, slots_per_client: own.min(places) }
     }
 
     pub(crate) fn tokens(&self) -> Tokens {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parallax_aws::{Aws, ConversionMetrics};
 use parallax_ports::MetricsSink;
-use parallax_serving::ConversionSink;
+use parallax_stereo_service::ConversionSink;
 
 use crate::config::{MetricsProvider, Settings};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use parallax_nn::device::{self, Device};
 use parallax_ports::MetricsSink;
-use parallax_serving::operations::{EveryRun, Outline, STEREO_MODEL, StereoModel};
 use parallax_serving::{Failure, Model};
 use parallax_stereo::{Error, Reach, Run};
+use parallax_stereo_service::{EveryRun, Outline, STEREO_MODEL, StereoModel};
 use parallax_stereocrafter::{NAME, Options, Pieces, StereoCrafter};
 
 use crate::config::{Device as DeviceName, EngineName, Settings};

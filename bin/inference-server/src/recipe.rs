@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use parallax_serving::operations::Recipe;
+use parallax_stereo_service::Recipe;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 

@@ -11,12 +11,12 @@ use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flag, Flags};
 use parallax_ports::{MetricsSink, SystemClock};
 use parallax_serving::front::{http, sagemaker};
-use parallax_serving::operations::{
-    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, STEREO_MODEL, Stereo,
-    StereoModel, StereoSettings,
-};
-use parallax_serving::{Engine, Models, Readiness, Registry, Service, ServiceSettings};
+use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
+use parallax_serving::{Executor, ModelPool, Readiness, Registry, Service, ServiceSettings};
 use parallax_stereo::Layout;
+use parallax_stereo_service::{
+    Effects, Interpolate, Loop, STEREO_MODEL, Stereo, StereoModel, StereoSettings,
+};
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -129,22 +129,20 @@ async fn service(
     };
     let (name, model) = model::open(settings, &metrics)?;
     let loaded = LoadedModels::default();
-    let models = Models::new(u64::MAX)
+    let models = ModelPool::new(u64::MAX)
         .with_metrics(metrics.clone())
         .with_listener(loaded.listener())
         .with(model);
     let beat = beats.register("engine", limits.run_limit + TASK_SLACK);
-    let engine = Engine::start(settings.places(), models, metrics.clone(), beat);
-    let engine = engine.context("start the engine thread")?;
-    let health = Health::new(name, settings.device().as_str());
+    let executor = Executor::start(settings.places(), models, metrics.clone(), beat);
+    let executor = executor.context("start the executor's thread")?;
     let registry = Registry::default()
         .with(Stereo::new(storage, stereo))
-        .with(health.clone())
+        .with(Health::new(name, settings.device().as_str()))
         .with(MemoryStats::new(loaded))
         .with(Interpolate(effects.clone()))
         .with(Loop(effects));
-    let service = Service::new(registry, engine, readiness, metrics, limits);
-    health.tell_of(&service);
+    let service = Service::new(registry, executor, readiness, metrics, limits);
     Ok(service)
 }
 
@@ -176,12 +174,12 @@ async fn load(
     loaded: Flag,
     start: Start,
 ) -> Result<()> {
-    let get = |models: &mut Models, _: &CancellationToken| {
+    let get = |models: &mut ModelPool, _: &CancellationToken| {
         models.get::<StereoModel>(STEREO_MODEL).map(drop)
     };
     let load = async || {
         let cancel = CancellationToken::new();
-        service.engine().run(&cancel, get).await.and_then(|outcome| outcome)
+        service.executor().run(&cancel, get).await.and_then(|outcome| outcome)
     };
     let mut outcome = load().await;
     if let (Err(failure), Some(weights)) = (&outcome, weights) {

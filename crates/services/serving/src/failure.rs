@@ -25,7 +25,7 @@ pub enum FailureKind {
     TooLarge,
     /// The request did not arrive in time.
     TooSlow,
-    /// Every place is taken; nothing was begun.
+    /// Every slot is taken; nothing was begun.
     Overloaded,
     /// The server cannot serve now; nothing was begun, or what was begun was handed back.
     Unavailable,

@@ -1,4 +1,4 @@
-//! Typed operations behind one engine thread, and the fronts that offer them.
+//! Typed operations behind one executor, and the fronts that offer them.
 //!
 //! An [`Operation`] says what it takes and gives, what it costs and how it is run; the
 //! [`Registry`] holds them by name. A [`Service`] admits requests within one bound, lets identical
@@ -7,7 +7,7 @@
 //! answering. Nothing here knows a cloud's SDK: stores come in as ports.
 
 mod access;
-mod engine;
+mod executor;
 mod failure;
 pub mod front;
 mod metrics;
@@ -19,16 +19,17 @@ mod readiness;
 mod registry;
 mod secret;
 mod service;
+mod status;
 mod storage;
 
 pub use access::{Access, Prefix, PrefixError};
-pub use engine::{Engine, EngineSettings, Model, Models, Overloaded, Place};
+pub use executor::{Executor, ExecutorSettings, Model, ModelPool, Overloaded, Slot};
 pub use failure::{Failure, FailureKind};
-pub use metrics::{ConversionSink, NoConversions};
 pub use operation::{Call, Cost, Operation};
 pub use progress::Progress;
 pub use readiness::Readiness;
 pub use registry::{Description, Registry};
 pub use secret::Secret;
 pub use service::{Handle, Request, Service, ServiceSettings};
+pub use status::Status;
 pub use storage::{Address, Connect, Credentials, Storage, Stores};

@@ -12,24 +12,24 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Models, Place};
+use crate::executor::{ModelPool, Slot};
 use crate::metrics;
-use crate::{Failure, Progress};
+use crate::{Failure, Progress, Status};
 
 /// What a request is expected to take.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Cost {
-    /// Whether it takes a place in the queue. What does not must answer at once.
+    /// Whether it takes a slot in the queue. What does not must answer at once.
     pub queued: bool,
     /// Time from its turn to its end.
     pub expected: Duration,
 }
 
 impl Cost {
-    /// Answered at once, without a place.
+    /// Answered at once, without a slot.
     pub const LIGHT: Self = Self { queued: false, expected: Duration::ZERO };
 
-    /// Takes a place for about this long.
+    /// Takes a slot for about this long.
     pub fn queued(expected: Duration) -> Self {
         Self { queued: true, expected }
     }
@@ -38,7 +38,7 @@ impl Cost {
 /// One thing that the server does.
 ///
 /// A run is cancelled through its [`Call`]: everything that waits must give up when the token is
-/// cancelled, and work on the engine thread must look at it at least once in every step.
+/// cancelled, and work on the executor's thread must look at it at least once in every step.
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
     /// What is asked. Unknown fields are ignored unless the type says otherwise.
@@ -97,11 +97,17 @@ pub struct Call {
     pub cancel: CancellationToken,
     /// Where numbers go.
     pub metrics: Arc<dyn MetricsSink>,
+    pub(crate) status: Arc<Status>,
     pub(crate) progress: watch::Sender<Progress>,
-    pub(crate) place: Option<Place>,
+    pub(crate) slot: Option<Slot>,
 }
 
 impl Call {
+    /// The server that runs this.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
     /// Tells whoever waits how far the run is. Cheap; may be called for every frame.
     pub fn report(&self, progress: Progress) {
         self.progress.send_replace(progress);
@@ -125,18 +131,18 @@ impl Call {
         outcome
     }
 
-    /// Waits for the engine and runs `work` on its thread. The token that `work` is given ends
+    /// Waits for the executor and runs `work` on its thread. The token that `work` is given ends
     /// with the call's, and when this future is dropped.
     ///
     /// # Errors
     /// `Cancelled` or `Unavailable` when the turn never came; `Internal` when `work` panicked.
-    pub async fn on_engine<T: Send + 'static>(
+    pub async fn on_executor<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Models, &CancellationToken) -> T + Send + 'static,
+        work: impl FnOnce(&mut ModelPool, &CancellationToken) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        match &self.place {
-            Some(place) => place.run(&self.cancel, work).await,
-            None => Err(Failure::internal("an operation without a place asked for the engine")),
+        match &self.slot {
+            Some(slot) => slot.run(&self.cancel, work).await,
+            None => Err(Failure::internal("an operation without a slot asked for the executor")),
         }
     }
 }

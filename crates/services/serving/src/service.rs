@@ -1,7 +1,7 @@
 //! From a request to an outcome, whichever front it came through.
 //!
 //! Identical requests share one run. The run belongs to those who wait for it: when the last of
-//! them leaves, it is cancelled and its place is free. Outcomes of finished runs are remembered
+//! them leaves, it is cancelled and its slot is free. Outcomes of finished runs are remembered
 //! within a bound and given again only after the operation found their products still in place.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::engine::{Engine, Overloaded, Place};
+use crate::executor::{Executor, Overloaded, Slot};
 use crate::metrics;
 use crate::operation::{Call, Cost};
 use crate::registry::{Ready, Registry};
-use crate::{Failure, FailureKind, Progress, Readiness};
+use crate::{Failure, FailureKind, Progress, Readiness, Status};
 
 /// The longest name of a request that is kept.
 const LONGEST_ID: usize = 128;
@@ -69,19 +69,17 @@ impl Default for ServiceSettings {
 
 type Outcome = Result<Value, Failure>;
 
-/// Operations over one engine.
+/// Operations over one executor.
 #[derive(Debug)]
 pub struct Service {
     registry: Registry,
-    engine: Engine,
-    readiness: Readiness,
+    status: Arc<Status>,
     settings: ServiceSettings,
     metrics: Arc<dyn MetricsSink>,
     ids: Ids,
     runs: TaskTracker,
     stop: CancellationToken,
     table: Mutex<Table>,
-    started: Instant,
 }
 
 /// Runs that can be shared, and outcomes that can be given again, by what identifies a request.
@@ -136,25 +134,23 @@ impl Table {
 }
 
 impl Service {
-    /// A service over `registry` and `engine`.
+    /// A service over `registry` and `executor`.
     pub fn new(
         registry: Registry,
-        engine: Engine,
+        executor: Executor,
         readiness: Readiness,
         metrics: Arc<dyn MetricsSink>,
         settings: ServiceSettings,
     ) -> Arc<Self> {
         Arc::new(Self {
             registry,
-            engine,
-            readiness,
+            status: Arc::new(Status { executor, readiness, started: Instant::now() }),
             settings,
             metrics,
             ids: Ids::random(),
             runs: TaskTracker::new(),
             stop: CancellationToken::new(),
             table: Mutex::default(),
-            started: Instant::now(),
         })
     }
 
@@ -163,19 +159,14 @@ impl Service {
         &self.registry
     }
 
-    /// The engine.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    /// The executor.
+    pub fn executor(&self) -> &Executor {
+        &self.status.executor
     }
 
     /// Whether work can be taken.
     pub fn readiness(&self) -> &Readiness {
-        &self.readiness
-    }
-
-    /// Since when it runs.
-    pub fn started(&self) -> Instant {
-        self.started
+        &self.status.readiness
     }
 
     /// Checks a request and begins it, or joins an identical one that runs already.
@@ -209,7 +200,7 @@ impl Service {
         let ready = self.registry.read(&request.operation, request.input)?;
         let cost = ready.cost();
         if cost.queued
-            && let Some((name, why)) = self.readiness.reasons().into_iter().next()
+            && let Some((name, why)) = self.readiness().reasons().into_iter().next()
         {
             let failure =
                 Failure::new(FailureKind::Unavailable, format!("not ready: {name}: {why}"));
@@ -230,9 +221,9 @@ impl Service {
                 return Ok(self.finished(response, cost));
             }
         }
-        let place = match cost.queued {
+        let slot = match cost.queued {
             true => Some(
-                self.engine
+                self.executor()
                     .admit(&request.client)
                     .map_err(|why| self.overloaded(why, cost.expected))?,
             ),
@@ -242,7 +233,7 @@ impl Service {
             Some(id) => id.chars().filter(|c| !c.is_control()).take(LONGEST_ID).collect(),
             None => self.ids.next(),
         };
-        Ok(self.start(ready, id, identity, place, cost))
+        Ok(self.start(ready, id, identity, slot, cost))
     }
 
     /// What an earlier run answered, if its products are still there: one of this process, or of
@@ -285,7 +276,7 @@ impl Service {
         ready: Box<dyn Ready>,
         id: String,
         identity: Option<String>,
-        place: Option<Place>,
+        slot: Option<Slot>,
         cost: Cost,
     ) -> Handle {
         let name = ready.name();
@@ -308,16 +299,22 @@ impl Service {
             table.running.insert(identity.clone(), run.clone());
         }
         let span = info_span!("run", request_id = id, operation = name);
-        let call =
-            Call { id, cancel: cancel.clone(), metrics: self.metrics.clone(), progress, place };
         let service = self.clone();
+        let call = Call {
+            id,
+            cancel: cancel.clone(),
+            metrics: self.metrics.clone(),
+            status: self.status.clone(),
+            progress,
+            slot,
+        };
         let of_task = run.clone();
         let work = async move {
             let started = Instant::now();
             let limit = service.settings.run_limit;
             let work = AssertUnwindSafe(limited(ready.run(&call), &cancel, limit)).catch_unwind();
             let outcome = work.await.unwrap_or_else(|_| Err(Failure::internal("it panicked")));
-            // The place is free before anybody hears of it.
+            // The slot is free before anybody hears of it.
             drop(call);
             service.settle(identity, &of_task, &outcome);
             match &outcome {
@@ -351,17 +348,17 @@ impl Service {
     }
 
     fn overloaded(&self, why: Overloaded, expected: Duration) -> Failure {
-        let (taken, places) = self.engine.places();
-        // One place is free when the run at hand ends; half of it is over on average.
+        let (taken, slots) = self.executor().slots();
+        // One slot is free when the run at hand ends; half of it is over on average.
         let wait = (expected / 2).clamp(WAITS.0, WAITS.1);
         match why {
             Overloaded::Full => {
-                let message = format!("all {places} places are taken");
+                let message = format!("all {slots} slots are taken");
                 Failure::new(FailureKind::Overloaded, message).after(wait)
             }
             Overloaded::Client => {
                 let message =
-                    format!("{taken} of {places} places are taken, and no more by one client");
+                    format!("{taken} of {slots} slots are taken, and no more by one client");
                 Failure::new(FailureKind::Overloaded, message).after(wait)
             }
             Overloaded::Closed => {
@@ -374,8 +371,8 @@ impl Service {
     /// Takes no more work, hands back what has not begun, lets what runs finish for `grace`, then
     /// ends it.
     pub async fn drain(&self, grace: Duration) {
-        self.readiness.close();
-        self.engine.close();
+        self.readiness().close();
+        self.executor().close();
         self.runs.close();
         if tokio::time::timeout(grace, self.runs.wait()).await.is_err() {
             warn!(runs = self.runs.len(), "the time to drain is over; ending what still runs");
@@ -435,7 +432,7 @@ impl Handle {
         self.cost.expected
     }
 
-    /// Whether the request took a place, or would have; otherwise its outcome is at hand at once.
+    /// Whether the request took a slot, or would have; otherwise its outcome is at hand at once.
     pub fn is_queued(&self) -> bool {
         self.cost.queued
     }

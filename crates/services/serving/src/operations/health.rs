@@ -1,18 +1,16 @@
 //! `health`: whether work can be taken, and how much is there.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, Cost, Failure, Operation, Service};
+use crate::{Call, Cost, Failure, Operation};
 
-/// The operation. It is made before the service that it tells of, and told of it afterwards.
-#[derive(Debug, Clone, Default)]
+/// The operation.
+#[derive(Debug, Clone)]
 pub struct Health {
-    service: Arc<OnceLock<Weak<Service>>>,
     engine: &'static str,
     device: &'static str,
 }
@@ -34,13 +32,13 @@ pub struct HealthResponse {
     device: &'static str,
     /// Version of the server.
     version: &'static str,
-    /// Requests that hold a place.
+    /// Requests that hold a slot.
     places_taken: usize,
     /// Places there are.
     places: usize,
-    /// Requests that wait for the engine.
+    /// Requests that wait for the executor.
     waiting: usize,
-    /// Whether the engine works.
+    /// Whether the executor works.
     running: bool,
     /// Seconds since the start.
     uptime_seconds: f64,
@@ -49,13 +47,7 @@ pub struct HealthResponse {
 impl Health {
     /// The operation of a server with this engine on this device.
     pub fn new(engine: &'static str, device: &'static str) -> Self {
-        Self { service: Arc::default(), engine, device }
-    }
-
-    /// Tells of this service from now on.
-    pub fn tell_of(&self, service: &Arc<Service>) {
-        // Told twice, the first is kept.
-        let _ = self.service.set(Arc::downgrade(service));
+        Self { engine, device }
     }
 }
 
@@ -76,14 +68,11 @@ impl Operation for Health {
         Cost::LIGHT
     }
 
-    async fn run(&self, _: HealthRequest, _: &Call) -> Result<HealthResponse, Failure> {
-        let service = self.service.get().and_then(Weak::upgrade);
-        let Some(service) = service else {
-            return Err(Failure::internal("health was asked before there was a service"));
-        };
-        let reasons: BTreeMap<_, _> = service.readiness().reasons().into_iter().collect();
-        let (places_taken, places) = service.engine().places();
-        let (waiting, running) = service.engine().depth();
+    async fn run(&self, _: HealthRequest, call: &Call) -> Result<HealthResponse, Failure> {
+        let server = call.status();
+        let reasons: BTreeMap<_, _> = server.readiness().reasons().into_iter().collect();
+        let (places_taken, places) = server.executor().slots();
+        let (waiting, running) = server.executor().depth();
         Ok(HealthResponse {
             status: if reasons.is_empty() { "ready" } else { "not ready" },
             reasons,
@@ -94,7 +83,7 @@ impl Operation for Health {
             places,
             waiting,
             running,
-            uptime_seconds: service.started().elapsed().as_secs_f64(),
+            uptime_seconds: server.started().elapsed().as_secs_f64(),
         })
     }
 }

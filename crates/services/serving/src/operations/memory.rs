@@ -14,7 +14,7 @@ use crate::{Call, Cost, Failure, Operation};
 pub struct LoadedModels(Arc<Mutex<Vec<(&'static str, u64)>>>);
 
 impl LoadedModels {
-    /// A listener for [`crate::Models::with_listener`].
+    /// A listener for [`crate::ModelPool::with_listener`].
     pub fn listener(&self) -> impl Fn(Vec<(&'static str, u64)>) + Send + 'static {
         let own = self.clone();
         move |loaded| *own.0.lock().unwrap_or_else(PoisonError::into_inner) = loaded

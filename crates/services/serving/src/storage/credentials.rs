@@ -61,7 +61,7 @@ impl Credentials {
     }
 
     /// What tells them from others, without the secrets.
-    pub(crate) fn identity(&self) -> Value {
+    pub fn identity(&self) -> Value {
         json!({
             "endpoint_url": self.endpoint_url,
             "key": self.access_key_id.fingerprint(),

@@ -8,14 +8,13 @@ use parallax_conversion::{
 };
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports as ports;
+use parallax_serving::{Failure, FailureKind, ModelPool};
 use parallax_stereo::{Engine, Error as StereoError, Layout, Run};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::model::{STEREO_MODEL, StereoModel};
-use crate::engine::Models;
-use crate::operations::inside::Inside;
-use crate::{Failure, FailureKind};
+use crate::inside::Inside;
 
 /// The part of a request that runs on the engine's thread.
 pub(super) struct Job {
@@ -32,7 +31,7 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn run(
         &self,
-        models: &mut Models,
+        models: &mut ModelPool,
         cancel: &CancellationToken,
         inside: &Arc<Inside>,
     ) -> Result<(Report, &'static str), Failure> {

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use parallax_job::Uri;
 use parallax_media::{Effect, EncodeSettings, Kind, LoopStyle, Tools};
+use parallax_serving::{
+    Address, Call, Cost, Credentials, Failure, FailureKind, Operation, Progress, Storage,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-
-use crate::storage::{Address, Credentials, Storage};
-use crate::{Call, Cost, Failure, FailureKind, Operation, Progress};
 
 /// What both operations work with. Clones share their one turn.
 #[derive(Debug, Clone)]

@@ -15,15 +15,16 @@ use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{MetricsSink, NoMetrics, ObjectStore, SystemClock};
 use parallax_serving::front::{Limits, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};
-use parallax_serving::operations::{
-    Effects, Health, Interpolate, LoadedModels, Loop, MemoryStats, Outline, Recipe, STEREO_MODEL,
-    Stereo, StereoModel, StereoSettings,
-};
+use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
 use parallax_serving::{
-    Access, Engine, EngineSettings, Model, Models, NoConversions, Readiness, Registry, Service,
+    Access, Executor, ExecutorSettings, Model, ModelPool, Readiness, Registry, Service,
     ServiceSettings, Storage, Stores,
 };
 use parallax_stereo::{Clip, Error, Layout, Reach, Run, Session, StereoPair};
+use parallax_stereo_service::{
+    Effects, Interpolate, Loop, NoConversions, Outline, Recipe, STEREO_MODEL, Stereo, StereoModel,
+    StereoSettings,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -117,22 +118,20 @@ impl Stage {
         let of_model = gate.clone();
         let model =
             Model::new(STEREO_MODEL, 7, move || Ok(StereoModel(Arc::new(Gated(of_model.clone())))));
-        let models = Models::new(100).with_listener(loaded.listener()).with(model);
-        let places = EngineSettings { places: options.places, places_per_client: options.places };
+        let models = ModelPool::new(100).with_listener(loaded.listener()).with(model);
+        let places = ExecutorSettings { slots: options.places, slots_per_client: options.places };
         let beat = Beats::default().register("engine", Duration::from_secs(600));
-        let engine = Engine::start(places, models, Arc::new(NoMetrics), beat).unwrap();
-        let health = Health::new("gate", "cpu");
+        let engine = Executor::start(places, models, Arc::new(NoMetrics), beat).unwrap();
         let registry = Registry::default()
             .with(Stereo::new(storage, settings))
             .with(Interpolate(effects.clone()))
             .with(Loop(effects))
-            .with(health.clone())
+            .with(Health::new("gate", "cpu"))
             .with(MemoryStats::new(loaded));
         let limits = ServiceSettings { run_limit: options.run_limit, ..ServiceSettings::default() };
         let readiness = Readiness::new(Flags::default());
         let counts = Arc::new(Counts::default());
         let service = Service::new(registry, engine, readiness, counts.clone(), limits);
-        health.tell_of(&service);
         let listener =
             Listener::bind("127.0.0.1:0".parse().unwrap(), options.limits.listener).await.unwrap();
         let address = listener.address().unwrap().to_string();
@@ -173,7 +172,7 @@ impl Stage {
 
     /// Waits until so many places are taken.
     pub(crate) async fn until_taken(&self, places: usize) {
-        until(|| self.service.engine().places().0 == places).await;
+        until(|| self.service.executor().slots().0 == places).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Models by name: loaded at the start or on first use, evicted when another needs their room.
+//! ModelPool by name: loaded at the start or on first use, evicted when another needs their room.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -49,33 +49,33 @@ impl Model {
     }
 }
 
-struct Slot {
+struct Entry {
     model: Model,
     bytes: u64,
     loaded: Option<Loaded>,
     used: u64,
 }
 
-/// The models of one device. Lives on the engine thread.
-pub struct Models {
-    slots: Vec<Slot>,
+/// The models of one device. Lives on the executor's thread.
+pub struct ModelPool {
+    entries: Vec<Entry>,
     budget: u64,
     clock: u64,
     metrics: Arc<dyn MetricsSink>,
     listener: Listener,
 }
 
-impl std::fmt::Debug for Models {
+impl std::fmt::Debug for ModelPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.slots.iter().map(|slot| &slot.model)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.model)).finish()
     }
 }
 
-impl Models {
+impl ModelPool {
     /// No models, within `budget` bytes of the device's memory.
     pub fn new(budget: u64) -> Self {
         Self {
-            slots: Vec::new(),
+            entries: Vec::new(),
             budget,
             clock: 0,
             metrics: Arc::new(NoMetrics),
@@ -103,7 +103,7 @@ impl Models {
     /// Adds a model; nothing is loaded yet.
     #[must_use]
     pub fn with(mut self, model: Model) -> Self {
-        self.slots.push(Slot { model, bytes: 0, loaded: None, used: 0 });
+        self.entries.push(Entry { model, bytes: 0, loaded: None, used: 0 });
         self
     }
 
@@ -114,25 +114,25 @@ impl Models {
     /// `Internal` when there is no such model of this type; `Unavailable` when it does not fit
     /// beside those in use; otherwise as its loader says.
     pub fn get<T: Send + Sync + 'static>(&mut self, name: &str) -> Result<Arc<T>, Failure> {
-        let Some(index) = self.slots.iter().position(|slot| slot.model.name == name) else {
+        let Some(index) = self.entries.iter().position(|entry| entry.model.name == name) else {
             return Err(Failure::internal(format!("no model is called {name:?}")));
         };
         self.clock += 1;
-        self.slots[index].used = self.clock;
-        let loaded = match &self.slots[index].loaded {
+        self.entries[index].used = self.clock;
+        let loaded = match &self.entries[index].loaded {
             Some(loaded) => loaded.clone(),
             None => {
-                let bytes = (self.slots[index].model.bytes)();
+                let bytes = (self.entries[index].model.bytes)();
                 self.make_room(bytes, index)?;
                 info!(model = name, bytes, "loading");
                 let started = Instant::now();
-                let loaded = (self.slots[index].model.load)()?;
+                let loaded = (self.entries[index].model.load)()?;
                 let seconds = started.elapsed().as_secs_f64();
                 info!(model = name, bytes, seconds, "loaded");
-                let label = [("model", self.slots[index].model.name)];
+                let label = [("model", self.entries[index].model.name)];
                 self.metrics.gauge(metrics::LOAD, &label, seconds);
-                self.slots[index].bytes = bytes;
-                self.slots[index].loaded = Some(loaded.clone());
+                self.entries[index].bytes = bytes;
+                self.entries[index].loaded = Some(loaded.clone());
                 self.tell();
                 loaded
             }
@@ -145,8 +145,8 @@ impl Models {
     /// Unloads every model but `name` that nobody holds; whether there was one.
     pub fn evict_others(&mut self, name: &str) -> bool {
         let mut evicted = false;
-        for slot in &mut self.slots {
-            evicted |= slot.model.name != name && slot.evict();
+        for entry in &mut self.entries {
+            evicted |= entry.model.name != name && entry.evict();
         }
         self.tell();
         evicted
@@ -154,27 +154,27 @@ impl Models {
 
     /// Unloads everything.
     pub(super) fn forget(&mut self) {
-        for slot in &mut self.slots {
-            slot.loaded = None;
+        for entry in &mut self.entries {
+            entry.loaded = None;
         }
         self.tell();
     }
 
     fn bytes(&self) -> u64 {
-        let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
-        loaded.fold(0, |sum, slot| sum.saturating_add(slot.bytes))
+        let loaded = self.entries.iter().filter(|entry| entry.loaded.is_some());
+        loaded.fold(0, |sum, entry| sum.saturating_add(entry.bytes))
     }
 
     fn make_room(&mut self, bytes: u64, keep: usize) -> Result<(), Failure> {
         while self.bytes().saturating_add(bytes) > self.budget {
-            let mut order: Vec<usize> = (0..self.slots.len()).filter(|n| *n != keep).collect();
-            order.sort_by_key(|n| self.slots[*n].used);
-            let Some(gone) = order.into_iter().find(|n| self.slots[*n].evict()) else {
-                let (name, budget) = (self.slots[keep].model.name, self.budget);
+            let mut order: Vec<usize> = (0..self.entries.len()).filter(|n| *n != keep).collect();
+            order.sort_by_key(|n| self.entries[*n].used);
+            let Some(gone) = order.into_iter().find(|n| self.entries[*n].evict()) else {
+                let (name, budget) = (self.entries[keep].model.name, self.budget);
                 let message = format!("model {name:?} takes {bytes} bytes; {budget} are allowed");
                 return Err(Failure::new(FailureKind::Unavailable, message));
             };
-            info!(model = self.slots[gone].model.name, "evicted");
+            info!(model = self.entries[gone].model.name, "evicted");
             self.metrics.count(metrics::EVICTIONS, &[], 1);
             self.tell();
         }
@@ -183,12 +183,12 @@ impl Models {
 
     fn tell(&self) {
         self.metrics.gauge(metrics::MODEL_BYTES, &[], self.bytes() as f64);
-        let loaded = self.slots.iter().filter(|slot| slot.loaded.is_some());
-        (self.listener)(loaded.map(|slot| (slot.model.name, slot.bytes)).collect());
+        let loaded = self.entries.iter().filter(|entry| entry.loaded.is_some());
+        (self.listener)(loaded.map(|entry| (entry.model.name, entry.bytes)).collect());
     }
 }
 
-impl Slot {
+impl Entry {
     fn evict(&mut self) -> bool {
         let idle = self.loaded.as_ref().is_some_and(|loaded| Arc::strong_count(loaded) == 1);
         if idle {
@@ -210,7 +210,7 @@ mod tests {
             let loads = loads.clone();
             Model::new(name, bytes, move || Ok(loads.fetch_add(1, Ordering::Relaxed)))
         };
-        let mut models = Models::new(10)
+        let mut models = ModelPool::new(10)
             .with(model("a", 4))
             .with(model("b", 4))
             .with(model("c", 6))
@@ -237,7 +237,7 @@ mod tests {
             0 => Err(Failure::new(FailureKind::Unavailable, "not there yet")),
             n => Ok(n),
         };
-        let mut models = Models::new(1).with(Model::new("a", 1, load));
+        let mut models = ModelPool::new(1).with(Model::new("a", 1, load));
         assert!(models.get::<u32>("a").is_err());
         assert_eq!(*models.get::<u32>("a").unwrap(), 1);
     }

@@ -229,7 +229,7 @@ async fn slow_and_broken_requests_hold_nothing() {
         );
     }))
     .await;
-    assert_eq!(stage.service.engine().places().0, 0);
+    assert_eq!(stage.service.executor().slots().0, 0);
     assert_eq!(stage.invoke(&good).await.0, 200);
 }
 

@@ -13,6 +13,9 @@ use async_trait::async_trait;
 use parallax_conversion::{LeadIn, Preceding, Surroundings};
 use parallax_job::{Mode, Uri};
 use parallax_media::{Damage, DamageKind, EncodeSettings, Found, Tools};
+use parallax_serving::{
+    Address, Call, Cost, Credentials, Failure, FailureKind, Operation, Progress, Storage,
+};
 use parallax_stereo::{Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,10 +28,8 @@ use self::job::{Job, failure};
 pub use self::model::{STEREO_MODEL, StereoModel};
 pub use self::outline::{EveryRun, Outline};
 use self::request::StereoRequest;
-use super::inside::Inside;
-use crate::metrics::{self, ConversionSink};
-use crate::storage::{Address, Credentials, Storage};
-use crate::{Call, Cost, Failure, FailureKind, Operation, Progress};
+use crate::inside::Inside;
+use crate::{ConversionSink, metrics};
 
 /// How `stereo` works.
 #[derive(Debug, Clone)]
@@ -321,7 +322,7 @@ impl Operation for Stereo {
         };
         let inside = Inside::new(call.reporter(), call.metrics.clone());
         let started = Instant::now();
-        let work = call.on_engine(move |models, cancel| {
+        let work = call.on_executor(move |models, cancel| {
             let outcome = job.run(models, cancel, &inside);
             // The folder outlives the work even when nobody waits for it any more.
             outcome.map(|(made, engine)| (folder, made, engine))

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use parallax_job::Mode;
+use parallax_serving::{Credentials, Failure};
 use parallax_stereo::{Fill, Geometry, Rendering, Run, Staging};
 use schemars::JsonSchema;
 use serde::de::{Error, Visitor};
@@ -10,8 +11,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::Outline;
-use crate::Failure;
-use crate::storage::Credentials;
 
 /// A segment and where its result goes. Both spellings of an address may be given when they agree.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -253,7 +252,7 @@ mod tests {
     use parallax_stereo::{Copy, Error as StereoError, Reach};
 
     use super::*;
-    use crate::operations::EveryRun;
+    use crate::EveryRun;
 
     /// Of an engine without options.
     #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use parallax_ports::MetricsSink;
+use parallax_serving::Progress;
 use parallax_stereo::{Retry, Stage, Watch};
 
-use crate::Progress;
 use crate::metrics;
 
 /// One conversion, as its engine and its encoder tell of it from their threads.

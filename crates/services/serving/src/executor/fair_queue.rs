@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Tasks by client. The client that was served longest ago is next.
 #[derive(Debug)]
-pub(super) struct Line<T> {
+pub(super) struct FairQueue<T> {
     waiting: VecDeque<(String, T)>,
     /// When each waiting client had its last turn; a client without tasks is forgotten once
     /// everybody who waits had a later one.
@@ -12,13 +12,13 @@ pub(super) struct Line<T> {
     turn: u64,
 }
 
-impl<T> Default for Line<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self { waiting: VecDeque::new(), served: BTreeMap::new(), turn: 0 }
     }
 }
 
-impl<T> Line<T> {
+impl<T> FairQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -66,11 +66,11 @@ mod tests {
         fn nobody_waits_longer_than_one_task_of_each_other_client(
             clients in prop::collection::vec(0u8..5, 1..60),
         ) {
-            let mut line = Line::default();
+            let mut queue = FairQueue::default();
             for (n, client) in clients.iter().enumerate() {
-                line.push(&client.to_string(), (*client, n));
+                queue.push(&client.to_string(), (*client, n));
             }
-            let served: Vec<_> = std::iter::from_fn(|| line.next()).collect();
+            let served: Vec<_> = std::iter::from_fn(|| queue.next()).collect();
             prop_assert_eq!(served.len(), clients.len());
             for client in 0..5u8 {
                 let places: Vec<usize> = served.iter().enumerate()

@@ -1,11 +1,11 @@
-//! The one thread that owns the device, and the places before it.
+//! The one thread that owns the device, and the slots before it.
 //!
-//! A request holds a [`Place`] from its admission to its end, so that everything it takes (disk,
-//! memory, transfers) is bounded by the number of places. Inputs are fetched while others run;
+//! A request holds a [`Slot`] from its admission to its end, so that everything it takes (disk,
+//! memory, transfers) is bounded by the number of slots. Inputs are fetched while others run;
 //! only the work itself waits for its turn. A task whose caller left is never begun.
 
-mod line;
-mod models;
+mod fair_queue;
+mod model_pool;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,28 +23,28 @@ use tracing::error;
 
 use crate::metrics;
 use crate::{Failure, FailureKind};
-use line::Line;
-pub use models::{Model, Models};
+use fair_queue::FairQueue;
+pub use model_pool::{Model, ModelPool};
 
 /// How many may be served at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineSettings {
+pub struct ExecutorSettings {
     /// Requests that are held at once: the one that runs and those that wait. Defaults to 8.
-    pub places: usize,
-    /// Places that one client may have. Defaults to all.
-    pub places_per_client: usize,
+    pub slots: usize,
+    /// Slots that one client may have. Defaults to all.
+    pub slots_per_client: usize,
 }
 
-impl Default for EngineSettings {
+impl Default for ExecutorSettings {
     fn default() -> Self {
-        Self { places: 8, places_per_client: 8 }
+        Self { slots: 8, slots_per_client: 8 }
     }
 }
 
-/// Why there was no place.
+/// Why there was no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overloaded {
-    /// Every place is taken.
+    /// Every slot is taken.
     Full,
     /// The client has as many as one client may have.
     Client,
@@ -52,7 +52,7 @@ pub enum Overloaded {
     Closed,
 }
 
-type Work = Box<dyn FnOnce(&mut Models) + Send>;
+type Work = Box<dyn FnOnce(&mut ModelPool) + Send>;
 
 struct Task {
     id: u64,
@@ -64,20 +64,20 @@ struct Task {
 #[derive(Default)]
 struct State {
     taken: BTreeMap<String, usize>,
-    line: Line<Task>,
+    waiting: FairQueue<Task>,
     running: bool,
     closed: bool,
     ended: bool,
 }
 
 impl State {
-    fn places(&self) -> usize {
+    fn slots(&self) -> usize {
         self.taken.values().sum()
     }
 }
 
 struct Shared {
-    settings: EngineSettings,
+    settings: ExecutorSettings,
     metrics: Arc<dyn MetricsSink>,
     state: Mutex<State>,
     changed: Condvar,
@@ -91,32 +91,32 @@ impl Shared {
     }
 
     fn show(&self, state: &State) {
-        self.metrics.gauge(metrics::PLACES, &[], state.places() as f64);
-        self.metrics.gauge(metrics::DEPTH, &[], state.line.len() as f64);
+        self.metrics.gauge(metrics::PLACES, &[], state.slots() as f64);
+        self.metrics.gauge(metrics::DEPTH, &[], state.waiting.len() as f64);
     }
 }
 
-/// The engine thread. Ends when dropped, after the task at hand.
-pub struct Engine {
+/// The executor thread. Ends when dropped, after the task at hand.
+pub struct Executor {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl std::fmt::Debug for Engine {
+impl std::fmt::Debug for Executor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("settings", &self.shared.settings).finish_non_exhaustive()
+        f.debug_struct("Executor").field("settings", &self.shared.settings).finish_non_exhaustive()
     }
 }
 
-impl Engine {
+impl Executor {
     /// Starts the thread. `models` lives on it; `beat` is given before every task and while there
     /// is none, so its greatest age is to be more than the longest task.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
-        settings: EngineSettings,
-        models: Models,
+        settings: ExecutorSettings,
+        models: ModelPool,
         metrics: Arc<dyn MetricsSink>,
         beat: Beat,
     ) -> std::io::Result<Self> {
@@ -129,74 +129,74 @@ impl Engine {
         });
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new()
-            .name("engine".to_owned())
+            .name("executor".to_owned())
             .spawn(move || serve(&of_thread, models, beat))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Takes a place for `client`.
+    /// Takes a slot for `client`.
     ///
     /// # Errors
     /// Why there is none; nothing was begun.
-    pub fn admit(&self, client: &str) -> Result<Place, Overloaded> {
+    pub fn admit(&self, client: &str) -> Result<Slot, Overloaded> {
         let mut state = self.shared.lock();
         if state.closed {
             return Err(Overloaded::Closed);
         }
-        if state.places() >= self.shared.settings.places {
+        if state.slots() >= self.shared.settings.slots {
             return Err(Overloaded::Full);
         }
         let own = state.taken.get(client).copied().unwrap_or_default();
-        if own >= self.shared.settings.places_per_client {
+        if own >= self.shared.settings.slots_per_client {
             return Err(Overloaded::Client);
         }
         state.taken.insert(client.to_owned(), own + 1);
         self.shared.show(&state);
-        Ok(Place { shared: self.shared.clone(), client: client.to_owned() })
+        Ok(Slot { shared: self.shared.clone(), client: client.to_owned() })
     }
 
-    /// Places taken and places there are.
-    pub fn places(&self) -> (usize, usize) {
-        (self.shared.lock().places(), self.shared.settings.places)
+    /// Slots taken and slots there are.
+    pub fn slots(&self) -> (usize, usize) {
+        (self.shared.lock().slots(), self.shared.settings.slots)
     }
 
     /// Tasks that wait for their turn, and whether one runs.
     pub fn depth(&self) -> (usize, bool) {
         let state = self.shared.lock();
-        (state.line.len(), state.running)
+        (state.waiting.len(), state.running)
     }
 
-    /// Gives no more places and hands back every task that was not begun.
+    /// Gives no more slots and hands back every task that was not begun.
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
         // Their callers hear of it when the work is dropped.
-        let waiting = state.line.clear();
+        let waiting = state.waiting.clear();
         self.shared.show(&state);
         drop(state);
         drop(waiting);
     }
 
-    /// Runs `work` on the thread without a place: for loading models at the start.
+    /// Runs `work` on the thread without a slot: for loading models at the start.
     ///
     /// # Errors
-    /// As [`crate::Call::on_engine`].
+    /// As [`crate::Call::on_executor`].
     pub async fn run<T: Send + 'static>(
         &self,
         cancel: &CancellationToken,
-        work: impl FnOnce(&mut Models, &CancellationToken) -> T + Send + 'static,
+        work: impl FnOnce(&mut ModelPool, &CancellationToken) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         run(&self.shared, "", cancel, work).await
     }
 }
 
-impl Drop for Engine {
+impl Drop for Executor {
     fn drop(&mut self) {
         {
             let mut state = self.shared.lock();
             state.closed = true;
             state.ended = true;
-            drop(state.line.clear());
+            drop(state.waiting.clear());
         }
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
@@ -205,29 +205,29 @@ impl Drop for Engine {
     }
 }
 
-/// A place, until dropped.
-pub struct Place {
+/// A slot, until dropped.
+pub struct Slot {
     shared: Arc<Shared>,
     client: String,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("Slot").field("client", &self.client).finish_non_exhaustive()
     }
 }
 
-impl Place {
+impl Slot {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         cancel: &CancellationToken,
-        work: impl FnOnce(&mut Models, &CancellationToken) -> T + Send + 'static,
+        work: impl FnOnce(&mut ModelPool, &CancellationToken) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         run(&self.shared, &self.client, cancel, work).await
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         if let Some(own) = state.taken.get_mut(&self.client) {
@@ -240,24 +240,24 @@ impl Drop for Place {
     }
 }
 
-/// Takes a task out of the line when whoever asked for it is gone.
-struct InLine<'a> {
+/// Takes a task out of the queue when whoever asked for it is gone.
+struct Queued<'a> {
     shared: &'a Shared,
     id: u64,
 }
 
-impl InLine<'_> {
+impl Queued<'_> {
     /// Whether the task was still waiting.
     fn leave(&self) -> bool {
         let mut state = self.shared.lock();
-        let left = state.line.remove(|task| task.id == self.id);
+        let left = state.waiting.remove(|task| task.id == self.id);
         self.shared.show(&state);
         drop(state);
         left.is_some()
     }
 }
 
-impl Drop for InLine<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.leave();
     }
@@ -267,7 +267,7 @@ async fn run<T: Send + 'static>(
     shared: &Shared,
     client: &str,
     cancel: &CancellationToken,
-    work: impl FnOnce(&mut Models, &CancellationToken) -> T + Send + 'static,
+    work: impl FnOnce(&mut ModelPool, &CancellationToken) -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let token = cancel.child_token();
     let _stop_with_us = token.clone().drop_guard();
@@ -288,18 +288,18 @@ async fn run<T: Send + 'static>(
         if state.closed {
             return Err(closed());
         }
-        state.line.push(client, Task { id, asked: Instant::now(), cancel: token.clone(), work });
+        state.waiting.push(client, Task { id, asked: Instant::now(), cancel: token.clone(), work });
         shared.show(&state);
     }
     shared.changed.notify_all();
-    let in_line = InLine { shared, id };
+    let queued = Queued { shared, id };
     let mut answer = answer;
     let answer = tokio::select! {
         biased;
         answer = &mut answer => answer,
         () = cancel.cancelled() => {
-            // What has begun ends by itself, and its place is taken until then.
-            if in_line.leave() {
+            // What has begun ends by itself, and its slot is taken until then.
+            if queued.leave() {
                 return Err(Failure::cancelled());
             }
             answer.await
@@ -308,7 +308,7 @@ async fn run<T: Send + 'static>(
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panic)) => {
-            error!(panic, "work on the engine thread panicked; its models are loaded anew");
+            error!(panic, "work on the executor thread panicked; its models are loaded anew");
             Err(Failure::internal(format!("panic: {panic}")))
         }
         Err(_) if cancel.is_cancelled() => Err(Failure::cancelled()),
@@ -326,10 +326,10 @@ fn said(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no words".to_owned())
 }
 
-/// Between two looks at whether the first in line has left.
+/// Between two looks at whether the first in the queue has left.
 const LOOK: Duration = Duration::from_millis(200);
 
-fn serve(shared: &Shared, mut models: Models, beat: Beat) {
+fn serve(shared: &Shared, mut models: ModelPool, beat: Beat) {
     loop {
         let mut state = shared.lock();
         let task = loop {
@@ -339,14 +339,14 @@ fn serve(shared: &Shared, mut models: Models, beat: Beat) {
                 beat.finish();
                 return;
             }
-            let gone = state.line.remove_all(|task| task.cancel.is_cancelled());
+            let gone = state.waiting.remove_all(|task| task.cancel.is_cancelled());
             if !gone.is_empty() {
                 drop(state);
                 drop(gone);
                 state = shared.lock();
                 continue;
             }
-            if let Some(task) = state.line.next() {
+            if let Some(task) = state.waiting.next() {
                 break task;
             }
             state =
@@ -368,40 +368,40 @@ mod tests {
     use parallax_ports::health::Beats;
     use std::sync::mpsc;
 
-    fn engine(places: usize, places_per_client: usize) -> Arc<Engine> {
-        let settings = EngineSettings { places, places_per_client };
+    fn executor(slots: usize, slots_per_client: usize) -> Arc<Executor> {
+        let settings = ExecutorSettings { slots, slots_per_client };
         let beat = Beats::default().register("engine", Duration::from_secs(60));
-        let models = Models::new(u64::MAX);
-        Arc::new(Engine::start(settings, models, Arc::new(NoMetrics), beat).unwrap())
+        let models = ModelPool::new(u64::MAX);
+        Arc::new(Executor::start(settings, models, Arc::new(NoMetrics), beat).unwrap())
     }
 
     #[test]
     fn places_are_bounded_in_all_and_by_client_and_come_back() {
-        let engine = engine(3, 2);
-        let first = engine.admit("a").unwrap();
-        let second = engine.admit("a").unwrap();
-        assert_eq!(engine.admit("a").unwrap_err(), Overloaded::Client);
-        let third = engine.admit("b").unwrap();
-        assert_eq!(engine.admit("c").unwrap_err(), Overloaded::Full);
+        let executor = executor(3, 2);
+        let first = executor.admit("a").unwrap();
+        let second = executor.admit("a").unwrap();
+        assert_eq!(executor.admit("a").unwrap_err(), Overloaded::Client);
+        let third = executor.admit("b").unwrap();
+        assert_eq!(executor.admit("c").unwrap_err(), Overloaded::Full);
         drop((first, second));
-        assert_eq!(engine.places(), (1, 3));
-        engine.close();
-        assert_eq!(engine.admit("c").unwrap_err(), Overloaded::Closed);
+        assert_eq!(executor.slots(), (1, 3));
+        executor.close();
+        assert_eq!(executor.admit("c").unwrap_err(), Overloaded::Closed);
         drop(third);
     }
 
-    /// Holds the engine until told to let go.
-    fn hold(engine: &Arc<Engine>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+    /// Holds the executor until told to let go.
+    fn hold(executor: &Arc<Executor>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
         let (go, wait) = mpsc::channel::<()>();
         let (began, begun) = mpsc::channel();
-        let engine = engine.clone();
+        let executor = executor.clone();
         let held = tokio::spawn(async move {
             let cancel = CancellationToken::new();
-            let work = move |_: &mut Models, _: &CancellationToken| {
+            let work = move |_: &mut ModelPool, _: &CancellationToken| {
                 began.send(()).unwrap();
                 let _ = wait.recv();
             };
-            engine.run(&cancel, work).await.unwrap();
+            executor.run(&cancel, work).await.unwrap();
         });
         begun.recv().unwrap();
         (go, held)
@@ -409,18 +409,18 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn clients_take_turns() {
-        let engine = engine(10, 10);
-        let (go, held) = hold(&engine);
+        let executor = executor(10, 10);
+        let (go, held) = hold(&executor);
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for (n, client) in ["a", "a", "a", "b", "b", "c"].into_iter().enumerate() {
-            let (of_task, order) = (engine.clone(), order.clone());
+            let (of_task, order) = (executor.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
-                let place = of_task.admit(client).unwrap();
+                let slot = of_task.admit(client).unwrap();
                 let cancel = CancellationToken::new();
-                place.run(&cancel, move |_, _| order.lock().unwrap().push(client)).await.unwrap();
+                slot.run(&cancel, move |_, _| order.lock().unwrap().push(client)).await.unwrap();
             }));
-            while engine.depth().0 <= n {
+            while executor.depth().0 <= n {
                 tokio::task::yield_now().await;
             }
         }
@@ -434,31 +434,31 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn whoever_leaves_is_not_served_and_a_closed_engine_hands_back() {
-        let engine = engine(4, 4);
-        let (go, held) = hold(&engine);
+        let executor = executor(4, 4);
+        let (go, held) = hold(&executor);
         let leaves = CancellationToken::new();
-        let never = |_: &mut Models, _: &CancellationToken| panic!("not to be begun");
+        let never = |_: &mut ModelPool, _: &CancellationToken| panic!("not to be begun");
         let waiting = {
-            let (engine, leaves) = (engine.clone(), leaves.clone());
-            tokio::spawn(async move { engine.run(&leaves, never).await })
+            let (executor, leaves) = (executor.clone(), leaves.clone());
+            tokio::spawn(async move { executor.run(&leaves, never).await })
         };
         let dropped = {
-            let engine = engine.clone();
-            tokio::spawn(async move { engine.run(&CancellationToken::new(), never).await })
+            let executor = executor.clone();
+            tokio::spawn(async move { executor.run(&CancellationToken::new(), never).await })
         };
         let stays = {
-            let engine = engine.clone();
-            tokio::spawn(async move { engine.run(&CancellationToken::new(), never).await })
+            let executor = executor.clone();
+            tokio::spawn(async move { executor.run(&CancellationToken::new(), never).await })
         };
-        while engine.depth().0 < 3 {
+        while executor.depth().0 < 3 {
             tokio::task::yield_now().await;
         }
         dropped.abort();
         leaves.cancel();
         let _ = dropped.await;
         assert_eq!(waiting.await.unwrap().unwrap_err().kind, FailureKind::Cancelled);
-        assert_eq!(engine.depth(), (1, true));
-        engine.close();
+        assert_eq!(executor.depth(), (1, true));
+        executor.close();
         assert_eq!(stays.await.unwrap().unwrap_err().kind, FailureKind::Unavailable);
         go.send(()).unwrap();
         held.await.unwrap();
@@ -466,12 +466,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_and_the_thread_goes_on() {
-        let engine = engine(1, 1);
+        let executor = executor(1, 1);
         let cancel = CancellationToken::new();
-        let failed = engine.run(&cancel, |_, _| panic!("canary")).await;
+        let failed = executor.run(&cancel, |_, _| panic!("canary")).await;
         let failure: Failure = failed.map(|(): ()| ()).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Internal);
         assert!(!failure.to_string().contains("canary"), "{failure}");
-        assert_eq!(engine.run(&cancel, |_, _| 7).await.unwrap(), 7);
+        assert_eq!(executor.run(&cancel, |_, _| 7).await.unwrap(), 7);
     }
 }

@@ -43,7 +43,7 @@ async fn of_200_requests_8_are_taken_and_192_are_told_when_to_come_back() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(waiting.len(), 8);
-    assert_eq!(stage.service.engine().places(), (8, 8));
+    assert_eq!(stage.service.executor().slots(), (8, 8));
     stage.gate.open();
     for call in waiting {
         taken.push(call.await.unwrap().unwrap().status().as_u16());
@@ -79,7 +79,7 @@ async fn a_client_that_leaves_frees_its_place_and_ends_its_run() {
     stage.until_taken(1).await;
     drop(runs);
     stage.until_taken(0).await;
-    until(|| !stage.service.engine().depth().1).await;
+    until(|| !stage.service.executor().depth().1).await;
     assert_eq!(stage.gate.starts(), 1, "what waited was never begun");
     assert!(!stage.has("running").await && !stage.has("waits").await);
     stage.gate.open();
@@ -99,7 +99,7 @@ async fn cancelling_a_job_stops_within_one_step() {
     let (_, job) = crate::stage::answer(cancelled).await;
     assert_eq!(job["state"], "cancelled");
     stage.until_taken(0).await;
-    until(|| !stage.service.engine().depth().1).await;
+    until(|| !stage.service.executor().depth().1).await;
     // The step at hand ended, and none was begun after it.
     assert_eq!(stage.gate.frames.load(Ordering::SeqCst), 1);
     assert_eq!(stage.gate.late.load(Ordering::SeqCst), 0);
@@ -129,7 +129,7 @@ async fn draining_hands_back_what_waits_and_finishes_what_runs() {
     let runs = post(&first);
     until(|| stage.gate.starts() == 1).await;
     let waits = post(&second);
-    until(|| stage.service.engine().depth() == (1, true)).await;
+    until(|| stage.service.executor().depth() == (1, true)).await;
     let service = stage.service.clone();
     let draining = tokio::spawn(async move { service.drain(Duration::from_secs(60)).await });
     let refused = waits.await.unwrap().unwrap();
