@@ -20,6 +20,8 @@ use parallax_tests::{COMPLETED, Daemon, number};
 /// Largest size, in MiB, of the segment that is copied to see what memory depends on.
 const LARGE_MIB: u32 = 2048;
 const IDLE: Duration = Duration::from_secs(60);
+/// Over how many minutes the calls of an idle daemon are counted: it sweeps every two.
+const IDLE_MINUTES: u32 = 4;
 /// Permits, and instances of the endpoint, where the use of its slots is measured.
 const SLOTS: u32 = 5;
 
@@ -145,15 +147,16 @@ async fn idle() -> (f64, u64, f64) {
     let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
     let endpoint = cloud.endpoint(1, Duration::ZERO, &[]);
     let daemon = Daemon::run(&mut cloud.worker_of(&endpoint));
-    // The buckets' own test events are still to be taken.
-    std::thread::sleep(Duration::from_secs(5));
+    // The buckets' own test events are taken, and receives become long, before it counts as idle.
+    std::thread::sleep(IDLE);
     cloud.moto.forget_calls();
     let before = daemon.process.usage();
-    std::thread::sleep(IDLE);
+    std::thread::sleep(IDLE * IDLE_MINUTES);
     let after = daemon.process.usage();
-    let minutes = IDLE.as_secs_f64() / 60.0;
+    let minutes = f64::from(IDLE_MINUTES);
     let calls: u64 = cloud.moto.calls().values().sum();
     let cpu = (after.cpu - before.cpu).as_secs_f64() * 1000.0 / minutes;
+    println!("\nCalls of an idle daemon in {IDLE_MINUTES} minutes: {:?}", cloud.moto.calls());
     (cpu, (calls as f64 / minutes) as u64, mib(after.peak_memory_bytes))
 }
 

@@ -15,6 +15,7 @@ mod hub;
 mod measure;
 mod moto;
 mod process;
+mod proxy;
 mod seed;
 mod server;
 
@@ -25,5 +26,6 @@ pub use hub::{Asked, COMMIT, Fault, Hub, TOKEN};
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use moto::Moto;
 pub use process::{Finished, Running, Usage, convert, finish, program, state_folder};
+pub use proxy::{Twist, proxy};
 pub use seed::{number, seed};
 pub use server::{Answer, Server};

@@ -181,3 +181,78 @@ fn what_was_done_is_told_also_when_a_later_step_fails() {
     assert!(error.contains("nowhere"), "{error}");
     assert_eq!(cloud.depth("dead"), (1, 0), "what is left can be seen at once");
 }
+
+/// The row of a segment that waits an hour for its next attempt, because its backend said so.
+fn waiting_row(job: &str, index: u32, total: u32) -> Value {
+    let mut row = failed_row(job, index, total);
+    row["state"] = json!({"S": "retry_wait"});
+    row["error_class"] = json!({"S": "throttled"});
+    let hour = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let hour = hour.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    row["next_at_ms"] = json!({"N": hour.to_string()});
+    row
+}
+
+#[test]
+fn an_operator_ends_a_wait_and_is_told_where_there_is_none() {
+    let cloud = Cloud::start();
+    cloud.job_in("job-w", "chunking_complete", 2);
+    cloud.upload_segment("job-w", 1, 2);
+    cloud.put_item("invocations", &waiting_row("job-w", 1, 2));
+    let cuts = json!({"output_location": {"S": "cuts#job-w"}, "cuts": {"SS": ["2#sbs"]}});
+    cloud.put_item("invocations", &cuts);
+    // The message that came with the refusal is hidden as long as the wait lasts.
+    let asked = json!({"QueueUrl": cloud.queue_url("video-worker"), "VisibilityTimeout": 3600,
+        "MaxNumberOfMessages": 10});
+    cloud.sqs("ReceiveMessage", &asked);
+    assert_eq!(cloud.depth("video-worker").0, 0);
+    let text = said(&cloud.run(&["retry-now", "job-w"]));
+    assert_eq!(text, "segment 1 may be attempted at once\n");
+    assert_eq!(cloud.depth("video-worker").0, 1, "its event was sent again");
+    let daemon = Daemon::start(&cloud, &[("ROLES", "segments")]);
+    let completed = || {
+        let key = json!({"job_id": {"S": "job-w"}, "segment_index": {"N": "1"}});
+        let found = cloud.dynamodb("GetItem", &json!({"TableName": "completions", "Key": key}));
+        found["Item"].is_object()
+    };
+    until("the segment that waited", completed);
+    assert!(daemon.stop("TERM").0);
+    for (job, why) in
+        [("job-w", "none of its segments waits for another attempt"), ("nobody", "none of this id")]
+    {
+        let done = cloud.run(&["retry-now", job]);
+        let log = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && log.contains(why), "{log}");
+    }
+}
+
+#[test]
+fn an_operator_frees_a_permit_on_his_word_and_only_one_that_is_held() {
+    let cloud = Cloud::start();
+    cloud.job_in("job-r", "chunking_complete", 2);
+    let mut row = waiting_row("job-r", 0, 2);
+    row["state"] = json!({"S": "invoked"});
+    row["custody"] = json!({"S": "backend"});
+    row["holder"] = json!({"S": "h"});
+    cloud.put_item("invocations", &row);
+    let cuts = json!({"output_location": {"S": "cuts#job-r"}, "cuts": {"SS": ["2#sbs"]}});
+    cloud.put_item("invocations", &cuts);
+    let work = json!({"M": {"deadline_ms": {"N": "1700000060000"}, "attempt": {"N": "3"},
+        "segment": {"S": "job-r#2#0#sbs"}}});
+    let permits = json!({"output_location": {"S": "permits#stub"}, "holders": {"M": {"h": work}}});
+    cloud.put_item("invocations", &permits);
+    let words = ["release", "--job", "job-r", "--segment", "0", "--because", "instance is gone"];
+    let text = said(&cloud.run(&words));
+    assert!(text.starts_with("released: job-r/0 of 2 (sbs) attempt 3"), "{text}");
+    let item = |key: &str| {
+        let key = json!({"output_location": {"S": key}});
+        cloud.dynamodb("GetItem", &json!({"TableName": "invocations", "Key": key}))["Item"].clone()
+    };
+    assert_eq!(item("permits#stub")["holders"]["M"], json!({}));
+    let row = item("seg#job-r#2#0#sbs");
+    assert_eq!(row["state"]["S"], "retry_wait");
+    assert!(row["error_message"]["S"].as_str().unwrap().contains("instance is gone"), "{row}");
+    let again = cloud.run(&words);
+    let log = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && log.contains("it holds no permit"), "{log}");
+}
