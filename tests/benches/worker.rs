@@ -16,6 +16,7 @@ use parallax_job::{Mode, ObjectKey, Segment};
 use parallax_ports::ObjectStore;
 use parallax_tests::cloud::{Cloud, Cut, EventFaults, Order};
 use parallax_tests::{COMPLETED, Daemon, number};
+use sagemaker_emulator::Stats;
 
 /// Largest size, in MiB, of the segment that is copied to see what memory depends on.
 const LARGE_MIB: u32 = 2048;
@@ -116,9 +117,10 @@ async fn measure(backend: &'static str, jobs: u32, segments: u32) -> Measured {
     }
 }
 
-/// The share of time in which the endpoint's slots work, from the first segment that it accepts to the end
-/// of the last.
-async fn slots(run: Duration, segments: u32) -> f64 {
+/// The share of time in which the endpoint's slots have a request, and in which containers run one, from the
+/// first segment that it accepts to the end of the last. What lies between is the endpoint's own: it reads
+/// requests and writes responses through moto.
+async fn slots(run: Duration, segments: u32) -> (f64, f64) {
     let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
     let cut = Cut {
         job_id: "slots".parse().unwrap(),
@@ -137,9 +139,12 @@ async fn slots(run: Duration, segments: u32) -> f64 {
         Instant::now()
     };
     let began = wait(&|| endpoint.stats().accepted > 0);
-    let ended = wait(&|| endpoint.stats().succeeded == u64::from(segments));
+    let over = |stats: &Stats| stats.succeeded == u64::from(segments) && stats.in_flight == 0;
+    let ended = wait(&|| over(&endpoint.stats()));
     drop(daemon);
-    (run * segments).as_secs_f64() / f64::from(SLOTS) / (ended - began).as_secs_f64()
+    let all = (ended - began).as_secs_f64() * f64::from(SLOTS);
+    let busy = Duration::from_millis(endpoint.stats().busy_ms);
+    (busy.as_secs_f64() / all, (run * segments).as_secs_f64() / all)
 }
 
 /// Processor time and calls of a daemon that has nothing to do, each per minute, and its memory.
@@ -233,11 +238,11 @@ async fn main() {
         let sum = m.per_segment(m.units.values().sum());
         println!("- {}: {sum:.2}: {}", m.backend, said.collect::<Vec<_>>().join(", "));
     }
-    println!("\n| seconds of a segment at {SLOTS} slots | segments | slot use |");
-    println!("| --- | --- | --- |");
+    println!("\n| seconds of a segment at {SLOTS} slots | segments | slot use | of it running |");
+    println!("| --- | --- | --- | --- |");
     for (seconds, segments) in [(1, number("BENCH_SHORT", 100)), (10, number("BENCH_LONG", 50))] {
-        let used = slots(Duration::from_secs(seconds), segments).await;
-        println!("| {seconds} | {segments} | {used:.3} |");
+        let (used, ran) = slots(Duration::from_secs(seconds), segments).await;
+        println!("| {seconds} | {segments} | {used:.3} | {ran:.3} |");
     }
     let (cpu, calls, memory) = idle().await;
     println!("\nIdle: {cpu:.0} ms of CPU and {calls} calls a minute, {memory:.1} MiB.");

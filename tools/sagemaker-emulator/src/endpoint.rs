@@ -135,12 +135,14 @@ impl Endpoint {
             state.stats.in_flight += 1;
             state.stats.max_in_flight = state.stats.max_in_flight.max(state.stats.in_flight);
         }
-        let endpoint = self.clone();
+        let (endpoint, began) = (self.clone(), Instant::now());
         // Ends with the process, like the instances that it plays.
         tokio::spawn(async move {
             let outcome = endpoint.outcome(&request, fate).await;
             endpoint.publish(&request, fate, outcome).await;
-            endpoint.lock().stats.in_flight -= 1;
+            let mut state = endpoint.lock();
+            state.stats.in_flight -= 1;
+            state.stats.busy_ms += began.elapsed().as_millis() as u64;
         });
     }
 

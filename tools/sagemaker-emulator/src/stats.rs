@@ -17,6 +17,8 @@ pub struct Stats {
     pub max_in_flight: u64,
     /// The most that ran in containers at once.
     pub max_running: u64,
+    /// How long those that are over were in flight, all together, in milliseconds.
+    pub busy_ms: u64,
     /// Running in containers now.
     pub running: u64,
     /// Ended with a response object.
