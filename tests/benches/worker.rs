@@ -147,6 +147,46 @@ async fn slots(run: Duration, segments: u32) -> (f64, f64) {
     (busy.as_secs_f64() / all, (run * segments).as_secs_f64() / all)
 }
 
+/// What the one item of permits costs when many replicas share as many permits as are allowed: transactions
+/// and reads per segment, which grow where writers meet, and the write units and size of that item.
+async fn crowd(replicas: u32, permits: u32, segments: u32) -> String {
+    let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
+    let cut = Cut {
+        job_id: "crowd".parse().unwrap(),
+        mode: Mode::Sbs,
+        total: segments,
+        unreadable: false,
+    };
+    cloud.submit(&cut, Order::TotalFirst).await;
+    let endpoint = cloud.endpoint(permits as usize, Duration::from_secs(1), &[]);
+    cloud.moto.forget_calls();
+    let before = cloud.moto.units();
+    let daemons: Vec<_> = (0..replicas)
+        .map(|_| {
+            let mut command = cloud.worker_of(&endpoint);
+            Daemon::run(command.env("INFERENCE_MAX_IN_FLIGHT", permits.to_string()))
+        })
+        .collect();
+    while cloud.completions(&cut).await.len() < segments as usize {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let most = endpoint.stats().max_in_flight;
+    drop(daemons);
+    let (calls, units) = (cloud.moto.calls(), cloud.moto.units());
+    let each = |count: u64| count as f64 / f64::from(segments);
+    let named =
+        |part: &str| calls.iter().filter(|(name, _)| name.ends_with(part)).map(|c| c.1).sum();
+    let kind = units.keys().find(|kind| kind.ends_with(" permits")).unwrap();
+    let spent = units[kind] - before.get(kind).copied().unwrap_or(0);
+    format!(
+        "| {replicas} | {permits} | {most} | {:.2} | {:.2} | {:.2} | {} |",
+        each(named("TransactWriteItems")),
+        each(named("BatchGetItem")),
+        each(spent),
+        cloud.moto.sizes()[kind],
+    )
+}
+
 /// Processor time and calls of a daemon that has nothing to do, each per minute, and its memory.
 async fn idle() -> (f64, u64, f64) {
     let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
@@ -240,9 +280,17 @@ async fn main() {
     }
     println!("\n| seconds of a segment at {SLOTS} slots | segments | slot use | of it running |");
     println!("| --- | --- | --- | --- |");
-    for (seconds, segments) in [(1, number("BENCH_SHORT", 100)), (10, number("BENCH_LONG", 50))] {
+    let lengths = [(1, number("BENCH_SHORT", 300)), (10, number("BENCH_LONG", 50))];
+    for (seconds, segments) in lengths.into_iter().filter(|(_, segments)| *segments > 0) {
         let (used, ran) = slots(Duration::from_secs(seconds), segments).await;
         println!("| {seconds} | {segments} | {used:.3} | {ran:.3} |");
+    }
+    println!(
+        "\n| replicas | permits | most in flight | transactions | reads | units of the permits | bytes |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (replicas, permits) in [(1, 20), (8, 20)] {
+        println!("{}", crowd(replicas, permits, number("BENCH_CROWD", 200)).await);
     }
     let (cpu, calls, memory) = idle().await;
     println!("\nIdle: {cpu:.0} ms of CPU and {calls} calls a minute, {memory:.1} MiB.");
