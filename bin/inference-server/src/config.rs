@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use parallax_media::Damaged;
+use parallax_secret::Secret;
 use parallax_serving::front::{Limits, Tokens};
 use parallax_serving::net::Origin;
-use parallax_serving::{Access, ExecutorSettings, Prefix, Secret};
+use parallax_serving::{Access, ExecutorSettings, Prefix};
 use parallax_telemetry::logs::Format;
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.

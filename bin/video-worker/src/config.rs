@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use parallax_backends::http::Token;
 use parallax_job::Mode;
 use parallax_media::Damaged;
+use parallax_secret::Secret;
 use parallax_telemetry::logs::Format;
 use parallax_worker::{Role, Roles};
 
@@ -381,7 +381,7 @@ pub(crate) struct HttpSettings {
     pub(crate) inference_http_url: Vec<String>,
     /// Bearer token for them.
     #[arg(long, env = "INFERENCE_HTTP_TOKEN", hide_env_values = true)]
-    pub(crate) inference_http_token: Option<Token>,
+    pub(crate) inference_http_token: Option<Secret>,
     /// Allow http to other hosts than loopback: only for a private network that is trusted.
     #[arg(long, env = "INFERENCE_HTTP_ALLOW_PLAIN")]
     pub(crate) inference_http_allow_plain: bool,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parallax_aws::{Compatible, S3Objects, Secret};
+use parallax_aws::{Compatible, S3Objects};
 use parallax_job::{Scheme, Uri};
 use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
 
@@ -12,12 +12,11 @@ use crate::config::Settings;
 
 /// The store, when there are credentials for it.
 pub(super) fn open(settings: &Settings) -> Option<Arc<dyn ObjectStore>> {
-    let secret = |secret: &parallax_serving::Secret| Secret::new(secret.expose());
     let store = Compatible {
         endpoint_url: settings.gcs_endpoint_url.clone(),
         region: "auto".to_owned(),
-        access_key_id: settings.gcs_access_key_id.as_ref().map(secret)?,
-        secret_access_key: settings.gcs_secret_access_key.as_ref().map(secret)?,
+        access_key_id: settings.gcs_access_key_id.clone()?,
+        secret_access_key: settings.gcs_secret_access_key.clone()?,
         session_token: None,
     };
     Some(Arc::new(Gcs(S3Objects::compatible(&store, None))))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parallax_aws::{Compatible, Resolver, S3Objects, Secret};
+use parallax_aws::{Compatible, Resolver, S3Objects};
 use parallax_ports::ObjectStore;
 use parallax_serving::net::Outside;
 use parallax_serving::{Connect, Credentials, Failure};
@@ -30,13 +30,12 @@ impl Connect for Own {
 
     async fn connect(&self, credentials: &Credentials) -> Result<Arc<dyn ObjectStore>, Failure> {
         let url = self.outside.check(&credentials.endpoint_url)?;
-        let secret = |secret: &parallax_serving::Secret| Secret::new(secret.expose());
         let store = Compatible {
             endpoint_url: url.to_string(),
             region: credentials.region.clone(),
-            access_key_id: secret(&credentials.access_key_id),
-            secret_access_key: secret(&credentials.secret_access_key),
-            session_token: credentials.session_token.as_ref().map(secret),
+            access_key_id: credentials.access_key_id.clone(),
+            secret_access_key: credentials.secret_access_key.clone(),
+            session_token: credentials.session_token.clone(),
         };
         let host = url.host_str().unwrap_or_default().to_owned();
         let resolver: Arc<dyn Resolver> = Arc::new(Only { host, outside: self.outside.clone() });

@@ -21,4 +21,4 @@ pub use ledger::{DynamoLedger, Tables};
 pub use objects::S3Objects;
 pub use queue::SqsQueue;
 pub use sagemaker::{RequestBy, SageMakerAsync, SageMakerSettings};
-pub use secret::{Secret, fetch_token};
+pub use secret::fetch_token;

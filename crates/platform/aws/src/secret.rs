@@ -1,40 +1,10 @@
 //! The Hugging Face token from Secrets Manager, in a type that does not show it.
 
-use std::fmt;
-
 use aws_sdk_secretsmanager::Client;
 use parallax_ports::{Error, Kind, Result};
-use serde::{Serialize, Serializer};
+use parallax_secret::Secret;
 
 use crate::error::translate;
-
-/// Text that is shown to nobody by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
-    }
-}
 
 /// Fetches the token: the secret's whole string, or the field `hf_token`, `HF_TOKEN` or `token` of
 /// a JSON object.
@@ -61,7 +31,7 @@ fn token(text: &str) -> Option<Secret> {
     } else {
         text.to_owned()
     };
-    (!found.is_empty()).then_some(Secret(found))
+    (!found.is_empty()).then(|| Secret::new(found))
 }
 
 #[cfg(test)]

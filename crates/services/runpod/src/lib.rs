@@ -18,7 +18,7 @@ mod worker;
 
 pub use handler::{Handler, JobContext, JobError, Output, Parts, Reply};
 pub use job::Job;
-pub use settings::{ApiKey, Settings};
+pub use settings::Settings;
 pub use settings_error::SettingsError;
 pub use template::Template;
 pub use worker::{Ended, Modifier, Options, Reason, Timing, Worker, report_unhealthy};

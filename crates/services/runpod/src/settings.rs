@@ -1,10 +1,9 @@
 //! What the platform says in environment variables.
 
-use std::fmt;
 use std::time::Duration;
 
+use parallax_secret::Secret;
 use reqwest::header::HeaderValue;
-use serde::{Serialize, Serializer};
 
 use crate::job::plain_id;
 use crate::settings_error::SettingsError;
@@ -15,37 +14,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the platform may ask for heartbeats, in milliseconds.
 const PING_RANGE_MS: std::ops::RangeInclusive<u64> = 1000..=600_000;
 
-/// The platform's key, shown to nobody by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
-
-impl ApiKey {
-    /// Wraps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The value of `Authorization`: the key as it is, without a scheme.
-    pub(crate) fn header(&self) -> Result<HeaderValue, SettingsError> {
-        let visible = !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic());
-        let value = HeaderValue::from_str(&self.0).ok().filter(|_| visible);
-        let why = "RUNPOD_AI_API_KEY: only visible ASCII characters are allowed, at least one";
-        let mut value = value.ok_or_else(|| SettingsError::new(why))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for ApiKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
-    }
+/// The value of `Authorization`: the key as it is, without a scheme.
+pub(crate) fn authorization(key: &Secret) -> Result<HeaderValue, SettingsError> {
+    let visible = !key.expose().is_empty() && key.expose().bytes().all(|b| b.is_ascii_graphic());
+    let value = HeaderValue::from_str(key.expose()).ok().filter(|_| visible);
+    let why = "RUNPOD_AI_API_KEY: only visible ASCII characters are allowed, at least one";
+    let mut value = value.ok_or_else(|| SettingsError::new(why))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Where the platform is and who this worker is to it.
@@ -62,7 +38,7 @@ pub struct Settings {
     /// `RUNPOD_PING_INTERVAL`, there in milliseconds. Defaults to 10 s.
     pub ping_interval: Duration,
     /// `RUNPOD_AI_API_KEY`.
-    pub key: ApiKey,
+    pub key: Secret,
     /// `RUNPOD_POD_ID`: this worker's id. Defaults to a random one, without heartbeats.
     pub worker_id: String,
     /// `RUNPOD_POD_HOSTNAME`: stands in error reports. Defaults to `unknown`.
@@ -102,8 +78,8 @@ impl Settings {
         let ping = "RUNPOD_WEBHOOK_PING";
         let ping = get(ping).map(|value| template(ping, &value)).transpose()?;
         let key = get("RUNPOD_AI_API_KEY").ok_or_else(|| missing("RUNPOD_AI_API_KEY"))?;
-        let key = ApiKey::new(key);
-        key.header()?;
+        let key = Secret::new(key);
+        authorization(&key)?;
         Ok(Some(Self {
             take: template("RUNPOD_WEBHOOK_GET_JOB", &take)?,
             output,
@@ -188,7 +164,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let settings = read(&[]).unwrap().unwrap();
-        let header = settings.key.header().unwrap();
+        let header = authorization(&settings.key).unwrap();
         let key = serde_json::to_string(&settings.key).unwrap();
         let shown = format!("{settings:?} {settings:#?} {header:?} {key}");
         assert!(!shown.contains("canary"), "{shown}");

@@ -341,9 +341,9 @@ fn no_own_stores() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Secret;
     use parallax_job::Timestamp;
     use parallax_ports::Result as PortResult;
+    use parallax_secret::Secret;
     use tokio::io::AsyncWriteExt;
 
     fn credentials() -> Credentials {

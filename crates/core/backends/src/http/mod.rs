@@ -8,7 +8,7 @@ mod answer;
 mod fleet;
 mod settings;
 
-pub use settings::{Settings, SettingsError, Token};
+pub use settings::{Settings, SettingsError};
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Http {
     /// Names the setting, its value and what is allowed.
     pub fn new(settings: &Settings) -> std::result::Result<Self, SettingsError> {
         let urls = settings.endpoints()?;
-        let authorization = settings.token.as_ref().map(Token::header).transpose()?;
+        let authorization = settings.token.as_ref().map(settings::bearer).transpose()?;
         let client = settings.client()?;
         let Settings { answer_limit, progress_limit, .. } = *settings;
         let fleet = Fleet::new(urls);

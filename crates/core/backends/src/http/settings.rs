@@ -2,48 +2,19 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
+use parallax_secret::Secret;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Url};
-use rustls_platform_verifier::BuilderVerifierExt;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-/// A bearer token that is shown to nobody by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// Wraps it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn header(&self) -> Result<HeaderValue, SettingsError> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
-            .map_err(|_| SettingsError("token: only printable ASCII is allowed".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
-impl From<&str> for Token {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
-    }
+/// The value of `Authorization`.
+pub(super) fn bearer(token: &Secret) -> Result<HeaderValue, SettingsError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| SettingsError("token: only printable ASCII is allowed".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What the backend may be told.
@@ -53,7 +24,7 @@ pub struct Settings {
     /// address.
     pub urls: Vec<String>,
     /// Sent as `Authorization: Bearer`. Defaults to none.
-    pub token: Option<Token>,
+    pub token: Option<Secret>,
     /// Allows http to any host: for a private network that is trusted. Defaults to false.
     pub allow_plain: bool,
     /// Longest time to connect. Defaults to 3 s.
@@ -103,23 +74,14 @@ impl Settings {
 
     pub(super) fn client(&self) -> Result<Client, SettingsError> {
         let failed = |error: &dyn std::error::Error| SettingsError(format!("TLS: {error}"));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
+        parallax_http_client::builder()
             .map_err(|error| failed(&error))?
-            .with_no_client_auth();
-        Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(self.connect_limit)
             .timeout(self.total_limit)
             // A peer that vanished during a long run is noticed by its silence.
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(Duration::from_secs(20))
-            .user_agent(concat!("parallax/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failed(&error))
     }
@@ -195,11 +157,11 @@ mod tests {
     #[test]
     fn a_token_is_not_shown() {
         let mut settings = Settings::new(vec!["https://gpu.example".to_owned()]);
-        settings.token = Some(Token::new("canary"));
-        let header = settings.token.as_ref().unwrap().header().unwrap();
+        settings.token = Some(Secret::new("canary"));
+        let header = bearer(settings.token.as_ref().unwrap()).unwrap();
         let shown =
             format!("{settings:?} {header:?} {}", serde_json::to_string(&settings).unwrap());
         assert!(!shown.contains("canary"), "{shown}");
-        assert!(Token::new("a\nb").header().is_err());
+        assert!(bearer(&Secret::new("a\nb")).is_err());
     }
 }

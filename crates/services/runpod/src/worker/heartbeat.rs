@@ -50,7 +50,7 @@ impl Heartbeat {
             Ok(Beat {
                 http: client()?,
                 url: ping.url(&settings.worker_id)?,
-                authorization: settings.key.header()?,
+                authorization: crate::settings::authorization(&settings.key)?,
                 interval: settings.ping_interval,
                 running,
             })
@@ -133,7 +133,10 @@ pub async fn report_unhealthy(settings: &Settings, check: &str, reason: &str) ->
     let Some(Ok(mut url)) = settings.ping.as_ref().map(|ping| ping.url(&settings.worker_id)) else {
         return false;
     };
-    let (Ok(http), Ok(authorization)) = (client(), settings.key.header()) else { return false };
+    let (Ok(http), Ok(authorization)) = (client(), crate::settings::authorization(&settings.key))
+    else {
+        return false;
+    };
     let reason: String = reason.chars().take(LONGEST_REASON).collect();
     url.query_pairs_mut()
         .append_pair("status", "unhealthy")

@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
-use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 use tracing::{error, warn};
 
@@ -76,7 +74,7 @@ impl Platform {
         }
         Ok(Self {
             http: client()?,
-            authorization: settings.key.header()?,
+            authorization: crate::settings::authorization(&settings.key)?,
             take_batch: beside(&take, "/job-take-batch/").unwrap_or_else(|| take.clone()),
             stops: beside(&take, "/job-stop/"),
             take,
@@ -240,16 +238,8 @@ struct Refusal {
 /// A client that follows no redirect: the key goes to the platform only.
 pub(super) fn client() -> Result<Client, SettingsError> {
     let failed = |error: &dyn std::error::Error| SettingsError::new(format!("TLS: {error}"));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_platform_verifier())
+    parallax_http_client::builder()
         .map_err(|error| failed(&error))?
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
         .no_proxy()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(30))

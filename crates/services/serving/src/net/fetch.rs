@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use url::Url;
@@ -36,24 +35,15 @@ impl Fetcher {
     /// When TLS cannot be set up.
     pub fn new(outside: Outside) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::internal(format!("TLS: {error}"));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
+        let client = parallax_http_client::builder()
             .map_err(|error| failed(&error))?
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(outside.clone()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(CONNECT)
             .read_timeout(READ)
             .timeout(WHOLE)
             // A connection outlives the check of its address by nothing.
             .pool_max_idle_per_host(0)
-            .user_agent(concat!("parallax/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failed(&error))?;
         Ok(Self { client, outside })

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Failure, Secret};
+use crate::Failure;
+use parallax_secret::Secret;
 
 /// Credentials that a request brings for an S3-compatible store of its own. They are sent in
 /// headers: every text has visible ASCII characters only.
@@ -15,13 +16,16 @@ pub struct Credentials {
     pub endpoint_url: String,
     /// Access key.
     #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
+    #[schemars(with = "String")]
     pub access_key_id: Secret,
     /// Secret key.
     #[schemars(regex(pattern = "^[!-~]{1,256}$"))]
+    #[schemars(with = "String")]
     pub secret_access_key: Secret,
     /// Token of temporary credentials.
     #[serde(default)]
     #[schemars(regex(pattern = "^[!-~]{1,8192}$"))]
+    #[schemars(with = "Option<String>")]
     pub session_token: Option<Secret>,
     /// Region; `auto` where the store has none.
     #[serde(default = "auto")]

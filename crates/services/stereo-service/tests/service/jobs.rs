@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parallax_serving::Secret;
+use parallax_secret::Secret;
 use parallax_serving::front::{Tokens, http};
 use serde_json::{Value, json};
 
