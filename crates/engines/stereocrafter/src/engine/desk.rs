@@ -96,7 +96,7 @@ impl Desk {
         plan.residency = match job.residency(&plan, free, &self.footprint) {
             Ok(residency) => residency,
             Err(_) if self.options.reference => Residency::ByStage,
-            Err(full) => return Err(Error::Failed(full.to_string())),
+            Err(full) => return Err(Error::OutOfMemory(full.to_string())),
         };
         self.models().residency = plan.residency;
         tracing::info!(%plan, free_mib = free >> 20, "planned");

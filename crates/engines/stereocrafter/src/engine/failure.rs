@@ -4,7 +4,8 @@ use candle_core::Error as TensorError;
 use parallax_stereo::Error;
 use tokio_util::sync::CancellationToken;
 
-/// Whether a device had no room.
+/// Whether a device had no room: the tensor library has no error of its own for it, so that what drivers
+/// say is looked at, here and nowhere else.
 pub(crate) fn out_of_memory(error: &TensorError) -> bool {
     let text = format!("{error:?}").to_ascii_lowercase();
     text.contains("out of memory") || text.contains("out_of_memory")
@@ -16,7 +17,7 @@ pub(crate) fn told(error: &TensorError, cancel: &CancellationToken) -> Error {
         return Error::Cancelled;
     }
     if out_of_memory(error) {
-        return Error::Failed(format!(
+        return Error::OutOfMemory(format!(
             "the device has too little memory: {error}; a smaller memory plan (--memory-plan, \
              SERVER_MEMORY_PLAN) takes less of it, and gives other pixels"
         ));
@@ -39,7 +40,9 @@ mod tests {
         for text in ["DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", "Out of memory"] {
             let error = TensorError::Msg(text.into());
             assert!(out_of_memory(&error), "{text}");
-            assert!(told(&error, &token).to_string().contains("too little memory"));
+            let told = told(&error, &token);
+            assert!(matches!(told, Error::OutOfMemory(_)), "{told}");
+            assert!(told.to_string().contains("too little memory"));
         }
         let other = TensorError::Msg("shape mismatch".into());
         assert!(!out_of_memory(&other));

@@ -81,8 +81,7 @@ impl Job {
 }
 
 fn is_out_of_memory(error: &ConversionError) -> bool {
-    let text = error.to_string().to_ascii_lowercase();
-    text.contains("out of memory") || text.contains("out_of_memory")
+    matches!(error, ConversionError::Engine(StereoError::OutOfMemory(_)))
 }
 
 /// What a caller is told: of a bad input why it is bad, without the server's own paths.
@@ -110,6 +109,14 @@ mod tests {
     use parallax_stereo::{NotFinite, Odd, Stage};
 
     use super::*;
+
+    #[test]
+    fn memory_that_ran_out_is_known_by_its_kind_and_not_by_its_words() {
+        let full = StereoError::OutOfMemory("12 MiB are free, 900 MiB are needed".to_owned());
+        assert!(is_out_of_memory(&ConversionError::Engine(full)));
+        let other = StereoError::Failed("out of memory of a name like that".to_owned());
+        assert!(!is_out_of_memory(&ConversionError::Engine(other)));
+    }
 
     #[test]
     fn networks_that_give_no_numbers_blame_no_field_and_are_not_asked_again() {
