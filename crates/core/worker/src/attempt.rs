@@ -184,7 +184,9 @@ impl Pipeline {
         info!(attempt = row.attempt, input = %row.input, "attempt starts");
         let started = Instant::now();
         let answer = self.invoke(row, &invocation, asked, hidden, hard).await;
-        self.breaker.learn(&answer);
+        if !self.config.is(Mutant::IgnoreRefusals) {
+            self.breaker.learn(&answer);
+        }
         let label = match &answer {
             Ok(Invoked::Finished | Invoked::Written) => "finished",
             Ok(Invoked::Accepted(_)) => "accepted",

@@ -112,11 +112,13 @@ pub enum Mutant {
     /// An attempt of the previous release, which left neither a lease nor a mark, counts as one that
     /// reached nobody.
     ForgetPrevious,
+    /// Messages are received as ever while the backend refuses all work.
+    IgnoreRefusals,
 }
 
 impl Mutant {
     /// Every bug.
-    pub const ALL: [Mutant; 47] = [
+    pub const ALL: [Mutant; 48] = [
         Self::RepeatAmbiguousInvoke,
         Self::ReleaseAmbiguousInvoke,
         Self::ConfirmBeforeSend,
@@ -164,6 +166,7 @@ impl Mutant {
         Self::TrustTopic,
         Self::TakeAnyAttempt,
         Self::ForgetPrevious,
+        Self::IgnoreRefusals,
     ];
 }
 

@@ -214,7 +214,7 @@ fn habitat(mutant: Mutant, seed: u64) -> (&'static str, Scenario) {
         }
         Mutant::TakeAnyCut | Mutant::JoinAnyCut => ("cut anew", recut(seed)),
         Mutant::RenewAfterHiding => ("hiding is never answered", silent(seed)),
-        Mutant::NeverRenew => ("the backend refuses", refusing(seed)),
+        Mutant::NeverRenew | Mutant::IgnoreRefusals => ("the backend refuses", refusing(seed)),
         Mutant::SpendDeliveries => ("a service is out", serviceless(seed)),
         Mutant::TrustTopic | Mutant::TakeAnyAttempt => {
             let told = Scenario { topics: true, ..Scenario::troubled(seed) };

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey, Segment};
+use parallax_ports::fault::Outage;
 use parallax_ports::ledger::{Holder, Job, SegmentState};
 use parallax_ports::{Custody, Ledger, ObjectStore};
+use tokio::time::Instant;
 
 use super::history::{History, Traces};
 use super::server::{FRAGMENT, result_of};
 use super::world::{POISON, World, now};
+
+/// Probes of a backend that refuses before they are as far apart as they get, and seconds between two then.
+const FIRST_PROBES: u64 = 4;
+const PROBE_SECONDS: u64 = 8;
 
 impl World {
     /// With every replica drained, nothing may be in anybody's hands.
@@ -68,6 +74,27 @@ impl World {
                 let why = &job.reason;
                 self.watch.violated(format!("{} given up after {trouble:?}: {why:?}", row.segment));
             }
+        }
+    }
+
+    /// While the backend refuses, a replica asks it with what it had begun, and then with one message
+    /// every few seconds. Only where nothing else is refused can that be counted.
+    fn judge_refusals(&self) {
+        if self.scenario.refusals == 0 {
+            return;
+        }
+        let counts = self.watch.tally.counts();
+        let of = |kind| counts.get(kind).copied().unwrap_or_default();
+        let refused = of("refused: throttled") + of("refused: unavailable");
+        let now = Instant::now();
+        let limit = u64::from(self.limits.0.max(self.limits.1));
+        let most = |outage: &Outage| {
+            let lasted = outage.until.min(now).saturating_duration_since(outage.from);
+            limit + FIRST_PROBES + lasted.as_secs() / PROBE_SECONDS
+        };
+        let most = self.replicas * self.outages.iter().map(most).sum::<u64>();
+        if refused > most {
+            self.watch.violated(format!("asked {refused} times in vain, not at most {most}"));
         }
     }
 
@@ -132,6 +159,7 @@ pub fn verdict(world: &World, time: Duration, crash_lives: Traces) -> History {
     }
     world.stands_still();
     world.judge_dead_letters();
+    world.judge_refusals();
     let (jobs, invocations) = (world.totals.len() as u64, watch.invocations());
     let reassembly_messages = world.reassembly.sent();
     if world.scenario.is_calm() && world.scenario.halts == 0 {
