@@ -11,7 +11,6 @@ mod stores;
 mod weights;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
@@ -23,42 +22,15 @@ const QUIET: &str = "aws_config=info,aws_credential_types=info,aws_runtime=info,
                      rustls=info";
 
 fn main() -> ExitCode {
-    parallax_allocator::share_pool();
+    parallax_process::share_pool();
     let cli = config::Cli::parse();
     if let Some(config::Command::Healthy) = cli.command {
-        return match healthy::ask(cli.settings.health_address) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
+        return parallax_process::end(healthy::ask(cli.settings.health_address), None);
     }
     let filter = format!("{},{QUIET}", cli.log_filter);
     if let Err(error) = parallax_telemetry::logs::init(cli.log_format, &filter) {
-        eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
+        return parallax_process::end(Err(error.into()), None);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let done = runtime.block_on(run::run(&cli.settings));
-    // Work that was told to stop has had its time.
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The log is read by machines; without one, a person reads the terminal.
-            if tracing::enabled!(tracing::Level::ERROR) {
-                tracing::error!(error = format!("{error:#}"), "inference-server ends");
-            } else {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    parallax_process::log_version("inference-server");
+    parallax_process::end(parallax_process::run(run::run(&cli.settings)), Some("inference-server"))
 }

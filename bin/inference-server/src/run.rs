@@ -10,6 +10,7 @@ use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flag, Flags};
 use parallax_ports::{MetricsSink, SystemClock};
+use parallax_process::Termination;
 use parallax_serving::front::{http, sagemaker};
 use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
 use parallax_serving::{Executor, ModelPool, Readiness, Registry, Service, ServiceSettings};
@@ -18,9 +19,8 @@ use parallax_stereo_service::{
     Effects, Interpolate, Loop, STEREO_MODEL, Stereo, StereoModel, StereoSettings,
 };
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::config::{Profile, Settings, SideBySide};
 use crate::conversions::Conversions;
@@ -74,8 +74,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let (rest, rested) = (CancellationToken::new(), CancellationToken::new());
     let load = load(service.clone(), Weights::of(settings), models_loaded, start);
     let loading = tokio::spawn(runpod::work(platform, load, rest.clone(), rested.clone()));
-    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let failed = stopped(signals, loading).await;
+    let failed = stopped(Termination::listen()?, loading).await;
     info!("draining");
     // The platform's jobs end before their operations stop.
     rest.cancel();
@@ -209,7 +208,7 @@ async fn load(
 
 /// Waits for a signal. Afterwards a second one ends the process at once.
 async fn stopped(
-    (mut term, mut int): (Signal, Signal),
+    mut termination: Termination,
     loading: tokio::task::JoinHandle<Result<()>>,
 ) -> Result<()> {
     let load = async {
@@ -220,20 +219,12 @@ async fn stopped(
         }
     };
     let outcome = tokio::select! {
-        _ = term.recv() => Ok(()),
-        _ = int.recv() => Ok(()),
+        () = termination.asked() => Ok(()),
         failed = load => {
             error!(error = format!("{failed:#}"), "cannot serve");
             Err(failed)
         }
     };
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        warn!("asked to stop again; ending at once");
-        std::process::exit(1);
-    });
+    termination.exit_on_next(1);
     outcome
 }

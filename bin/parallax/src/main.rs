@@ -16,7 +16,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    parallax_allocator::share_pool();
+    parallax_process::share_pool();
     let cli = Cli::parse();
     let filter = match cli.verbose {
         0 => "off",

@@ -15,7 +15,7 @@ use clap::{CommandFactory, FromArgMatches};
 use config::{Cli, Command};
 
 fn main() -> ExitCode {
-    parallax_allocator::share_pool();
+    parallax_process::share_pool();
     let mut command = Cli::command();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
@@ -33,16 +33,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     if cli.command.is_none() {
+        parallax_process::log_version("video-worker");
         settings_report::log(&command, &matches);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let done = runtime.block_on(async {
+    let done = parallax_process::run(async {
         match &cli.command {
             None => run::run(&cli.settings).await,
             Some(Command::Submit(args)) => submit::submit(&cli.settings, args).await,
@@ -53,18 +47,5 @@ fn main() -> ExitCode {
             Some(Command::Healthy) => operate::healthy(&cli.settings),
         }
     });
-    // Work that was told to stop has had its time.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The log of a daemon is read by machines; a person who submits reads the terminal.
-            if cli.command.is_none() && tracing::enabled!(tracing::Level::ERROR) {
-                tracing::error!(error = format!("{error:#}"), "video-worker ends");
-            } else {
-                eprintln!("error: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    parallax_process::end(done, cli.command.is_none().then_some("video-worker"))
 }

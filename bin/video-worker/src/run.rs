@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use parallax_ports::health::{Beats, Flags};
+use parallax_process::Termination;
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use parallax_worker::{Pipeline, Stop};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -54,8 +54,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let stop = Stop::default();
     let closed = CancellationToken::new();
     let serving = tokio::spawn(health.serve(closed.clone()));
-    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listening = tokio::spawn(drain_on_signal(signals, stop.clone()));
+    let listening = tokio::spawn(drain_on_signal(Termination::listen()?, stop.clone()));
     starting.raise();
     let ended = parallax_worker::run(pipeline, &roles, stop).await;
     if let Some(carrier) = carrier {
@@ -75,19 +74,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 }
 
 /// The first signal drains, the second ends the process: the ledger makes both safe.
-async fn drain_on_signal((mut term, mut int): (Signal, Signal), stop: Stop) {
-    let either = async |term: &mut Signal, int: &mut Signal| {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    };
-    either(&mut term, &mut int).await;
+async fn drain_on_signal(termination: Termination, stop: Stop) {
+    termination.once(1).await;
     info!("asked to stop");
     stop.soft.cancel();
-    either(&mut term, &mut int).await;
-    warn!("asked to stop again; ending at once");
-    std::process::exit(1);
 }
 
 fn remove(scratch: &std::path::Path) -> Result<()> {

@@ -32,8 +32,8 @@ use parallax_job::JobStatus;
 use parallax_media::show_path;
 use parallax_ports::Ledger;
 use parallax_ports::ledger::{SegmentRow, SegmentState};
+use parallax_process::Termination;
 use parallax_worker::{Roles, Stop};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ConvertArgs;
 use alarm::{Alarm, Step, Trouble};
@@ -86,7 +86,7 @@ fn run(args: &ConvertArgs, reporter: &Arc<Reporter>) -> Result<Ending> {
 }
 
 async fn convert(request: &Request, reporter: &Arc<Reporter>) -> Result<Ending> {
-    let interrupted = interrupt()?;
+    let interrupted = Termination::listen()?.once(i32::from(INTERRUPTED));
     let state = State::open(request)?;
     if state.already_delivered() {
         state.remove()?;
@@ -216,23 +216,4 @@ fn told(request: &Request, Trouble { step, why }: &Trouble) -> String {
 fn given_up(rows: &[SegmentRow]) -> Option<String> {
     let failed = rows.iter().find(|row| row.state == SegmentState::Failed)?;
     failed.last_error.as_ref().map(|error| error.message.clone())
-}
-
-/// Waits for Ctrl-C or a termination signal, from now on; a second one ends the process at once.
-fn interrupt() -> Result<impl Future<Output = ()>> {
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-        }
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = int.recv() => {}
-                _ = term.recv() => {}
-            }
-            std::process::exit(i32::from(INTERRUPTED));
-        });
-    })
 }

@@ -13,7 +13,7 @@ const POOL: u64 = 64 << 20;
 #[test]
 #[ignore = "run by the other test in a process of its own"]
 fn probe() {
-    parallax_allocator::share_pool();
+    parallax_process::share_pool();
     let before = addresses();
     let (all_have, may_end) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     std::thread::scope(|scope| {
