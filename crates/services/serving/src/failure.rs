@@ -76,7 +76,7 @@ impl FailureKind {
 }
 
 /// A request that was not served. The message is for the caller; the detail is for the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
     /// What to do about it.
     pub kind: FailureKind,

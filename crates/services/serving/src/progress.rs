@@ -24,6 +24,9 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The stage of what has its turn before it.
+    pub const WAITING: &str = "waiting";
+
     /// The beginning of a stage.
     pub fn stage(stage: &'static str) -> Self {
         Self { stage, ..Self::default() }

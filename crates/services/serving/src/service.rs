@@ -281,7 +281,7 @@ impl Service {
     ) -> Handle {
         let name = ready.name();
         let cancel = self.stop.child_token();
-        let (progress, progress_seen) = watch::channel(Progress::stage("waiting"));
+        let (progress, progress_seen) = watch::channel(Progress::stage(Progress::WAITING));
         let (tell, outcome) = watch::channel(None);
         let run = Arc::new(Run {
             id: id.clone(),

@@ -3,21 +3,35 @@
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{Failure, FailureKind};
 
-/// `{"error", "kind", "field"?, "id"?}` with the status of the kind.
+/// What the body of a refusal holds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ErrorView<'a> {
+    /// What was found and what is allowed.
+    error: &'a str,
+    kind: FailureKind,
+    /// The field of the request that is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// The request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+/// An [`ErrorView`] with the status of the kind.
 pub(super) fn refusal(failure: &Failure, id: Option<&str>) -> Response {
     let status = StatusCode::from_u16(failure.kind.status());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut body = json!({ "error": failure.message, "kind": failure.kind.as_str() });
-    if let Some(field) = &failure.field {
-        body["field"] = field.as_str().into();
-    }
-    if let Some(id) = id {
-        body["id"] = id.into();
-    }
+    let body = ErrorView {
+        error: &failure.message,
+        kind: failure.kind,
+        field: failure.field.as_deref(),
+        id,
+    };
     let mut response = (status, axum::Json(body)).into_response();
     let wait = failure.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0) as u64);
     let wait = match failure.kind {

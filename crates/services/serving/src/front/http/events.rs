@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -49,11 +50,11 @@ pub(super) fn stream(job: Arc<Job>, place: OwnedSemaphorePermit) -> Response {
                 }
             }
         }
-        let shown = job.show();
-        let (event, next) = if shown.get("ended_ms").is_some() {
-            (Event::default().event("end").data(shown.to_string()), Next::Nothing)
+        let view = job.view();
+        let (event, next) = if view.ended_ms.is_some() {
+            (Event::default().event("end").data(json!(view).to_string()), Next::Nothing)
         } else {
-            let told = shown["progress"].to_string();
+            let told = json!(view.progress).to_string();
             progress.mark_unchanged();
             (Event::default().event("progress").data(told), Next::Later)
         };

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use parallax_job::Timestamp;
 use parallax_ports::{Clock, Ids};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::view::{JobState, JobView};
 use crate::{Failure, FailureKind, Handle, Progress};
 
 /// How many jobs there may be, how long ended ones are kept, and how many may be watched.
@@ -55,34 +56,24 @@ pub(super) struct Job {
 
 impl Job {
     /// The job as a resource.
-    pub(super) fn show(&self) -> Value {
-        let ended = self.ended.borrow().clone();
+    pub(super) fn view(&self) -> JobView {
         let progress = self.progress.borrow().clone();
-        let state = match &ended {
-            None if progress.stage == "waiting" => "queued",
-            None => "running",
-            Some(Ended { outcome: Ok(_), .. }) => "succeeded",
-            Some(Ended { outcome: Err(failure), .. }) => match failure.kind {
-                FailureKind::Cancelled => "cancelled",
-                _ => "failed",
-            },
+        let waits = progress.stage == Progress::WAITING;
+        let view = JobView {
+            id: self.id.clone(),
+            operation: self.operation,
+            state: if waits { JobState::Queued } else { JobState::Running },
+            created_ms: self.created.0,
+            ended_ms: None,
+            expected_seconds: self.expected.as_secs_f64(),
+            progress,
+            result: None,
+            error: None,
         };
-        let mut job = json!({
-            "id": self.id,
-            "operation": self.operation,
-            "state": state,
-            "created_ms": self.created.0,
-            "expected_seconds": self.expected.as_secs_f64(),
-            "progress": progress,
-        });
-        if let Some(Ended { outcome, at }) = ended {
-            job["ended_ms"] = at.0.into();
-            match outcome {
-                Ok(result) => job["result"] = result,
-                Err(failure) => job["error"] = json!(failure),
-            }
+        match self.ended.borrow().clone() {
+            Some(Ended { outcome, at }) => view.ended(outcome, at),
+            None => view,
         }
-        job
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {

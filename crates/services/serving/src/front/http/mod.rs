@@ -6,6 +6,7 @@
 mod events;
 mod jobs;
 mod openapi;
+mod view;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use parallax_listener::Peer;
 use parallax_ports::Clock;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::answer::refusal;
@@ -29,6 +30,7 @@ use super::{Limits, Tokens, body};
 use crate::{Failure, FailureKind, Request, Service};
 use jobs::Jobs;
 pub use jobs::Retention;
+use view::JobView;
 
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 128;
@@ -131,7 +133,7 @@ async fn begin(
     if let Some(key) = &key
         && let Some(job) = front.jobs.of_key(key, &digest)?
     {
-        return Ok(accepted(&job.show()));
+        return Ok(accepted(&job.view()));
     }
     front.jobs.room()?;
     let client = client(peer);
@@ -141,12 +143,12 @@ async fn begin(
         return Ok(Json(handle.outcome().await?).into_response());
     }
     let job = front.jobs.add(operation, handle, key.map(|key| (key, digest)));
-    Ok(accepted(&job.show()))
+    Ok(accepted(&job.view()))
 }
 
-fn accepted(job: &Value) -> Response {
+fn accepted(job: &JobView) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(job)).into_response();
-    let place = format!("/v1/jobs/{}", job["id"].as_str().unwrap_or_default());
+    let place = format!("/v1/jobs/{}", job.id);
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(LOCATION, place);
     }
@@ -155,7 +157,7 @@ fn accepted(job: &Value) -> Response {
 
 async fn job(State(front): State<Front>, id: Result<Path<String>, PathRejection>) -> Response {
     match parameter(id).and_then(|id| front.jobs.get(&id)) {
-        Ok(job) => fresh(Json(job.show()).into_response()),
+        Ok(job) => fresh(Json(job.view()).into_response()),
         Err(failure) => refusal(&failure, None),
     }
 }
@@ -165,7 +167,7 @@ async fn cancel(State(front): State<Front>, id: Result<Path<String>, PathRejecti
     match parameter(id).and_then(|id| front.jobs.get(&id)) {
         Ok(job) => {
             job.cancel().await;
-            fresh(Json(job.show()).into_response())
+            fresh(Json(job.view()).into_response())
         }
         Err(failure) => refusal(&failure, None),
     }

@@ -1,7 +1,11 @@
 //! The description of the REST front, made from the registry.
 
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::view::JobView;
+use crate::front::answer::ErrorView;
 use crate::registry::{Description, Registry};
 
 /// An OpenAPI 3.1 document.
@@ -61,7 +65,7 @@ pub(super) fn document(registry: &Registry, tokens: bool) -> Value {
             "description": "Typed operations on video. What takes long is a job.",
         },
         "paths": paths,
-        "components": { "schemas": { "Job": job_schema(), "Error": error_schema() } },
+        "components": { "schemas": { "Job": schema::<JobView>(), "Error": schema::<ErrorView>() } },
     });
     if tokens {
         document["components"]["securitySchemes"] =
@@ -123,41 +127,9 @@ fn of(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn job_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["id", "operation", "state", "created_ms", "expected_seconds", "progress"],
-        "properties": {
-            "id": { "type": "string" },
-            "operation": { "type": "string" },
-            "state": { "enum": ["queued", "running", "succeeded", "failed", "cancelled"] },
-            "created_ms": { "type": "integer" },
-            "ended_ms": { "type": "integer" },
-            "expected_seconds": { "type": "number" },
-            "progress": schemars::schema_for!(crate::Progress),
-            "result": { "type": "object" },
-            "error": {
-                "type": "object",
-                "required": ["kind", "message"],
-                "properties": {
-                    "kind": schemars::schema_for!(crate::FailureKind),
-                    "message": { "type": "string" },
-                    "field": { "type": "string" },
-                },
-            },
-        },
-    })
-}
-
-fn error_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["error", "kind"],
-        "properties": {
-            "error": { "type": "string" },
-            "kind": schemars::schema_for!(crate::FailureKind),
-            "field": { "type": "string" },
-            "id": { "type": "string" },
-        },
-    })
+/// The schema of what is serialised, without references: components refer to each other by other names.
+fn schema<T: JsonSchema>() -> Value {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    json!(settings.for_serialize().into_generator().into_root_schema_for::<T>())
 }
