@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use parallax_aws::{Aws, fetch_token};
-use parallax_weights::fetch::{self, Event, Token};
+use parallax_hub::{Event, Model, Token};
+use parallax_svd::manifest;
 use tracing::{info, warn};
 
 use crate::config::{EngineName, Settings};
@@ -35,7 +36,7 @@ impl Weights {
     /// The one reason why they cannot be had.
     pub(crate) async fn fetch(&self, show: &(dyn Fn(String) + Sync)) -> Result<()> {
         show("looking for the weights".to_owned());
-        let mut settings = fetch::Settings::from_env(self.dir.clone())?;
+        let mut settings = parallax_hub::Settings::from_env(self.dir.clone())?;
         if let (None, false, Some(arn)) = (&settings.token, settings.offline, &self.token_arn) {
             let aws = Aws::load(&parallax_aws::Settings::default()).await;
             let secret = fetch_token(&aws.secrets(), arn).await;
@@ -44,7 +45,11 @@ impl Weights {
         }
         let mut teller = Teller { show, total: 0, done: 0, told: None };
         let mut tell = |event| teller.tell(&event);
-        let fetched = fetch::fetch(&settings, &fetch::models(), &mut tell).await;
+        let models: Vec<Model> = manifest::ALL
+            .iter()
+            .map(|model| Model::new(model.name, model.repository, model.files))
+            .collect();
+        let fetched = parallax_hub::fetch(&settings, &models, &mut tell).await;
         fetched.with_context(|| format!("WEIGHTS_DIR {}: download the weights", self.dir.display()))
     }
 }

@@ -287,7 +287,7 @@ fn spread(name: &str, shape: &[usize]) -> (f32, f32) {
 mod tests {
     use super::*;
     use candle_core::{DType, Device};
-    use parallax_weights::{Checkpoint, Part, part_dir};
+    use parallax_svd::manifest;
 
     #[test]
     fn folders_open_as_the_published_ones_do_and_follow_the_seed() {
@@ -296,14 +296,13 @@ mod tests {
             write(&dir, seed).unwrap();
             let root = dir.join("StereoCrafter");
             let config: unet::Config =
-                parallax_weights::config(&root, Part::InpaintingUnet).unwrap();
+                parallax_weights::config(&root, manifest::INPAINTING_UNET).unwrap();
             assert_eq!(config.in_channels, 9);
-            let found = part_dir(&root, Part::InpaintingUnet).unwrap();
             let build = |vb: VarBuilder| {
                 unet::Unet::new(&config, vb.clone())?;
                 Ok(())
             };
-            let opened = Checkpoint::open(&found).unwrap();
+            let opened = manifest::open(&root, manifest::INPAINTING_UNET).unwrap();
             opened.build("the UNet", DType::F32, &Device::Cpu, build).unwrap();
             fs::read(&opened.paths()[0]).unwrap()
         };

@@ -1,9 +1,7 @@
 //! The engine that a request names, with its weights.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use parallax_nn::device::{self, Choice, Device, free_bytes};
@@ -11,10 +9,13 @@ use parallax_stereo::{Engine, engine};
 use parallax_stereocrafter::{
     Folders, Memory, NAME, Options, Pieces, Plan, Precision, Size, StereoCrafter, USUAL_BYTES,
 };
-use sha2::{Digest, Sha256};
+use parallax_weights::fingerprint;
 
 use super::options::MemoryPlan;
 use crate::cli::{ConvertArgs, DeviceChoice, TypeChoice};
+
+/// Digits of the weights' fingerprint that tell them from others.
+const SHOWN: usize = 16;
 
 /// An engine and what besides its name decides its results.
 #[derive(Debug)]
@@ -74,11 +75,11 @@ pub(crate) fn open(args: &ConvertArgs, size: (u32, u32)) -> Result<Model> {
     let engine = StereoCrafter::within(weights, &device, options)
         .with_context(|| format!("--weights {shown}"))?;
     let mode = if args.reference { "reference" } else { "default" };
+    let weights = fingerprint(weights).with_context(|| format!("--weights {shown}"))?;
     let identity = format!(
-        "{shown} ({}), {mode}, {} steps, {:?}, {}, {cut}",
-        fingerprint(weights)?,
+        "{shown} ({}), {mode}, {} steps, {choice}, {}, {cut}",
+        &weights[..SHOWN],
         args.steps,
-        args.device,
         precision.denoiser.as_str()
     );
     Ok(Model { engine: Arc::new(engine), identity: Some(identity) })
@@ -112,30 +113,4 @@ fn plan(
     };
     memory.residency(&plan, free)?;
     Ok(plan)
-}
-
-/// Names, sizes and times of the files below `folder`: enough to notice that they were replaced.
-fn fingerprint(folder: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let context = || format!("{}: cannot be listed", folder.display());
-        let mut entries: Vec<_> =
-            fs::read_dir(&folder).with_context(context)?.collect::<Result<_, _>>()?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            // Follows links, as caches of models are made of them.
-            let meta = fs::metadata(&path).with_context(|| path.display().to_string())?;
-            if meta.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "safetensors" || e == "json") {
-                let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-                hash.update(path.as_os_str().as_encoded_bytes());
-                hash.update(meta.len().to_le_bytes());
-                hash.update(modified.as_nanos().to_le_bytes());
-            }
-        }
-    }
-    Ok(hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
 }

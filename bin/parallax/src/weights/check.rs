@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use parallax_stereocrafter::Size;
-use parallax_svd::{clip, preprocess, scheduler, unet, vae};
-use parallax_weights::{Checkpoint, DType, Error, Inventory, Part, config, part_dir};
+use parallax_svd::{clip, manifest, preprocess, scheduler, unet, vae};
+use parallax_weights::{Checkpoint, DType, Error, Inventory, Manifest, Part, config};
 
 use super::demand::demands;
 use super::folder::folder;
@@ -21,11 +21,11 @@ const SVD: &str = "Stable Video Diffusion";
 const DEPTHCRAFTER: &str = "DepthCrafter";
 const STEREOCRAFTER: &str = "StereoCrafter";
 
-/// Folders that the download makes.
-const FOLDERS: [(&str, &str); 3] = [
-    (SVD, "stable-video-diffusion-img2vid-xt-1-1"),
-    (DEPTHCRAFTER, "DepthCrafter"),
-    (STEREOCRAFTER, "StereoCrafter"),
+/// The models, as messages call them.
+const MODELS: [(&str, Manifest); 3] = [
+    (SVD, manifest::SVD),
+    (DEPTHCRAFTER, manifest::DEPTHCRAFTER),
+    (STEREOCRAFTER, manifest::STEREOCRAFTER),
 ];
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
@@ -53,12 +53,15 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
 /// Looks at the folder of all models, or of one of them, and plans conversions of pictures of `size`.
 fn examine(dir: &Path, values: bool, (size, memory): (Size, Option<u64>)) -> Result<Report> {
     ensure!(dir.is_dir(), "{}: no such folder", dir.display());
-    let found = FOLDERS.iter().any(|(_, folder)| dir.join(folder).is_dir());
+    let found = MODELS.iter().any(|(_, manifest)| dir.join(manifest.folder()).is_dir());
     let models: Vec<ModelReport> = if found {
-        FOLDERS.iter().map(|&(name, folder)| model(name, dir.join(folder), values)).collect()
+        MODELS
+            .iter()
+            .map(|(name, manifest)| model(name, dir.join(manifest.folder()), values))
+            .collect()
     } else {
         let name = single(dir).with_context(|| {
-            let folders: Vec<&str> = FOLDERS.iter().map(|&(_, folder)| folder).collect();
+            let folders: Vec<&str> = MODELS.iter().map(|(_, manifest)| manifest.folder()).collect();
             format!(
                 "{}: neither one of the models nor a folder of {}",
                 dir.display(),
@@ -78,29 +81,33 @@ fn single(dir: &Path) -> Option<&'static str> {
     if dir.join("image_encoder").is_dir() || dir.join("vae").is_dir() {
         return Some(SVD);
     }
-    let unet: unet::Config = config(dir, Part::InpaintingUnet).ok()?;
+    let unet: unet::Config = config(dir, manifest::INPAINTING_UNET).ok()?;
     Some(if unet.in_channels == 9 { STEREOCRAFTER } else { DEPTHCRAFTER })
 }
 
 fn model(name: &'static str, folder: PathBuf, values: bool) -> ModelReport {
     let mut parts = match name {
         SVD => vec![
-            settings::<scheduler::Config>("scheduler", &folder, Part::Scheduler),
-            settings::<preprocess::Config>("feature extractor", &folder, Part::FeatureExtractor),
-            network("image encoder", &folder, Part::ImageEncoder, |config: clip::Config| {
+            settings::<scheduler::Config>("scheduler", &folder, manifest::SCHEDULER),
+            settings::<preprocess::Config>(
+                "feature extractor",
+                &folder,
+                manifest::FEATURE_EXTRACTOR,
+            ),
+            network("image encoder", &folder, manifest::IMAGE_ENCODER, |config: clip::Config| {
                 Inventory::of(|vb| clip::VisionModel::new(&config, vb))
             }),
-            network("VAE", &folder, Part::Vae, |config: vae::Config| {
+            network("VAE", &folder, manifest::VAE, |config: vae::Config| {
                 Inventory::of(|vb| vae::TemporalVae::new(&config, vb))
             }),
         ],
-        DEPTHCRAFTER => vec![denoiser("depth UNet", &folder, Part::DepthUnet, 8)],
-        _ => vec![denoiser("inpainting UNet", &folder, Part::InpaintingUnet, 9)],
+        DEPTHCRAFTER => vec![denoiser("depth UNet", &folder, manifest::DEPTH_UNET, 8)],
+        _ => vec![denoiser("inpainting UNet", &folder, manifest::INPAINTING_UNET, 9)],
     };
     if values {
         for part in parts.iter_mut().filter(|part| part.network.is_some()) {
             let Some(of) = with_values(part.name) else { continue };
-            let opened = part_dir(&folder, of).and_then(|dir| Checkpoint::open(&dir));
+            let opened = manifest::open(&folder, of);
             let read = opened.and_then(|weights| weights.check_values(|_| DType::F32));
             part.problems.extend(read.err().map(|error| chain(&error)));
         }
@@ -111,10 +118,10 @@ fn model(name: &'static str, folder: PathBuf, values: bool) -> ModelReport {
 /// The part with weights that a report calls `name`.
 fn with_values(name: &str) -> Option<Part> {
     match name {
-        "image encoder" => Some(Part::ImageEncoder),
-        "VAE" => Some(Part::Vae),
-        "depth UNet" => Some(Part::DepthUnet),
-        "inpainting UNet" => Some(Part::InpaintingUnet),
+        "image encoder" => Some(manifest::IMAGE_ENCODER),
+        "VAE" => Some(manifest::VAE),
+        "depth UNet" => Some(manifest::DEPTH_UNET),
+        "inpainting UNet" => Some(manifest::INPAINTING_UNET),
         _ => None,
     }
 }
@@ -151,7 +158,7 @@ fn network<T: serde::de::DeserializeOwned, E: std::error::Error>(
             None
         }
     };
-    let checkpoint = part_dir(folder, part).and_then(|dir| Checkpoint::open(&dir));
+    let checkpoint = manifest::open(folder, part);
     let network = match checkpoint {
         Ok(checkpoint) => {
             if let Some(inventory) = &inventory {
@@ -257,7 +264,7 @@ mod tests {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(&from, &to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
         };
-        let svd = dir.path().join(FOLDERS[0].1);
+        let svd = dir.path().join(manifest::SVD.folder());
         for file in [
             "scheduler/scheduler_config.json",
             "image_encoder/config.json",
@@ -304,7 +311,7 @@ mod tests {
         let planned: u64 = report.stages.iter().map(|stage| stage.f16_bytes).sum();
         assert_eq!(planned, 2 * (parameters + shared));
         assert!(report.conversions.iter().all(|demand| demand.peak_bytes > Some(planned)));
-        for (name, folder) in FOLDERS {
+        for (name, folder) in MODELS.map(|(name, manifest)| (name, manifest.folder())) {
             let report = examined(&dir.path().join(folder)).unwrap();
             assert!(report.ok && report.models[0].name == name, "{report:?}");
         }
@@ -355,7 +362,7 @@ mod tests {
         let dir = small();
         fs::remove_file(dir.path().join("DepthCrafter/diffusion_pytorch_model.safetensors"))
             .unwrap();
-        let svd = dir.path().join(FOLDERS[0].1);
+        let svd = dir.path().join(manifest::SVD.folder());
         fs::write(svd.join("vae/config.json"), "{}").unwrap();
         fs::remove_dir_all(svd.join("scheduler")).unwrap();
         fs::remove_dir_all(dir.path().join("StereoCrafter")).unwrap();

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use parallax_weights::fetch::{Error, Kind, Model, Settings, fetch, models};
+use parallax_hub::{Error, Kind, Model, Settings, fetch};
+use parallax_svd::manifest;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::folder::folder;
@@ -61,7 +62,9 @@ fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
 
 /// The models, with what the options change of them.
 fn selected(args: &FetchArgs) -> Result<Vec<Model>> {
-    let mut models = models();
+    let all = manifest::ALL.iter();
+    let mut models: Vec<Model> =
+        all.map(|model| Model::new(model.name, model.repository, model.files)).collect();
     let mut change = |options: &[String], set: fn(&mut Model, String)| -> Result<()> {
         for option in options {
             let (name, value) = option.split_once('=').unwrap_or((option.as_str(), ""));
@@ -76,4 +79,16 @@ fn selected(args: &FetchArgs) -> Result<Vec<Model>> {
     change(&args.revision, |model, value| model.revision = Some(value))?;
     change(&args.repository, |model, value| model.repository = value)?;
     Ok(models)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_models_can_be_fetched() {
+        for model in manifest::ALL {
+            assert_eq!(Model::new(model.name, model.repository, model.files).check(), Ok(()));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parallax_weights::fetch::Event;
+use parallax_hub::Event;
 use serde_json::json;
 
 /// Time between progress events and lines.

@@ -12,7 +12,7 @@ use parallax_nn::noise::Generator;
 use parallax_stereocrafter::{
     DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks,
 };
-use parallax_weights::Part;
+use parallax_svd::manifest;
 
 const REPEATS: usize = 2;
 
@@ -24,11 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folders = Folders::within(Path::new(dir));
     let open = |root, part| Networks::open(&folders.svd, root, part, &Device::Cpu);
     let depth = DepthStage {
-        networks: open(&folders.depth, Part::DepthUnet)?,
+        networks: open(&folders.depth, manifest::DEPTH_UNET)?,
         options: DepthOptions::default(),
     };
     let inpaint = InpaintStage {
-        networks: open(&folders.inpainting, Part::InpaintingUnet)?,
+        networks: open(&folders.inpainting, manifest::INPAINTING_UNET)?,
         options: InpaintOptions::default(),
     };
     let mut noise = Generator::new(1);

@@ -1,8 +1,8 @@
 //! What a run will take, from the headers of the model folders alone.
 
 use candle_core::DType;
-use parallax_svd::vae;
-use parallax_weights::{Checkpoint, Error, Part, config, part_dir};
+use parallax_svd::{manifest, vae};
+use parallax_weights::{Error, config};
 
 use crate::engine::Folders;
 use crate::footprint::Footprint;
@@ -60,9 +60,9 @@ pub(crate) fn footprint(
     folders: &Folders,
     precision: Precision,
 ) -> Result<(Footprint, usize), Error> {
-    let open = |part| Checkpoint::open(&part_dir(&folders.svd, part)?);
-    let encoder = open(Part::ImageEncoder)?.plan(DType::F32).resident_bytes;
-    let autoencoder = open(Part::Vae)?;
+    let open = |part| manifest::open(&folders.svd, part);
+    let encoder = open(manifest::IMAGE_ENCODER)?.plan(DType::F32).resident_bytes;
+    let autoencoder = open(manifest::VAE)?;
     let decoder = |name: &str| name.starts_with(DECODER);
     let elements = |decoding: bool| -> u64 {
         let entries = autoencoder.entries().iter();
@@ -72,10 +72,10 @@ pub(crate) fn footprint(
     let size = |dtype: DType| dtype.size_in_bytes() as u64;
     let shared =
         encoder + elements(false) * size(DType::F32) + elements(true) * size(precision.decoder);
-    let depth = Denoiser::find(&folders.depth, Part::DepthUnet)?;
-    let inpainting = Denoiser::find(&folders.inpainting, Part::InpaintingUnet)?;
+    let depth = Denoiser::find(&folders.depth, manifest::DEPTH_UNET)?;
+    let inpainting = Denoiser::find(&folders.inpainting, manifest::INPAINTING_UNET)?;
     let own = [&depth, &inpainting].map(|d| d.checkpoint.plan(precision.denoiser).resident_bytes);
-    let vae: vae::Config = config(&folders.svd, Part::Vae)?;
+    let vae: vae::Config = config(&folders.svd, manifest::VAE)?;
     let widest = |d: &Denoiser| d.config.block_out_channels.first().copied();
     let wider = if widest(&depth) > widest(&inpainting) { &depth } else { &inpainting };
     let weights = [shared, own[0], own[1]];

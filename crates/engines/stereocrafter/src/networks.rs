@@ -4,11 +4,12 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 use parallax_svd::clip::{self, VisionModel};
+use parallax_svd::manifest;
 use parallax_svd::preprocess::{self, clip_pixels};
 use parallax_svd::scheduler::{self, Schedule};
 use parallax_svd::unet::{self, Conditioning, Unet};
 use parallax_svd::vae::{self, TemporalVae};
-use parallax_weights::{Checkpoint, Error, Inventory, Part, config, part_dir};
+use parallax_weights::{Checkpoint, Error, Inventory, Part, config};
 
 use crate::decoding::{Decoding, tiled};
 use crate::finite::{self, Network};
@@ -62,11 +63,11 @@ impl Shared {
         device: &Device,
         precision: Precision,
     ) -> std::result::Result<Self, Error> {
-        let clip_config: clip::Config = config(svd, Part::ImageEncoder)?;
-        let vae_config: vae::Config = config(svd, Part::Vae)?;
-        let encoder = Checkpoint::open(&part_dir(svd, Part::ImageEncoder)?)?;
+        let clip_config: clip::Config = config(svd, manifest::IMAGE_ENCODER)?;
+        let vae_config: vae::Config = config(svd, manifest::VAE)?;
+        let encoder = manifest::open(svd, manifest::IMAGE_ENCODER)?;
         encoder.check_values(|_| DType::F32)?;
-        let autoencoder = Checkpoint::open(&part_dir(svd, Part::Vae)?)?;
+        let autoencoder = manifest::open(svd, manifest::VAE)?;
         let decoder = precision.decoder;
         autoencoder.check_values(
             |name| {
@@ -78,10 +79,10 @@ impl Shared {
                 VisionModel::new(&clip_config, vb)
             })?,
             clip_side: clip_config.image_size,
-            preprocess: config(svd, Part::FeatureExtractor)?,
+            preprocess: config(svd, manifest::FEATURE_EXTRACTOR)?,
             vae: Self::vae(svd, &vae_config, device, precision)?,
             vae_config,
-            scheduler: config(svd, Part::Scheduler)?,
+            scheduler: config(svd, manifest::SCHEDULER)?,
         })
     }
 
@@ -97,7 +98,7 @@ impl Shared {
         device: &Device,
         precision: Precision,
     ) -> std::result::Result<TemporalVae, Error> {
-        Checkpoint::open(&part_dir(svd, Part::Vae)?)?.build("the VAE", DType::F32, device, |vb| {
+        manifest::open(svd, manifest::VAE)?.build("the VAE", DType::F32, device, |vb| {
             TemporalVae::decoding_in(precision.decoder, config, vb)
         })
     }
@@ -125,11 +126,11 @@ impl Denoiser {
     pub(crate) fn find(root: &Path, part: Part) -> std::result::Result<Self, Error> {
         let config: unet::Config = config(root, part)?;
         let (name, in_channels) = match part {
-            Part::InpaintingUnet => ("the StereoCrafter UNet", INPAINTING_CHANNELS),
+            manifest::INPAINTING_UNET => ("the StereoCrafter UNet", INPAINTING_CHANNELS),
             _ => ("the DepthCrafter UNet", VIDEO_CHANNELS),
         };
         let config = unet::Config { in_channels, ..config };
-        let checkpoint = Checkpoint::open(&part_dir(root, part)?)?;
+        let checkpoint = manifest::open(root, part)?;
         let failed = |source| Error::Build { what: name.to_owned(), source };
         let inventory = Inventory::of(|vb| Unet::new(&config, vb)).map_err(failed)?;
         checkpoint.check(name, &inventory)?;
@@ -156,8 +157,8 @@ impl Denoiser {
 
 impl Networks {
     /// Read the networks of a stage: image encoder, VAE and schedule from the Stable Video Diffusion
-    /// folder `svd`, the denoiser from the folder `denoiser` of DepthCrafter ([`Part::DepthUnet`]) or
-    /// StereoCrafter ([`Part::InpaintingUnet`]). They compute in f32 on the processor and in f16 on a GPU.
+    /// folder `svd`, the denoiser from the folder `denoiser` of DepthCrafter ([`manifest::DEPTH_UNET`]) or
+    /// StereoCrafter ([`manifest::INPAINTING_UNET`]). They compute in f32 on the processor and in f16 on a GPU.
     ///
     /// # Errors
     /// As `parallax_weights` has them; a denoiser with other channels than `part` is named as such.

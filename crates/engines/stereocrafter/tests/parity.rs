@@ -14,6 +14,7 @@ use parallax_stereocrafter::{
     Decoding, DepthOptions, DepthStage, Field, Fit, Holes, InpaintOptions, InpaintStage, Networks,
     Noise, Recorded, Site, Size, Tiling, normalise,
 };
+use parallax_svd::manifest;
 use parallax_weights::Part;
 
 type Tensors = HashMap<String, Tensor>;
@@ -100,7 +101,7 @@ fn depth_stage(guidance: f64, codec_chunk: usize) -> DepthStage {
         codec_chunk,
         ..DepthOptions::default()
     };
-    DepthStage { networks: networks("small", Part::DepthUnet), options }
+    DepthStage { networks: networks("small", manifest::DEPTH_UNET), options }
 }
 
 fn check_depth(name: &str, stage: &DepthStage, size: Size) {
@@ -157,7 +158,7 @@ fn inpaint_stage(tiling: Tiling) -> InpaintStage {
         step_px: 8,
         ..InpaintOptions::default()
     };
-    InpaintStage { networks: networks("odd", Part::InpaintingUnet), options }
+    InpaintStage { networks: networks("odd", manifest::INPAINTING_UNET), options }
 }
 
 /// The chunks of a golden, as (first frame, frames, frames known).
@@ -291,8 +292,8 @@ fn context_enough_for_all_decodes_as_a_whole() {
 fn a_network_of_the_other_stage_is_refused() {
     let dir = svd_folder("small");
     let open = |part| Networks::open(dir.path(), &unet_folder("small"), part, &Device::Cpu);
-    assert!(open(Part::DepthUnet).is_ok());
-    let error = open(Part::InpaintingUnet).unwrap_err().to_string();
+    assert!(open(manifest::DEPTH_UNET).is_ok());
+    let error = open(manifest::INPAINTING_UNET).unwrap_err().to_string();
     assert!(error.contains('8') && error.contains('9'), "{error}");
 }
 

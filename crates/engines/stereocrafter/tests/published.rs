@@ -13,6 +13,7 @@ use parallax_stereocrafter::{
     DepthOptions, DepthStage, Folders, InpaintOptions, InpaintStage, Networks, Size, Tiling,
     normalise,
 };
+use parallax_svd::manifest;
 use parallax_weights::Part;
 
 /// As `tools/golden/export_published.py` has them.
@@ -93,7 +94,8 @@ impl Studio {
 
     fn networks(&self, part: Part) -> Networks {
         let folders = Folders::within(self.folder.path());
-        let denoiser = if part == Part::DepthUnet { folders.depth } else { folders.inpainting };
+        let denoiser =
+            if part == manifest::DEPTH_UNET { folders.depth } else { folders.inpainting };
         Networks::open(&folders.svd, &denoiser, part, &Device::Cpu).unwrap()
     }
 
@@ -101,7 +103,7 @@ impl Studio {
     fn inpainted(&self, warped: &Tensor, holes: &Tensor, tiles: usize) -> Tensor {
         let tiling = Tiling { count: tiles, ..Tiling::default() };
         let options = InpaintOptions { chunk: 4, overlap: 1, tiling, ..InpaintOptions::default() };
-        let stage = InpaintStage { networks: self.networks(Part::InpaintingUnet), options };
+        let stage = InpaintStage { networks: self.networks(manifest::INPAINTING_UNET), options };
         let mut noise = Generator::new(INPAINT_SEED);
         let out = stage.run(&unit(warped), &unit(holes), &mut noise, &mut go).unwrap();
         (out * 255.0).unwrap()
@@ -119,7 +121,7 @@ fn a_film_becomes_depth_a_warped_view_and_right_eyes() {
     let (width, height) = (320, 128);
     let film = (unit(&film(width, height)) + 0.5 / 255.0).unwrap();
     let options = DepthOptions { steps: 3, window: 4, overlap: 1, ..DepthOptions::default() };
-    let stage = DepthStage { networks: studio.networks(Part::DepthUnet), options };
+    let stage = DepthStage { networks: studio.networks(manifest::DEPTH_UNET), options };
     let frames = ((&film * 2.0).unwrap() - 1.0).unwrap();
     let depth = stage.run(&frames, &mut Generator::new(DEPTH_SEED), &mut go).unwrap();
     let depth = normalise(&depth, Size::new(width, height)).unwrap();

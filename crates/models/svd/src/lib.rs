@@ -4,9 +4,11 @@
 //! Papers: *Stable Video Diffusion* (Blattmann et al. 2023, arXiv:2311.15127), *DepthCrafter* (Hu et al.
 //! 2024, arXiv:2409.02095), *StereoCrafter* (Zhao et al. 2024, arXiv:2409.07447). Numbers follow the
 //! PyTorch classes of huggingface/diffusers 0.29.2 and huggingface/transformers 4.42.3, tap by tap in
-//! `tests/parity.rs`. Files, windows, tiles and guidance belong to the pipelines, not here.
+//! `tests/parity.rs`. [`manifest`] says where the
+//! models are published and how their folders look. Windows, tiles and guidance belong to the pipelines.
 
 pub mod clip;
+pub mod manifest;
 pub mod preprocess;
 mod resnet;
 pub mod scheduler;

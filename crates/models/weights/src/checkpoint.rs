@@ -7,12 +7,12 @@ use std::sync::{Arc, PoisonError};
 use candle_core::{DType, Device, Result as CandleResult};
 use candle_nn::VarBuilder;
 
-use crate::describe::describe;
 use crate::error::{Error, Mismatch, OddTensor};
 use crate::files::Files;
 use crate::header::Entry;
 use crate::inventory::Inventory;
 use crate::load::{Mapped, Reads};
+use crate::manifest::Recognise;
 use crate::values::odd;
 
 /// Buffers that some releases of the exporting libraries stored although they follow from the shapes.
@@ -23,6 +23,7 @@ const DERIVED: [&str; 1] = ["position_ids"];
 pub struct Checkpoint {
     dir: PathBuf,
     files: Files,
+    recognise: Recognise,
 }
 
 /// What a network takes on disk and in memory.
@@ -41,7 +42,14 @@ pub struct MemoryPlan {
 impl Checkpoint {
     /// Find the weights in `dir` and read their headers.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { dir: dir.to_owned(), files: Files::open(dir)? })
+        Ok(Self { dir: dir.to_owned(), files: Files::open(dir)?, recognise: |_| None })
+    }
+
+    /// With `recognise` to say what the tensors are where they are not those that are wanted.
+    #[must_use]
+    pub fn recognised_by(mut self, recognise: Recognise) -> Self {
+        self.recognise = recognise;
+        self
     }
 
     /// The files.
@@ -56,7 +64,11 @@ impl Checkpoint {
 
     /// What these tensors seem to be.
     pub fn describe(&self) -> String {
-        describe(&self.files.entries)
+        let entries = &self.files.entries;
+        (self.recognise)(entries).unwrap_or_else(|| match entries.keys().next() {
+            Some(name) => format!("{} tensors of an unknown network ({name}, ..)", entries.len()),
+            None => "no tensors".into(),
+        })
     }
 
     /// Sizes, with the elements as `dtype` in memory.

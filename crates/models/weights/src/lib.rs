@@ -5,23 +5,22 @@
 //! then is data read, each tensor exactly once. So a wrong file is named by what it is, and a key that
 //! nobody reads cannot hide. Only safetensors are opened; pickles run code and are refused.
 //!
-//! There are no networks here. Downloading is a module of its own, behind the feature `fetch`.
+//! There are no networks here, and none is known by name: each family's crate has a manifest of its models.
 
 mod checkpoint;
-mod describe;
 mod error;
-#[cfg(feature = "fetch")]
-pub mod fetch;
 mod files;
+mod fingerprint;
 mod header;
 mod inventory;
-mod layout;
 mod load;
+mod manifest;
 mod values;
 
 pub use candle_core::DType;
 pub use checkpoint::{Checkpoint, MemoryPlan};
 pub use error::{Error, Mismatch, OddTensor};
+pub use fingerprint::fingerprint;
 pub use header::Entry;
 pub use inventory::Inventory;
-pub use layout::{Part, config, part_dir};
+pub use manifest::{Manifest, Part, Recognise, config, part_dir};

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use parallax_svd::manifest;
 use parallax_svd::unet::Unet;
-use parallax_weights::{Error, Part};
+use parallax_weights::Error;
 
 use crate::footprint::Footprint;
 use crate::networks::{Denoiser, Networks, Shared};
@@ -26,9 +27,9 @@ impl Folders {
     /// The three folders in `root`, by the names of their repositories.
     pub fn within(root: &Path) -> Self {
         Self {
-            svd: root.join("stable-video-diffusion-img2vid-xt-1-1"),
-            depth: root.join("DepthCrafter"),
-            inpainting: root.join("StereoCrafter"),
+            svd: root.join(manifest::SVD.folder()),
+            depth: root.join(manifest::DEPTHCRAFTER.folder()),
+            inpainting: root.join(manifest::STEREOCRAFTER.folder()),
         }
     }
 }
@@ -73,8 +74,8 @@ impl Models {
         };
         Ok(Self {
             svd: folders.svd.clone(),
-            depth: find(&folders.depth, Part::DepthUnet)?,
-            inpainting: find(&folders.inpainting, Part::InpaintingUnet)?,
+            depth: find(&folders.depth, manifest::DEPTH_UNET)?,
+            inpainting: find(&folders.inpainting, manifest::INPAINTING_UNET)?,
             shared: Shared::open(&folders.svd, device, precision)?,
             device: device.clone(),
             precision,

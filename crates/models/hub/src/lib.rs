@@ -6,13 +6,13 @@
 //! commit; a complete folder is recognised from it without a word to the hub. The access token goes to
 //! the hub itself and to no host that the hub redirects to.
 //!
-//! Which network is in which file is not known here: `crate::Checkpoint` says that afterwards.
+//! Which models there are, and which network is in which file, is not known here.
 
 mod error;
 mod event;
 mod hub;
 mod lock;
-mod models;
+mod model;
 mod partial;
 mod record;
 mod redirect;
@@ -23,6 +23,6 @@ mod transfer;
 
 pub use error::{Error, Kind};
 pub use event::Event;
-pub use models::{Model, models};
+pub use model::Model;
 pub use settings::{Settings, Token};
 pub use transfer::fetch;

@@ -2,13 +2,13 @@
 
 use reqwest::Url;
 
-use super::settings::{loopback, safe};
+use crate::settings::{loopback, safe};
 
 /// Hops that are followed.
-pub(super) const LONGEST: usize = 5;
+pub(crate) const LONGEST: usize = 5;
 
 /// Whether `url` is the hub that the token is for.
-pub(super) fn same_origin(hub: &Url, url: &Url) -> bool {
+pub(crate) fn same_origin(hub: &Url, url: &Url) -> bool {
     hub.origin() == url.origin()
 }
 
@@ -16,7 +16,7 @@ pub(super) fn same_origin(hub: &Url, url: &Url) -> bool {
 ///
 /// https stays https, and what comes from elsewhere is never fetched from this machine: a hub on the
 /// internet has no business with a loopback address.
-pub(super) fn target(from: &Url, location: &str) -> Result<Url, &'static str> {
+pub(crate) fn target(from: &Url, location: &str) -> Result<Url, &'static str> {
     let Ok(url) = from.join(location) else { return Err("redirected to no address") };
     if !safe(&url) {
         return Err("redirected to an address without TLS");

@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde::{Serialize, Serializer};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Where models are published.
 const HUB: &str = "https://huggingface.co";
@@ -25,7 +25,7 @@ impl Token {
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    pub(super) fn header(&self) -> Result<HeaderValue, Error> {
+    pub(crate) fn header(&self) -> Result<HeaderValue, Error> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
             .map_err(|_| Error::Settings("HF_TOKEN: only printable ASCII is allowed".to_owned()))?;
         value.set_sensitive(true);
@@ -33,7 +33,7 @@ impl Token {
     }
 
     /// `text` without the token in it.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[redacted]")
     }
 }
@@ -121,7 +121,7 @@ impl Settings {
         Ok(settings)
     }
 
-    pub(super) fn endpoint(&self) -> Result<Url, Error> {
+    pub(crate) fn endpoint(&self) -> Result<Url, Error> {
         let fail = |why: &str| {
             // A password in the text must not reach a log.
             let shown = self.endpoint.split_once('@').map_or(&*self.endpoint, |_| "[credentials]");
@@ -144,12 +144,12 @@ impl Settings {
 }
 
 /// Whether nobody on the way can read or change what is said.
-pub(super) fn safe(url: &Url) -> bool {
+pub(crate) fn safe(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && loopback(url))
 }
 
 /// Whether the host is this machine.
-pub(super) fn loopback(url: &Url) -> bool {
+pub(crate) fn loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

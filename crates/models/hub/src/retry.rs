@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::error::Error;
-use super::settings::Settings;
+use crate::error::Error;
+use crate::settings::Settings;
 
 /// How a try ended that did not succeed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It may pass: a broken connection, silence, 408, 429, 5xx.
     Transient {
         why: String,
@@ -33,7 +33,7 @@ const CORRUPT: u32 = 3;
 
 /// The tries of one file.
 #[derive(Debug)]
-pub(super) struct Tries<'a> {
+pub(crate) struct Tries<'a> {
     settings: &'a Settings,
     what: &'a str,
     failed: u32,
@@ -41,12 +41,12 @@ pub(super) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(settings: &'a Settings, what: &'a str) -> Self {
+    pub(crate) fn new(settings: &'a Settings, what: &'a str) -> Self {
         Self { settings, what, failed: 0, corrupt: 0 }
     }
 
     /// Something came: what went wrong before does not count any more.
-    pub(super) fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         self.failed = 0;
     }
 
@@ -54,7 +54,7 @@ impl<'a> Tries<'a> {
     ///
     /// # Errors
     /// No further try.
-    pub(super) fn after(&mut self, failure: Failure) -> Result<(String, Duration), Error> {
+    pub(crate) fn after(&mut self, failure: Failure) -> Result<(String, Duration), Error> {
         let (why, asked) = match failure {
             Failure::Permanent(error) => return Err(error),
             Failure::Corrupt { expected, found } => {

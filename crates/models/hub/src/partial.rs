@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 /// What a hub announces of a file's bytes, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Digest {
+pub(crate) enum Digest {
     /// Of large files: SHA-256 of the bytes.
     Sha256(String),
     /// Of small files: git's blob id, SHA-1 of a header with the size and the bytes.
@@ -20,7 +20,7 @@ pub(super) enum Digest {
 
 impl Digest {
     /// From an `ETag`, with or without quotes. `None` for anything else: it ends up in a file name.
-    pub(super) fn parse(etag: &str) -> Option<Self> {
+    pub(crate) fn parse(etag: &str) -> Option<Self> {
         let text = etag.trim().trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
         let hexadecimal = text.bytes().all(|b| b.is_ascii_hexdigit());
         match text.len() {
@@ -30,7 +30,7 @@ impl Digest {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         match self {
             Self::Sha256(text) | Self::Git(text) => text,
         }
@@ -68,7 +68,7 @@ impl Hasher {
 }
 
 /// The digest, of the kind of `like`, of the file at `path`.
-pub(super) fn digest(path: &Path, like: &Digest) -> io::Result<String> {
+pub(crate) fn digest(path: &Path, like: &Digest) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = like.hasher(file.metadata()?.len());
     absorb(&mut file, &mut hasher)?;
@@ -90,7 +90,7 @@ fn absorb(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
 }
 
 /// The temporary name of `path`: another version of the file has another one.
-pub(super) fn part(path: &Path, digest: &Digest) -> PathBuf {
+pub(crate) fn part(path: &Path, digest: &Digest) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", digest.text()));
     path.with_file_name(name)
@@ -98,18 +98,18 @@ pub(super) fn part(path: &Path, digest: &Digest) -> PathBuf {
 
 /// The bytes that have come so far.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(crate) struct Partial {
     path: PathBuf,
     file: File,
     hasher: Hasher,
     digest: Digest,
-    pub(super) written: u64,
+    pub(crate) written: u64,
     size: u64,
 }
 
 /// How a whole file ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It has its name.
     Kept,
     /// It has gone; this was its digest.
@@ -118,7 +118,7 @@ pub(super) enum Outcome {
 
 impl Partial {
     /// Continues what an earlier transfer left of the file at `target`.
-    pub(super) fn open(target: &Path, digest: &Digest, size: u64) -> io::Result<Self> {
+    pub(crate) fn open(target: &Path, digest: &Digest, size: u64) -> io::Result<Self> {
         let path = part(target, digest);
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
@@ -133,26 +133,26 @@ impl Partial {
     }
 
     /// Starts over.
-    pub(super) fn reset(&mut self) -> io::Result<()> {
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
         (self.hasher, self.written) = (self.digest.hasher(self.size), 0);
         Ok(())
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.written += bytes.len() as u64;
         Ok(())
     }
 
-    pub(super) fn whole(&self) -> bool {
+    pub(crate) fn whole(&self) -> bool {
         self.written == self.size
     }
 
     /// Gives the whole file its name, or removes it if it is not what was announced.
-    pub(super) fn finish(self, target: &Path) -> io::Result<Outcome> {
+    pub(crate) fn finish(self, target: &Path) -> io::Result<Outcome> {
         let found = self.hasher.text();
         if found != self.digest.text() {
             fs::remove_file(&self.path)?;

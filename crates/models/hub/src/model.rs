@@ -1,4 +1,4 @@
-//! Which files of which repository the product reads.
+//! A repository, and which of its files are wanted.
 
 /// A repository, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,52 +15,27 @@ pub struct Model {
     pub files: Vec<Vec<String>>,
 }
 
-/// The three models, as their authors publish them.
-///
-/// Not asked for: the 8-channel UNet of Stable Video Diffusion (3 GB), which neither stage uses.
-pub fn models() -> Vec<Model> {
-    let model = |name: &str, repository: &str, files: &[&[&str]]| Model {
-        name: name.to_owned(),
-        repository: repository.to_owned(),
-        folder: repository.split_once('/').map_or(repository, |(_, name)| name).to_owned(),
-        revision: None,
-        files: files.iter().map(|paths| paths.iter().map(|&p| p.to_owned()).collect()).collect(),
-    };
-    vec![
-        model(
-            "svd",
-            "stabilityai/stable-video-diffusion-img2vid-xt-1-1",
-            &[
-                &["scheduler/scheduler_config.json"],
-                &["feature_extractor/preprocessor_config.json"],
-                &["image_encoder/config.json"],
-                &["image_encoder/model.fp16.safetensors", "image_encoder/model.safetensors"],
-                &["vae/config.json"],
-                &[
-                    "vae/diffusion_pytorch_model.fp16.safetensors",
-                    "vae/diffusion_pytorch_model.safetensors",
-                ],
-            ],
-        ),
-        model(
-            "depthcrafter",
-            "tencent/DepthCrafter",
-            &[&["config.json"], &["diffusion_pytorch_model.safetensors"]],
-        ),
-        model(
-            "stereocrafter",
-            "TencentARC/StereoCrafter",
-            &[
-                &["unet_diffusers/config.json"],
-                &["unet_diffusers/diffusion_pytorch_model.safetensors"],
-            ],
-        ),
-    ]
-}
-
 impl Model {
-    /// Names that could leave the target folder, or the hub's address, are refused.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// The newest commit of `repository`, `owner/name`, into a folder of its name; for each of `files` the
+    /// paths under which it may be found, best first.
+    pub fn new(name: &str, repository: &str, files: &[&[&str]]) -> Self {
+        Self {
+            name: name.to_owned(),
+            repository: repository.to_owned(),
+            folder: repository.split_once('/').map_or(repository, |(_, name)| name).to_owned(),
+            revision: None,
+            files: files
+                .iter()
+                .map(|paths| paths.iter().map(|&p| p.to_owned()).collect())
+                .collect(),
+        }
+    }
+
+    /// Whether its names stay within the target folder and the hub's address.
+    ///
+    /// # Errors
+    /// Names what is not allowed.
+    pub fn check(&self) -> Result<(), String> {
         let (owner, name) = self.repository.split_once('/').unwrap_or_default();
         let word = |text: &str| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -92,8 +67,9 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_folder_are_refused() {
-        assert!(models().iter().all(|model| model.check().is_ok()));
-        let model = || models().remove(0);
+        let model = || Model::new("tiny", "someone/tiny-model", &[&["unet/config.json"]]);
+        assert_eq!(model().check(), Ok(()));
+        assert_eq!(model().folder, "tiny-model");
         for bad in ["../x", "a/../../x", "/etc/x", "a//b", "", ".hidden", "a\\b", "a/\0"] {
             let wrong = Model { files: vec![vec![bad.to_owned()]], ..model() };
             assert!(wrong.check().is_err(), "{bad:?}");

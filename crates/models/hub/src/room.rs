@@ -4,14 +4,14 @@ use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Left free on top of the files: records, and the file system's own needs.
 const RESERVE: u64 = 16 << 20;
 
 /// # Errors
 /// [`Error::NoRoom`] when `bytes` more do not fit in `dir`.
-pub(super) fn check(dir: &Path, bytes: u64) -> Result<(), Error> {
+pub(crate) fn check(dir: &Path, bytes: u64) -> Result<(), Error> {
     if bytes == 0 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::Error;
+use crate::error::Error;
 
 const NAME: &str = ".fetch.lock";
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -13,13 +13,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The right to write into the folder. The system takes it back when the process ends, however it
 /// ends, so nothing stale is ever in the way; the file itself stays.
 #[derive(Debug, Clone)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _file: Arc<File>,
 }
 
 impl Lock {
     /// Waits until no other process has it; `wait` is called once if there is anything to wait for.
-    pub(super) async fn take(dir: &Path, wait: impl FnOnce()) -> Result<Self, Error> {
+    pub(crate) async fn take(dir: &Path, wait: impl FnOnce()) -> Result<Self, Error> {
         let path = dir.join(NAME);
         let io = |source| Error::Io { path: path.clone(), source };
         let file = File::options().create(true).append(true).open(&path).map_err(io)?;

@@ -12,20 +12,20 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use super::error::Error;
-use super::models::Model;
-use super::partial::Digest;
-use super::record::is_commit;
-use super::redirect::{LONGEST, same_origin, target};
-use super::retry::Failure;
-use super::settings::{Settings, Token, loopback};
+use crate::error::Error;
+use crate::model::Model;
+use crate::partial::Digest;
+use crate::record::is_commit;
+use crate::redirect::{LONGEST, same_origin, target};
+use crate::retry::Failure;
+use crate::settings::{Settings, Token, loopback};
 
 /// What is shown of a hub's own words.
 const LONGEST_REASON: usize = 300;
 
 /// A connection to a hub.
 #[derive(Debug)]
-pub(super) struct Hub {
+pub(crate) struct Hub {
     client: Client,
     endpoint: Url,
     token: Option<Token>,
@@ -35,29 +35,29 @@ pub(super) struct Hub {
 
 /// What a hub says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Announced {
-    pub(super) commit: String,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
+pub(crate) struct Announced {
+    pub(crate) commit: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
 }
 
 /// A file's bytes, from `start` on.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(crate) struct Body {
     response: Response,
-    pub(super) start: u64,
+    pub(crate) start: u64,
     silence: Duration,
 }
 
 impl Body {
     /// The next piece; `None` at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Failure> {
         timed(self.silence, self.response.chunk()).await
     }
 }
 
 impl Hub {
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let endpoint = settings.endpoint()?;
         let failed = |error: &dyn std::error::Error| Error::Settings(format!("TLS: {error}"));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -87,7 +87,7 @@ impl Hub {
     }
 
     /// What the hub says of `path`; `None` if the repository has no such file.
-    pub(super) async fn announced(
+    pub(crate) async fn announced(
         &self,
         model: &Model,
         revision: &str,
@@ -140,7 +140,7 @@ impl Hub {
     /// The bytes of `path` at `commit`, from `from` on if the server can, else from the start.
     ///
     /// Every call begins at the hub: addresses that it signs live for minutes.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         model: &Model,
         commit: &str,

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use parallax_svd::{clip, unet, vae};
-use parallax_weights::{Checkpoint, Error, Inventory, Part, config, part_dir};
+use parallax_svd::{clip, manifest, unet, vae};
+use parallax_weights::{Checkpoint, Error, Inventory, config, part_dir};
 
 /// A UNet small enough to write many times.
 fn tiny(in_channels: usize) -> unet::Config {
@@ -44,9 +44,13 @@ fn save(tensors: &HashMap<String, Tensor>, path: &Path) {
     candle_core::safetensors::save(tensors, path).unwrap();
 }
 
+fn opened(dir: &Path) -> Result<Checkpoint, Error> {
+    Ok(Checkpoint::open(dir)?.recognised_by(manifest::recognise))
+}
+
 fn load(dir: &Path, cfg: &unet::Config) -> Result<unet::Unet, Error> {
     let what = format!("the inpainting UNet ({} input channels)", cfg.in_channels);
-    Checkpoint::open(dir)?.build(&what, DType::F32, &Device::Cpu, build(cfg))
+    opened(dir)?.build(&what, DType::F32, &Device::Cpu, build(cfg))
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn half_precision_is_preferred_and_every_tensor_is_read() {
     save(&weights, &dir.path().join("diffusion_pytorch_model.fp16.safetensors"));
     fs::write(dir.path().join("diffusion_pytorch_model.safetensors"), "not even opened").unwrap();
     load(dir.path(), &tiny(9)).unwrap();
-    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let checkpoint = opened(dir.path()).unwrap();
     let plan = checkpoint.plan(DType::F32);
     assert_eq!(plan.tensors, weights.len());
     assert_eq!(
@@ -219,36 +223,36 @@ fn a_key_read_twice_is_an_error() {
 
 #[test]
 fn parts_are_found_in_every_layout() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../svd/tests/golden/small");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/small");
     // A Stable Video Diffusion folder.
-    let clip_config: clip::Config = config(&golden, Part::ImageEncoder).unwrap();
-    let vae_config: vae::Config = config(&golden, Part::Vae).unwrap();
-    let unet_config: unet::Config = config(&golden, Part::VideoUnet).unwrap();
-    let open = |part| Checkpoint::open(&part_dir(&golden, part).unwrap()).unwrap();
+    let clip_config: clip::Config = config(&golden, manifest::IMAGE_ENCODER).unwrap();
+    let vae_config: vae::Config = config(&golden, manifest::VAE).unwrap();
+    let unet_config: unet::Config = config(&golden, manifest::VIDEO_UNET).unwrap();
+    let open = |part| manifest::open(&golden, part).unwrap();
     let cpu = Device::Cpu;
-    open(Part::ImageEncoder)
+    open(manifest::IMAGE_ENCODER)
         .build("CLIP", DType::F32, &cpu, |vb| clip::VisionModel::new(&clip_config, vb))
         .unwrap();
-    open(Part::Vae)
+    open(manifest::VAE)
         .build("VAE", DType::F32, &cpu, |vb| vae::TemporalVae::new(&vae_config, vb))
         .unwrap();
-    open(Part::VideoUnet)
+    open(manifest::VIDEO_UNET)
         .build("UNet", DType::F16, &cpu, |vb| unet::Unet::new(&unet_config, vb))
         .unwrap();
-    config::<parallax_svd::scheduler::Config>(&golden, Part::Scheduler).unwrap();
+    config::<parallax_svd::scheduler::Config>(&golden, manifest::SCHEDULER).unwrap();
 
     // The VAE's files where a UNet should be.
-    let error =
-        open(Part::Vae).build("the UNet", DType::F32, &cpu, |vb| unet::Unet::new(&unet_config, vb));
+    let error = open(manifest::VAE)
+        .build("the UNet", DType::F32, &cpu, |vb| unet::Unet::new(&unet_config, vb));
     assert!(error.unwrap_err().to_string().contains("expected the UNet, found a temporal VAE"));
 
     // DepthCrafter's flat folder, StereoCrafter's sub-folder, and copies with `unet`.
-    let source = part_dir(&golden, Part::VideoUnet).unwrap();
+    let source = part_dir(&golden, manifest::VIDEO_UNET).unwrap();
     for (part, folder) in [
-        (Part::DepthUnet, "."),
-        (Part::DepthUnet, "unet"),
-        (Part::InpaintingUnet, "unet_diffusers"),
-        (Part::InpaintingUnet, "."),
+        (manifest::DEPTH_UNET, "."),
+        (manifest::DEPTH_UNET, "unet"),
+        (manifest::INPAINTING_UNET, "unet_diffusers"),
+        (manifest::INPAINTING_UNET, "."),
     ] {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join(folder);
@@ -258,11 +262,11 @@ fn parts_are_found_in_every_layout() {
         }
         let found: unet::Config = config(root.path(), part).unwrap();
         assert_eq!(found, unet_config);
-        let checkpoint = Checkpoint::open(&part_dir(root.path(), part).unwrap()).unwrap();
+        let checkpoint = manifest::open(root.path(), part).unwrap();
         checkpoint.build("UNet", DType::F32, &cpu, |vb| unet::Unet::new(&found, vb)).unwrap();
     }
     let nothing = tempfile::tempdir().unwrap();
-    let error = part_dir(nothing.path(), Part::InpaintingUnet).unwrap_err().to_string();
+    let error = part_dir(nothing.path(), manifest::INPAINTING_UNET).unwrap_err().to_string();
     assert!(error.contains("StereoCrafter UNet") && error.contains("unet_diffusers"), "{error}");
 }
 
@@ -271,7 +275,7 @@ fn broken_configurations_say_which_file() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("vae")).unwrap();
     fs::write(root.path().join("vae/config.json"), "{\"layers_per_block\": 2}").unwrap();
-    let error = config::<vae::Config>(root.path(), Part::Vae).unwrap_err();
+    let error = config::<vae::Config>(root.path(), manifest::VAE).unwrap_err();
     assert!(
         error.to_string().contains("vae") && error.to_string().contains("block_out_channels"),
         "{error}"

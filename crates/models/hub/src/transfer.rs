@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::error::Error;
-use super::event::Event;
-use super::hub::{Announced, Hub};
-use super::lock::Lock;
-use super::models::Model;
-use super::partial::{self, Outcome, Partial};
-use super::record::{Record, Verified};
-use super::retry::{Failure, Tries};
-use super::room;
-use super::settings::Settings;
+use crate::error::Error;
+use crate::event::Event;
+use crate::hub::{Announced, Hub};
+use crate::lock::Lock;
+use crate::model::Model;
+use crate::partial::{self, Outcome, Partial};
+use crate::record::{Record, Verified};
+use crate::retry::{Failure, Tries};
+use crate::room;
+use crate::settings::Settings;
 
 /// Revision of a model that was never downloaded and whose revision nobody named.
 const LATEST: &str = "main";
@@ -304,7 +304,7 @@ impl Download<'_> {
     /// Everything that comes, onto the disk. A thread of its own writes and digests.
     async fn receive(
         &mut self,
-        mut body: super::hub::Body,
+        mut body: crate::hub::Body,
         mut partial: Partial,
         item: &Item,
         file: &str,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result};
 use candle_nn::VarBuilder;
-use parallax_svd::{clip, unet, vae};
+use parallax_svd::{clip, manifest, unet, vae};
 use parallax_weights::{Checkpoint, Inventory, MemoryPlan};
 use sha2::{Digest, Sha256};
 
@@ -29,6 +29,10 @@ fn temporal_vae(vb: VarBuilder) -> Result<vae::TemporalVae> {
 
 fn image_encoder(vb: VarBuilder) -> Result<clip::VisionModel> {
     clip::VisionModel::new(&clip::Config::vit_h(), vb)
+}
+
+fn opened(dir: &Path) -> Checkpoint {
+    Checkpoint::open(dir).unwrap().recognised_by(manifest::recognise)
 }
 
 fn digest(inventory: &Inventory) -> String {
@@ -104,7 +108,7 @@ fn full_size_files_open_and_report_their_memory() {
     for (inventory, description, bytes) in cases {
         let dir = tempfile::tempdir().unwrap();
         sparse(&inventory, &dir.path().join("diffusion_pytorch_model.fp16.safetensors"));
-        let checkpoint = Checkpoint::open(dir.path()).unwrap();
+        let checkpoint = opened(dir.path());
         checkpoint.check(description, &inventory).unwrap();
         assert!(checkpoint.describe().contains(description));
         let want = MemoryPlan {
@@ -125,7 +129,7 @@ fn the_other_unet_at_full_size_is_refused_unread() {
         &Inventory::of(video_unet).unwrap(),
         &dir.path().join("diffusion_pytorch_model.safetensors"),
     );
-    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let checkpoint = opened(dir.path());
     let error = checkpoint
         .build("StereoCrafter's UNet", DType::F16, &Device::Cpu, inpainting_unet)
         .unwrap_err();
@@ -142,7 +146,7 @@ fn the_vae_is_built_from_a_sparse_file() {
         &Inventory::of(temporal_vae).unwrap(),
         &dir.path().join("diffusion_pytorch_model.fp16.safetensors"),
     );
-    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let checkpoint = opened(dir.path());
     checkpoint.build("the VAE", DType::F16, &Device::Cpu, temporal_vae).unwrap();
 }
 
@@ -154,15 +158,13 @@ fn every_network_is_built_from_a_sparse_file() {
     let path = dir.path().join("model.fp16.safetensors");
     let cpu = Device::Cpu;
     sparse(&Inventory::of(video_unet).unwrap(), &path);
-    let depth =
-        Checkpoint::open(dir.path()).unwrap().build("a", DType::F16, &cpu, video_unet).unwrap();
+    let depth = opened(dir.path()).build("a", DType::F16, &cpu, video_unet).unwrap();
     sparse(&Inventory::of(inpainting_unet).unwrap(), &path);
     let inpainting = Checkpoint::open(dir.path())
         .unwrap()
         .build("b", DType::F16, &cpu, inpainting_unet)
         .unwrap();
     sparse(&Inventory::of(image_encoder).unwrap(), &path);
-    let encoder =
-        Checkpoint::open(dir.path()).unwrap().build("c", DType::F16, &cpu, image_encoder).unwrap();
+    let encoder = opened(dir.path()).build("c", DType::F16, &cpu, image_encoder).unwrap();
     drop((depth, inpainting, encoder));
 }

@@ -7,40 +7,40 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
-use super::models::Model;
-use super::partial::Digest;
+use crate::error::Error;
+use crate::model::Model;
+use crate::partial::Digest;
 
 const NAME: &str = ".parallax-weights.json";
 
 /// A verified file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Verified {
-    pub(super) size: u64,
-    pub(super) digest: Digest,
+pub(crate) struct Verified {
+    pub(crate) size: u64,
+    pub(crate) digest: Digest,
 }
 
 /// The record of one folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
-    pub(super) repository: String,
-    pub(super) commit: String,
-    pub(super) files: BTreeMap<String, Verified>,
+pub(crate) struct Record {
+    pub(crate) repository: String,
+    pub(crate) commit: String,
+    pub(crate) files: BTreeMap<String, Verified>,
 }
 
 impl Record {
     /// The record in `folder`. One that is missing or unreadable says nothing, and the files are looked
     /// at again.
-    pub(super) fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         let text = fs::read_to_string(folder.join(NAME)).unwrap_or_default();
         let record: Self = serde_json::from_str(&text).unwrap_or_default();
         if is_commit(&record.commit) { record } else { Self::default() }
     }
 
     /// Replaces the record in `folder` at one stroke.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(NAME);
         let write = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -54,14 +54,14 @@ impl Record {
 
     /// Whether it is about `model` at the revision that is asked for, as far as one can tell from here:
     /// a branch can have moved, a commit cannot.
-    pub(super) fn answers(&self, model: &Model) -> bool {
+    pub(crate) fn answers(&self, model: &Model) -> bool {
         self.repository == model.repository
             && is_commit(&self.commit)
             && model.revision.as_ref().is_none_or(|revision| *revision == self.commit)
     }
 
     /// Files of `model` that are not recorded, or not there with the recorded size.
-    pub(super) fn missing(&self, model: &Model, folder: &Path) -> Vec<PathBuf> {
+    pub(crate) fn missing(&self, model: &Model, folder: &Path) -> Vec<PathBuf> {
         let there = |name: &String| {
             self.files.get(name).is_some_and(|verified| {
                 fs::metadata(folder.join(name))
@@ -75,6 +75,6 @@ impl Record {
 }
 
 /// Whether `text` is a full commit id, so that it means the same tomorrow and can stand in a path.
-pub(super) fn is_commit(text: &str) -> bool {
+pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
