@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use parallax_hub::{Error, Kind, Model, Settings, fetch};
+use parallax_process::Termination;
 use parallax_svd::manifest;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::folder::folder;
 use super::progress::Teller;
@@ -43,14 +43,12 @@ fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
     let models = selected(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut termination = Termination::listen()?;
         teller.begin(&settings.dir);
         let mut tell = |event| teller.tell(&event);
         let complete = tokio::select! {
             biased;
-            _ = interrupt.recv() => false,
-            _ = terminate.recv() => false,
+            () = termination.asked() => false,
             result = fetch(&settings, &models, &mut tell) => result.map(|()| true)?,
         };
         if complete {

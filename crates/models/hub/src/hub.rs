@@ -2,7 +2,6 @@
 //! `{endpoint}/{owner}/{name}/resolve/{revision}/{path}`, answered with `X-Repo-Commit`, an `ETag` or
 //! `X-Linked-ETag` that is the file's digest, and `X-Linked-Size` where the bytes lie elsewhere.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
@@ -10,7 +9,6 @@ use reqwest::header::{
     LOCATION, RANGE, RETRY_AFTER,
 };
 use reqwest::{Client, Method, Response, StatusCode, Url};
-use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::error::Error;
 use crate::model::Model;
@@ -60,20 +58,11 @@ impl Hub {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let endpoint = settings.endpoint()?;
         let failed = |error: &dyn std::error::Error| Error::Settings(format!("TLS: {error}"));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_platform_verifier())
+        // Redirects and retries are decided here: the client's own would not know who may see the
+        // token, nor what a signed address is worth a minute later.
+        let mut client = parallax_http_client::builder()
             .map_err(|error| failed(&error))?
-            .with_no_client_auth();
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            // Redirects and retries are decided here: the client's own would not know who may see the
-            // token, nor what a signed address is worth a minute later.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(settings.silence)
-            .user_agent(concat!("parallax/", env!("CARGO_PKG_VERSION")));
+            .connect_timeout(settings.silence);
         if loopback(&endpoint) {
             client = client.no_proxy();
         }

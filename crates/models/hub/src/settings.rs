@@ -1,13 +1,13 @@
 //! Where the hub is, and how patient to be with it.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use parallax_secret::Secret;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::error::Error;
 
@@ -15,18 +15,18 @@ use crate::error::Error;
 const HUB: &str = "https://huggingface.co";
 
 /// An access token that is shown to nobody by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Token(Secret);
 
 impl Token {
     /// Wraps it, without the blanks around it; `None` when nothing is left.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.to_owned()))
+        (!text.is_empty()).then(|| Self(Secret::new(text)))
     }
 
     pub(crate) fn header(&self) -> Result<HeaderValue, Error> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0.expose()))
             .map_err(|_| Error::Settings("HF_TOKEN: only printable ASCII is allowed".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
@@ -34,19 +34,7 @@ impl Token {
 
     /// `text` without the token in it.
     pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.0, "[redacted]")
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for Token {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
+        text.replace(self.0.expose(), "[redacted]")
     }
 }
 
