@@ -7,14 +7,15 @@
 //! Replicas take turns where they can: whoever has the turn keeps it for as long as its sweeps go well.
 //!
 //! Permits and due retries are looked at in every sweep, unfinished jobs a slice at a time: the next
-//! sweep goes on where this one ended, so that many jobs do not keep a permit waiting.
+//! sweep goes on where this one ended, so that many jobs do not keep a permit waiting. They are listed
+//! so, too: what a sweep costs does not grow with their number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, ObjectEvent, ObjectKey, Segment, Timestamp, s3_notification};
-use parallax_ports::ledger::{Holder, HolderId, Job, Reserve, SegmentState};
+use parallax_ports::ledger::{Cursor, Holder, HolderId, Job, Reserve, SegmentState};
 use parallax_ports::{Custody, Queue, Result};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, info_span, warn};
@@ -26,6 +27,8 @@ use crate::{Mutant, Pipeline, Role, metrics};
 
 /// Retries looked at in one sweep.
 const DUE_AT_ONCE: usize = 100;
+/// Unfinished jobs that are listed and looked at in one sweep.
+const JOBS_AT_ONCE: usize = 100;
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let mut memory = Memory::new(HolderId(pipeline.ports.ids.next()));
@@ -34,7 +37,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     pipeline.report_clocks();
     while !stop.soft.is_cancelled() {
         pulse.tick();
-        let pause = match memory.pass.left.is_empty() {
+        let pause = match memory.pass.is_over() {
             true if memory.idle => pipeline.config.sweep * 4,
             true => pipeline.config.sweep,
             false => pipeline.config.sweep / 6,
@@ -119,9 +122,12 @@ impl Pipeline {
         };
         memory.pass.incomplete |= note(self.sweep_due(memory, stop).await);
         let listed_now = memory.pass.left.is_empty();
-        let mut idle = listed_now && working == 0;
+        let mut idle = memory.pass.is_over() && working == 0;
+        if memory.pass.is_over() {
+            memory.pass.to_list.extend(self.unfinished());
+        }
         if listed_now {
-            memory.pass.incomplete |= note(self.begin_pass(&mut memory.pass).await);
+            memory.pass.incomplete |= note(self.list_some(&mut memory.pass).await);
         }
         while let Some(job) = memory.pass.left.pop_front() {
             if stop.soft.is_cancelled() {
@@ -138,7 +144,8 @@ impl Pipeline {
                 break;
             }
         }
-        if memory.pass.left.is_empty() {
+        idle &= memory.pass.is_over();
+        if memory.pass.is_over() {
             let complete = !std::mem::take(&mut memory.pass.incomplete);
             if complete {
                 memory.forget_moved();
@@ -171,17 +178,30 @@ impl Pipeline {
         }
     }
 
-    /// Lists every unfinished job. What cannot be listed is left to the next pass.
-    async fn begin_pass(&self, pass: &mut Pass) -> Result<()> {
-        let mut result = Ok(());
+    /// In which status jobs are unfinished, so far as this deployment goes on with them.
+    fn unfinished(&self) -> impl Iterator<Item = (JobStatus, Option<Cursor>)> + use<> {
         let uncut: &[_] = match self.ports.chunking {
             Some(_) => &[JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress],
             None => &[],
         };
         let cut = [JobStatus::ChunkingComplete, JobStatus::Reassembling];
-        for status in cut.into_iter().chain(uncut.iter().copied()) {
-            match self.ledger().jobs(status).await {
-                Ok(jobs) => pass.left.extend(jobs),
+        cut.into_iter().chain(uncut.iter().copied()).map(|status| (status, None))
+    }
+
+    /// Lists the next unfinished jobs. What cannot be listed is left to the next pass.
+    async fn list_some(&self, pass: &mut Pass) -> Result<()> {
+        let mut result = Ok(());
+        while pass.left.len() < JOBS_AT_ONCE
+            && let Some((status, from)) = pass.to_list.pop_front()
+        {
+            let limit = JOBS_AT_ONCE - pass.left.len();
+            match self.ledger().some_jobs(status, from.as_ref(), limit).await {
+                Ok(some) => {
+                    pass.left.extend(some.jobs);
+                    if some.next.is_some() {
+                        pass.to_list.push_front((status, some.next));
+                    }
+                }
                 Err(error) => result = result.and(Err(error)),
             }
         }

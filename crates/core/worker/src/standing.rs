@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use parallax_job::Timestamp;
-use parallax_ports::ledger::{HolderId, Job};
+use parallax_job::{JobStatus, Timestamp};
+use parallax_ports::ledger::{Cursor, HolderId, Job};
 
 /// Segments without a row whose events one sweep sends again. A backlog looks like lost events when
 /// everything is slow; sending it all again would make it slower, and the sweep late for its permits.
@@ -30,9 +30,18 @@ pub(crate) struct Memory {
 /// Once through every unfinished job, over as many sweeps as that takes.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
+    /// Listed and not looked at yet.
     pub(crate) left: VecDeque<Job>,
+    /// What is still to be listed, and from where.
+    pub(crate) to_list: VecDeque<(JobStatus, Option<Cursor>)>,
     /// Jobs may have been missed, so that nothing can be said of what was not seen.
     pub(crate) incomplete: bool,
+}
+
+impl Pass {
+    pub(crate) fn is_over(&self) -> bool {
+        self.left.is_empty() && self.to_list.is_empty()
+    }
 }
 
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri}
 
 use super::Faults;
 use crate::ledger::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
 use crate::{Ledger, Locations, Message, ObjectMeta, ObjectStore, Queue, Receipt, Result};
 
@@ -196,6 +196,21 @@ macro_rules! faulty_ledger {
                     jobs.retain(|_| self.faults.random() < 0.5);
                 }
                 Ok(jobs)
+            }
+
+            /// The same.
+            async fn some_jobs(
+                &self,
+                status: JobStatus,
+                from: Option<&Cursor>,
+                limit: usize,
+            ) -> Result<SomeJobs> {
+                let call = self.inner.some_jobs(status, from, limit);
+                let mut some = self.faults.around("ledger.jobs", call).await?;
+                if !some.jobs.is_empty() && self.faults.hits("index lags", |r| r.torn) {
+                    some.jobs.retain(|_| self.faults.random() < 0.5);
+                }
+                Ok(some)
             }
         }
     };

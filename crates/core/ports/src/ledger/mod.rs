@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 pub use types::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
+    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState, SomeJobs, TriggerOutcome,
+    TriggerRow, Work,
 };
 
 use crate::{Locations, Result};
@@ -126,6 +127,15 @@ pub trait Ledger: Debug + Send + Sync {
 
     /// The jobs in one status.
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>>;
+
+    /// A part of the same, from where an earlier one ended: no more than `limit`, and fewer, even none, in
+    /// the middle. What stays in the status all the while is in one of the parts; what comes or goes may be.
+    async fn some_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<SomeJobs>;
 
     /// Moves a job along an allowed edge; records the total and the reason when given.
     async fn advance(

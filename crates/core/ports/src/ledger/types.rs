@@ -319,6 +319,19 @@ impl Job {
     }
 }
 
+/// Where a part of a list ended. Only the ledger that made it reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// A part of the jobs in one status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeJobs {
+    /// They, in any order.
+    pub jobs: Vec<Job>,
+    /// From where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
 /// Answer to [`super::Ledger::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advance {

@@ -9,8 +9,9 @@ use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri}
 use super::lock;
 use crate::ledger::rules::{self, Change};
 use crate::ledger::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow,
+    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState, SomeJobs, TriggerOutcome,
+    TriggerRow,
 };
 use crate::{Ledger, Locations, Result};
 
@@ -249,6 +250,22 @@ impl Ledger for MemoryLedger {
 
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
         Ok(lock(&self.state).jobs.values().filter(|job| job.status == status).cloned().collect())
+    }
+
+    async fn some_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<SomeJobs> {
+        let state = lock(&self.state);
+        let after = |job: &&Job| from.is_none_or(|from| job.job_id.as_str() > from.0.as_str());
+        let mut jobs: Vec<_> =
+            state.jobs.values().filter(|job| job.status == status).filter(after).cloned().collect();
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let last = jobs.last().filter(|_| more);
+        Ok(SomeJobs { next: last.map(|job| Cursor(job.job_id.to_string())), jobs })
     }
 
     async fn advance(

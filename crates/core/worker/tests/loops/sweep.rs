@@ -93,6 +93,24 @@ async fn many_unfinished_jobs_keep_no_permit_waiting_and_all_have_their_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_sweep_costs_does_not_grow_with_unfinished_jobs() {
+    let calls_of_a_sweep = async |count| {
+        let stage = Stage::new();
+        unfinished(&stage, count).await;
+        let faults = Arc::new(Faults::seeded(0, Rates::NONE, Arc::default()).traced());
+        let ledger = Arc::new(Faulty::new(stage.ledger.clone(), faults.clone()));
+        let ports = Ports { ledger, ..stage.ports(Arc::new(Endpoint)) };
+        stage.run(ports, stage.config(), &[Role::Reconcile], Duration::from_secs(600)).await;
+        // Each sweep begins with a look at the permits.
+        let trace = faults.trace();
+        let sweeps = trace.split(|call| *call == "ledger.holders");
+        sweeps.map(<[_]>::len).max().unwrap()
+    };
+    let (few, many) = (calls_of_a_sweep(200).await, calls_of_a_sweep(4000).await);
+    assert_eq!(few, many, "calls in the longest sweep");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_is_heeded_in_the_middle_of_a_sweep() {
     let stage = Stage::new();
     unfinished(&stage, 500).await;

@@ -1,7 +1,7 @@
 //! Lists: rows of a job, due segments, jobs by status, completions. None scans a table.
 
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
-use parallax_ports::ledger::{Job, SegmentRow, SegmentState, rules};
+use parallax_ports::ledger::{Cursor, Job, SegmentRow, SegmentState, SomeJobs, rules};
 use parallax_ports::{Ledger, Result};
 use tracing::warn;
 
@@ -15,6 +15,18 @@ use crate::error::translate;
 
 /// Due segments that are looked up in one step.
 const STEP: usize = 100;
+
+/// Where a page of the index of jobs by status ended: the time, as the index has it, and the id.
+fn cursor(last: &Item) -> Option<Cursor> {
+    let (at, id) = (last.get("created_at")?.as_n().ok()?, last.get("job_id")?.as_s().ok()?);
+    Some(Cursor(format!("{at} {id}")))
+}
+
+fn start_key(status: JobStatus, from: &Cursor) -> Option<Item> {
+    let (at, id) = from.0.split_once(' ')?;
+    let key = [("status", s(status)), ("created_at", n(at)), ("job_id", s(id))];
+    Some(key.map(|(name, value)| (name.to_owned(), value)).into())
+}
 
 impl DynamoLedger {
     /// The rows of these segments, those that exist.
@@ -162,39 +174,54 @@ impl DynamoLedger {
         Ok(jobs)
     }
 
-    /// The jobs in one status: found through the index, which lags, and then read themselves.
+    /// The jobs in one status.
     pub(super) async fn jobs_in(&self, status: JobStatus) -> Result<Vec<Job>> {
-        let mut ids: Vec<JobId> = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         let mut from = None;
         loop {
-            let call = self.client.query().table_name(&self.tables.jobs);
-            let answer = call
-                .index_name("status-created_at")
-                .key_condition_expression("#status = :status")
-                .projection_expression("job_id")
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":status", s(status))
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| translate(format!("list jobs that are {status}"), error))?;
-            for item in answer.items.unwrap_or_default() {
-                let text = item.get("job_id").and_then(|v| v.as_s().ok());
-                match text.map(|text| text.parse()) {
-                    Some(Ok(id)) => ids.push(id),
-                    other => warn!(?other, "a job with a strange id is passed over"),
-                }
-            }
-            from = answer.last_evaluated_key;
+            let some = self.some_jobs_in(status, from.as_ref(), None).await?;
+            jobs.extend(some.jobs);
+            from = some.next;
             if from.is_none() {
                 break;
             }
         }
-        ids.sort();
-        ids.dedup();
+        // One that changes its place in the index meanwhile may be met twice.
+        jobs.sort_by(|a, b| a.job_id.cmp(&b.job_id));
+        jobs.dedup_by(|a, b| a.job_id == b.job_id);
+        Ok(jobs)
+    }
+
+    /// A page of them: found through the index, which lags, and then read themselves.
+    pub(super) async fn some_jobs_in(
+        &self,
+        status: JobStatus,
+        from: Option<&Cursor>,
+        limit: Option<usize>,
+    ) -> Result<SomeJobs> {
+        let call = self.client.query().table_name(&self.tables.jobs);
+        let answer = call
+            .index_name("status-created_at")
+            .key_condition_expression("#status = :status")
+            .projection_expression("job_id")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", s(status))
+            .set_exclusive_start_key(from.and_then(|from| start_key(status, from)))
+            .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
+            .send()
+            .await
+            .map_err(|error| translate(format!("list jobs that are {status}"), error))?;
+        let mut ids: Vec<JobId> = Vec::new();
+        for item in answer.items.unwrap_or_default() {
+            let text = item.get("job_id").and_then(|v| v.as_s().ok());
+            match text.map(|text| text.parse()) {
+                Some(Ok(id)) => ids.push(id),
+                other => warn!(?other, "a job with a strange id is passed over"),
+            }
+        }
         let mut jobs = self.jobs_by_id(ids.iter().collect()).await?;
         jobs.retain(|job| job.status == status);
-        Ok(jobs)
+        Ok(SomeJobs { jobs, next: answer.last_evaluated_key.as_ref().and_then(cursor) })
     }
 
     /// The completions of one cut, by index: consistent, all pages.

@@ -45,8 +45,8 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
 use parallax_ports::{Ids, Kind, Ledger, Locations, Result};
 
@@ -372,6 +372,17 @@ impl Ledger for DynamoLedger {
         let jobs = self.jobs_in(status).await?;
         self.beliefs.doubt(&jobs);
         Ok(jobs)
+    }
+
+    async fn some_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<SomeJobs> {
+        let some = self.some_jobs_in(status, from, Some(limit)).await?;
+        self.beliefs.doubt(&some.jobs);
+        Ok(some)
     }
 
     async fn advance(

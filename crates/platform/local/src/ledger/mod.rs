@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, TriggerOutcome,
+    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
 use parallax_ports::{Custody, Ledger, Locations, Result};
 
@@ -248,6 +248,20 @@ impl Ledger for SqliteLedger {
 
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
         self.read(move |rows| rows.jobs(status)).await
+    }
+
+    async fn some_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<SomeJobs> {
+        let after = from.map(|from| from.0.clone()).unwrap_or_default();
+        let mut jobs = self.read(move |rows| rows.jobs_after(status, &after, limit + 1)).await?;
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let last = jobs.last().filter(|_| more);
+        Ok(SomeJobs { next: last.map(|job| Cursor(job.job_id.to_string())), jobs })
     }
 
     async fn advance(

@@ -80,6 +80,18 @@ impl Rows<'_> {
         self.list("SELECT row FROM jobs WHERE status = ?1 ORDER BY job_id", [status.as_str()])
     }
 
+    pub(super) fn jobs_after(
+        &self,
+        status: JobStatus,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        self.list(
+            "SELECT row FROM jobs WHERE status = ?1 AND job_id > ?2 ORDER BY job_id LIMIT ?3",
+            params![status.as_str(), after, i64::try_from(limit).unwrap_or(i64::MAX)],
+        )
+    }
+
     pub(super) fn completion(
         &self,
         job_id: &JobId,

@@ -73,4 +73,41 @@ pub(super) async fn jobs_are_listed_by_status(ledger: Arc<dyn Ledger>) {
     assert_eq!(listed(JobStatus::ChunkingComplete).await, ["a", "c"]);
     assert_eq!(listed(JobStatus::Reassembling).await, ["b"]);
     assert_eq!(listed(JobStatus::Failed).await, [""; 0]);
+    in_parts(&*ledger).await;
+}
+
+/// Parts of a list bring what stays in it once each, whatever leaves and comes meanwhile.
+async fn in_parts(ledger: &dyn Ledger) {
+    for n in 0..7 {
+        job(ledger, &format!("part-{n}"), Some(1), JobStatus::ChunkingInProgress).await;
+    }
+    for limit in [1, 2, 3, 7, 8] {
+        let (mut found, mut from, mut parts) = (Vec::new(), None, 0);
+        loop {
+            let status = JobStatus::ChunkingInProgress;
+            let some = ledger.some_jobs(status, from.as_ref(), limit).await.unwrap();
+            assert!(some.jobs.len() <= limit, "{some:?}");
+            found.extend(some.jobs.into_iter().map(|job| job.job_id.to_string()));
+            parts += 1;
+            from = some.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        found.sort();
+        assert_eq!(found, (0..7).map(|n| format!("part-{n}")).collect::<Vec<_>>(), "by {limit}");
+        assert!(parts >= 7usize.div_ceil(limit), "{parts} parts by {limit}");
+    }
+    let status = JobStatus::ChunkingInProgress;
+    let first = ledger.some_jobs(status, None, 3).await.unwrap();
+    for gone in first.jobs.iter().skip(1) {
+        ledger.advance(&gone.job_id, JobStatus::Failed, None, Some("why"), at(9)).await.unwrap();
+    }
+    let (mut rest, mut from) = (Vec::new(), first.next);
+    while let Some(cursor) = from {
+        let some = ledger.some_jobs(status, Some(&cursor), 3).await.unwrap();
+        rest.extend(some.jobs);
+        from = some.next;
+    }
+    assert_eq!(rest.len(), 4, "where it ended is a place, not a job: {rest:?}");
 }
