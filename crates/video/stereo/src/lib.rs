@@ -5,43 +5,29 @@
 //! [`Warp::frame`] (resampling of every plane). [`ViewSynthesis`] runs them for a frame;
 //! [`compose`] packs two eyes into one picture. No codec and no model lives here.
 
-mod anaglyph;
-mod blend;
-mod continuation;
 mod draft;
 mod engine;
-mod fill;
-mod layout;
 mod matching;
 mod matrix;
-mod matte;
-mod memory;
-mod pack;
+mod packing;
 mod plane;
-mod pull_push;
-pub mod reference;
-mod resample;
 mod rgb;
-mod rim;
 mod samples;
+mod shot;
 mod simd;
-mod splat;
-mod staging;
-mod view;
-mod vr180;
+mod synthesis;
 
-pub use blend::blend;
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
     Clip, Copy, DepthEstimator, DepthSession, ENGINE_NAMES, Engine, Error, Eyes, Fill, Geometry,
     NotFinite, Odd, Reach, Rendering, Retry, Run, Session, Stage, StereoPair, Warping, Watch,
     engine,
 };
-pub use layout::{Layout, ParseLayoutError, full_chroma_format, output_format, shaped_format};
 pub use matching::{Matches, match_eyes};
-pub use pack::{compose, compose_as};
+pub use packing::{
+    Layout, ParseLayoutError, compose, compose_as, full_chroma_format, output_format, shaped_format,
+};
 pub use plane::Plane;
 pub use rgb::Rgb;
-pub use splat::Warp;
-pub use staging::{Bars, Comfort, ShotReport, Stager, Staging, Stand};
-pub use view::{View, ViewSynthesis};
+pub use shot::{Bars, Comfort, ShotReport, Stager, Staging, Stand};
+pub use synthesis::{View, ViewSynthesis, Warp, blend, reference};

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::rendering::{Fill, Geometry, Rendering};
 use super::watch::Watch;
-use crate::staging::{LOOKAHEAD, Staging};
+use crate::shot::{LOOKAHEAD, Staging};
 
 /// What an engine may know of a clip before its first frame.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parallax_frame::{Frame, VideoFormat};
 
-use crate::staging::LOOKAHEAD;
+use crate::shot::LOOKAHEAD;
 use crate::{
     Clip, Error, Fill, NotFinite, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis,
 };

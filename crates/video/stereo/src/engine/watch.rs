@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::finite::Retry;
 use super::stage::Stage;
-use crate::staging::ShotReport;
+use crate::shot::ShotReport;
 
 /// Somebody who is told of progress within an engine, or nobody.
 #[derive(Clone, Default)]

@@ -9,7 +9,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::Plane;
-use crate::fill::{FRINGE, Side, extent, holes};
+use crate::synthesis::occlusion_fill::{FRINGE, Side, extent, holes};
 
 /// Background samples that count, for each sample of the hole beside them, and at least.
 const PER_HOLE: usize = 2;

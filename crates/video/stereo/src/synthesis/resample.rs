@@ -9,7 +9,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::simd::over;
-use crate::splat::gather;
+use crate::synthesis::forward_warp::gather;
 use crate::{Plane, Warp};
 
 impl Warp {

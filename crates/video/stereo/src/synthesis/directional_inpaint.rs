@@ -10,8 +10,8 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::Plane;
-use crate::fill::{Side, holes, patch};
 use crate::samples::Samples;
+use crate::synthesis::occlusion_fill::{Side, holes, patch};
 
 /// Rows to either side that count.
 const ROWS: usize = 10;

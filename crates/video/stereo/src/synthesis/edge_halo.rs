@@ -9,7 +9,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::Warp;
-use crate::fill::{Side, extent, holes};
+use crate::synthesis::occlusion_fill::{Side, extent, holes};
 
 /// Samples beyond the one beside a hole whose mean is the background's colour.
 const BEYOND: usize = 2;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
-use crate::continuation::run_on;
-use crate::fill::{blacken, soften};
-use crate::matte::edges;
-use crate::memory::Memory;
-use crate::pull_push::{roles, smooth};
-use crate::resample::resize;
+use crate::synthesis::background_plate::Memory;
+use crate::synthesis::boundary_matting::edges;
+use crate::synthesis::directional_inpaint::run_on;
+use crate::synthesis::occlusion_fill::{blacken, soften};
+use crate::synthesis::pull_push::{roles, smooth};
+use crate::synthesis::resample::resize;
 use crate::{
     Comfort, Error, Eyes, Fill, Geometry, Plane, Rendering, Rgb, StereoPair, Warp, Warping,
     reference,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
-use crate::{Error, Layout, StereoPair, anaglyph, output_format, vr180};
+use super::layout::{Layout, output_format};
+use super::{anaglyph, vr180};
+use crate::{Error, StereoPair};
 
 /// Packs `pair` as `layout`, in the format that [`output_format`] gives, at the left eye's time.
 /// Layouts at full size copy the samples of both eyes untouched.
