@@ -1,7 +1,5 @@
 //! The signals by which a platform or a person ends a program.
 
-use std::future::Future;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, heard from the moment it is made: neither ends the process by itself any more.
@@ -38,11 +36,9 @@ impl Termination {
     }
 
     /// Waits for the next of them; the one after it ends the process at once, with `code`.
-    pub fn once(mut self, code: i32) -> impl Future<Output = ()> {
-        async move {
-            self.asked().await;
-            self.exit_on_next(code);
-        }
+    pub async fn once(mut self, code: i32) {
+        self.asked().await;
+        self.exit_on_next(code);
     }
 
     /// From now on the next of them ends the process at once, with `code`.
