@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use url::Url;
 
-use super::Opened;
+use super::opened::Opened;
 use super::report::Checks;
 use crate::config::{AwsSettings, Backend, CompletionOwner, Pace, SagemakerRequest, Settings};
 
@@ -232,11 +232,12 @@ pub(super) async fn ports(
     let objects: Arc<dyn ObjectStore> = Arc::new(it.objects.clone());
     let buckets = it.buckets.clone();
     // What can be told without asking anybody is told first.
-    let workplace = super::workplace(settings, &roles, objects.clone(), &buckets, scratch)?;
+    let workplace =
+        super::backend::workplace(settings, &roles, objects.clone(), &buckets, scratch)?;
     let backend: Arc<dyn InferenceBackend> = match settings.inference_backend {
         _ if !ask_a_backend(&roles) => Arc::new(Stub::new(objects.clone())),
         Backend::Sagemaker => Arc::new(endpoint(names, &it.aws, &objects, &buckets)?),
-        _ => super::backend(settings, &objects, workplace.as_ref())?,
+        _ => super::backend::backend(settings, &objects, workplace.as_ref())?,
     };
     it.check().await?;
     let (chunker, assembler) = media_steps(workplace);

@@ -10,7 +10,7 @@ use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{Ids, MetricsSink, ObjectStore, SystemClock};
 use parallax_worker::{Config, Desk, Inbox, Ports, Roles};
 
-use super::Opened;
+use super::opened::Opened;
 use crate::config::Settings;
 
 /// Opens the state folder, shared with other daemons on it.
@@ -51,9 +51,14 @@ pub(super) async fn ports(
     let roles = settings.roles.clone().unwrap_or_else(Roles::all);
     let objects: Arc<dyn ObjectStore> = local.objects.clone();
     // Media steps are ports of every daemon here, whatever its roles.
-    let workplace =
-        super::workplace(settings, &Roles::all(), objects.clone(), &local.buckets, scratch)?
-            .context("ffmpeg")?;
+    let workplace = super::backend::workplace(
+        settings,
+        &Roles::all(),
+        objects.clone(),
+        &local.buckets,
+        scratch,
+    )?
+    .context("ffmpeg")?;
     let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
         name,
         queue: queue.clone(),
@@ -62,7 +67,7 @@ pub(super) async fn ports(
     };
     let ports = Ports {
         ledger: local.ledger.clone(),
-        backend: super::backend(settings, &objects, Some(&workplace))?,
+        backend: super::backend::backend(settings, &objects, Some(&workplace))?,
         turns: None,
         objects,
         segments: inbox("segments", &local.segments),

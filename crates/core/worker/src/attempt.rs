@@ -11,17 +11,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::delays::{
+    DEPLOYMENT_REFUSED, LONGEST_RETRY, NO_RESERVATION, OTHER_CUT, RETRY_FACTOR, SOON, TURN,
+};
 use crate::keeper::Hidden;
 use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::{Mutant, Pipeline, metrics};
-
-/// How long an attempt waits for its turn to be handed over: a call that is slow holds up others no
-/// longer than this.
-const TURN: Duration = Duration::from_secs(2);
-
-/// How long a segment waits for the end of another cut.
-const OTHER_CUT: Duration = Duration::from_secs(30);
 
 /// A segment's object, as its event tells of it.
 #[derive(Debug)]
@@ -146,7 +142,7 @@ impl Pipeline {
                 Ok(Outcome::Done)
             }
             IntentOutcome::NoReservation => {
-                Ok(Outcome::Retry { after: self.jittered(Duration::from_secs(1)) })
+                Ok(Outcome::Retry { after: self.jittered(NO_RESERVATION) })
             }
         }
     }
@@ -324,7 +320,7 @@ impl Pipeline {
             }
             Kind::Unauthorized => {
                 tracing::error!(error = %text, "the deployment is at fault: its credentials, certificates or addresses are refused");
-                self.try_again(fence, now + Duration::from_secs(60), &reason, Cost::Nothing).await
+                self.try_again(fence, now + DEPLOYMENT_REFUSED, &reason, Cost::Nothing).await
             }
             Kind::Timeout if self.config.is(Mutant::ReleaseAmbiguousInvoke) => {
                 self.try_again(fence, now, &reason, Cost::Attempt).await
@@ -349,8 +345,8 @@ impl Pipeline {
         if row.failures + 1 >= self.config.max_failures || row.tried() >= self.config.max_attempts {
             return self.give_up(fence, reason).await;
         }
-        let factor = 4u32.saturating_pow(row.failures).min(3600);
-        let wait = (self.config.retry_after * factor).min(Duration::from_secs(3600));
+        let factor = RETRY_FACTOR.saturating_pow(row.failures).min(3600);
+        let wait = (self.config.retry_after * factor).min(LONGEST_RETRY);
         let at = self.now() + self.jittered(wait);
         self.try_again(fence, at, reason, Cost::Failure).await
     }
@@ -396,6 +392,6 @@ impl Pipeline {
 
     /// The time from now to `at`, at least a little.
     pub(crate) fn until(&self, at: Timestamp) -> Duration {
-        at.since(self.now()).max(Duration::from_millis(100))
+        at.since(self.now()).max(SOON)
     }
 }

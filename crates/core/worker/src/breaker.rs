@@ -12,15 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-/// First pause, doubled by each probe that is refused.
-const FIRST: Duration = Duration::from_secs(2);
-/// The longest pause of the breaker's own, so that work is taken up soon after the backend is back.
-const LONGEST: Duration = Duration::from_secs(10);
-/// The longest pause because the backend asked for it: other segments may fare better, and an operator
-/// who sets waiting ones going is not to wait for longer.
-const LONGEST_ASKED: Duration = Duration::from_secs(60);
-/// A refusal comes at once. An attempt that was not refused for this long runs.
-const PROOF: Duration = Duration::from_secs(5);
+use crate::delays::{FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_ASKED, PROOF};
 
 /// What the segments loop may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +110,8 @@ impl Breaker {
             Some(_) => state.refused_probes += 1,
             None => warn!(who = self.who, "refuses work; nothing is received until it takes some"),
         }
-        let own = (FIRST * 2u32.pow(state.refused_probes.min(6))).min(LONGEST);
-        let pause = asked.map_or(own, |asked| asked.clamp(own, LONGEST_ASKED));
+        let own = (FIRST_PAUSE * 2u32.pow(state.refused_probes.min(6))).min(LONGEST_PAUSE);
+        let pause = asked.map_or(own, |asked| asked.clamp(own, LONGEST_PAUSE_ASKED));
         state.open = Some(Open { until: now + pause, probed: None });
         drop(state);
         self.changed.notify_one();
@@ -161,22 +153,26 @@ mod tests {
         for _ in 0..5 {
             breaker.learn(&refusal());
         }
-        assert_eq!(breaker.turn(), Turn::Wait(FIRST), "five attempts began before it was known");
-        advance(FIRST).await;
+        assert_eq!(
+            breaker.turn(),
+            Turn::Wait(FIRST_PAUSE),
+            "five attempts began before it was known"
+        );
+        advance(FIRST_PAUSE).await;
         for _ in 0..9 {
             assert_eq!(breaker.turn(), Turn::Probe);
             breaker.probing();
             assert_eq!(breaker.turn(), Turn::Wait(PROOF), "one is enough");
             breaker.learn(&refusal());
             let Turn::Wait(pause) = breaker.turn() else { panic!("it waits") };
-            assert!(pause <= LONGEST, "{pause:?}");
+            assert!(pause <= LONGEST_PAUSE, "{pause:?}");
             advance(pause).await;
         }
         breaker.probing();
         breaker.learn(&Ok(Invoked::Finished));
         assert_eq!(breaker.turn(), Turn::Go);
         breaker.learn(&refusal());
-        assert_eq!(breaker.turn(), Turn::Wait(FIRST), "what was before is forgotten");
+        assert_eq!(breaker.turn(), Turn::Wait(FIRST_PAUSE), "what was before is forgotten");
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,8 +180,8 @@ mod tests {
         let breaker = Breaker::new("the backend");
         let asked = refusal().map_err(|error| error.with_retry_after(Duration::from_secs(3600)));
         breaker.learn(&asked);
-        assert_eq!(breaker.turn(), Turn::Wait(LONGEST_ASKED));
-        advance(LONGEST_ASKED).await;
+        assert_eq!(breaker.turn(), Turn::Wait(LONGEST_PAUSE_ASKED));
+        advance(LONGEST_PAUSE_ASKED).await;
         assert_eq!(breaker.turn(), Turn::Probe);
         breaker.probing();
         breaker.learn(&Err(Error::new(Kind::Timeout, "silence")));

@@ -4,7 +4,6 @@
 //! later segments are still being written must not meet a job without a total.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, Mode, Notification, ObjectKey, Record, parse_notification};
 use parallax_ports::health::Beat;
@@ -14,11 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
+use crate::delays::NO_JOB_YET;
 use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
-use crate::supervise::Stop;
+use crate::stop::Stop;
 use crate::{Inbox, Pipeline, Role};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
@@ -114,9 +114,8 @@ impl Pipeline {
         cancel: &CancellationToken,
     ) -> Result<Outcome, MediaError> {
         let Some(job) = self.ledger().job(job_id).await? else {
-            // Whoever uploads may create the job a moment later.
             warn!("a source without a job");
-            return Ok(Outcome::Retry { after: Duration::from_secs(30) });
+            return Ok(Outcome::Retry { after: NO_JOB_YET });
         };
         if job.status >= JobStatus::ChunkingComplete {
             return Ok(Outcome::Done);

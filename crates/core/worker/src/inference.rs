@@ -6,13 +6,12 @@
 //! no failure objects or because its answer was lost, is the message itself the sign that the
 //! attempt is over: there is no other. Whether there is a result is looked at even then.
 
-use std::time::Duration;
-
 use parallax_job::{InferenceResult, ObjectKey, Uri};
 use parallax_ports::ledger::{AttemptError, SegmentRow, SegmentState};
 use parallax_ports::{Message, Result};
 use tracing::{Instrument, info, info_span};
 
+use crate::delays::EARLY_EVENT;
 use crate::outcome::Outcome;
 use crate::output_events::EARLY_DELIVERIES;
 use crate::{Mutant, Pipeline};
@@ -53,7 +52,7 @@ impl Pipeline {
             }
         }
         if message.receive_count < EARLY_DELIVERIES {
-            return Ok(Outcome::Retry { after: Duration::from_secs(5) });
+            return Ok(Outcome::Retry { after: EARLY_EVENT });
         }
         info!(id = result.inference_id, "a result that no open attempt waits for");
         Ok(Outcome::Done)

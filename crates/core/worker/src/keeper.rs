@@ -9,12 +9,8 @@ use parallax_ports::{Message, Queue, Result};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
+use crate::delays::LATEST_START;
 use crate::{Mutant, Pipeline};
-
-/// Work is not started when more time than this has passed since its lease was asked for: a process
-/// that was paused, or was answered late, must not act on an old decision. Of a short lease only
-/// the first quarter, so that somebody still keeps it when the work begins.
-const LATEST_START: Duration = Duration::from_secs(30);
 
 /// A message that must stay hidden while its work runs.
 #[derive(Debug, Clone, Copy)]

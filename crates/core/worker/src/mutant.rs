@@ -1,17 +1,6 @@
 //! Deliberate protocol bugs, each a deviation of one line or two. Every one must be caught by the
 //! simulator, which shows that it can fail; most have been real bugs of such systems.
 
-#[cfg(feature = "mutants")]
-use parallax_ports::{
-    Invocation, Result,
-    ledger::{Intent, IntentOutcome},
-};
-#[cfg(feature = "mutants")]
-use tokio_util::sync::CancellationToken;
-
-#[cfg(feature = "mutants")]
-use crate::{Pipeline, outcome::Outcome};
-
 /// One bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
@@ -168,26 +157,4 @@ impl Mutant {
         Self::ForgetPrevious,
         Self::IgnoreRefusals,
     ];
-}
-
-#[cfg(feature = "mutants")]
-impl Pipeline {
-    /// [`Mutant::InvokeBeforeIntent`].
-    pub(crate) async fn invoke_first(
-        &self,
-        intent: &Intent,
-        hard: &CancellationToken,
-    ) -> Result<Outcome> {
-        let invocation = Invocation {
-            segment: intent.segment.clone(),
-            attempt: 1,
-            input: intent.input.clone(),
-            output: intent.output.clone(),
-        };
-        let answer = self.ports.backend.invoke(&invocation, hard).await;
-        match self.persist("intent", || self.ledger().record_intent(intent)).await? {
-            IntentOutcome::Recorded(row) => self.answered(&row, answer).await,
-            _ => Ok(Outcome::Done),
-        }
-    }
 }

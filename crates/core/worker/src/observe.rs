@@ -12,11 +12,9 @@ use parallax_ports::ledger::{
 use parallax_ports::{Custody, Result, request};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::delays::GRAIN;
 use crate::spares::Permit;
 use crate::{Mutant, Pipeline, metrics};
-
-/// How exact the times of objects are: stores keep them in whole seconds.
-const GRAIN: Duration = Duration::from_secs(2);
 
 /// The smallest result, in bytes: the box that a media file begins with, with a brand and nothing else.
 /// Less than that is what is left of a write, or a server's words about an error.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use parallax_ports::Message;
 use tracing::{error, info, warn};
 
+use crate::delays::LONGEST_HIDE;
 use crate::{Inbox, Mutant, Pipeline, metrics};
 
 /// What became of a message.
@@ -70,9 +71,6 @@ impl Outcome {
         }
     }
 }
-
-/// The longest time a message is hidden in one go.
-const LONGEST_HIDE: Duration = Duration::from_secs(900);
 
 impl Pipeline {
     /// Carries an outcome out on the queue. A failure here is never an error: the message comes

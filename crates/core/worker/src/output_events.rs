@@ -1,7 +1,6 @@
 //! The output-events loop: something was written, so look at the segment it belongs to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parallax_job::{
     JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, Timestamp,
@@ -13,12 +12,13 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::breaker::Turn;
+use crate::delays::{EARLY_EVENT, GATHER, GATHER_AT_LEISURE};
 use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::observe::LEAST_RESULT;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
-use crate::supervise::{Stop, propagate, reap};
+use crate::stop::{Stop, propagate, reap};
 use crate::{Inbox, Pipeline, Role};
 
 /// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
@@ -29,10 +29,6 @@ pub(crate) const EARLY_DELIVERIES: u32 = 3;
 const FULL: usize = 10;
 /// The most messages that are handled at once.
 const AT_ONCE: usize = 50;
-/// How long events may gather after a receive that brought few: a permit may wait for the next of them
-/// where a backend has custody; elsewhere they mostly repeat what is known.
-const GATHER: Duration = Duration::from_millis(50);
-const GATHER_AT_LEISURE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.output_events.clone();
@@ -211,7 +207,7 @@ impl Pipeline {
                     return Ok(Outcome::Done);
                 }
                 if message.receive_count < EARLY_DELIVERIES {
-                    return Ok(Outcome::Retry { after: Duration::from_secs(5) });
+                    return Ok(Outcome::Retry { after: EARLY_EVENT });
                 }
                 info!(location = %uri, "an outcome that no open attempt announced");
                 Ok(Outcome::Done)

@@ -13,11 +13,11 @@ use parallax_ports::{
 use tokio::sync::Semaphore;
 
 use crate::breaker::Breaker;
+use crate::delays::LONGEST_BACKOFF;
 use crate::pulse::Pulse;
 use crate::recent::Recent;
-use crate::retry::Backoff;
 use crate::spares::Spares;
-use crate::trigger::Triggers;
+use crate::triggers::Triggers;
 use crate::{Config, ConfigError, Inbox, Role};
 
 /// The world as the loops see it.
@@ -109,7 +109,7 @@ impl Pipeline {
             Role::Reconcile => self.config.sweep * 2,
             _ => self.config.poll_wait,
         };
-        let round = round.max(Backoff::LONGEST).max(self.config.visibility / 3);
+        let round = round.max(LONGEST_BACKOFF).max(self.config.visibility / 3);
         let beat = self.ports.beats.register(role.as_str(), round * 3);
         Pulse::new(role.as_str(), beat, self.ports.flags.clone())
     }

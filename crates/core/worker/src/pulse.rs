@@ -10,8 +10,7 @@ use parallax_ports::Result;
 use parallax_ports::health::{Beat, Flag, Flags};
 use tokio::time::timeout;
 
-/// How long an answer may take before the process counts as not ready.
-const SILENCE: Duration = Duration::from_secs(10);
+use crate::delays::SILENCE;
 
 /// Liveness of one loop, and readiness as far as the loop can tell.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::retry::Backoff;
-use crate::supervise::Stop;
+use crate::stop::Stop;
 use crate::{Mutant, Pipeline, Role, metrics};
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {

@@ -20,9 +20,10 @@ use parallax_ports::{Custody, Queue, Result};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, info_span, warn};
 
+use crate::delays::{IDLE_SWEEPS, OVERDUE_SWEEPS, SLICES};
 use crate::pulse::Pulse;
 use crate::standing::{Memory, Pass};
-use crate::supervise::Stop;
+use crate::stop::Stop;
 use crate::{Mutant, Pipeline, Role, metrics};
 
 /// Retries looked at in one sweep.
@@ -38,9 +39,9 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     while !stop.soft.is_cancelled() {
         pulse.tick();
         let pause = match memory.pass.is_over() {
-            true if memory.idle => pipeline.config.sweep * 4,
+            true if memory.idle => pipeline.config.sweep * IDLE_SWEEPS,
             true => pipeline.config.sweep,
-            false => pipeline.config.sweep / 6,
+            false => pipeline.config.sweep / SLICES,
         };
         tokio::select! {
             biased;
@@ -267,7 +268,7 @@ impl Pipeline {
             match row.filter(|row| row.attempt == work.attempt) {
                 Some(row) if row.holder.as_ref() == Some(&holder.id) => {
                     let late = now.since(row.deadline);
-                    if late > self.config.sweep * 2 {
+                    if late > self.config.sweep * OVERDUE_SWEEPS {
                         self.violated("permit_past_deadline", &holder.id, memory, now);
                     }
                     oldest = oldest.max(late);

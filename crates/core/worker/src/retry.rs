@@ -7,10 +7,8 @@ use parallax_ports::Result;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::delays::{FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_CALL_PAUSE};
 use crate::{Pipeline, metrics};
-
-/// The longest pause between two tries of one call, whatever the service asks for: somebody waits.
-const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 impl Pipeline {
     /// Repeats a call that is safe to repeat until it succeeds, fails for good, or `call_tries`
@@ -29,7 +27,7 @@ impl Pipeline {
                 Err(error) if error.is_retryable() && left > 0 => {
                     warn!(what, kind = error.kind().as_str(), error = %error.chain(), "trying again");
                     self.count(metrics::CALL_RETRIES, &[("kind", error.kind().as_str())]);
-                    let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
+                    let asked = error.retry_after().unwrap_or_default().min(LONGEST_CALL_PAUSE);
                     sleep(asked.max(wait.mul_f64(self.ports.ids.unit()))).await;
                     wait *= 2;
                 }
@@ -45,21 +43,18 @@ impl Pipeline {
 pub(crate) struct Backoff(Duration);
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(500);
-    pub(crate) const LONGEST: Duration = Duration::from_secs(60);
-
     pub(crate) fn new() -> Self {
-        Self(Self::FIRST)
+        Self(FIRST_BACKOFF)
     }
 
     pub(crate) fn reset(&mut self) {
-        self.0 = Self::FIRST;
+        self.0 = FIRST_BACKOFF;
     }
 
     /// The next wait, jittered.
     pub(crate) fn next(&mut self, pipeline: &Pipeline) -> Duration {
         let wait = pipeline.jittered(self.0);
-        self.0 = (self.0 * 2).min(Self::LONGEST);
+        self.0 = (self.0 * 2).min(LONGEST_BACKOFF);
         wait
     }
 }

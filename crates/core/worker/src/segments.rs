@@ -17,26 +17,15 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::attempt::Input;
 use crate::breaker::Turn;
+use crate::delays::{FULL_WAIT, LONGEST_FULL_WAIT, SATURATED_WAIT, SPARE_TIME, TOGETHER};
 use crate::inbox::Quiet;
 use crate::keeper::Hidden;
 use crate::outcome::Outcome;
 use crate::pulse::Pulse;
 use crate::retry::Backoff;
 use crate::spares::Permit;
-use crate::supervise::{Stop, reap};
+use crate::stop::{Stop, reap};
 use crate::{Inbox, Mutant, Pipeline, Role, metrics};
-
-/// How long to wait for a permit when every one is held; doubled each time. One that becomes free in
-/// this process ends the wait.
-const FULL_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_FULL_WAIT: Duration = Duration::from_secs(8);
-/// How long whoever uses all that it is passed on asks for no other after it found every one held:
-/// only other processes could free one.
-const SATURATED_WAIT: Duration = Duration::from_secs(5);
-/// How long a permit waits for others, those that one receive of events frees: nothing beside an attempt.
-const TOGETHER: Duration = Duration::from_millis(20);
-/// How much longer than a receive a permit should last.
-const SPARE_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
     let inbox = pipeline.ports.segments.clone();
@@ -144,7 +133,7 @@ pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
         info!(running = tasks.len(), "waiting for running attempts");
     }
     while let Some(done) = tasks.join_next().await {
-        crate::supervise::propagate(done);
+        crate::stop::propagate(done);
     }
 }
 

@@ -6,15 +6,14 @@
 //! from other replicas. A reservation that is forgotten here ends by its deadline like any other.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use parallax_job::Timestamp;
 use parallax_ports::ledger::HolderId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A receive that took longer found its queue empty at first.
-const BUSY: Duration = Duration::from_secs(1);
+use crate::delays::BUSY;
+
 /// The most messages of one receive.
 const MOST: usize = 10;
 

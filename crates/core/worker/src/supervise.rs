@@ -2,44 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::delays::{HAND_BACK, LAST_ROUND};
+use crate::stop::{Stop, propagate};
 use crate::{
     Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments, trigger,
 };
-
-/// How long the last questions about reassembly may take, all together. What is not asked by then
-/// is left to the sweep of another process.
-const LAST_ROUND: Duration = Duration::from_secs(5);
-/// How long after the hard stop messages may be handed back, the receives that still run included:
-/// a service that is silent by then is not waited for, and everything comes again by itself.
-const HAND_BACK: Duration = Duration::from_secs(9);
-
-/// A request to stop. Soft: nothing new is begun, running work may finish. Hard: running work is
-/// cancelled and its messages are handed back.
-#[derive(Debug, Clone, Default)]
-pub struct Stop {
-    /// Begin nothing new.
-    pub soft: CancellationToken,
-    /// Cancel what runs.
-    pub hard: CancellationToken,
-}
-
-impl Stop {
-    /// Waits, or returns early when a stop is asked for.
-    pub(crate) async fn pause(&self, time: Duration) {
-        tokio::select! {
-            biased;
-            () = self.soft.cancelled() => {}
-            () = sleep(time) => {}
-        }
-    }
-}
 
 /// A loop ended that should not have.
 #[derive(Debug)]
@@ -132,21 +105,5 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
             }
             () = &mut drain => {}
         }
-    }
-}
-
-/// Takes finished tasks out of a set; a panic among them goes on.
-pub(crate) fn reap<T: 'static>(tasks: &mut JoinSet<T>) {
-    while let Some(done) = tasks.try_join_next() {
-        propagate(done);
-    }
-}
-
-/// A task's panic is the loop's panic: dying loudly beats running on without it.
-pub(crate) fn propagate<T>(done: Result<T, JoinError>) {
-    if let Err(error) = done
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use parallax_job::{
@@ -13,9 +12,7 @@ use parallax_ports::{Message, Queue, Result};
 
 use super::{AT_ONCE, Desk, Done, Redrive, Step};
 use crate::Role;
-
-/// How long a dead letter is hidden while all of them are looked at.
-pub(super) const HIDDEN: Duration = Duration::from_secs(300);
+use crate::delays::{LETTER_HIDDEN, LETTER_WAIT};
 
 /// What a dead letter asks for.
 struct Letter {
@@ -46,7 +43,7 @@ impl Desk {
         let mut seen = BTreeSet::new();
         let mut moved = 0;
         while moved < asked.limit {
-            let messages = dead.receive(AT_ONCE, Duration::from_secs(1), HIDDEN).await?;
+            let messages = dead.receive(AT_ONCE, LETTER_WAIT, LETTER_HIDDEN).await?;
             let (new, known): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| seen.insert(message.id.clone()));
             left.extend(known);

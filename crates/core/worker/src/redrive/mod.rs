@@ -109,7 +109,7 @@ pub async fn redrive(
         let show = some.iter().map(|m| dead.change_visibility(&m.receipt, Duration::ZERO));
         for (message, shown) in some.iter().zip(join_all(show).await) {
             if let Err(error) = shown {
-                let minutes = letters::HIDDEN.as_secs() / 60;
+                let minutes = crate::delays::LETTER_HIDDEN.as_secs() / 60;
                 let why = format!("stays hidden for up to {minutes} min: {}", error.chain());
                 tell(Step::of_message(&message.id, Done::Unsettled, why));
             }

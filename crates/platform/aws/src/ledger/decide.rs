@@ -1,19 +1,16 @@
 //! A decision of the rules, made until nobody was quicker.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use parallax_ports::ledger::rules::Change;
-use parallax_ports::{Error, Ids, Kind, Result};
+use parallax_ports::{Error, Kind, Result};
 
 use super::invocations::{HOLDERS, KEY};
 use super::item::{Expression, Item, s};
-use super::read::{Read, Snapshot, Wanted};
+use super::keys;
+use super::retry::Tries;
+use super::snapshot::{Read, Snapshot, Wanted};
+use super::store::DynamoLedger;
 use super::write::{Terms, Write, Written};
-use super::{DynamoLedger, keys};
-
-/// How often a decision is made anew because somebody was quicker.
-const TRIES: u32 = 12;
 
 impl DynamoLedger {
     /// Asks the rule about what is believed or read, and writes; again until nobody was quicker.
@@ -96,25 +93,5 @@ impl DynamoLedger {
         let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
         let table = self.tables.invocations.clone();
         self.write(vec![Write::Update { table, key, e }]).await.map(drop)
-    }
-}
-
-/// Bounded repetition with growing, jittered pauses.
-#[derive(Debug, Default)]
-pub(super) struct Tries(u32);
-
-impl Tries {
-    /// Waits before the next try.
-    ///
-    /// # Errors
-    /// Of `kind` when there were too many.
-    pub(super) async fn pause(&mut self, ids: &Ids, kind: Kind, what: &str) -> Result<()> {
-        self.0 += 1;
-        if self.0 >= TRIES {
-            return Err(Error::new(kind, format!("{what}: still in vain after {TRIES} tries")));
-        }
-        let most = Duration::from_millis(10 << self.0.min(6));
-        tokio::time::sleep(most.mul_f64(ids.unit())).await;
-        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use parallax_ports::ledger::{Holder, Job, SegmentRow, SegmentState, TriggerRow, 
 
 use super::invocations::VERSION;
 use super::item::{Item, n, s};
-use super::read::{Read, Snapshot, Wanted};
+use super::snapshot::{Read, Snapshot, Wanted};
 
 /// Rows and jobs that are remembered; a process works on a few at a time.
 const REMEMBERED: usize = 512;

@@ -8,9 +8,10 @@ use tracing::warn;
 use super::invocations::{CUTS, KEY, to_holders, to_row, to_segment};
 use super::item::{Expression, Item, n, s};
 use super::jobs::{to_completion, to_job};
-use super::read::{Read, Snapshot};
+use super::keys;
+use super::snapshot::{Read, Snapshot};
+use super::store::DynamoLedger;
 use super::write::Write;
-use super::{DynamoLedger, keys};
 use crate::error::translate;
 
 /// Due segments that are looked up in one step.

@@ -34,13 +34,12 @@ mod jobs;
 mod keys;
 mod list;
 mod read;
+mod retry;
+mod snapshot;
+mod store;
 mod write;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 use parallax_ports::ledger::rules::{self, Change};
@@ -48,98 +47,20 @@ use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
     IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
-use parallax_ports::{Ids, Kind, Ledger, Locations, Result};
+use parallax_ports::{Kind, Ledger, Locations, Result};
 
 use crate::error::translate;
-use decide::Tries;
-use guess::Beliefs;
 use invocations::{HOLDERS, KEY};
 use item::{Expression, Item, s};
-use read::{Read, Snapshot, Wanted};
+use retry::Tries;
+use snapshot::{Read, Snapshot, Wanted};
+pub use store::{DynamoLedger, Tables};
 use write::{Terms, Write, Written};
-
-/// Cuts whose item is known to be written, per process.
-const CUTS_REMEMBERED: usize = 10_000;
 
 /// A completion is guarded by what it replaces, not by the job: one that is written a moment before
 /// its job is cut anew is replaced by the new cut's, and a check of the job would cost as much as
 /// another write.
 const COMPLETING: Terms = Terms { limit: None, skip_due: false, fresh: false, any_job: true };
-
-/// Names of the four tables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tables {
-    /// Jobs, with the index `status-created_at`.
-    pub jobs: String,
-    /// Segment completions.
-    pub completions: String,
-    /// Reassembly triggers.
-    pub triggers: String,
-    /// Inference invocations.
-    pub invocations: String,
-}
-
-/// The ledger of one pool of permits.
-#[derive(Debug, Clone)]
-pub struct DynamoLedger {
-    client: Client,
-    tables: Tables,
-    pool: String,
-    ids: Arc<Ids>,
-    cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
-    beliefs: Beliefs,
-    completes: bool,
-}
-
-impl DynamoLedger {
-    /// The ledger in `tables`, with the permits of `pool`: the name of what they limit, such as an
-    /// endpoint.
-    pub fn new(client: Client, tables: Tables, pool: impl Into<String>) -> Self {
-        let ids = Arc::new(Ids::random());
-        Self {
-            client,
-            tables,
-            pool: pool.into(),
-            ids,
-            cuts: Arc::default(),
-            beliefs: Beliefs::default(),
-            completes: true,
-        }
-    }
-
-    /// Leaves completions to a deployed part that writes them from its own queue, and announces
-    /// no failure location to it: it would fail the job over an attempt that is to be retried.
-    #[must_use]
-    pub fn beside_a_completion_owner(mut self) -> Self {
-        self.completes = false;
-        self
-    }
-
-    /// Asks for a description of one table: does it exist, and may this process see it?
-    ///
-    /// # Errors
-    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
-    pub async fn check_table(&self, table: &str) -> Result<()> {
-        let asked = self.client.describe_table().table_name(table).send().await;
-        asked.map(drop).map_err(|error| translate(format!("look at table {table}"), error))
-    }
-
-    fn knows_cut(&self, row: &SegmentRow) -> bool {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).contains(&cut_of(row))
-    }
-
-    fn remember_cut(&self, row: &SegmentRow) {
-        let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
-        if cuts.len() >= CUTS_REMEMBERED {
-            cuts.clear();
-        }
-        cuts.insert(cut_of(row));
-    }
-}
-
-fn cut_of(row: &SegmentRow) -> (JobId, String) {
-    (row.segment.job_id.clone(), keys::cut(row.segment.total, row.segment.mode))
-}
 
 #[async_trait]
 impl Ledger for DynamoLedger {

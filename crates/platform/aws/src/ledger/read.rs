@@ -1,84 +1,21 @@
-//! What a verb reads before it decides: everything in one consistent request.
+//! Reading what a verb decides on: everything in one consistent request.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use parallax_job::{JobId, Segment, SegmentCompletion};
-use parallax_ports::ledger::{Holder, Job, SegmentRow, TriggerRow};
 use parallax_ports::{Error, Kind, Result};
 
-use super::decide::Tries;
 use super::invocations::{KEY, to_holders, to_row};
 use super::item::{Item, n, s};
 use super::jobs::{to_completion, to_job, to_trigger};
-use super::{DynamoLedger, keys};
+use super::keys;
+use super::retry::Tries;
+use super::snapshot::{Read, Snapshot, Wanted};
+use super::store::DynamoLedger;
 use crate::error::translate;
 
 /// The most keys that one request may name.
 const KEYS_AT_ONCE: usize = 100;
-
-/// One thing that a verb may have read.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) enum Read<T> {
-    /// It was not asked for, so nothing may be concluded.
-    #[default]
-    Skipped,
-    /// There is none.
-    Absent,
-    /// There is.
-    Found(T),
-}
-
-impl<T> Read<T> {
-    pub(super) fn get(&self) -> Option<&T> {
-        match self {
-            Read::Found(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    pub(super) fn was_found(&self) -> bool {
-        matches!(self, Read::Found(_))
-    }
-
-    pub(super) fn was_asked(&self) -> bool {
-        !matches!(self, Read::Skipped)
-    }
-}
-
-/// What a verb asks for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wanted<'a> {
-    pub(super) segment: Option<&'a Segment>,
-    pub(super) completion_of: Option<&'a Segment>,
-    pub(super) permits: bool,
-    pub(super) job: Option<&'a JobId>,
-    pub(super) trigger: Option<&'a JobId>,
-}
-
-/// What it found.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Snapshot {
-    pub(super) row: Read<(SegmentRow, u64)>,
-    pub(super) completion: Read<SegmentCompletion>,
-    pub(super) holders: Read<Vec<Holder>>,
-    pub(super) job: Read<(Job, Item)>,
-    pub(super) trigger: Read<(TriggerRow, Item)>,
-}
-
-impl Snapshot {
-    pub(super) fn row(&self) -> Option<&SegmentRow> {
-        self.row.get().map(|(row, _)| row)
-    }
-
-    pub(super) fn job(&self) -> Option<&Job> {
-        self.job.get().map(|(job, _)| job)
-    }
-
-    pub(super) fn trigger(&self) -> Option<&TriggerRow> {
-        self.trigger.get().map(|(row, _)| row)
-    }
-}
 
 /// What is known of something before the answer is looked at.
 fn asked_for<W, T>(wanted: Option<W>) -> Read<T> {

@@ -22,8 +22,10 @@ use super::invocations::{
 };
 use super::item::{Expression, Item, n, s};
 use super::jobs::{from_completion, guard_job, guard_trigger, update_job, update_trigger};
-use super::read::{Read, Snapshot, malformed};
-use super::{DynamoLedger, keys};
+use super::keys;
+use super::read::malformed;
+use super::snapshot::{Read, Snapshot};
+use super::store::DynamoLedger;
 use crate::error::{code, translate};
 
 /// One item of a guarded write.
