@@ -2,7 +2,7 @@
 
 Each file named on the command line holds a `scenario`: what the platform answers and what the
 jobs do. Its `calls` are replaced by those that the package made, without times, client names and
-tracebacks. `crates/services/runpod/tests/transcripts.rs` plays the same scenarios to the Rust worker.
+tracebacks. `crates/services/runpod/tests/protocol/transcripts.rs` plays the same scenarios to the Rust worker.
 """
 
 import argparse

@@ -172,7 +172,7 @@ pub(crate) struct Settings {
     /// Places that one client address may have, 1 to 1000. Defaults to all.
     #[arg(long, env = "SERVER_PLACES_PER_CLIENT",
         value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(crate) slots_per_client: Option<u16>,
+    pub(crate) places_per_client: Option<u16>,
 
     /// Seconds that one request may take in all, 1 to 43200.
     #[arg(long, env = "SERVER_RUN_LIMIT_SECONDS", default_value_t = 3600,
@@ -363,7 +363,7 @@ impl Settings {
 
     pub(crate) fn places(&self) -> ExecutorSettings {
         let places = usize::from(self.places);
-        let own = self.slots_per_client.map_or(places, usize::from);
+        let own = self.places_per_client.map_or(places, usize::from);
         ExecutorSettings { slots: places, slots_per_client: own.min(places) }
     }
 

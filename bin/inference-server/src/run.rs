@@ -225,6 +225,6 @@ async fn stopped(
             Err(failed)
         }
     };
-    termination.exit_on_next(1);
+    tokio::spawn(termination.exit_on_next(1));
     outcome
 }

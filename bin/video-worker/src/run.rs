@@ -74,10 +74,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 }
 
 /// The first signal drains, the second ends the process: the ledger makes both safe.
-async fn drain_on_signal(termination: Termination, stop: Stop) {
-    termination.once(1).await;
+async fn drain_on_signal(mut termination: Termination, stop: Stop) {
+    termination.asked().await;
     info!("asked to stop");
     stop.soft.cancel();
+    termination.exit_on_next(1).await;
 }
 
 fn remove(scratch: &std::path::Path) -> Result<()> {

@@ -20,7 +20,8 @@ pub(crate) struct Hidden<'a> {
 }
 
 impl Pipeline {
-    /// How long ago a lease may have been asked for when its work starts.
+    /// How long ago a lease may have been asked for when its work starts. Of a short lease only the
+    /// first quarter, so that a renewal can still succeed when the work begins.
     pub(crate) fn fresh(&self, lease: Duration) -> Duration {
         match self.config.is(Mutant::LateStart) {
             true => LATEST_START,

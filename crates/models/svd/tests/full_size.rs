@@ -150,7 +150,7 @@ fn the_vae_is_built_from_a_sparse_file() {
     checkpoint.build("the VAE", DType::F16, &Device::Cpu, temporal_vae).unwrap();
 }
 
-/// Takes 8.9 GB of memory, so by hand: `cargo test -p parallax-weights --test full_size -- --ignored`.
+/// Takes 8.9 GB of memory, so by hand: `cargo test -p parallax-svd --test full_size -- --ignored`.
 #[test]
 #[ignore = "takes 8.9 GB of memory"]
 fn every_network_is_built_from_a_sparse_file() {

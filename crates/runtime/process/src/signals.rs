@@ -38,15 +38,13 @@ impl Termination {
     /// Waits for the next of them; the one after it ends the process at once, with `code`.
     pub async fn once(mut self, code: i32) {
         self.asked().await;
-        self.exit_on_next(code);
+        tokio::spawn(self.exit_on_next(code));
     }
 
-    /// From now on the next of them ends the process at once, with `code`.
-    pub fn exit_on_next(mut self, code: i32) {
-        tokio::spawn(async move {
-            self.asked().await;
-            tracing::warn!("asked to stop again; ending at once");
-            std::process::exit(code);
-        });
+    /// Waits for the next of them, and ends the process with `code`.
+    pub async fn exit_on_next(mut self, code: i32) {
+        self.asked().await;
+        tracing::warn!("asked to stop again; ending at once");
+        std::process::exit(code);
     }
 }

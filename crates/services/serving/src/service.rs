@@ -353,12 +353,12 @@ impl Service {
         let wait = (expected / 2).clamp(WAITS.0, WAITS.1);
         match why {
             Overloaded::Full => {
-                let message = format!("all {slots} slots are taken");
+                let message = format!("all {slots} places are taken");
                 Failure::new(FailureKind::Overloaded, message).after(wait)
             }
             Overloaded::Client => {
                 let message =
-                    format!("{taken} of {slots} slots are taken, and no more by one client");
+                    format!("{taken} of {slots} places are taken, and no more by one client");
                 Failure::new(FailureKind::Overloaded, message).after(wait)
             }
             Overloaded::Closed => {

@@ -1,4 +1,4 @@
-//! ModelPool by name: loaded at the start or on first use, evicted when another needs their room.
+//! Models by name: loaded at the start or on first use, evicted when another needs their room.
 
 use std::any::Any;
 use std::sync::Arc;

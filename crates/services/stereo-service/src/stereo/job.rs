@@ -1,4 +1,4 @@
-//! The conversion itself, on the engine's thread.
+//! The conversion itself, on the executor's thread.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tracing::warn;
 use super::model::{STEREO_MODEL, StereoModel};
 use crate::inside::Inside;
 
-/// The part of a request that runs on the engine's thread.
+/// The part of a request that runs on the executor's thread.
 pub(super) struct Job {
     pub(super) around: Surroundings,
     pub(super) tools: Tools,

@@ -1,4 +1,4 @@
-//! The fronts over a real engine thread, spoken to over TCP.
+//! The fronts over a real executor, spoken to over TCP.
 
 // Helpers fail like the tests that call them.
 #![allow(clippy::unwrap_used)]
