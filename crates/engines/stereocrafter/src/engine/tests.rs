@@ -272,7 +272,7 @@ fn a_full_device_keeps_fewer_networks_and_makes_the_same_pictures() {
     assert_eq!(*TOLD.lock().unwrap(), [Retry::OutOfMemory(Stage::Depth)]);
     *engine.desk.fault.lock().unwrap() = Some(|stage, _| stage == Stage::Inpaint);
     let error = convert(&engine, &frames[..2], &run(1)).unwrap_err();
-    assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    assert!(matches!(error, Error::OutOfMemory(_)), "{error:?}");
     let error = error.to_string();
     assert!(error.contains("too little memory") && error.contains("--memory-plan"), "{error}");
 }
@@ -308,7 +308,7 @@ fn a_device_that_is_too_small_for_anything_is_told_before_work() {
     let options = Options { memory_limit: Some(1 << 16), ..Options::default() };
     let engine = StereoCrafter::within(weights(), &Device::Cpu, options).unwrap();
     let error = engine.start(&clip(&format(70, 46)), &run(1)).err().unwrap();
-    assert!(matches!(error, Error::Failed(_)), "another time there may be more");
+    assert!(matches!(error, Error::OutOfMemory(_)), "another time there may be more");
     assert!(error.to_string().contains("70x46"), "{error}");
 }
 
