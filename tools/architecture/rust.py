@@ -87,8 +87,19 @@ def is_test(attribute):
     return words[:2] == ["cfg", "("] and "test" in words and "not" not in words and "any" not in words
 
 
+def crate_paths(attribute):
+    """The paths of an attribute that begin at `crate` or `super`."""
+    out, inside = [], False
+    for index, (text, line) in enumerate(attribute):
+        joined = index + 1 < len(attribute) and attribute[index + 1][0] == "::"
+        inside = inside and (text == "::" or out[-1][0] == "::") or text in ("crate", "super") and joined
+        if inside:
+            out.append((text, line))
+    return out
+
+
 def without_tests(tokens):
-    """The tokens without what only tests compile, and without attributes."""
+    """The tokens without what only tests compile; of attributes, such as clap's, the paths in this crate."""
     out, index = [], 0
     while index < len(tokens):
         if tokens[index][0] == "#" and index + 1 < len(tokens) and tokens[index + 1][0] in ("[", "!"):
@@ -96,7 +107,9 @@ def without_tests(tokens):
             end = group_end(tokens, begin)
             test = is_test(tokens[begin + 1 : end - 1])
             index = end
-            if test:
+            if not test:
+                out += crate_paths(tokens[begin + 1 : end - 1])
+            else:
                 while index < len(tokens) and tokens[index][0] == "#":
                     index = group_end(tokens, index + 1)
                 index = item_end(tokens, index)

@@ -23,6 +23,7 @@ CIRCLES = {
     "a module's name": ({"b.rs": "use super::a;\npub struct B(a::A);"}, "b.rs", "a.rs"),
     "a renamed group": ({"b.rs": "use crate::{a::{self as other}};\nstruct B(other::A);"}, "b.rs", "a.rs"),
     "a function's own import": ({"b.rs": "pub struct B;\nfn f() { use crate::a::A; }"}, "b.rs", "a.rs"),
+    "an attribute's path": ({"b.rs": "pub struct B {\n#[arg(long, value_parser = crate::a::A)]\nc: u8 }"}, "b.rs", "a.rs"),
     "a macro's path": ({"b.rs": "pub struct B;\nmacro_rules! m { () => { $crate::a::A } }"}, "b.rs", "a.rs"),
     "code beside tests": (
         {"b.rs": "#[cfg(test)]\nuse std::fmt;\nuse crate::a::A;\npub struct B(A);"},

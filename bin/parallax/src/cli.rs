@@ -134,7 +134,7 @@ pub(crate) struct ConvertArgs {
 
     /// How the two views share the picture: full-sbs, half-sbs, full-tb, half-tb, cross-eyed,
     /// right-only, rgbd, anaglyph, anaglyph-half-colour, anaglyph-optimised, anaglyph-dubois, vr180.
-    #[arg(long, default_value = "full-sbs", value_parser = parse_layout)]
+    #[arg(long, default_value = "full-sbs")]
     pub(crate) layout: Layout,
 
     /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
@@ -285,10 +285,6 @@ fn parse_size(text: &str) -> Result<Size, String> {
     text.split_once('x')
         .and_then(|(width, height)| Some(Size::new(side(width)?, side(height)?)))
         .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
-}
-
-pub(crate) fn parse_layout(text: &str) -> Result<Layout, String> {
-    text.parse::<Layout>().map_err(|error| error.to_string())
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {

@@ -26,7 +26,7 @@ pub(crate) struct InspectArgs {
     frames: u32,
 
     /// What the layout is, where the file does not say it or is wrong.
-    #[arg(long, value_parser = crate::cli::parse_layout)]
+    #[arg(long)]
     layout: Option<Layout>,
 
     /// Write the report as JSON.

@@ -4,7 +4,7 @@ use candle_core::DType;
 use parallax_svd::{manifest, vae};
 use parallax_weights::{Error, config};
 
-use crate::engine::Folders;
+use crate::folders::Folders;
 use crate::footprint::Footprint;
 use crate::networks::{DECODER, Denoiser};
 use crate::plan::{Job, Plan, Residency, Short};

@@ -12,10 +12,10 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use parallax_secret::Secret;
 
 use crate::S3Objects;
 use crate::config::store_timeouts;
-use parallax_secret::Secret;
 
 /// Where such a store is, and who asks.
 #[derive(Debug, Clone)]

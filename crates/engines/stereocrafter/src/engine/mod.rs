@@ -24,13 +24,13 @@ use parallax_stereo::{Clip, Engine, Error, Reach, Rgb, Run, Session};
 
 use self::desk::Desk;
 use self::models::Models;
+use crate::folders::Folders;
 use crate::inpaint::InpaintOptions;
 use crate::memory::footprint;
 use crate::plan::Job;
 use crate::precision::Precision;
 use crate::size::{LONGEST_PX, Size, cropped_size, nearest_size, working_size};
 
-pub use self::models::Folders;
 pub use self::options::{NAME, Options};
 
 /// `stereocrafter`: depth, warp and inpainting by diffusion.

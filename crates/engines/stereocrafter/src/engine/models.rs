@@ -7,32 +7,11 @@ use parallax_svd::manifest;
 use parallax_svd::unet::Unet;
 use parallax_weights::Error;
 
+use crate::folders::Folders;
 use crate::footprint::Footprint;
 use crate::networks::{Denoiser, Networks, Shared};
 use crate::plan::Residency;
 use crate::precision::Precision;
-
-/// Where the three models lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folders {
-    /// Stable Video Diffusion, for its image encoder, VAE and schedule.
-    pub svd: PathBuf,
-    /// DepthCrafter.
-    pub depth: PathBuf,
-    /// StereoCrafter.
-    pub inpainting: PathBuf,
-}
-
-impl Folders {
-    /// The three folders in `root`, by the names of their repositories.
-    pub fn within(root: &Path) -> Self {
-        Self {
-            svd: root.join(manifest::SVD.folder()),
-            depth: root.join(manifest::DEPTHCRAFTER.folder()),
-            inpainting: root.join(manifest::STEREOCRAFTER.folder()),
-        }
-    }
-}
 
 /// What is loaded.
 #[derive(Debug)]

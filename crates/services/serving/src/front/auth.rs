@@ -2,9 +2,9 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, ORIGIN};
+use parallax_secret::Secret;
 
 use crate::{Failure, FailureKind};
-use parallax_secret::Secret;
 
 /// Tokens that are let in. Empty, everybody is but the pages that a browser shows: they could ask
 /// from behind whatever keeps others away from an open server.

@@ -1,11 +1,11 @@
 //! What opens a store that is not the server's.
 
+use parallax_secret::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Failure;
-use parallax_secret::Secret;
 
 /// Credentials that a request brings for an S3-compatible store of its own. They are sent in
 /// headers: every text has visible ASCII characters only.
