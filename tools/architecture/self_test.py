@@ -5,6 +5,7 @@ import tempfile
 
 import circles
 import layers
+import linked
 
 CLEAN = {
     "lib.rs": "mod a;\nmod b;\npub mod deep;\npub use b::{B, fresh};\n",
@@ -91,9 +92,17 @@ def arrow_faults():
             yield f"{user} -> {used} ({kind or 'normal'}), allowed: {allowed}"
 
 
+def link_faults():
+    clean = "video-worker v0.1.0 (/workspace)\nparallax-catalogue v0.1.0 (*)\n"
+    if linked.check({"video-worker": clean}):
+        yield "a daemon without networks"
+    if len(linked.check({"video-worker": clean + "candle-core v0.11.0\n"})) != 1:
+        yield "a daemon that links candle"
+
+
 def run():
     """The exit status: 0 if every planted fault is found, and nothing else."""
-    wrong = [*circle_faults(), *arrow_faults()]
+    wrong = [*circle_faults(), *arrow_faults(), *link_faults()]
     for fault in wrong:
         print(f"self-test: {fault}")
     print(f"self-test: {len(CIRCLES)} circles and {len(ARROWS)} arrows planted, {len(wrong)} judged wrongly")

@@ -7,12 +7,16 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use parallax_catalogue::takers;
+use parallax_engine_spec::Choice;
 use parallax_media::Damaged;
 use parallax_secret::Secret;
 use parallax_serving::front::{Limits, Tokens};
 use parallax_serving::net::Origin;
 use parallax_serving::{Access, ExecutorSettings, Prefix};
 use parallax_telemetry::logs::Format;
+
+use crate::engine::EngineName;
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.
 #[derive(Debug, Parser)]
@@ -50,24 +54,6 @@ pub(crate) enum Profile {
     Http,
     /// A serverless worker of RunPod; elsewhere its client API for development.
     Runpod,
-}
-
-/// Stereo engines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineName {
-    /// A preview from classical depth cues, on any CPU.
-    Draft,
-    /// Both eyes see the source: for tests.
-    Copy,
-    /// The published quality; needs weights.
-    Stereocrafter,
-}
-
-impl EngineName {
-    /// As a user spells it.
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
 }
 
 /// Where models run.
@@ -325,11 +311,13 @@ impl Settings {
             // It may hold a password.
             bail!("GCS_ENDPOINT_URL: expected http:// or https://, without a user or a password");
         }
-        if self.reference && self.engine != EngineName::Stereocrafter {
-            bail!("SERVER_REFERENCE is for the engine stereocrafter, not {}", self.engine.name());
+        let engine = self.engine.0;
+        if self.reference && !engine.takes(Choice::Reference) {
+            let others = takers(Choice::Reference).join(", ");
+            bail!("SERVER_REFERENCE is for the engine {others}, not {}", engine.name);
         }
-        if self.device == Some(Device::Cuda) && self.engine != EngineName::Stereocrafter {
-            bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", self.engine.name());
+        if self.device == Some(Device::Cuda) && !self.engine.has_a_device() {
+            bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", engine.name);
         }
         Ok(())
     }
@@ -341,11 +329,8 @@ impl Settings {
     }
 
     pub(crate) fn device(&self) -> Device {
-        let default = match self.engine {
-            EngineName::Stereocrafter => Device::Cuda,
-            EngineName::Draft | EngineName::Copy => Device::Cpu,
-        };
-        self.device.unwrap_or(default)
+        let own = if self.engine.has_a_device() { Device::Cuda } else { Device::Cpu };
+        self.device.unwrap_or(own)
     }
 
     pub(crate) fn drain(&self) -> Duration {
@@ -418,7 +403,12 @@ mod tests {
             (&["--profile", "http", "--address", "0.0.0.0:80"], "SERVER_TOKENS"),
             (&["--tokens", "short"], "SERVER_TOKENS"),
             (&["--inputs", "s3://B"], "s3://B"),
-            (&["--engine", "draft", "--device", "cuda"], "SERVER_DEVICE"),
+            (
+                &["--engine", "draft", "--device", "cuda"],
+                "SERVER_DEVICE=cuda: the engine draft runs on",
+            ),
+            (&["--engine", "copy", "--reference"], "is for the engine stereocrafter, not copy"),
+            (&["--engine", "depth-from"], "[possible values: draft, copy, stereocrafter]"),
             (&["--input-bucket-name", "B"], "INPUT_BUCKET_NAME"),
             (&["--drain-seconds", "3601"], "0..=3600"),
             (&["--origins", "cdn.example"], "cdn.example"),

@@ -2,6 +2,7 @@
 
 mod config;
 mod conversions;
+mod engine;
 mod healthy;
 mod model;
 mod recipe;

@@ -4,101 +4,88 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use parallax_nn::device::{self, Device};
+use anyhow::{Context, Error, Result};
+use parallax_engine_spec::{
+    self as spec, Choice, Choices, DeviceMemory, MemoryPlan, Refused, Selection,
+};
 use parallax_ports::MetricsSink;
 use parallax_serving::{Failure, Model};
-use parallax_stereo::{Error, Reach, Run};
-use parallax_stereo_service::{EveryRun, Outline, STEREO_MODEL, StereoModel};
-use parallax_stereocrafter::{NAME, Options, Pieces, StereoCrafter};
+use parallax_stereo_service::{STEREO_MODEL, StereoModel};
 
-use crate::config::{Device as DeviceName, EngineName, Settings};
+use crate::config::{Device, Settings};
 
-/// The engine's name and how it is loaded. The device is opened here, so that a missing GPU ends
-/// the start.
+/// What the settings choose of the engine.
+fn choices(settings: &Settings) -> Choices {
+    Choices {
+        weights: Some(settings.weights_dir.clone()),
+        reference: settings.reference,
+        steps: Some(settings.steps),
+        device: match settings.device() {
+            Device::Cuda => spec::Device::Cuda,
+            Device::Cpu => spec::Device::Cpu,
+        },
+        dtype: None,
+        memory_plan: Some(MemoryPlan::Gib(settings.memory_plan)),
+        memory_limit: settings.memory_limit_mib.map(|mib| mib << 20),
+        depth: None,
+    }
+}
+
+/// The engine that the settings name. Nothing is opened yet.
+///
+/// # Errors
+/// Names the variable.
+pub(crate) fn select(settings: &Settings) -> Result<Arc<dyn Selection>> {
+    (settings.engine.0.select)(&choices(settings)).map_err(|refused| told(refused, settings))
+}
+
+/// How the engine is loaded. The device is opened here, so that a missing GPU ends the start.
 ///
 /// # Errors
 /// Names the variable.
 pub(crate) fn open(
     settings: &Settings,
+    engine: &dyn Selection,
     metrics: &Arc<dyn MetricsSink>,
-) -> Result<(&'static str, Model)> {
-    let name = match settings.engine {
-        EngineName::Draft => "draft",
-        EngineName::Copy => "copy",
-        EngineName::Stereocrafter => return stereocrafter(settings, metrics),
-    };
-    let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
-    // Without weights there is nothing to count.
-    Ok((name, Model::new(STEREO_MODEL, 0, move || Ok(StereoModel(engine.clone())))))
-}
-
-/// What is known of the engine before it is loaded.
-///
-/// # Errors
-/// Names the variable.
-pub(crate) fn outline(settings: &Settings) -> Result<Arc<dyn Outline>> {
-    let name = match settings.engine {
-        EngineName::Draft => "draft",
-        EngineName::Copy => "copy",
-        EngineName::Stereocrafter => return Ok(Arc::new(Diffusion(options(settings)))),
-    };
-    let engine = parallax_stereo::engine(name).context("SERVER_ENGINE: it is not built in")?;
-    Ok(Arc::new(EveryRun(engine)))
-}
-
-/// The engine `stereocrafter`, from its options alone.
-#[derive(Debug)]
-struct Diffusion(Options);
-
-impl Outline for Diffusion {
-    fn reach(&self, run: &Run) -> Reach {
-        self.0.reach(run)
+) -> Result<Model> {
+    let prepared = engine.prepare(None).map_err(|refused| told(refused, settings))?;
+    if let Some(memory) = prepared.memory() {
+        watch_memory(memory, metrics.clone())?;
     }
-
-    fn check(&self, run: &Run) -> Result<(), Error> {
-        self.0.check(run)
-    }
-}
-
-fn options(settings: &Settings) -> Options {
-    Options {
-        reference: settings.reference,
-        steps: settings.steps as usize,
-        pieces: Pieces::For(settings.memory_plan << 30),
-        memory_limit: settings.memory_limit_mib.map(|mib| mib << 20),
-        dtype: None,
-    }
-}
-
-fn stereocrafter(
-    settings: &Settings,
-    metrics: &Arc<dyn MetricsSink>,
-) -> Result<(&'static str, Model)> {
-    let choice = match settings.device() {
-        DeviceName::Cuda => device::Choice::Cuda,
-        DeviceName::Cpu => device::Choice::Cpu,
-    };
-    let device = device::open(choice).with_context(|| {
-        format!("SERVER_DEVICE={}; cpu is slow and has to be asked for", settings.device().as_str())
-    })?;
-    watch_memory(&device, metrics.clone())?;
-    let options = options(settings);
-    let folder = settings.weights_dir.clone();
-    let measured = folder.clone();
     let load = move || {
-        let engine = StereoCrafter::within(&folder, &device, options.clone()).map_err(|error| {
-            let mut detail = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                detail.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
-            Failure::internal(detail)
-        })?;
-        Ok(StereoModel(Arc::new(engine)))
+        let engine = prepared.open().map_err(|refused| Failure::internal(chain(&refused)))?;
+        Ok(StereoModel(engine))
     };
-    Ok((NAME, Model::measured(STEREO_MODEL, move || bytes(&measured), load)))
+    if settings.engine.0.weights.is_none() {
+        // There is nothing to count.
+        return Ok(Model::new(STEREO_MODEL, 0, load));
+    }
+    let folder = settings.weights_dir.clone();
+    Ok(Model::measured(STEREO_MODEL, move || bytes(&folder), load))
+}
+
+/// Names the variable that is to blame.
+fn told(refused: Refused, settings: &Settings) -> Error {
+    let variable = match refused.choice {
+        Some(Choice::Device) => format!(
+            "SERVER_DEVICE={}; cpu is slow and has to be asked for",
+            settings.device().as_str()
+        ),
+        Some(Choice::Weights) => format!("WEIGHTS_DIR {}", settings.weights_dir.display()),
+        Some(Choice::MemoryPlan) => format!("SERVER_MEMORY_PLAN={}", settings.memory_plan),
+        Some(_) | None => "SERVER_ENGINE".to_owned(),
+    };
+    Error::new(refused).context(variable)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Between two looks at a device's memory.
@@ -106,15 +93,11 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Shows how much of a GPU's memory is taken, and the most that was seen, as long as the process
 /// lives. Of the processor there is nothing to show: `memory_stats` has the process's memory.
-fn watch_memory(device: &Device, metrics: Arc<dyn MetricsSink>) -> Result<()> {
-    if device::memory(device).is_none() {
-        return Ok(());
-    }
-    let device = device.clone();
+fn watch_memory(memory: DeviceMemory, metrics: Arc<dyn MetricsSink>) -> Result<()> {
     let watch = move || {
         let mut most = 0;
         // Ends when the driver does not answer any more.
-        while let Some((taken, _)) = device::memory(&device) {
+        while let Some(taken) = memory() {
             most = most.max(taken);
             metrics.gauge("parallax_serving_gpu_memory_bytes", &[], taken as f64);
             metrics.gauge("parallax_serving_gpu_memory_high_water_bytes", &[], most as f64);
@@ -146,14 +129,14 @@ fn bytes(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use parallax_stereo::{Fill, Rendering, Staging};
+    use parallax_stereo::{Fill, Rendering, Run, Staging};
 
     use super::*;
     use crate::config::Cli;
 
-    fn outlined(arguments: &[&str]) -> Arc<dyn Outline> {
+    fn selected(arguments: &[&str]) -> Arc<dyn Selection> {
         let arguments = ["inference-server"].iter().chain(arguments);
-        outline(&Cli::try_parse_from(arguments).unwrap().settings).unwrap()
+        select(&Cli::try_parse_from(arguments).unwrap().settings).unwrap()
     }
 
     #[test]
@@ -169,10 +152,10 @@ mod tests {
             (&["--engine", "stereocrafter"], [true, true, false], [10, 30, 30]),
             (&["--engine", "stereocrafter", "--reference"], [true, false, false], [0, 0, 0]),
         ] {
-            let outline = outlined(arguments);
+            let engine = selected(arguments);
             let runs = [&plain, &auto, &filled];
-            assert_eq!(runs.map(|run| outline.check(run).is_ok()), taken, "{arguments:?}");
-            assert_eq!(runs.map(|run| outline.reach(run).back.as_secs()), back, "{arguments:?}");
+            assert_eq!(runs.map(|run| engine.check(run).is_ok()), taken, "{arguments:?}");
+            assert_eq!(runs.map(|run| engine.reach(run).back.as_secs()), back, "{arguments:?}");
         }
     }
 }

@@ -2,28 +2,27 @@
 
 use std::sync::{Arc, OnceLock};
 
+use parallax_engine_spec::Selection;
 use parallax_stereo_service::Recipe;
 use parallax_weights::fingerprint;
 use tracing::warn;
 
-use crate::config::{EngineName, Settings};
+use crate::config::Settings;
 
 /// The engine, its version, options, device and weights. The weights are looked at once, with the
 /// first request: until then they may be on their way.
-pub(crate) fn of(settings: &Settings) -> Recipe {
-    let mut text = format!(
-        "{} {} {}",
-        settings.engine.name(),
+pub(crate) fn of(settings: &Settings, engine: &dyn Selection) -> Recipe {
+    let spec = settings.engine.0;
+    let text = format!(
+        "{} {} {}{}",
+        spec.name,
         env!("CARGO_PKG_VERSION"),
-        settings.device().as_str()
+        settings.device().as_str(),
+        engine.words()
     );
-    if settings.engine != EngineName::Stereocrafter {
+    if spec.weights.is_none() {
         return Recipe(Arc::new(move || Some(text.clone())));
     }
-    text.push_str(&format!(
-        " steps {} reference {} memory plan {}",
-        settings.steps, settings.reference, settings.memory_plan
-    ));
     let (folder, known) = (settings.weights_dir.clone(), OnceLock::new());
     Recipe(Arc::new(move || {
         let weights = known.get_or_init(|| match fingerprint(&folder) {
@@ -35,4 +34,46 @@ pub(crate) fn of(settings: &Settings) -> Recipe {
         });
         weights.as_ref().map(|weights| format!("{text} weights {weights}"))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Cli;
+    use crate::model::select;
+
+    fn recipe(arguments: &[&str]) -> Option<String> {
+        let arguments = ["inference-server"].iter().chain(arguments);
+        let settings = Cli::try_parse_from(arguments).unwrap().settings;
+        of(&settings, &*select(&settings).unwrap()).0()
+    }
+
+    /// Stored with results: other words, and no earlier result is found again.
+    #[test]
+    fn the_words_that_are_stored_do_not_change() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(recipe(&["--engine", "draft"]), Some(format!("draft {version} cpu")));
+        assert_eq!(recipe(&["--engine", "copy"]), Some(format!("copy {version} cpu")));
+        let weights = tempfile::tempdir().unwrap();
+        parallax_tiny_weights::write(weights.path(), 1).unwrap();
+        let folder = weights.path().to_str().unwrap();
+        let print = fingerprint(weights.path()).unwrap();
+        let wanted = "cuda steps 3 reference true memory plan 16 weights";
+        let found = recipe(&[
+            "--weights-dir",
+            folder,
+            "--steps",
+            "3",
+            "--reference",
+            "--memory-plan",
+            "16",
+        ]);
+        assert_eq!(found, Some(format!("stereocrafter {version} {wanted} {print}")));
+        let wanted = "cpu steps 8 reference false memory plan 24 weights";
+        let found = recipe(&["--weights-dir", folder, "--device", "cpu"]);
+        assert_eq!(found, Some(format!("stereocrafter {version} {wanted} {print}")));
+        assert_eq!(recipe(&["--weights-dir", "/nowhere/at/all"]), None);
+    }
 }

@@ -106,6 +106,7 @@ async fn service(
 ) -> Result<Arc<Service>> {
     let aws = Aws::load(&parallax_aws::Settings::default()).await;
     let storage = stores::open(settings, &aws).await?;
+    let engine = model::select(settings)?;
     let stereo = StereoSettings {
         tools: Tools::find()
             .context("segments are read and written by it")?
@@ -116,9 +117,9 @@ async fn service(
             SideBySide::Half => Layout::HalfSbs,
         },
         encode: EncodeSettings::default(),
-        outline: model::outline(settings)?,
+        capabilities: engine.clone(),
         conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
-        recipe: recipe::of(settings),
+        recipe: recipe::of(settings, &*engine),
     };
     let (tools, encode) = (stereo.tools.clone(), stereo.encode.clone());
     let effects = Effects::new(storage.clone(), tools, stereo.scratch.clone(), encode);
@@ -126,7 +127,7 @@ async fn service(
         run_limit: Duration::from_secs(settings.run_limit_seconds),
         ..ServiceSettings::default()
     };
-    let (name, model) = model::open(settings, &metrics)?;
+    let model = model::open(settings, &*engine, &metrics)?;
     let loaded = LoadedModels::default();
     let models = ModelPool::new(u64::MAX)
         .with_metrics(metrics.clone())
@@ -137,7 +138,7 @@ async fn service(
     let executor = executor.context("start the executor's thread")?;
     let registry = Registry::default()
         .with(Stereo::new(storage, stereo))
-        .with(Health::new(name, settings.device().as_str()))
+        .with(Health::new(settings.engine.0.name, settings.device().as_str()))
         .with(MemoryStats::new(loaded))
         .with(Interpolate(effects.clone()))
         .with(Loop(effects));

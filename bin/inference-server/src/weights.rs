@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use parallax_aws::{Aws, fetch_token};
+use parallax_engine_spec::Published;
 use parallax_hub::{Event, Model, Token};
-use parallax_svd::manifest;
 use tracing::{info, warn};
 
-use crate::config::{EngineName, Settings};
+use crate::config::Settings;
 
 /// Between two lines of the log about the same file.
 const PACE: Duration = Duration::from_secs(10);
@@ -18,6 +18,7 @@ const PACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Weights {
     dir: PathBuf,
+    models: &'static [Published],
     token_arn: Option<String>,
 }
 
@@ -25,8 +26,8 @@ impl Weights {
     /// Those of the engine, when it has any.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let arn = settings.hf_token_arn.clone().filter(|arn| !arn.is_empty());
-        let needed = settings.engine == EngineName::Stereocrafter;
-        needed.then(|| Self { dir: settings.weights_dir.clone(), token_arn: arn })
+        let models = settings.engine.0.weights?.models;
+        Some(Self { dir: settings.weights_dir.clone(), models, token_arn: arn })
     }
 
     /// Downloads what is missing, and tells `show` how far it is. The token is asked for only now:
@@ -45,7 +46,8 @@ impl Weights {
         }
         let mut teller = Teller { show, total: 0, done: 0, told: None };
         let mut tell = |event| teller.tell(&event);
-        let models: Vec<Model> = manifest::ALL
+        let models: Vec<Model> = self
+            .models
             .iter()
             .map(|model| Model::new(model.name, model.repository, model.files))
             .collect();

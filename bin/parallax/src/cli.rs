@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use parallax_stereo::{ENGINE_NAMES, Layout};
-use parallax_stereocrafter::{DType, Size};
+use parallax_catalogue::{ALL, by_name};
+use parallax_engine_spec::{Device, Dtype};
+use parallax_stereo::Layout;
 
 use crate::convert::options::{
     CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, MemoryArgs, PictureArgs,
@@ -101,7 +102,7 @@ pub(crate) struct CheckArgs {
 
     /// The pictures whose conversion is planned.
     #[arg(long, default_value = "1920x1080", value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
-    pub(crate) size: Size,
+    pub(crate) size: (usize, usize),
 
     /// Free memory of the device that is planned for. Defaults to a few usual GPUs.
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
@@ -256,6 +257,15 @@ pub(crate) enum DeviceChoice {
     Cuda,
 }
 
+impl DeviceChoice {
+    pub(crate) fn device(self) -> Device {
+        match self {
+            Self::Cpu => Device::Cpu,
+            Self::Cuda => Device::Cuda,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TypeChoice {
     /// Whatever suits the device.
@@ -269,31 +279,30 @@ pub(crate) enum TypeChoice {
 }
 
 impl TypeChoice {
-    pub(crate) fn dtype(self) -> Option<DType> {
+    pub(crate) fn dtype(self) -> Option<Dtype> {
         match self {
             Self::Auto => None,
-            Self::F32 => Some(DType::F32),
-            Self::F16 => Some(DType::F16),
-            Self::Bf16 => Some(DType::BF16),
+            Self::F32 => Some(Dtype::F32),
+            Self::F16 => Some(Dtype::F16),
+            Self::Bf16 => Some(Dtype::Bf16),
         }
     }
 }
 
 /// Sides of 1 to 16384 pixels.
-fn parse_size(text: &str) -> Result<Size, String> {
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
     let side = |side: &str| side.parse().ok().filter(|side| (1..=16384).contains(side));
     text.split_once('x')
-        .and_then(|(width, height)| Some(Size::new(side(width)?, side(height)?)))
+        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
         .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
 }
 
 fn parse_engine(text: &str) -> Result<String, String> {
-    let more = [parallax_stereocrafter::NAME, "depth-from"];
-    let names = || ENGINE_NAMES.iter().copied().chain(more);
-    if names().any(|name| name == text) {
+    if by_name(text).is_some() {
         return Ok(text.to_owned());
     }
-    Err(format!("allowed are {}", names().collect::<Vec<_>>().join(", ")))
+    let names: Vec<&str> = ALL.iter().map(|spec| spec.name).collect();
+    Err(format!("allowed are {}", names.join(", ")))
 }
 
 #[cfg(test)]

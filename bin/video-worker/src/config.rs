@@ -11,6 +11,8 @@ use parallax_secret::Secret;
 use parallax_telemetry::logs::Format;
 use parallax_worker::{Role, Roles};
 
+use crate::backend::Backend;
+
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -139,21 +141,6 @@ pub(crate) enum Pace {
     Cloud,
     /// Seconds: only where everything is emulated on one machine.
     Quick,
-}
-
-/// What turns segments into results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
-    /// Copies each segment: dry runs and load tests.
-    Stub,
-    /// An inference server, or several.
-    Http,
-    /// An asynchronous SageMaker endpoint.
-    Sagemaker,
-    /// The draft engine, in this process.
-    Draft,
-    /// The copy engine, in this process.
-    Copy,
 }
 
 /// Where numbers go.

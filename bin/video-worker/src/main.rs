@@ -1,5 +1,6 @@
 //! `video-worker`: the queue daemon. Any subset of the pipeline's roles in one process.
 
+mod backend;
 mod config;
 mod metrics;
 mod operate;

@@ -1,21 +1,21 @@
 //! The engine that a request names, with its weights.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use parallax_nn::device::{self, Choice, Device, free_bytes};
-use parallax_stereo::{Engine, engine};
-use parallax_stereocrafter::{
-    Folders, Memory, NAME, Options, Pieces, Plan, Precision, Size, StereoCrafter, USUAL_BYTES,
-};
-use parallax_weights::fingerprint;
+use anyhow::{Context, Error, Result, bail, ensure};
+use parallax_catalogue::{by_name, takers};
+use parallax_engine_spec::{Choice, Choices, EngineSpec, Refused, WeightsSpec};
+use parallax_stereo::Engine;
 
-use super::options::MemoryPlan;
-use crate::cli::{ConvertArgs, DeviceChoice, TypeChoice};
+use crate::cli::ConvertArgs;
 
-/// Digits of the weights' fingerprint that tell them from others.
-const SHOWN: usize = 16;
+/// The flags of choices that only some engines take, in the order in which they are refused.
+const FLAGS: [(Choice, &str); 4] = [
+    (Choice::Reference, "--reference"),
+    (Choice::Dtype, "--dtype"),
+    (Choice::MemoryPlan, "--memory-plan"),
+    (Choice::MemoryLimit, "--memory-limit"),
+];
 
 /// An engine and what besides its name decides its results.
 #[derive(Debug)]
@@ -25,92 +25,99 @@ pub(crate) struct Model {
     pub(crate) identity: Option<String>,
 }
 
-/// The engine for pictures of `size`.
+/// What the catalogue has under the engine's name.
+///
+/// # Errors
+/// When this program was built without it.
+pub(crate) fn spec(args: &ConvertArgs) -> Result<&'static EngineSpec> {
+    by_name(&args.engine).with_context(|| format!("engine {:?} is not built in", args.engine))
+}
+
+/// The engine for pictures of `size`; `depth` is what the user brings along.
 ///
 /// # Errors
 /// Names the option or the file that stands in the way.
-pub(crate) fn open(args: &ConvertArgs, size: (u32, u32)) -> Result<Model> {
-    if args.engine != NAME {
-        ensure!(!args.reference, "--reference is for the engine {NAME}, not {}", args.engine);
-        ensure!(
-            args.dtype == TypeChoice::Auto,
-            "--dtype is for the engine {NAME}, not {}",
-            args.engine
-        );
-        for (option, given) in [
-            ("--memory-plan", args.memory.memory_plan.is_some()),
-            ("--memory-limit", args.memory.memory_limit.is_some()),
-        ] {
-            ensure!(!given, "{option} is for the engine {NAME}, not {}", args.engine);
-        }
-        let engine = engine(&args.engine)
-            .with_context(|| format!("engine {:?} is not built in", args.engine))?;
-        return Ok(Model { engine, identity: None });
+pub(crate) fn open(
+    args: &ConvertArgs,
+    depth: Option<Arc<dyn Engine>>,
+    size: (u32, u32),
+) -> Result<Model> {
+    let spec = spec(args)?;
+    let choices = choices(args, depth);
+    only_its_own(spec, &choices)?;
+    if let Some(weights) = spec.weights {
+        there(spec, weights, &choices)?;
     }
-    let weights = args.weights.as_deref().with_context(|| {
+    let told = |refused| told(refused, args);
+    let prepared = (spec.select)(&choices).and_then(|engine| engine.prepare(Some(size)));
+    let prepared = prepared.map_err(told)?;
+    let engine = prepared.open().map_err(told)?;
+    let identity = prepared.identity().map_err(told)?;
+    Ok(Model { engine, identity })
+}
+
+fn choices(args: &ConvertArgs, depth: Option<Arc<dyn Engine>>) -> Choices {
+    Choices {
+        weights: args.weights.clone(),
+        reference: args.reference,
+        steps: Some(args.steps),
+        device: args.device.device(),
+        dtype: args.dtype.dtype(),
+        memory_plan: args.memory.memory_plan,
+        memory_limit: args.memory.memory_limit.map(|mib| mib << 20),
+        depth,
+    }
+}
+
+/// Refuses what only other engines take.
+fn only_its_own(spec: &EngineSpec, choices: &Choices) -> Result<()> {
+    for (choice, flag) in FLAGS {
+        if choices.chosen(choice) && !spec.takes(choice) {
+            bail!("{flag} is for the {}, not {}", engines(&takers(choice)), spec.name);
+        }
+    }
+    Ok(())
+}
+
+/// `engine a`, or `engines a, b`.
+fn engines(names: &[&str]) -> String {
+    let word = if names.len() == 1 { "engine" } else { "engines" };
+    format!("{word} {}", names.join(", "))
+}
+
+/// Whether there is a folder to look for the models in.
+fn there(spec: &EngineSpec, weights: &WeightsSpec, choices: &Choices) -> Result<()> {
+    let folder = choices.weights.as_deref().with_context(|| {
+        let models = match weights.models.len() {
+            1 => "model".to_owned(),
+            2 => "two models".to_owned(),
+            3 => "three models".to_owned(),
+            more => format!("{more} models"),
+        };
         format!(
-            "the engine {NAME} needs --weights DIR (or WEIGHTS_DIR) with its three models in it"
+            "the engine {} needs --weights DIR (or WEIGHTS_DIR) with its {models} in it",
+            spec.name
         )
     })?;
-    let shown = weights.display();
-    ensure!(weights.is_dir(), "--weights {shown}: not a folder");
-    let choice = match args.device {
-        DeviceChoice::Cpu => Choice::Cpu,
-        DeviceChoice::Cuda => Choice::Cuda,
-    };
-    let device = device::open(choice).with_context(|| format!("--device {choice}"))?;
-    let dtype = args.dtype.dtype();
-    let precision = Precision::on(&device, dtype).context("--dtype")?;
-    let plan =
-        if args.reference { None } else { Some(plan(args, weights, (&device, precision), size)?) };
-    // The reference's pieces have their sizes.
-    let cut = plan.as_ref().map_or_else(|| "its own pieces".to_owned(), Plan::pieces);
-    let options = Options {
-        reference: args.reference,
-        steps: args.steps as usize,
-        dtype,
-        pieces: plan.map_or_else(Pieces::default, Pieces::Of),
-        memory_limit: limit(args),
-    };
-    let engine = StereoCrafter::within(weights, &device, options)
-        .with_context(|| format!("--weights {shown}"))?;
-    let mode = if args.reference { "reference" } else { "default" };
-    let weights = fingerprint(weights).with_context(|| format!("--weights {shown}"))?;
-    let identity = format!(
-        "{shown} ({}), {mode}, {} steps, {choice}, {}, {cut}",
-        &weights[..SHOWN],
-        args.steps,
-        precision.denoiser.as_str()
-    );
-    Ok(Model { engine: Arc::new(engine), identity: Some(identity) })
+    ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());
+    Ok(())
 }
 
-/// Bytes that may be taken at most.
-fn limit(args: &ConvertArgs) -> Option<u64> {
-    args.memory.memory_limit.map(|mib| mib << 20)
-}
-
-/// How work on pictures of `size` is cut: once, for every segment and whoever resumes.
-fn plan(
-    args: &ConvertArgs,
-    weights: &Path,
-    (device, precision): (&Device, Precision),
-    (width, height): (u32, u32),
-) -> Result<Plan> {
-    let size = Size::new(width as usize, height as usize);
-    let memory = Memory::of(&Folders::within(weights), precision, size)
-        .with_context(|| format!("--weights {}", weights.display()))?;
-    let free = free_bytes(device).unwrap_or(u64::MAX).min(limit(args).unwrap_or(u64::MAX));
-    let plan = match args.memory.memory_plan {
-        Some(MemoryPlan::Auto) => memory.plan(free)?,
-        chosen => {
-            let bytes = match chosen {
-                Some(MemoryPlan::Gib(gib)) => gib << 30,
-                _ => USUAL_BYTES,
-            };
-            memory.plan(bytes).map_err(|short| anyhow!("--memory-plan: {}", short.of_a_plan()))?
+/// Names the flag that is to blame.
+fn told(refused: Refused, args: &ConvertArgs) -> Error {
+    let flag = match refused.choice {
+        None => return Error::new(refused),
+        Some(Choice::Weights) => {
+            let folder = args.weights.as_deref().unwrap_or_else(|| "".as_ref());
+            format!("--weights {}", folder.display())
         }
+        Some(Choice::Device) => format!("--device {}", args.device.device()),
+        Some(Choice::Dtype) => "--dtype".to_owned(),
+        Some(Choice::MemoryPlan) => "--memory-plan".to_owned(),
+        Some(Choice::MemoryLimit) => "--memory-limit".to_owned(),
+        Some(Choice::Reference) => "--reference".to_owned(),
+        Some(Choice::Steps) => "--steps".to_owned(),
+        Some(Choice::Depth) => "--depth".to_owned(),
     };
-    memory.residency(&plan, free)?;
-    Ok(plan)
+    Error::new(refused).context(flag)
 }

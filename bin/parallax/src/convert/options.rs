@@ -1,10 +1,10 @@
 //! Groups of options of `parallax convert`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use parallax_conversion::{Near, SourceLayout};
+use parallax_engine_spec::MemoryPlan;
 use parallax_media::{Codec, Damaged};
 use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
@@ -104,27 +104,6 @@ pub(crate) struct MemoryArgs {
     /// it. Defaults to what is free.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4 << 20))]
     pub(crate) memory_limit: Option<u64>,
-}
-
-/// What work is cut for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MemoryPlan {
-    /// What is free at the start.
-    Auto,
-    /// So many GiB.
-    Gib(u64),
-}
-
-impl FromStr for MemoryPlan {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        let gib = text.parse().ok().filter(|gib| (1..=4096).contains(gib));
-        gib.map(Self::Gib).ok_or_else(|| format!("{text:?}; allowed are auto and 1 to 4096"))
-    }
 }
 
 /// Depth that the user brings.

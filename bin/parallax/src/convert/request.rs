@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::{DepthFrom, Views};
+use parallax_engine_spec::Choice;
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
@@ -112,18 +113,19 @@ impl Request {
         let times = packets.frame_times().unwrap_or_default();
         let base = media.video.time_base;
         let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
-        let (Model { engine, identity }, depth) = match &args.depth.depth {
-            Some(path) if args.engine == "depth-from" => {
+        let size = pictures.size(&media);
+        let (brought, depth) = match &args.depth.depth {
+            Some(path) if model::spec(args)?.takes(Choice::Depth) => {
                 let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
                 let depth = DepthFrom::open(&tools, path, (near, grid), &cancel)?;
-                let size = pictures.size(&media);
                 depth.check(size.0, size.1, frames)?;
-                let model = Model { engine: Arc::new(depth), identity: None };
-                (model, Some(format!("{} {near:?} {grid}", path.canonicalize()?.display())))
+                let identity = format!("{} {near:?} {grid}", path.canonicalize()?.display());
+                (Some(Arc::new(depth) as Arc<dyn Engine>), Some(identity))
             }
             Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
-            None => (model::open(args, pictures.size(&media))?, None),
+            None => (None, None),
         };
+        let Model { engine, identity } = model::open(args, brought, size)?;
         let staging = args.staging.staging();
         ensure!(
             !args.reference || staging == Staging::default(),
@@ -134,7 +136,7 @@ impl Request {
         let rendering = args.drawing.rendering();
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
-        let (size, rate) = (pictures.size(&media), media.video.rate);
+        let rate = media.video.rate;
         let film = Film {
             bytes: media.bytes,
             frames,

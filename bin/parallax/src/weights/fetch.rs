@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use parallax_hub::{Error, Kind, Model, Settings, fetch};
 use parallax_process::Termination;
-use parallax_svd::manifest;
 
 use super::folder::folder;
 use super::progress::Teller;
@@ -60,7 +59,7 @@ fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
 
 /// The models, with what the options change of them.
 fn selected(args: &FetchArgs) -> Result<Vec<Model>> {
-    let all = manifest::ALL.iter();
+    let all = parallax_catalogue::models().into_iter();
     let mut models: Vec<Model> =
         all.map(|model| Model::new(model.name, model.repository, model.files)).collect();
     let mut change = |options: &[String], set: fn(&mut Model, String)| -> Result<()> {
@@ -85,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_models_can_be_fetched() {
-        for model in manifest::ALL {
+        for model in parallax_catalogue::models() {
             assert_eq!(Model::new(model.name, model.repository, model.files).check(), Ok(()));
         }
     }

@@ -1,7 +1,6 @@
 //! `parallax weights`: bring the models here, and tell whether they are what they should be.
 
 mod check;
-mod demand;
 mod fetch;
 mod folder;
 mod progress;

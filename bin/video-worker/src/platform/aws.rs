@@ -25,7 +25,8 @@ use url::Url;
 
 use super::opened::Opened;
 use super::report::Checks;
-use crate::config::{AwsSettings, Backend, CompletionOwner, Pace, SagemakerRequest, Settings};
+use crate::backend::Backend;
+use crate::config::{AwsSettings, CompletionOwner, Pace, SagemakerRequest, Settings};
 
 /// The longest single receive while messages come. A stop waits for the one that runs, since dropping it
 /// could leave a message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
@@ -383,7 +384,7 @@ fn pool(settings: &Settings) -> Result<String> {
         }
         Backend::Http => Ok("http".to_owned()),
         Backend::Stub => Ok("stub".to_owned()),
-        Backend::Draft | Backend::Copy => Ok("engine".to_owned()),
+        Backend::Engine(_) => Ok("engine".to_owned()),
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use parallax_backends::{Http, Stub, http};
 use parallax_conversion::{EngineBackend, Workplace};
+use parallax_engine_spec::Choices;
 use parallax_job::Buckets;
 use parallax_media::Tools;
 use parallax_ports::{InferenceBackend, ObjectStore};
 use parallax_worker::{Role, Roles};
 
-use crate::config::{Backend, Platform, Settings};
+use crate::backend::Backend;
+use crate::config::{Platform, Settings};
 
 /// Whether a place for intermediate files is needed: a read-only root has none.
 ///
@@ -24,7 +26,7 @@ pub(crate) fn needs_scratch(settings: &Settings) -> Result<bool> {
 }
 
 fn has_media_work(settings: &Settings, roles: Option<&Roles>) -> bool {
-    let engine = matches!(settings.inference_backend, Backend::Draft | Backend::Copy);
+    let engine = matches!(settings.inference_backend, Backend::Engine(_));
     engine || roles.is_some_and(|r| r.has(Role::Chunking) || r.has(Role::Reassembly))
 }
 
@@ -51,16 +53,16 @@ pub(super) fn backend(
     objects: &Arc<dyn ObjectStore>,
     workplace: Option<&Workplace>,
 ) -> Result<Arc<dyn InferenceBackend>> {
-    let engine = |name: &str| -> Result<Arc<dyn InferenceBackend>> {
-        let engine = parallax_stereo::engine(name)
-            .with_context(|| format!("INFERENCE_BACKEND: engine {name:?} is not built in"))?;
-        let workplace = workplace.context("INFERENCE_BACKEND: engines need ffmpeg")?;
-        Ok(Arc::new(EngineBackend::new(workplace.clone(), engine)))
-    };
     match settings.inference_backend {
         Backend::Stub => Ok(Arc::new(Stub::new(objects.clone()))),
-        Backend::Draft => engine("draft"),
-        Backend::Copy => engine("copy"),
+        Backend::Engine(spec) => {
+            let workplace = workplace.context("INFERENCE_BACKEND: engines need ffmpeg")?;
+            let engine = (spec.select)(&Choices::default())
+                .and_then(|engine| engine.prepare(None))
+                .and_then(|prepared| prepared.open())
+                .context("INFERENCE_BACKEND")?;
+            Ok(Arc::new(EngineBackend::new(workplace.clone(), engine)))
+        }
         Backend::Http => {
             let urls = settings.http.inference_http_url.clone();
             if urls.is_empty() {

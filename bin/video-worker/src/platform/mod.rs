@@ -16,7 +16,8 @@ use parallax_ports::MetricsSink;
 use parallax_ports::health::{Beats, Flags};
 use parallax_worker::{Desk, Role};
 
-use crate::config::{Backend, CompletionOwner, MetricsProvider, Platform, Settings};
+use crate::backend::Backend;
+use crate::config::{CompletionOwner, MetricsProvider, Platform, Settings};
 
 pub(crate) use aws::conversions;
 pub(crate) use backend::needs_scratch;

@@ -9,4 +9,4 @@ mod stereo;
 
 pub use conversions::{ConversionSink, NoConversions};
 pub use effects::{Effects, Interpolate, Loop};
-pub use stereo::{EveryRun, Outline, Recipe, STEREO_MODEL, Stereo, StereoModel, StereoSettings};
+pub use stereo::{Recipe, STEREO_MODEL, Stereo, StereoModel, StereoSettings};

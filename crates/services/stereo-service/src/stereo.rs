@@ -2,7 +2,6 @@
 
 mod job;
 mod model;
-mod outline;
 mod request;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use parallax_media::{Damage, DamageKind, EncodeSettings, Found, Tools};
 use parallax_serving::{
     Address, Call, Cost, Credentials, Failure, FailureKind, Operation, Progress, Storage,
 };
-use parallax_stereo::{Layout, Reach};
+use parallax_stereo::{Capabilities, Layout, Reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,7 +25,6 @@ use tracing::{info, warn};
 
 use self::job::{Job, failure};
 pub use self::model::{STEREO_MODEL, StereoModel};
-pub use self::outline::{EveryRun, Outline};
 use self::request::StereoRequest;
 use crate::inside::Inside;
 use crate::{ConversionSink, metrics};
@@ -44,7 +42,7 @@ pub struct StereoSettings {
     /// How results are encoded.
     pub encode: EncodeSettings,
     /// What is known of the engine before it is loaded.
-    pub outline: Arc<dyn Outline>,
+    pub capabilities: Arc<dyn Capabilities>,
     /// Counts conversions for others.
     pub conversions: Arc<dyn ConversionSink>,
     /// What besides requests and these settings makes results what they are.
@@ -234,7 +232,7 @@ impl Operation for Stereo {
 
     fn validate(&self, request: &StereoRequest) -> Result<(), Failure> {
         self.addresses(request)?;
-        request.validate(&*self.settings.outline)
+        request.validate(&*self.settings.capabilities)
     }
 
     fn cost(&self, _request: &StereoRequest) -> Cost {
@@ -306,7 +304,7 @@ impl Operation for Stereo {
         let input_bytes = call.stage("reading", fetch).await?;
 
         let run = request.run();
-        let reach = self.settings.outline.reach(&run);
+        let reach = self.settings.capabilities.reach(&run);
         let before = self.before((&input, &source), reach, own, &call.cancel).await?;
         let job = Job {
             around: Surroundings { before, after: None },

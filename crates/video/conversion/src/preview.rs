@@ -11,8 +11,8 @@ use std::path::Path;
 use parallax_frame::Frame;
 use parallax_media::{DecodeOptions, Decoder, Media, Packets, Span, Tools};
 use parallax_stereo::{
-    Clip, DepthEstimator, Draft, DraftDepth, Engine, Error as StereoError, Geometry, Layout, Plane,
-    Rendering, Rgb, Run, ViewSynthesis, compose,
+    Capabilities, Clip, DepthEstimator, Draft, DraftDepth, Error as StereoError, Geometry, Layout,
+    Plane, Rendering, Rgb, Run, ViewSynthesis, compose,
 };
 use tokio_util::sync::CancellationToken;
 

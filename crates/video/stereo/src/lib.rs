@@ -19,9 +19,8 @@ mod synthesis;
 
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
-    Clip, Copy, DepthEstimator, DepthSession, ENGINE_NAMES, Engine, Error, Eyes, Fill, Geometry,
+    Capabilities, Clip, Copy, DepthEstimator, DepthSession, Engine, Error, Eyes, Fill, Geometry,
     NotFinite, Odd, Reach, Rendering, Retry, Run, Session, Stage, StereoPair, Warping, Watch,
-    engine,
 };
 pub use matching::{Matches, match_eyes};
 pub use packing::{

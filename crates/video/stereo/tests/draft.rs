@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use parallax_frame::{Chroma, Frame, FrameRate, VideoFormat};
 use parallax_stereo::{
-    Clip, DepthEstimator, DraftDepth, ENGINE_NAMES, Error, Geometry, Plane, Run, engine,
+    Clip, Copy, DepthEstimator, Draft, DraftDepth, Engine, Error, Geometry, Plane, Run,
 };
 use scene::{Layer, Scene};
 
 const RATE: FrameRate = FrameRate { num: 25, den: 1 };
+const ENGINES: [&dyn Engine; 2] = [&Copy, &Draft];
 
 /// A wall and two cards that a camera passes sideways: parallax grows towards the viewer.
 fn passing() -> Scene {
@@ -189,13 +190,14 @@ fn constant_pictures_of_any_size_have_a_finite_depth() {
 #[test]
 fn every_engine_gives_each_frame_back_once_in_order_and_in_time() {
     let scene = Scene::cards();
-    for &name in ENGINE_NAMES {
+    for engine in ENGINES {
+        let name = engine.name();
         for count in [0, 1, 5, 6, 7, 30] {
             let clip = Clip {
                 format: scene.frame(Chroma::Yuv420, 8, 0.0, 0).format().clone(),
                 rate: RATE,
             };
-            let mut session = engine(name).unwrap().start(&clip, &Run::default()).unwrap();
+            let mut session = engine.start(&clip, &Run::default()).unwrap();
             let mut given = Vec::new();
             for t in 0..count {
                 let frame = scene.frame(Chroma::Yuv420, 8, t as f32, 100 + t);
@@ -221,7 +223,7 @@ fn the_same_frames_give_the_same_pairs_on_any_number_of_threads() {
     let render = || {
         let frame = |t: i64| scene.frame(Chroma::Yuv420, 8, t as f32, t);
         let clip = Clip { format: frame(0).format().clone(), rate: RATE };
-        let mut session = engine("draft").unwrap().start(&clip, &Run::default()).unwrap();
+        let mut session = Draft.start(&clip, &Run::default()).unwrap();
         let mut pairs: Vec<_> = (0..9).flat_map(|t| session.push(frame(t)).unwrap()).collect();
         pairs.extend(session.finish().unwrap());
         pairs.into_iter().map(|pair| pair.right).collect::<Vec<_>>()
@@ -235,14 +237,15 @@ fn cancellation_and_bad_options_stop_every_engine() {
     let scene = Scene::cards();
     let frame = scene.frame(Chroma::Yuv420, 8, 0.0, 0);
     let clip = Clip { format: frame.format().clone(), rate: RATE };
-    for &name in ENGINE_NAMES {
+    for engine in ENGINES {
+        let name = engine.name();
         let run = Run::default();
-        let mut session = engine(name).unwrap().start(&clip, &run).unwrap();
+        let mut session = engine.start(&clip, &run).unwrap();
         run.cancel.cancel();
         assert!(matches!(session.push(frame.clone()), Err(Error::Cancelled)), "{name}");
         assert!(matches!(session.finish(), Err(Error::Cancelled)), "{name}");
         let geometry = Geometry { disparity_percent: 11.0, ..Geometry::default() };
-        let refused = engine(name).unwrap().start(&clip, &Run { geometry, ..Run::default() });
+        let refused = engine.start(&clip, &Run { geometry, ..Run::default() });
         assert!(matches!(refused, Err(Error::Unsupported(_))), "{name}");
     }
 }

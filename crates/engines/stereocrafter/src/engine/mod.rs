@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use candle_core::Device;
-use parallax_stereo::{Clip, Engine, Error, Reach, Rgb, Run, Session};
+use parallax_stereo::{Capabilities, Clip, Engine, Error, Reach, Rgb, Run, Session};
 
 use self::desk::Desk;
 use self::models::Models;
@@ -83,6 +83,16 @@ impl StereoCrafter {
     }
 }
 
+impl Capabilities for StereoCrafter {
+    fn reach(&self, run: &Run) -> Reach {
+        self.desk.options.reach(run)
+    }
+
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        self.desk.options.check(run)
+    }
+}
+
 impl Engine for StereoCrafter {
     fn name(&self) -> &'static str {
         NAME
@@ -105,10 +115,6 @@ impl Engine for StereoCrafter {
         let job = Job { depth, picture: size, downsampling: desk.downsampling };
         let plan = desk.plan(&job)?;
         Ok(Box::new(live::Live::new(desk, clip, run, rgb, (depth, plan))?))
-    }
-
-    fn reach(&self, run: &Run) -> Reach {
-        self.desk.options.reach(run)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use candle_core::DType;
-use parallax_stereo::{Error, Reach, Rendering, Run, Staging};
+use parallax_stereo::{Capabilities, Error, Reach, Rendering, Run, Staging};
 
 use crate::depth::DepthOptions;
 use crate::plan::Pieces;
@@ -38,12 +38,9 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// Whether an engine with these options takes such a run, whatever the clip.
-    ///
-    /// # Errors
-    /// `Unsupported`, saying what for.
-    pub fn check(&self, run: &Run) -> Result<(), Error> {
+/// Of an engine with these options, wherever its weights are.
+impl Capabilities for Options {
+    fn check(&self, run: &Run) -> Result<(), Error> {
         run.geometry.validate()?;
         if run.rendering != Rendering::default() {
             return Err(Error::Unsupported(format!(
@@ -60,8 +57,8 @@ impl Options {
         Ok(())
     }
 
-    /// [`Engine::reach`] of an engine with these options. The reference knows of nothing but the clip.
-    pub fn reach(&self, run: &Run) -> Reach {
+    /// The reference knows of nothing but the clip.
+    fn reach(&self, run: &Run) -> Reach {
         if self.reference {
             return Reach::default();
         }

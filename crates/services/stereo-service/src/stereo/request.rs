@@ -4,13 +4,11 @@ use std::fmt;
 
 use parallax_job::Mode;
 use parallax_serving::{Credentials, Failure};
-use parallax_stereo::{Fill, Geometry, Rendering, Run, Staging};
+use parallax_stereo::{Capabilities, Fill, Geometry, Rendering, Run, Staging};
 use schemars::JsonSchema;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-
-use super::Outline;
 
 /// A segment and where its result goes. Both spellings of an address may be given when they agree.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -202,7 +200,7 @@ impl StereoRequest {
     ///
     /// # Errors
     /// `Invalid`, naming the field, what was found and what is allowed.
-    pub(super) fn validate(&self, outline: &dyn Outline) -> Result<(), Failure> {
+    pub(super) fn validate(&self, engine: &dyn Capabilities) -> Result<(), Failure> {
         let Run { geometry, staging, rendering, .. } = self.run();
         geometry.validate().map_err(|error| {
             // It names the field first.
@@ -220,7 +218,7 @@ impl StereoRequest {
             ("floating_window", "true", "false", Run { staging: bars, ..Run::default() }),
             ("fill", &*fill, "\"continue\"", Run { rendering, ..Run::default() }),
         ] {
-            outline.check(&run).map_err(|error| {
+            engine.check(&run).map_err(|error| {
                 Failure::field(field, format!("{found}: {error}; allowed here is {allowed}"))
             })?;
         }
@@ -247,22 +245,15 @@ fn one<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use parallax_stereo::{Copy, Error as StereoError, Reach};
+    use parallax_stereo::{Copy, Error as StereoError};
 
     use super::*;
-    use crate::EveryRun;
 
     /// Of an engine without options.
     #[derive(Debug)]
     struct Plain;
 
-    impl Outline for Plain {
-        fn reach(&self, _: &Run) -> Reach {
-            Reach::default()
-        }
-
+    impl Capabilities for Plain {
         fn check(&self, run: &Run) -> Result<(), StereoError> {
             if (run.staging, run.rendering) == Default::default() {
                 return Ok(());
@@ -322,13 +313,12 @@ mod tests {
             let error = request(options.clone()).unwrap_err().to_string();
             assert!(error.contains(found) && error.contains(allowed), "{options}: {error}");
         }
-        let any = EveryRun(Arc::new(Copy));
         for (field, value, message) in [
             ("convergence", json!(1.5), "convergence: 1.5: allowed is 0 to 1, or `auto`"),
             ("convergence", json!(-1), "convergence: -1: allowed is 0 to 1, or `auto`"),
             ("disparity_percent", json!(11), "disparity_percent: 11: allowed is 0 to 10"),
         ] {
-            let failure = request(json!({ field: value })).unwrap().validate(&any).unwrap_err();
+            let failure = request(json!({ field: value })).unwrap().validate(&Copy).unwrap_err();
             assert_eq!(failure.field.as_deref(), Some(field));
             assert_eq!(failure.message, message);
         }

@@ -20,9 +20,9 @@ use parallax_serving::{
     Access, Executor, ExecutorSettings, Model, ModelPool, Readiness, Registry, Service,
     ServiceSettings, Storage, Stores,
 };
-use parallax_stereo::{Clip, Error, Layout, Reach, Run, Session, StereoPair};
+use parallax_stereo::{Capabilities, Clip, Error, Layout, Run, Session, StereoPair};
 use parallax_stereo_service::{
-    Effects, Interpolate, Loop, NoConversions, Outline, Recipe, STEREO_MODEL, Stereo, StereoModel,
+    Effects, Interpolate, Loop, NoConversions, Recipe, STEREO_MODEL, Stereo, StereoModel,
     StereoSettings,
 };
 use serde_json::{Value, json};
@@ -106,7 +106,7 @@ impl Stage {
             scratch: scratch.path().to_owned(),
             side_by_side: Layout::FullSbs,
             encode: EncodeSettings { preset: "ultrafast".to_owned(), ..EncodeSettings::default() },
-            outline: Arc::new(Refuses(options.check)),
+            capabilities: Arc::new(Refuses(options.check)),
             conversions: Arc::new(NoConversions),
             recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };
@@ -258,11 +258,7 @@ struct Held {
 #[derive(Debug)]
 struct Refuses(fn(&Run) -> Result<(), Error>);
 
-impl Outline for Refuses {
-    fn reach(&self, _: &Run) -> Reach {
-        Reach::default()
-    }
-
+impl Capabilities for Refuses {
     fn check(&self, run: &Run) -> Result<(), Error> {
         (self.0)(run)
     }
@@ -271,6 +267,8 @@ impl Outline for Refuses {
 /// The engine as the model pool holds it.
 #[derive(Debug)]
 struct Gated(Arc<Gate>);
+
+impl Capabilities for Gated {}
 
 impl parallax_stereo::Engine for Gated {
     fn name(&self) -> &'static str {

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use parallax_frame::Frame;
 use parallax_media::Tools;
 use parallax_stereo::{
-    Clip, DepthEstimator, DepthSession, Engine, Error as StereoError, Plane, Run, Session,
+    Capabilities, Clip, DepthEstimator, DepthSession, Engine, Error as StereoError, Plane, Run,
+    Session,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -119,6 +120,8 @@ impl DepthFrom {
         Ok(FileDepth { source, path, near, frames: size.frames, seen: 0 })
     }
 }
+
+impl Capabilities for DepthFrom {}
 
 impl Engine for DepthFrom {
     fn name(&self) -> &'static str {

@@ -8,7 +8,7 @@ use parallax_frame::Frame;
 use parallax_job::{Mode, ObjectKey, Segment};
 use parallax_ports::{Chunker, InferenceBackend, Invocation, Invoked};
 use parallax_stereo::{
-    Clip, Engine, Error as StereoError, Layout, Reach, Run, Session, StereoPair,
+    Capabilities, Clip, Engine, Error as StereoError, Layout, Reach, Run, Session, StereoPair,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,12 @@ struct Counter {
     frames: Vec<Frame>,
 }
 
+impl Capabilities for Counting {
+    fn reach(&self, _run: &Run) -> Reach {
+        self.0
+    }
+}
+
 impl Engine for Counting {
     fn name(&self) -> &'static str {
         "counting"
@@ -34,10 +40,6 @@ impl Engine for Counting {
 
     fn start(&self, _clip: &Clip, _run: &Run) -> Result<Box<dyn Session>, StereoError> {
         Ok(Box::new(Counter::default()))
-    }
-
-    fn reach(&self, _run: &Run) -> Reach {
-        self.0
     }
 }
 

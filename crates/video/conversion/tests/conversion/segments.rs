@@ -3,7 +3,9 @@
 use parallax_conversion::{Conversion, Progress, Surroundings, convert_segment};
 use parallax_frame::Frame;
 use parallax_media::{DamageKind, Damaged, DecodeOptions, EncodeSettings, Tools};
-use parallax_stereo::{Clip, Copy, Engine, Error as StereoError, Layout, Run, Session, StereoPair};
+use parallax_stereo::{
+    Capabilities, Clip, Copy, Engine, Error as StereoError, Layout, Run, Session, StereoPair,
+};
 
 use crate::clips::{ENCODE, PICTURES, convert, make, samples, text, times};
 
@@ -54,6 +56,8 @@ enum Faulty {
     Swallows,
     Lags,
 }
+
+impl Capabilities for Faulty {}
 
 impl Engine for Faulty {
     fn name(&self) -> &'static str {

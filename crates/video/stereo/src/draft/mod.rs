@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::shots::Shots;
 use self::track::{Look, Track};
-use crate::{Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Reach, Run, Session};
+use crate::{
+    Capabilities, Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Reach, Run, Session,
+};
 
 /// Frames at the start of a shot that are looked at before the first is given out, so that depth
 /// does not visibly settle after a cut. The only lag there is.
@@ -38,6 +40,15 @@ const MEMORY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draft;
 
+impl Capabilities for Draft {
+    fn reach(&self, run: &Run) -> Reach {
+        let staged = run.reach();
+        // Depth is not looked at before the beginning of the shot either, but finding that costs more
+        // than these few seconds.
+        if staged == Reach::default() { Reach { back: MEMORY, ..staged } } else { staged }
+    }
+}
+
 impl Engine for Draft {
     fn name(&self) -> &'static str {
         "draft"
@@ -46,13 +57,6 @@ impl Engine for Draft {
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         let depth = DraftDepth::new(clip, run.cancel.clone());
         Ok(Box::new(DepthSession::new(depth, clip, run)?))
-    }
-
-    fn reach(&self, run: &Run) -> Reach {
-        let staged = run.reach();
-        // Depth is not looked at before the beginning of the shot either, but finding that costs more
-        // than these few seconds.
-        if staged == Reach::default() { Reach { back: MEMORY, ..staged } } else { staged }
     }
 }
 

@@ -1,25 +1,23 @@
 //! What every way of making the other eye has in common: frames in, stereo pairs out.
 
+mod capabilities;
 mod error;
 mod finite;
 mod pair;
 mod passthrough;
-mod registry;
 mod rendering;
 mod run;
 mod session;
 mod stage;
 mod watch;
 
-use std::fmt::Debug;
-
 use parallax_frame::Frame;
 
+pub use self::capabilities::Capabilities;
 pub use self::error::Error;
 pub use self::finite::{NotFinite, Odd, Retry};
 pub use self::pair::StereoPair;
 pub use self::passthrough::Copy;
-pub use self::registry::{ENGINE_NAMES, engine};
 pub use self::rendering::{Eyes, Fill, Geometry, Rendering, Warping};
 pub use self::run::{Clip, Reach, Run};
 pub use self::session::{DepthEstimator, DepthSession};
@@ -27,7 +25,7 @@ pub use self::stage::Stage;
 pub use self::watch::Watch;
 
 /// A way of making stereo pairs. Cheap to share; each clip gets a [`Session`] of its own.
-pub trait Engine: Debug + Send + Sync {
+pub trait Engine: Capabilities {
     /// The name a user selects it by.
     fn name(&self) -> &'static str;
 
@@ -36,13 +34,6 @@ pub trait Engine: Debug + Send + Sync {
     /// # Errors
     /// `Unsupported` when the clip or the geometry cannot be served.
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error>;
-
-    /// What a clip's pairs depend on besides the clip in such a run. Defaults to nothing.
-    ///
-    /// Whatever an engine remembers within a shot must have faded where this ends.
-    fn reach(&self, _run: &Run) -> Reach {
-        Reach::default()
-    }
 }
 
 /// One clip in progress. Pairs come out in the order of the frames, one for each, and may lag.

@@ -5,11 +5,13 @@
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clip, Engine, Error, Run, Session, StereoPair};
+use crate::{Capabilities, Clip, Engine, Error, Run, Session, StereoPair};
 
 /// `copy`: left and right are the source frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Copy;
+
+impl Capabilities for Copy {}
 
 impl Engine for Copy {
     fn name(&self) -> &'static str {

@@ -1,0 +1,54 @@
+//! The engines that a program links, by the names that users select them by.
+//!
+//! A new engine is one crate, which says of itself what [`EngineSpec`] asks, and one line of [`ALL`]. The
+//! command, the server and the daemon list, refuse and open engines by what is here, each with its own flags
+//! and variables. Which engines there are besides the built-in ones is up to the features.
+
+mod built_in;
+
+use parallax_engine_spec::{Choice, EngineSpec, Published};
+
+/// Every engine, in the order in which users see them.
+pub const ALL: &[EngineSpec] = &[
+    built_in::DRAFT,
+    built_in::COPY,
+    #[cfg(feature = "stereocrafter")]
+    parallax_stereocrafter::SPEC,
+    built_in::DEPTH_FROM,
+];
+
+/// The engine of that name.
+pub fn by_name(name: &str) -> Option<&'static EngineSpec> {
+    find(ALL, name)
+}
+
+/// The engine of that name among `specs`.
+pub fn find<'a>(specs: &'a [EngineSpec], name: &str) -> Option<&'a EngineSpec> {
+    specs.iter().find(|spec| spec.name == name)
+}
+
+/// The names of the engines that take an option.
+pub fn takers(choice: Choice) -> Vec<&'static str> {
+    ALL.iter().filter(|spec| spec.takes(choice)).map(|spec| spec.name).collect()
+}
+
+/// The models of all engines, each once, in the order in which they are fetched.
+pub fn models() -> Vec<&'static Published> {
+    let mut models: Vec<&'static Published> = Vec::new();
+    for model in ALL.iter().filter_map(|spec| spec.weights).flat_map(|weights| weights.models) {
+        if models.iter().all(|known| known.name != model.name) {
+            models.push(model);
+        }
+    }
+    models
+}
+
+/// Engines that convert any film: they need no depth that somebody brings along.
+pub fn of_any_film() -> impl Iterator<Item = &'static EngineSpec> {
+    ALL.iter().filter(|spec| !spec.takes(Choice::Depth))
+}
+
+/// Engines that run wherever the program does: no weights, no choices.
+pub fn self_contained() -> impl Iterator<Item = &'static EngineSpec> {
+    ALL.iter().filter(|spec| spec.weights.is_none() && spec.takes.is_empty())
+}

@@ -1,0 +1,140 @@
+//! Every engine is found, refused and opened by what it says of itself.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use parallax_catalogue::{ALL, by_name, find, models, of_any_film, self_contained, takers};
+use parallax_engine_spec::{Choice, Choices, EngineSpec, Ready, Refused};
+use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
+use parallax_stereo::{Capabilities, Clip, Engine, Error, Run, Session, StereoPair};
+
+const CHOICES: [Choice; 8] = [
+    Choice::Weights,
+    Choice::Reference,
+    Choice::Steps,
+    Choice::Device,
+    Choice::Dtype,
+    Choice::MemoryPlan,
+    Choice::MemoryLimit,
+    Choice::Depth,
+];
+
+fn names<'a>(specs: impl IntoIterator<Item = &'a EngineSpec>) -> Vec<&'a str> {
+    specs.into_iter().map(|spec| spec.name).collect()
+}
+
+#[test]
+fn every_engine_is_found_by_its_name_and_says_what_it_is() {
+    for spec in ALL {
+        assert_eq!(by_name(spec.name).unwrap().name, spec.name);
+        assert_eq!(ALL.iter().filter(|other| other.name == spec.name).count(), 1, "{}", spec.name);
+        let line = spec.summary;
+        assert!(!line.is_empty() && !line.ends_with('.') && !line.contains('\n'), "{line:?}");
+        // Weights lie in a folder, which somebody has to name.
+        assert_eq!(spec.weights.is_some(), spec.takes(Choice::Weights), "{}", spec.name);
+        assert!(
+            CHOICES.into_iter().filter(|choice| spec.takes(*choice)).count() == spec.takes.len()
+        );
+    }
+    assert!(by_name("diffusion").is_none() && by_name("").is_none());
+}
+
+#[test]
+fn programs_list_what_they_can_serve() {
+    let networks: &[&str] = if cfg!(feature = "stereocrafter") { &["stereocrafter"] } else { &[] };
+    assert_eq!(names(of_any_film()), [&["draft", "copy"], networks].concat());
+    assert_eq!(names(self_contained()), ["draft", "copy"]);
+    assert_eq!(takers(Choice::Reference), networks);
+    assert_eq!(takers(Choice::Depth), ["depth-from"]);
+    let models: Vec<&str> = models().into_iter().map(|model| model.name).collect();
+    let wanted: &[&str] = match networks {
+        [] => &[],
+        _ => &["svd", "depthcrafter", "stereocrafter"],
+    };
+    assert_eq!(models, wanted);
+}
+
+#[test]
+fn engines_without_weights_open_as_they_are_called() {
+    for spec in self_contained() {
+        let opened = (spec.select)(&Choices::default()).unwrap().prepare(Some((64, 36))).unwrap();
+        assert_eq!(opened.open().unwrap().name(), spec.name);
+        assert_eq!(opened.identity().unwrap(), None);
+    }
+    let missing = (by_name("depth-from").unwrap().select)(&Choices::default()).unwrap_err();
+    assert_eq!(missing.choice, Some(Choice::Depth));
+}
+
+/// An engine of a crate that nobody wrote: it turns the other eye upside down as often as it is told to.
+#[derive(Debug)]
+struct Toy(u32);
+
+impl Capabilities for Toy {
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        match run.seed {
+            0 => Ok(()),
+            seed => Err(Error::Unsupported(format!("seed {seed}: a toy knows no chance"))),
+        }
+    }
+}
+
+impl Engine for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+
+    fn start(&self, _clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
+        self.check(run)?;
+        Ok(Box::new(Turning(self.0)))
+    }
+}
+
+struct Turning(u32);
+
+impl Session for Turning {
+    fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
+        let mut right = frame.clone();
+        (0..self.0).for_each(|_| right.data_mut().reverse());
+        Ok(vec![StereoPair { left: frame, right }])
+    }
+
+    fn finish(&mut self) -> Result<Vec<StereoPair>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+const TOY: EngineSpec = EngineSpec {
+    name: "toy",
+    summary: "Turns the other eye upside down",
+    takes: &[Choice::Steps],
+    weights: None,
+    select: |choices| match choices.steps {
+        Some(7..) => Err(Refused::of(Choice::Steps, "it would get dizzy")),
+        steps => Ok(Arc::new(Ready(Arc::new(Toy(steps.unwrap_or(1)))))),
+    },
+};
+
+#[test]
+fn one_more_line_is_one_more_engine() {
+    let specs = [ALL, &[TOY]].concat();
+    let spec = find(&specs, "toy").unwrap();
+    assert!(spec.takes(Choice::Steps) && !spec.takes(Choice::Weights));
+    let refused = (spec.select)(&Choices { steps: Some(7), ..Choices::default() }).unwrap_err();
+    assert_eq!(
+        (refused.choice, &*refused.to_string()),
+        (Some(Choice::Steps), "it would get dizzy")
+    );
+    let selected = (spec.select)(&Choices::default()).unwrap();
+    assert!(selected.check(&Run::default()).is_ok());
+    assert!(selected.check(&Run { seed: 1, ..Run::default() }).is_err());
+    let engine = selected.prepare(None).unwrap().open().unwrap();
+    let pixels = PixelFormat::YUV420P;
+    let format = Arc::new(VideoFormat { width: 4, height: 2, pixels, colour: Colour::default() });
+    let clip = Clip { format: Arc::clone(&format), rate: FrameRate { num: 25, den: 1 } };
+    let mut session = engine.start(&clip, &Run::default()).unwrap();
+    let mut frame = Frame::zeroed(format, 0);
+    frame.data_mut()[0] = 9;
+    let pairs = session.push(frame).unwrap();
+    assert_eq!(pairs[0].right.data().last(), Some(&9));
+}
