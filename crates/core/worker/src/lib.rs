@@ -4,24 +4,30 @@
 //! the ledger and the objects. So events may be lost, repeated and reordered, a process may stop
 //! at any await, and replicas may share every queue. `ARCHITECTURE.md` has the state diagram.
 
-mod attempt;
+mod attempts;
 mod breaker;
 mod chunking;
 mod clocks;
 mod config;
+mod consumer;
+mod context;
 mod delays;
+mod evidence;
 mod explain;
+mod heartbeat;
 mod inbox;
 mod inference;
-mod keeper;
+mod jobs;
+mod mailbox;
 mod metrics;
 mod mutant;
 #[cfg(feature = "mutants")]
 mod mutations;
-mod observe;
 mod outcome;
 mod output_events;
+mod permits;
 mod pipeline;
+mod ports;
 mod pulse;
 mod reassembly;
 mod recent;
@@ -31,18 +37,19 @@ mod retry;
 mod retry_now;
 mod roles;
 mod segments;
-mod spares;
 mod standing;
 mod stop;
 mod supervise;
 mod trigger;
 mod triggers;
+mod verdicts;
 
 pub use config::{Config, ConfigError};
 pub use explain::{Explanation, SegmentExplanation, explain};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
-pub use pipeline::{Pipeline, Ports};
+pub use pipeline::Pipeline;
+pub use ports::Ports;
 pub use redrive::{Desk, Done, Redrive, Release, Released, Step, redrive, release};
 pub use retry_now::retry_now;
 pub use roles::{Role, RoleError, Roles};

@@ -1,7 +1,5 @@
 //! The numbers that the loops report.
 
-use crate::Pipeline;
-
 /// Attempts by outcome.
 pub(crate) const ATTEMPTS: &str = "parallax_attempts_total";
 /// Segments by how they ended.
@@ -62,16 +60,3 @@ pub(crate) fn class_label(class: &str) -> &'static str {
 /// The bounds of [`PERMITS`], as labels.
 pub(crate) const AGES: [(&str, u64); 5] =
     [("1m", 60), ("10m", 600), ("1h", 3600), ("2h", 7200), ("older", u64::MAX)];
-
-impl Pipeline {
-    /// Reports every counter of broken rules as 0, so that an alarm has something to look at.
-    pub(crate) fn count_no_violations(&self) {
-        for invariant in ["limit", "holder_without_attempt", "permit_past_deadline"] {
-            self.ports.metrics.count(VIOLATIONS, &[("invariant", invariant)], 0);
-        }
-    }
-
-    pub(crate) fn count(&self, name: &'static str, labels: &[(&'static str, &'static str)]) {
-        self.ports.metrics.count(name, labels, 1);
-    }
-}

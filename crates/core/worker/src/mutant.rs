@@ -158,3 +158,11 @@ impl Mutant {
         Self::IgnoreRefusals,
     ];
 }
+
+/// Whether a deliberate bug is in force; never without the feature `mutants`.
+macro_rules! buggify {
+    ($context:expr, $bug:ident) => {
+        $context.config.is($crate::Mutant::$bug)
+    };
+}
+pub(crate) use buggify;

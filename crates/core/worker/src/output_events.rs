@@ -1,102 +1,103 @@
-//! The output-events loop: something was written, so look at the segment it belongs to.
+//! The output-events loop's messages: something was written, so look at the segment it belongs to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parallax_job::{
-    JobId, JobStatus, Notification, ObjectEvent, ObjectKey, Record, Timestamp,
-    parse_timed_notification,
+    Notification, ObjectEvent, ObjectKey, Record, parse_notification, parse_timed_notification,
 };
-use parallax_ports::ledger::Job;
 use parallax_ports::{Custody, Message, Result};
 use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use crate::breaker::Turn;
+use crate::Inbox;
+use crate::breaker::{Breaker, Turn};
+use crate::consumer::{Admission, Handler, Intake, Round};
+use crate::context::Context;
 use crate::delays::{EARLY_EVENT, GATHER, GATHER_AT_LEISURE};
-use crate::inbox::Quiet;
-use crate::keeper::Hidden;
-use crate::observe::LEAST_RESULT;
+use crate::evidence::Evidence;
+use crate::heartbeat::{Heartbeat, Hidden};
+use crate::inference::{EARLY_DELIVERIES, InferenceResults};
+use crate::jobs::Jobs;
 use crate::outcome::Outcome;
-use crate::retry::Backoff;
-use crate::stop::{Stop, propagate, reap};
-use crate::{Inbox, Pipeline, Role};
-
-/// Deliveries for which an outcome that nobody announced yet is waited for: its announcement may
-/// be on its way into the ledger. After that the sweep finds it, or it is not ours.
-pub(crate) const EARLY_DELIVERIES: u32 = 3;
+use crate::stop::propagate;
 
 /// The most messages of one receive.
 const FULL: usize = 10;
 /// The most messages that are handled at once.
 const AT_ONCE: usize = 50;
 
-pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
-    let inbox = pipeline.ports.output_events.clone();
-    let mut tasks = JoinSet::new();
-    let mut backoff = Backoff::new();
-    let mut quiet = Quiet::default();
-    let pulse = pipeline.pulse(Role::OutputEvents);
-    while !stop.soft.is_cancelled() {
-        pulse.tick();
-        reap(&mut tasks);
-        if tasks.len() > AT_ONCE - FULL {
-            if let Some(done) = pulse.during(tasks.join_next()).await {
-                propagate(done);
-            }
-            continue;
-        }
-        // Whatever is received while nobody can be asked about it has used up a delivery.
-        let turn = pipeline.services.turn();
-        if let Turn::Wait(time) = turn {
-            tokio::select! {
-                biased;
-                () = stop.soft.cancelled() => {}
-                () = pipeline.services.wait(time) => {}
-            }
-            continue;
-        }
-        let wait = quiet.wait(&pipeline.config);
-        let most = if turn == Turn::Probe { 1 } else { FULL };
-        let receive = pipeline.receive(&inbox, most, wait, &stop);
-        match pulse.ask("queue", wait, receive).await {
-            Ok(messages) => {
-                backoff.reset();
-                quiet.learn(&messages);
-                if turn == Turn::Probe && !messages.is_empty() {
-                    pipeline.services.probing();
-                }
-                let mut more = messages.is_empty() || messages.len() == FULL;
-                // The event of a result comes just before the one that ends its attempt.
-                let mut ends_none = pipeline.ports.backend.custody() == Custody::Backend;
-                for message in messages {
-                    let read = parse_timed_notification(&message.body);
-                    ends_none &= !read.as_ref().is_ok_and(|(read, _)| may_end_an_attempt(read));
-                    let (pipeline, inbox) = (pipeline.clone(), inbox.clone());
-                    tasks.spawn(async move {
-                        pipeline.output_message(&inbox, &message, read).await;
-                    });
-                }
-                more |= ends_none;
-                if !more {
-                    let waited_for = pipeline.permits_wait_for_events();
-                    stop.pause(if waited_for { GATHER } else { GATHER_AT_LEISURE }).await;
-                }
-            }
-            Err(error) => {
-                warn!(queue = inbox.name, error = %error.chain(), "could not receive");
-                stop.pause(backoff.next(&pipeline)).await;
-            }
-        }
+/// Many messages at once, a moment after each other, and few while services do not answer.
+#[derive(Debug)]
+pub(crate) struct EventIntake {
+    context: Arc<Context>,
+    services: Arc<Breaker>,
+    turn: Turn,
+}
+
+impl EventIntake {
+    pub(crate) fn new(context: Arc<Context>, services: Arc<Breaker>) -> Self {
+        Self { context, services, turn: Turn::Go }
     }
-    pulse.finish();
-    while let Some(done) = tasks.join_next().await {
-        propagate(done);
+
+    /// How long to rest after a receive, so that events which come together are handled together.
+    fn rest(&self, messages: &[Message]) -> Option<Duration> {
+        if messages.is_empty() || messages.len() == FULL {
+            return None;
+        }
+        let announced = self.context.ports.backend.custody() == Custody::Backend;
+        // The event of a result comes just before the one that ends its attempt.
+        if announced && !messages.iter().any(may_end_an_attempt) {
+            return None;
+        }
+        // Where attempts of this process end by an event alone, permits wait for the next.
+        let waited_for = announced || self.context.recent.was_accepted();
+        Some(if waited_for { GATHER } else { GATHER_AT_LEISURE })
     }
 }
 
+impl Intake for EventIntake {
+    type Pass = ();
+
+    const CONCURRENT: bool = true;
+
+    async fn admit(&mut self, running: &mut JoinSet<()>, round: &Round<'_>) -> Admission {
+        if running.len() > AT_ONCE - FULL {
+            if let Some(done) = round.pulse.during(running.join_next()).await {
+                propagate(done);
+            }
+            return Admission::Skip;
+        }
+        // Whatever is received while nobody can be asked about it has used up a delivery.
+        self.turn = self.services.turn();
+        if let Turn::Wait(time) = self.turn {
+            tokio::select! {
+                biased;
+                () = round.stop.soft.cancelled() => {}
+                () = self.services.wait(time) => {}
+            }
+            return Admission::Skip;
+        }
+        Admission::Receive(if self.turn == Turn::Probe { 1 } else { FULL })
+    }
+
+    async fn received(&mut self, messages: &[Message], _: &Round<'_>) -> Option<Duration> {
+        if self.turn == Turn::Probe && !messages.is_empty() {
+            self.services.probing();
+        }
+        self.rest(messages)
+    }
+
+    fn pass(&mut self) {}
+
+    async fn close(&mut self, _: usize) {}
+}
+
 /// Whether an event may say that a backend which announces its outcomes is done with an attempt.
-fn may_end_an_attempt(notification: &Notification) -> bool {
-    let Notification::Records(records) = notification else { return false };
+fn may_end_an_attempt(message: &Message) -> bool {
+    let Ok(Notification::Records(records)) = parse_notification(&message.body) else {
+        return false;
+    };
     records.iter().any(|record| match record {
         Record::Inference(_) => true,
         Record::Created(event) => {
@@ -106,64 +107,65 @@ fn may_end_an_attempt(notification: &Notification) -> bool {
     })
 }
 
-impl Pipeline {
-    /// Whether attempts of this process end by an event alone.
-    fn permits_wait_for_events(&self) -> bool {
-        self.ports.backend.custody() == Custody::Backend || self.recent.was_accepted()
-    }
+/// Handles events of results and of a backend's bookkeeping.
+#[derive(Debug)]
+pub(crate) struct OutputEvents {
+    pub(crate) context: Arc<Context>,
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) results: InferenceResults,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) heartbeat: Heartbeat,
+    /// Whether the services that events are followed up with answer.
+    pub(crate) services: Arc<Breaker>,
+    pub(crate) inbox: Inbox,
+}
 
-    async fn output_message(
-        &self,
-        inbox: &Inbox,
-        message: &Message,
-        read: std::result::Result<(Notification, Option<Timestamp>), String>,
-    ) {
-        let handled = self.output_records(inbox, message, read);
-        let hidden = Some(Hidden { queue: &*inbox.queue, message });
+impl Handler for OutputEvents {
+    type Pass = ();
+
+    async fn handle(&self, message: &Message, (): ()) -> Outcome {
+        let hidden = Some(Hidden { queue: &*self.inbox.queue, message });
+        let visibility = self.context.config.visibility;
         let outcome = tokio::select! {
             biased;
-            outcome = handled => outcome,
+            outcome = self.message(message) => outcome,
             // A service that is silent is asked for longer than a message is hidden.
-            () = self.keep_hidden(self.config.visibility, hidden) => return,
+            never = self.heartbeat.keep_hidden(visibility, hidden) => match never {},
         };
         match &outcome {
             Outcome::Later { .. } => self.services.refused(None),
             _ => self.services.answered(),
         }
-        self.settle(inbox, message, outcome).await;
+        outcome
     }
+}
 
-    async fn output_records(
-        &self,
-        inbox: &Inbox,
-        message: &Message,
-        read: std::result::Result<(Notification, Option<Timestamp>), String>,
-    ) -> Outcome {
-        match read {
-            Err(why) => Outcome::Poison { why },
-            Ok((Notification::Test, _)) => Outcome::Done,
-            Ok((Notification::Records(records), at)) => {
-                self.observe_delay(inbox, message, at);
-                let mut all = Outcome::Done;
-                for record in records {
-                    let one = match record {
-                        Record::Foreign(_) => Outcome::Done,
-                        Record::Malformed(why) => Outcome::Poison { why },
-                        Record::Created(event) => self.output_event(message, &event).await,
-                        Record::Inference(result) => {
-                            let looked = self.inference_result(message, &result).await;
-                            looked.unwrap_or_else(|error| self.try_later(&error))
-                        }
-                    };
-                    all = all.and(one);
+impl OutputEvents {
+    async fn message(&self, message: &Message) -> Outcome {
+        let (records, at) = match parse_timed_notification(&message.body) {
+            Err(why) => return Outcome::Poison { why },
+            Ok((Notification::Test, _)) => return Outcome::Done,
+            Ok((Notification::Records(records), at)) => (records, at),
+        };
+        self.context.observe_delay(self.inbox.name, message, at);
+        let mut all = Outcome::Done;
+        for record in records {
+            let one = match record {
+                Record::Foreign(_) => Outcome::Done,
+                Record::Malformed(why) => Outcome::Poison { why },
+                Record::Created(event) => self.event(message, &event).await,
+                Record::Inference(result) => {
+                    let looked = self.results.follow_up(message, &result).await;
+                    looked.unwrap_or_else(|error| self.context.try_later(&error))
                 }
-                all
-            }
+            };
+            all = all.and(one);
         }
+        all
     }
 
-    async fn output_event(&self, message: &Message, event: &ObjectEvent) -> Outcome {
-        let bucket = &self.config.buckets.output;
+    async fn event(&self, message: &Message, event: &ObjectEvent) -> Outcome {
+        let bucket = &self.context.config.buckets.output;
         if event.bucket != bucket.name() {
             let why = format!("bucket {:?}: expected {:?}", event.bucket, bucket.name());
             return Outcome::Poison { why };
@@ -176,34 +178,38 @@ impl Pipeline {
                 return Outcome::Done;
             }
         };
-        match self.output_key(message, &key).await {
+        match self.key(message, &key).await {
             Ok(outcome) => outcome,
-            Err(error) => self.try_later(&error),
+            Err(error) => self.context.try_later(&error),
         }
     }
 
-    async fn output_key(&self, message: &Message, key: &ObjectKey) -> Result<Outcome> {
+    async fn key(&self, message: &Message, key: &ObjectKey) -> Result<Outcome> {
         match key {
             // Who announces where its outcome will be is done when that is there. The result alone
             // says less, and should the announcement's own event be lost, the sweep looks.
-            ObjectKey::Result { .. } if self.ports.backend.custody() == Custody::Backend => {
+            ObjectKey::Result { .. }
+                if self.context.ports.backend.custody() == Custody::Backend =>
+            {
                 Ok(Outcome::Done)
             }
-            ObjectKey::Result { job_id, index } if self.recent.accounts_for(job_id, *index) => {
+            ObjectKey::Result { job_id, index }
+                if self.context.recent.accounts_for(job_id, *index) =>
+            {
                 Ok(Outcome::Done)
             }
             ObjectKey::Result { job_id, index } => {
-                for row in self.ledger().segments_at(job_id, *index).await? {
-                    self.observe(&row.segment).await?;
+                for row in self.context.ledger().segments_at(job_id, *index).await? {
+                    self.evidence.observe(&row.segment).await?;
                 }
                 Ok(Outcome::Done)
             }
             ObjectKey::AsyncResponse(_) | ObjectKey::AsyncFailure(_) => {
-                let uri = match self.config.buckets.output.uri(key) {
+                let uri = match self.context.config.buckets.output.uri(key) {
                     Ok(uri) => uri,
                     Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
                 };
-                if self.outcome_at(&uri).await? {
+                if self.evidence.outcome_at(&uri).await? {
                     return Ok(Outcome::Done);
                 }
                 if message.receive_count < EARLY_DELIVERIES {
@@ -212,33 +218,8 @@ impl Pipeline {
                 info!(location = %uri, "an outcome that no open attempt announced");
                 Ok(Outcome::Done)
             }
-            ObjectKey::Final(job_id) => self.final_written(job_id, key).await,
+            ObjectKey::Final(job_id) => self.jobs.final_written(job_id, key).await,
             _ => Ok(Outcome::Done),
         }
-    }
-
-    /// A final file written by somebody else's reassembler completes the job.
-    pub(crate) async fn final_written(&self, job_id: &JobId, key: &ObjectKey) -> Result<Outcome> {
-        let uri = match self.config.buckets.output.uri(key) {
-            Ok(uri) => uri,
-            Err(error) => return Ok(Outcome::Poison { why: error.to_string() }),
-        };
-        let job = self.ledger().job(job_id).await?;
-        let Some(job) = job.filter(|job| job.status == JobStatus::Reassembling) else {
-            return Ok(Outcome::Done);
-        };
-        let there = self.ports.objects.head(&uri).await?;
-        if there.is_some_and(|meta| meta.size >= LEAST_RESULT) && !self.was_cut_anew(&job).await? {
-            let (to, now) = (JobStatus::Completed, self.now());
-            self.ledger().advance(job_id, to, job.total_segments, None, now).await?;
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// Whether an earlier cut of the job has begun. Whose film stands there then cannot be told: only
-    /// whoever joined it under the current cut's lock says so.
-    async fn was_cut_anew(&self, job: &Job) -> Result<bool> {
-        let rows = self.ledger().segments_at(&job.job_id, 0).await?;
-        Ok(rows.iter().any(|row| row.is_of_another_cut_than(job)))
     }
 }

@@ -1,76 +1,41 @@
-//! What every loop shares.
+//! The parts of the loops, put together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use parallax_job::Timestamp;
-use parallax_ports::health::{Beats, Flags};
-use parallax_ports::{
-    Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore, Queue,
-    ServiceClock,
-};
+use tokio_util::sync::CancellationToken;
 
-use tokio::sync::Semaphore;
-
+use crate::attempts::Attempts;
 use crate::breaker::Breaker;
-use crate::delays::LONGEST_BACKOFF;
-use crate::pulse::Pulse;
-use crate::recent::Recent;
-use crate::spares::Spares;
-use crate::triggers::Triggers;
-use crate::{Config, ConfigError, Inbox, Role};
+use crate::chunking::Chunking;
+use crate::consumer::{OneByOne, consume};
+use crate::context::Context;
+use crate::evidence::Evidence;
+use crate::heartbeat::Heartbeat;
+use crate::inference::InferenceResults;
+use crate::jobs::Jobs;
+use crate::mailbox::Mailbox;
+use crate::output_events::{EventIntake, OutputEvents};
+use crate::permits::{PermitIntake, PermitPool};
+use crate::reassembly::Reassembly;
+use crate::reconcile::Reconcile;
+use crate::segments::Segments;
+use crate::stop::Stop;
+use crate::trigger::Trigger;
+use crate::verdicts::Verdicts;
+use crate::{Config, ConfigError, Inbox, Ports, Role};
 
-/// The world as the loops see it.
-#[derive(Debug, Clone)]
-pub struct Ports {
-    /// Durable state.
-    pub ledger: Arc<dyn Ledger>,
-    /// Where replicas that share everything take turns at sweeping: a ledger whose one permit is the
-    /// turn. Without it each of them sweeps.
-    pub turns: Option<Arc<dyn Ledger>>,
-    /// Objects.
-    pub objects: Arc<dyn ObjectStore>,
-    /// Events of `segments/`.
-    pub segments: Inbox,
-    /// Events of results and of a backend's bookkeeping.
-    pub output_events: Inbox,
-    /// Events of `input/`; `None` where somebody else cuts sources.
-    pub chunking: Option<Inbox>,
-    /// Reassembly messages, received and sent.
-    pub reassembly: Inbox,
-    /// Runs attempts.
-    pub backend: Arc<dyn InferenceBackend>,
-    /// Cuts sources.
-    pub chunker: Arc<dyn Chunker>,
-    /// Joins results.
-    pub assembler: Arc<dyn Assembler>,
-    /// Numbers.
-    pub metrics: Arc<dyn MetricsSink>,
-    /// Where each loop gives signs of life.
-    pub beats: Beats,
-    /// What readiness depends on: each loop says here who does not answer it.
-    pub flags: Flags,
-    /// Wall-clock time.
-    pub clock: Arc<dyn Clock>,
-    /// Clocks of the services, by what they are here: `ledger`, `queue`, `store`.
-    pub clocks: Vec<(&'static str, ServiceClock)>,
-    /// Nonces and jitter.
-    pub ids: Arc<Ids>,
-}
-
-/// Ports and configuration: the subject of every loop's verbs.
+/// Everything that the loops of a process share.
 #[derive(Debug)]
 pub struct Pipeline {
-    pub(crate) ports: Ports,
-    pub(crate) config: Config,
-    pub(crate) breaker: Breaker,
-    /// Whether the services that events are followed up with answer.
-    pub(crate) services: Breaker,
-    pub(crate) recent: Recent,
-    pub(crate) spares: Spares,
-    pub(crate) triggers: Triggers,
-    /// Whose turn it is to hand an attempt over to the backend.
-    pub(crate) handing_over: Semaphore,
+    pub(crate) context: Arc<Context>,
+    permits: Arc<PermitPool>,
+    verdicts: Arc<Verdicts>,
+    evidence: Arc<Evidence>,
+    attempts: Arc<Attempts>,
+    jobs: Arc<Jobs>,
+    trigger: Arc<Trigger>,
+    /// Whether the backend takes work.
+    breaker: Arc<Breaker>,
 }
 
 impl Pipeline {
@@ -78,44 +43,110 @@ impl Pipeline {
     /// When the configuration does not hold together.
     pub fn new(ports: Ports, config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self {
-            ports,
-            config,
-            breaker: Breaker::new("the backend"),
-            services: Breaker::new("the ledger or the object store"),
-            recent: Recent::default(),
-            spares: Spares::default(),
-            triggers: Triggers::default(),
-            handing_over: Semaphore::new(1),
-        })
+        let context = Arc::new(Context::new(ports, config));
+        let permits = Arc::new(PermitPool::new(context.clone()));
+        let verdicts = Arc::new(Verdicts::new(context.clone(), permits.clone()));
+        let evidence = Arc::new(Evidence::new(context.clone(), verdicts.clone()));
+        let breaker = Arc::new(Breaker::new("the backend"));
+        let attempts = Arc::new(Attempts::new(
+            context.clone(),
+            permits.clone(),
+            verdicts.clone(),
+            evidence.clone(),
+            breaker.clone(),
+        ));
+        let jobs = Arc::new(Jobs::new(context.clone()));
+        let trigger = Arc::new(Trigger::new(context.clone()));
+        Ok(Self { context, permits, verdicts, evidence, attempts, jobs, trigger, breaker })
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.ports.clock.now()
+    /// Runs one loop until a stop has drained it.
+    pub(crate) async fn run(&self, role: Role, stop: Stop) {
+        match role {
+            Role::Segments => self.segments(stop).await,
+            Role::OutputEvents => self.output_events(stop).await,
+            Role::Chunking => self.chunking(stop).await,
+            Role::Reassembly => self.reassembly(stop).await,
+            Role::Reconcile => self.reconcile().run(stop).await,
+        }
     }
 
-    pub(crate) fn ledger(&self) -> &dyn Ledger {
-        &*self.ports.ledger
+    /// Asks for the reassembly of jobs that were completed here, until `ending`.
+    pub(crate) async fn run_trigger(&self, ending: CancellationToken) {
+        self.trigger.run(ending).await;
     }
 
-    pub(crate) fn reassembly_queue(&self) -> &dyn Queue {
-        &*self.ports.reassembly.queue
+    fn mailbox(&self, inbox: &Inbox) -> Mailbox {
+        Mailbox { context: self.context.clone(), inbox: inbox.clone() }
     }
 
-    /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
-    /// the longest wait after an error.
-    pub(crate) fn pulse(&self, role: Role) -> Pulse {
-        let round = match role {
-            Role::Reconcile => self.config.sweep * 2,
-            _ => self.config.poll_wait,
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::new(self.context.clone())
+    }
+
+    async fn segments(&self, stop: Stop) {
+        let inbox = &self.context.ports.segments;
+        let (context, permits) = (self.context.clone(), self.permits.clone());
+        let intake = PermitIntake::new(context, permits, self.breaker.clone());
+        let handler = Segments {
+            context: self.context.clone(),
+            permits: self.permits.clone(),
+            attempts: self.attempts.clone(),
+            inbox: inbox.clone(),
+            stop: stop.clone(),
         };
-        let round = round.max(LONGEST_BACKOFF).max(self.config.visibility / 3);
-        let beat = self.ports.beats.register(role.as_str(), round * 3);
-        Pulse::new(role.as_str(), beat, self.ports.flags.clone())
+        consume(self.mailbox(inbox), Role::Segments, intake, Arc::new(handler), stop).await;
     }
 
-    /// A time between half of `time` and all of it, so that replicas do not march in step.
-    pub(crate) fn jittered(&self, time: Duration) -> Duration {
-        time.mul_f64(0.5 + self.ports.ids.unit() / 2.0)
+    async fn output_events(&self, stop: Stop) {
+        let inbox = &self.context.ports.output_events;
+        let services = Arc::new(Breaker::new("the ledger or the object store"));
+        let intake = EventIntake::new(self.context.clone(), services.clone());
+        let (context, evidence) = (self.context.clone(), self.evidence.clone());
+        let handler = OutputEvents {
+            context: self.context.clone(),
+            evidence: self.evidence.clone(),
+            results: InferenceResults::new(context, evidence, self.verdicts.clone()),
+            jobs: self.jobs.clone(),
+            heartbeat: self.heartbeat(),
+            services,
+            inbox: inbox.clone(),
+        };
+        consume(self.mailbox(inbox), Role::OutputEvents, intake, Arc::new(handler), stop).await;
+    }
+
+    async fn chunking(&self, stop: Stop) {
+        let Some(inbox) = &self.context.ports.chunking else { return };
+        let handler = Chunking {
+            context: self.context.clone(),
+            jobs: self.jobs.clone(),
+            trigger: self.trigger.clone(),
+            heartbeat: self.heartbeat(),
+            inbox: inbox.clone(),
+            stop: stop.clone(),
+        };
+        consume(self.mailbox(inbox), Role::Chunking, OneByOne, Arc::new(handler), stop).await;
+    }
+
+    async fn reassembly(&self, stop: Stop) {
+        let inbox = &self.context.ports.reassembly;
+        let handler = Reassembly {
+            context: self.context.clone(),
+            jobs: self.jobs.clone(),
+            heartbeat: self.heartbeat(),
+            inbox: inbox.clone(),
+            stop: stop.clone(),
+        };
+        consume(self.mailbox(inbox), Role::Reassembly, OneByOne, Arc::new(handler), stop).await;
+    }
+
+    fn reconcile(&self) -> Reconcile {
+        Reconcile {
+            context: self.context.clone(),
+            evidence: self.evidence.clone(),
+            jobs: self.jobs.clone(),
+            trigger: self.trigger.clone(),
+            breaker: self.breaker.clone(),
+        }
     }
 }

@@ -10,7 +10,9 @@ use parallax_ports::Result;
 use parallax_ports::health::{Beat, Flag, Flags};
 use tokio::time::timeout;
 
-use crate::delays::SILENCE;
+use crate::Role;
+use crate::context::Context;
+use crate::delays::{LONGEST_BACKOFF, SILENCE};
 
 /// Liveness of one loop, and readiness as far as the loop can tell.
 #[derive(Debug)]
@@ -22,12 +24,21 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    pub(crate) fn new(role: &'static str, beat: Beat, flags: Flags) -> Self {
-        Self { role, beat, flags, lowered: Mutex::default() }
-    }
-
-    pub(crate) fn beat(&self) -> &Beat {
-        &self.beat
+    /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
+    /// the longest wait after an error.
+    pub(crate) fn register(context: &Context, role: Role) -> Self {
+        let Context { ports, config, .. } = context;
+        let round = match role {
+            Role::Reconcile => config.sweep * 2,
+            _ => config.poll_wait,
+        };
+        let round = round.max(LONGEST_BACKOFF).max(config.visibility / 3);
+        Self {
+            role: role.as_str(),
+            beat: ports.beats.register(role.as_str(), round * 3),
+            flags: ports.flags.clone(),
+            lowered: Mutex::default(),
+        }
     }
 
     pub(crate) fn tick(&self) {

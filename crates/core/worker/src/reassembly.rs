@@ -1,147 +1,167 @@
-//! The reassembly loop: every segment is complete, so join the results.
+//! The reassembly loop's messages: every segment is complete, so join the results.
 
 use std::sync::Arc;
 
-use parallax_job::{JobId, JobStatus, ReassemblyMessage};
-use parallax_ports::health::Beat;
+use parallax_job::{JobId, ReassemblyMessage};
 use parallax_ports::ledger::{Advance, Lock};
-use parallax_ports::{Kind, MediaError, Result};
-use tokio::time::Instant;
+use parallax_ports::{Kind, MediaError, Message, Result};
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::inbox::Quiet;
-use crate::keeper::Hidden;
+use crate::Inbox;
+use crate::consumer::Handler;
+use crate::context::Context;
+use crate::heartbeat::{Heartbeat, Hidden};
+use crate::jobs::Jobs;
+use crate::metrics;
+use crate::mutant::buggify;
 use crate::outcome::Outcome;
-use crate::retry::Backoff;
 use crate::stop::Stop;
-use crate::{Mutant, Pipeline, Role, metrics};
 
-pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
-    let inbox = pipeline.ports.reassembly.clone();
-    let mut backoff = Backoff::new();
-    let mut quiet = Quiet::default();
-    let pulse = pipeline.pulse(Role::Reassembly);
-    while !stop.soft.is_cancelled() {
-        pulse.tick();
-        let wait = quiet.wait(&pipeline.config);
-        let receive = pipeline.receive(&inbox, 1, wait, &stop);
-        match pulse.ask("queue", wait, receive).await {
-            Ok(messages) => {
-                backoff.reset();
-                quiet.learn(&messages);
-                for message in messages {
-                    let outcome = match ReassemblyMessage::parse(&message.body) {
-                        Err(error) => Outcome::Poison { why: error.to_string() },
-                        Ok(ReassemblyMessage { job_id }) => {
-                            let span = info_span!("reassembly", %job_id);
-                            let beat = pulse.beat();
-                            let work = pipeline.reassemble(&job_id, beat, &stop);
-                            // Also while a silent ledger is asked for the lock, or told of the end.
-                            let hidden = Some(Hidden { queue: &*inbox.queue, message: &message });
-                            let done = tokio::select! {
-                                biased;
-                                done = pulse.during(work.instrument(span)) => done,
-                                () = pipeline.keep_hidden(pipeline.config.visibility, hidden) => break,
-                            };
-                            done.unwrap_or_else(|error| pipeline.try_later(&error))
-                        }
-                    };
-                    pulse.during(pipeline.settle(&inbox, &message, outcome)).await;
-                }
-            }
-            Err(error) => {
-                warn!(queue = inbox.name, error = %error.chain(), "could not receive");
-                stop.pause(backoff.next(&pipeline)).await;
-            }
-        }
+/// Handles reassembly messages.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    pub(crate) context: Arc<Context>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) inbox: Inbox,
+    pub(crate) stop: Stop,
+}
+
+/// One reassembler's hold on a job.
+struct Turn<'a> {
+    job_id: &'a JobId,
+    /// Under which name the job is locked.
+    nonce: String,
+    /// When that was asked for.
+    asked_at: Instant,
+}
+
+impl Handler for Reassembly {
+    type Pass = ();
+
+    async fn handle(&self, message: &Message, (): ()) -> Outcome {
+        let ReassemblyMessage { job_id } = match ReassemblyMessage::parse(&message.body) {
+            Ok(message) => message,
+            Err(error) => return Outcome::Poison { why: error.to_string() },
+        };
+        let span = info_span!("reassembly", %job_id);
+        // Also while a silent ledger is asked for the lock, or told of the end.
+        let hidden = Some(Hidden { queue: &*self.inbox.queue, message });
+        let visibility = self.context.config.visibility;
+        let done = tokio::select! {
+            biased;
+            done = self.reassemble(&job_id).instrument(span) => done,
+            never = self.heartbeat.keep_hidden(visibility, hidden) => match never {},
+        };
+        done.unwrap_or_else(|error| self.context.try_later(&error))
     }
 }
 
-impl Pipeline {
-    async fn reassemble(&self, job_id: &JobId, beat: &Beat, stop: &Stop) -> Result<Outcome> {
-        let nonce = match self.config.is(Mutant::SharedLockName) {
+impl Reassembly {
+    async fn reassemble(&self, job_id: &JobId) -> Result<Outcome> {
+        let context = &self.context;
+        let nonce = match buggify!(context, SharedLockName) {
             true => "reassembler".to_owned(),
-            false => self.ports.ids.next(),
+            false => context.ports.ids.next(),
         };
-        let lock = || {
-            let now = self.now();
-            let forever = if self.config.is(Mutant::LockForever) { 1_000_000 } else { 1 };
-            let until = now + self.config.reassembly_lease * forever;
-            self.ledger().lock_reassembly(job_id, &nonce, until, now)
-        };
-        let asked_at = Instant::now();
-        let total = match self.persist("lock", lock).await? {
+        let turn = Turn { job_id, nonce, asked_at: Instant::now() };
+        let total = match context.persist("lock", || self.lock(&turn)).await? {
             Lock::Acquired(total) => total,
-            Lock::Held(until) => return Ok(Outcome::Wait { after: self.until(until) }),
+            Lock::Held(until) => return Ok(Outcome::Wait { after: context.until(until) }),
             Lock::Over(status) => {
                 info!(%status, "nothing to reassemble");
                 return Ok(Outcome::Done);
             }
             Lock::NotTriggered => {
-                return Ok(Outcome::Retry { after: self.config.resend.unconfirmed });
+                return Ok(Outcome::Retry { after: context.config.resend.unconfirmed });
             }
         };
-        let unlock = || self.ledger().unlock_reassembly(job_id, &nonce);
-        let lease = self.config.reassembly_lease;
         if self.another_cut_runs(job_id, total).await? {
             info!(total, "waits for attempts at another cut's segments to end");
-            self.persist("unlock", unlock).await?;
-            return Ok(Outcome::Wait { after: self.config.resend.unconfirmed });
+            self.unlock(&turn).await?;
+            return Ok(Outcome::Wait { after: context.config.resend.unconfirmed });
         }
-        if asked_at.elapsed() > self.fresh(lease) && !self.config.is(Mutant::StaleReassembly) {
-            self.persist("unlock", unlock).await?;
-            return Ok(Outcome::Later { after: self.config.refused_after });
+        let fresh = self.heartbeat.fresh(context.config.reassembly_lease);
+        if turn.asked_at.elapsed() > fresh && !buggify!(context, StaleReassembly) {
+            self.unlock(&turn).await?;
+            return Ok(Outcome::Later { after: context.config.refused_after });
         }
+        self.join(&turn, total).await
+    }
+
+    /// Asks for the lock, or for more time.
+    async fn lock(&self, turn: &Turn<'_>) -> Result<Lock> {
+        let now = self.context.now();
+        let forever = if buggify!(self.context, LockForever) { 1_000_000 } else { 1 };
+        let until = now + self.context.config.reassembly_lease * forever;
+        self.context.ledger().lock_reassembly(turn.job_id, &turn.nonce, until, now).await
+    }
+
+    async fn unlock(&self, turn: &Turn<'_>) -> Result<()> {
+        let verb = || self.context.ledger().unlock_reassembly(turn.job_id, &turn.nonce);
+        self.context.persist("unlock", verb).await
+    }
+
+    /// Joins the results of a cut, as long as the lock on it holds.
+    async fn join(&self, turn: &Turn<'_>, total: u32) -> Result<Outcome> {
         info!(total, "reassembly starts");
-        let cancel = stop.hard.child_token();
-        let work = self.ports.assembler.assemble(job_id, total, &cancel);
+        let context = &self.context;
+        let lease = context.config.reassembly_lease;
+        let cancel = self.stop.hard.child_token();
+        let work = context.ports.assembler.assemble(turn.job_id, total, &cancel);
         tokio::pin!(work);
-        let any_cut = self.config.is(Mutant::JoinAnyCut);
+        let any_cut = buggify!(context, JoinAnyCut);
         let renew = || async {
-            Ok(matches!(lock().await?, Lock::Acquired(current) if any_cut || current == total))
+            let lock = self.lock(turn).await?;
+            Ok(matches!(lock, Lock::Acquired(current) if any_cut || current == total))
         };
         let done = tokio::select! {
             biased;
             done = &mut work => done,
-            () = self.keep(lease, asked_at, None, Some(beat), renew) => {
+            () = self.heartbeat.keep(lease, turn.asked_at, None, renew) => {
                 warn!("reassembly lease lost");
                 cancel.cancel();
                 // Only what has certainly ended makes room for another at once.
-                if tokio::time::timeout(lease / 10, work).await.is_ok() {
-                    self.persist("unlock", unlock).await?;
+                if timeout(lease / 10, work).await.is_ok() {
+                    self.unlock(turn).await?;
                 }
-                return Ok(Outcome::Later { after: self.config.refused_after });
+                return Ok(Outcome::Later { after: context.config.refused_after });
             }
         };
         let outcome = match done {
             Ok(()) => {
-                let (to, cut) = (JobStatus::Completed, (!any_cut).then_some(total));
-                let verb = || self.ledger().advance(job_id, to, cut, None, self.now());
-                match self.persist("completed", verb).await? {
-                    Advance::Refused(status) => {
-                        warn!(total, %status, "joined a cut that the job no longer has");
-                        self.count(metrics::OTHER_CUTS, &[("what", "film")]);
-                        self.persist("unlock", unlock).await?;
-                    }
-                    _ => info!("job completed"),
-                }
+                self.joined(turn, total).await?;
                 return Ok(Outcome::Done);
             }
-            Err(MediaError::Input(why)) => return Ok(self.fail_job(job_id, &why).await),
+            Err(MediaError::Input(why)) => return Ok(self.jobs.fail(turn.job_id, &why).await),
             Err(MediaError::Port(error)) if error.kind() == Kind::Cancelled => Outcome::Interrupted,
-            Err(MediaError::Port(error)) => self.try_later(&error),
+            Err(MediaError::Port(error)) => context.try_later(&error),
         };
-        self.persist("unlock", unlock).await?;
+        self.unlock(turn).await?;
         Ok(outcome)
+    }
+
+    /// The film is there: the job is completed, unless it was cut anew meanwhile.
+    async fn joined(&self, turn: &Turn<'_>, total: u32) -> Result<()> {
+        let cut = (!buggify!(self.context, JoinAnyCut)).then_some(total);
+        let Advance::Refused(status) = self.jobs.complete(turn.job_id, cut).await? else {
+            info!("job completed");
+            return Ok(());
+        };
+        warn!(total, %status, "joined a cut that the job no longer has");
+        self.context.count(metrics::OTHER_CUTS, &[("what", "film")]);
+        self.unlock(turn).await
     }
 
     /// Whether somebody may still write a result of another cut over one of this.
     async fn another_cut_runs(&self, job_id: &JobId, total: u32) -> Result<bool> {
-        let holders = self.persist("holders", || self.ledger().holders()).await?;
+        let holders = || self.context.ledger().holders();
+        let holders = self.context.persist("holders", holders).await?;
         let of_another = holders
             .iter()
             .filter_map(|holder| holder.work.as_ref())
             .any(|work| work.segment.job_id == *job_id && work.segment.total != total);
-        Ok(of_another && !self.config.is(Mutant::JoinAnyCut))
+        Ok(of_another && !buggify!(self.context, JoinAnyCut))
     }
 }

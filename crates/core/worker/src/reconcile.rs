@@ -20,63 +20,22 @@ use parallax_ports::{Custody, Queue, Result};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, info_span, warn};
 
+use crate::breaker::Breaker;
+use crate::context::Context;
 use crate::delays::{IDLE_SWEEPS, OVERDUE_SWEEPS, SLICES};
+use crate::evidence::Evidence;
+use crate::jobs::Jobs;
+use crate::mutant::buggify;
 use crate::pulse::Pulse;
 use crate::standing::{Memory, Pass};
 use crate::stop::Stop;
-use crate::{Mutant, Pipeline, Role, metrics};
+use crate::trigger::Trigger;
+use crate::{Role, clocks, metrics};
 
 /// Retries looked at in one sweep.
 const DUE_AT_ONCE: usize = 100;
 /// Unfinished jobs that are listed and looked at in one sweep.
 const JOBS_AT_ONCE: usize = 100;
-
-pub(crate) async fn run(pipeline: Arc<Pipeline>, stop: Stop) {
-    let mut memory = Memory::new(HolderId(pipeline.ports.ids.next()));
-    let pulse = pipeline.pulse(Role::Reconcile);
-    pipeline.count_no_violations();
-    pipeline.report_clocks();
-    while !stop.soft.is_cancelled() {
-        pulse.tick();
-        let pause = match memory.pass.is_over() {
-            true if memory.idle => pipeline.config.sweep * IDLE_SWEEPS,
-            true => pipeline.config.sweep,
-            false => pipeline.config.sweep / SLICES,
-        };
-        tokio::select! {
-            biased;
-            () = stop.soft.cancelled() => break,
-            () = sleep(pipeline.jittered(pause)) => {}
-        }
-        if pipeline.config.is(Mutant::NoReconcile) {
-            continue;
-        }
-        let sweep = pipeline.sweep(&mut memory, &pulse, &stop).instrument(info_span!("sweep"));
-        // A stop is heeded between two jobs, and in the middle of one when time is up.
-        let swept = tokio::select! {
-            biased;
-            () = stop.hard.cancelled() => break,
-            swept = pulse.during(sweep) => swept,
-        };
-        if swept.is_err() {
-            // Another one may fare better.
-            memory.stands_back_until = pipeline.now() + pipeline.config.sweep;
-            pulse.during(pipeline.give_turn_back(&mut memory)).await;
-        }
-        match swept {
-            Ok(()) => pipeline.count(metrics::SWEEPS, &[("outcome", "done")]),
-            Err(error) => {
-                pipeline.count(metrics::SWEEPS, &[("outcome", "error")]);
-                warn!(error = %error.chain(), "sweep incomplete");
-            }
-        }
-    }
-    tokio::select! {
-        biased;
-        () = stop.hard.cancelled() => {}
-        () = pulse.during(pipeline.give_turn_back(&mut memory)) => {}
-    }
-}
 
 /// For how long the oldest reservation has been void. Until when a bound permit may be held, its row
 /// says, which whoever has the turn looks at.
@@ -85,12 +44,79 @@ fn overdue_reservation(holders: &[Holder], now: Timestamp) -> Duration {
     unbound.map(|holder| now.since(holder.deadline)).max().unwrap_or_default()
 }
 
-impl Pipeline {
+/// Repairs what lost events and crashes left behind.
+#[derive(Debug)]
+pub(crate) struct Reconcile {
+    pub(crate) context: Arc<Context>,
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) trigger: Arc<Trigger>,
+    /// Whether the backend takes work.
+    pub(crate) breaker: Arc<Breaker>,
+}
+
+impl Reconcile {
+    /// Sweeps until a soft stop.
+    pub(crate) async fn run(&self, stop: Stop) {
+        let mut memory = Memory::new(HolderId(self.context.ports.ids.next()));
+        let pulse = Pulse::register(&self.context, Role::Reconcile);
+        self.count_no_violations();
+        clocks::report(&self.context);
+        while !stop.soft.is_cancelled() {
+            pulse.tick();
+            let pause = match memory.pass.is_over() {
+                true if memory.idle => self.context.config.sweep * IDLE_SWEEPS,
+                true => self.context.config.sweep,
+                false => self.context.config.sweep / SLICES,
+            };
+            tokio::select! {
+                biased;
+                () = stop.soft.cancelled() => break,
+                () = sleep(self.context.jittered(pause)) => {}
+            }
+            if buggify!(self.context, NoReconcile) {
+                continue;
+            }
+            let sweep = self.sweep(&mut memory, &pulse, &stop).instrument(info_span!("sweep"));
+            // A stop is heeded between two jobs, and in the middle of one when time is up.
+            let swept = tokio::select! {
+                biased;
+                () = stop.hard.cancelled() => break,
+                swept = pulse.during(sweep) => swept,
+            };
+            if swept.is_err() {
+                // Another one may fare better.
+                memory.stands_back_until = self.context.now() + self.context.config.sweep;
+                pulse.during(self.give_turn_back(&mut memory)).await;
+            }
+            match swept {
+                Ok(()) => self.context.count(metrics::SWEEPS, &[("outcome", "done")]),
+                Err(error) => {
+                    self.context.count(metrics::SWEEPS, &[("outcome", "error")]);
+                    warn!(error = %error.chain(), "sweep incomplete");
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.hard.cancelled() => {}
+            () = pulse.during(self.give_turn_back(&mut memory)) => {}
+        }
+    }
+
+    /// Reports every counter of broken rules as 0, so that an alarm has something to look at.
+    fn count_no_violations(&self) {
+        for invariant in ["limit", "holder_without_attempt", "permit_past_deadline"] {
+            let labels = [("invariant", invariant)];
+            self.context.ports.metrics.count(metrics::VIOLATIONS, &labels, 0);
+        }
+    }
+
     async fn sweep(&self, memory: &mut Memory, pulse: &Pulse, stop: &Stop) -> Result<()> {
         memory.sent = 0;
         memory.idle = false;
-        self.report_clocks();
-        let until = Instant::now() + self.config.sweep;
+        clocks::report(&self.context);
+        let until = Instant::now() + self.context.config.sweep;
         let mut first_error = None;
         // One job's trouble must not keep another from being looked at.
         let mut note = |result: Result<()>| {
@@ -100,7 +126,7 @@ impl Pipeline {
             }
             failed
         };
-        let holders = pulse.ask("ledger", Duration::ZERO, self.ledger().holders()).await;
+        let holders = pulse.ask("ledger", Duration::ZERO, self.context.ledger().holders()).await;
         if let Ok(holders) = &holders {
             self.report_permits(holders);
         }
@@ -158,21 +184,23 @@ impl Pipeline {
 
     /// Takes the turn at sweeping, or keeps it.
     async fn takes_turn(&self, memory: &mut Memory) -> Result<bool> {
-        let Some(turns) = &self.ports.turns else { return Ok(true) };
-        let now = self.now();
+        let Some(turns) = &self.context.ports.turns else { return Ok(true) };
+        let now = self.context.now();
         if now < memory.stands_back_until {
             return Ok(false);
         }
         // Longer than the longest pause between two sweeps, and than a slice.
-        let until = now + self.config.sweep * 6;
+        let until = now + self.context.config.sweep * 6;
         let verb = || turns.reserve(&memory.name, 1, until, now);
-        memory.has_turn = self.persist("turn", verb).await? == Reserve::Granted;
+        memory.has_turn = self.context.persist("turn", verb).await? == Reserve::Granted;
         Ok(memory.has_turn)
     }
 
     /// Lets another replica sweep at once. Without this it would be a while later.
     async fn give_turn_back(&self, memory: &mut Memory) {
-        let Some(turns) = self.ports.turns.as_ref().filter(|_| memory.has_turn) else { return };
+        let Some(turns) = self.context.ports.turns.as_ref().filter(|_| memory.has_turn) else {
+            return;
+        };
         memory.has_turn = false;
         if let Err(error) = turns.unreserve(&memory.name).await {
             warn!(error = %error.chain(), "could not give the turn at sweeping back; it will expire");
@@ -181,7 +209,7 @@ impl Pipeline {
 
     /// In which status jobs are unfinished, so far as this deployment goes on with them.
     fn unfinished(&self) -> impl Iterator<Item = (JobStatus, Option<Cursor>)> + use<> {
-        let uncut: &[_] = match self.ports.chunking {
+        let uncut: &[_] = match self.context.ports.chunking {
             Some(_) => &[JobStatus::Created, JobStatus::Ingesting, JobStatus::ChunkingInProgress],
             None => &[],
         };
@@ -196,7 +224,7 @@ impl Pipeline {
             && let Some((status, from)) = pass.to_list.pop_front()
         {
             let limit = JOBS_AT_ONCE - pass.left.len();
-            match self.ledger().some_jobs(status, from.as_ref(), limit).await {
+            match self.context.ledger().some_jobs(status, from.as_ref(), limit).await {
                 Ok(some) => {
                     pass.left.extend(some.jobs);
                     if some.next.is_some() {
@@ -216,7 +244,7 @@ impl Pipeline {
         working: usize,
         memory: &mut Memory,
     ) -> Result<()> {
-        match self.ledger().job(job_id).await? {
+        match self.context.ledger().job(job_id).await? {
             Some(job) if !job.status.is_terminal() => {
                 self.sweep_unfinished(&job, working, memory).await
             }
@@ -234,10 +262,10 @@ impl Pipeline {
     }
 
     fn report_permits(&self, holders: &[Holder]) {
-        let now = self.now();
+        let now = self.context.now();
         let oldest = overdue_reservation(holders, now);
-        self.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
-        self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
+        self.context.ports.metrics.gauge(metrics::IN_FLIGHT, &[], holders.len() as f64);
+        self.context.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
     }
 
     /// Looks at every attempt that holds a permit.
@@ -247,7 +275,7 @@ impl Pipeline {
         memory: &mut Memory,
         stop: &Stop,
     ) -> Result<()> {
-        let now = self.now();
+        let now = self.context.now();
         let mut ages = metrics::AGES.map(|(label, bound)| (label, bound, 0u32));
         let (mut working, mut result) = (0, Ok(()));
         let mut oldest = overdue_reservation(holders, now);
@@ -257,8 +285,8 @@ impl Pipeline {
                 return result;
             }
             working += 1;
-            let verb = || self.ledger().segment(&work.segment);
-            let row = match self.persist("segment", verb).await {
+            let verb = || self.context.ledger().segment(&work.segment);
+            let row = match self.context.persist("segment", verb).await {
                 Ok(row) => row,
                 Err(error) => {
                     result = result.and(Err(error));
@@ -268,7 +296,7 @@ impl Pipeline {
             match row.filter(|row| row.attempt == work.attempt) {
                 Some(row) if row.holder.as_ref() == Some(&holder.id) => {
                     let late = now.since(row.deadline);
-                    if late > self.config.sweep * OVERDUE_SWEEPS {
+                    if late > self.context.config.sweep * OVERDUE_SWEEPS {
                         self.violated("permit_past_deadline", &holder.id, memory, now);
                     }
                     oldest = oldest.max(late);
@@ -278,17 +306,21 @@ impl Pipeline {
                     }
                     let span = info_span!("observe", job_id = %row.segment.job_id,
                         segment_index = row.segment.index);
-                    result = result.and(self.look_at(&row).instrument(span).await);
+                    result = result.and(self.evidence.look_at(&row).instrument(span).await);
                 }
                 _ => self.violated("holder_without_attempt", &holder.id, memory, now),
             }
         }
-        self.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
-        if working > self.config.max_in_flight as usize {
+        self.context.ports.metrics.gauge(metrics::OVERDUE, &[], oldest.as_secs_f64());
+        if working > self.context.config.max_in_flight as usize {
             self.violated("limit", &HolderId("all".to_owned()), memory, now);
         }
         for (label, _, count) in ages {
-            self.ports.metrics.gauge(metrics::PERMITS, &[("younger_than", label)], count.into());
+            self.context.ports.metrics.gauge(
+                metrics::PERMITS,
+                &[("younger_than", label)],
+                count.into(),
+            );
         }
         result
     }
@@ -302,21 +334,21 @@ impl Pipeline {
         memory: &mut Memory,
         now: Timestamp,
     ) {
-        if memory.overdue(format!("{invariant} {id}"), self.config.sweep, now) {
+        if memory.overdue(format!("{invariant} {id}"), self.context.config.sweep, now) {
             warn!(invariant, holder = %id, "a rule of the protocol is broken");
-            self.count(metrics::VIOLATIONS, &[("invariant", invariant)]);
+            self.context.count(metrics::VIOLATIONS, &[("invariant", invariant)]);
         }
     }
 
     async fn sweep_due(&self, memory: &mut Memory, stop: &Stop) -> Result<()> {
-        let now = self.now();
-        for row in self.ledger().due(now, DUE_AT_ONCE).await? {
+        let now = self.context.now();
+        for row in self.context.ledger().due(now, DUE_AT_ONCE).await? {
             if stop.soft.is_cancelled() {
                 break;
             }
             // The caller's message comes back by itself; the backend's was deleted at hand-over.
             let patience = match row.custody {
-                Custody::Caller => self.config.unattended,
+                Custody::Caller => self.context.config.unattended,
                 Custody::Backend => Duration::ZERO,
             };
             if memory.overdue(format!("{}#{}", row.segment, row.attempt), patience, now) {
@@ -329,37 +361,42 @@ impl Pipeline {
     async fn sweep_job(&self, job: &Job, working: usize, memory: &mut Memory) -> Result<()> {
         // A job whose segments complete here is asked about once that stops. A segment of it may be
         // lost all the same, and the time that it stands is to be counted from now.
-        let moving = self.triggers.progressed_within(&job.job_id, self.config.sweep);
-        if self.config.completes && !moving && !self.config.is(Mutant::TriggerOnEdge) {
+        let moving =
+            self.context.triggers.progressed_within(&job.job_id, self.context.config.sweep);
+        if self.context.config.completes && !moving && !buggify!(self.context, TriggerOnEdge) {
             // The message of a job that is reassembling was sent; whether it has to be sent again is seen
             // long after it was.
-            let ask_again = self.config.resend.unfinished / 12;
+            let ask_again = self.context.config.resend.unfinished / 12;
             if job.status != JobStatus::Reassembling
-                || memory.is_turn(format!("trigger {}", job.job_id), ask_again, self.now())
+                || memory.is_turn(format!("trigger {}", job.job_id), ask_again, self.context.now())
             {
-                self.trigger(&job.job_id).await?;
+                self.trigger.ask_for(&job.job_id).await?;
             }
             // Somebody else's reassembler tells by an event alone that it is done.
             if job.status == JobStatus::Reassembling {
-                let now = self.now();
-                if memory.overdue(format!("final {}", job.job_id), self.config.unattended, now) {
+                let now = self.context.now();
+                if memory.overdue(
+                    format!("final {}", job.job_id),
+                    self.context.config.unattended,
+                    now,
+                ) {
                     let key = ObjectKey::Final(job.job_id.clone());
-                    self.final_written(&job.job_id, &key).await?;
+                    self.jobs.final_written(&job.job_id, &key).await?;
                 }
             }
         }
-        if self.config.is(Mutant::NoMissingScan) {
+        if buggify!(self.context, NoMissingScan) {
             return Ok(());
         }
         let (JobStatus::ChunkingComplete, Some(total)) = (job.status, job.total_segments) else {
             return Ok(());
         };
         // While every permit works, a segment without a row is waiting its turn, not lost.
-        if working >= self.config.max_in_flight as usize {
+        if working >= self.context.config.max_in_flight as usize {
             return Ok(());
         }
-        let rows = self.ledger().segments(&job.job_id).await?;
-        let now = self.now();
+        let rows = self.context.ledger().segments(&job.job_id).await?;
+        let now = self.context.now();
         let of_this_cut = rows.iter().filter(|row| row.segment.total == total);
         let mut known: BTreeSet<u32> = of_this_cut
             // What is due is announced as such, and what is not due yet waits on purpose.
@@ -367,13 +404,18 @@ impl Pipeline {
             .map(|row| row.segment.index)
             .collect();
         known.extend(
-            self.ledger().completions(&job.job_id, total).await?.iter().map(|c| c.segment_index),
+            self.context
+                .ledger()
+                .completions(&job.job_id, total)
+                .await?
+                .iter()
+                .map(|c| c.segment_index),
         );
         for index in (0..total).filter(|index| !known.contains(index)) {
             let Ok(segment) = Segment::new(job.job_id.clone(), index, total, job.mode) else {
                 continue;
             };
-            if memory.overdue_in_turn(segment.to_string(), self.config.unattended, now) {
+            if memory.overdue_in_turn(segment.to_string(), self.context.config.unattended, now) {
                 self.send_again(&segment).await?;
             }
         }
@@ -382,13 +424,13 @@ impl Pipeline {
 
     async fn send_again(&self, segment: &Segment) -> Result<()> {
         let key = ObjectKey::Segment(segment.clone());
-        self.announce(&*self.ports.segments.queue, &key, "segment").await
+        self.announce(&*self.context.ports.segments.queue, &key, "segment").await
     }
 
     async fn sweep_source(&self, job: &Job, memory: &mut Memory) -> Result<()> {
-        let Some(inbox) = &self.ports.chunking else { return Ok(()) };
-        let now = self.now();
-        if memory.overdue(format!("source {}", job.job_id), self.config.unattended, now) {
+        let Some(inbox) = &self.context.ports.chunking else { return Ok(()) };
+        let now = self.context.now();
+        if memory.overdue(format!("source {}", job.job_id), self.context.config.unattended, now) {
             let key = ObjectKey::Source(job.job_id.clone());
             self.announce(&*inbox.queue, &key, "source").await?;
         }
@@ -397,16 +439,16 @@ impl Pipeline {
 
     /// Sends the event of an object in the input bucket again, if the object is there.
     async fn announce(&self, queue: &dyn Queue, key: &ObjectKey, kind: &'static str) -> Result<()> {
-        let bucket = &self.config.buckets.input;
+        let bucket = &self.context.config.buckets.input;
         let Ok(uri) = bucket.uri(key) else { return Ok(()) };
-        let Some(meta) = self.ports.objects.head(&uri).await? else { return Ok(()) };
+        let Some(meta) = self.context.ports.objects.head(&uri).await? else { return Ok(()) };
         let event = ObjectEvent {
             bucket: bucket.name().to_owned(),
             key: key.to_string(),
             size: Some(meta.size),
         };
         warn!(%key, "unattended; its event is sent again");
-        self.count(metrics::RESENT, &[("kind", kind)]);
+        self.context.count(metrics::RESENT, &[("kind", kind)]);
         queue.send(&s3_notification(&[event]), &[]).await
     }
 }

@@ -7,10 +7,11 @@ use parallax_ports::Result;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::context::Context;
 use crate::delays::{FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_CALL_PAUSE};
-use crate::{Pipeline, metrics};
+use crate::metrics;
 
-impl Pipeline {
+impl Context {
     /// Repeats a call that is safe to repeat until it succeeds, fails for good, or `call_tries`
     /// are used up. Waits between tries with full jitter.
     pub(crate) async fn persist<T, F>(
@@ -52,8 +53,8 @@ impl Backoff {
     }
 
     /// The next wait, jittered.
-    pub(crate) fn next(&mut self, pipeline: &Pipeline) -> Duration {
-        let wait = pipeline.jittered(self.0);
+    pub(crate) fn next(&mut self, context: &Context) -> Duration {
+        let wait = context.jittered(self.0);
         self.0 = (self.0 * 2).min(LONGEST_BACKOFF);
         wait
     }

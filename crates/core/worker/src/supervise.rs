@@ -10,9 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::delays::{HAND_BACK, LAST_ROUND};
 use crate::stop::{Stop, propagate};
-use crate::{
-    Pipeline, Role, Roles, chunking, output_events, reassembly, reconcile, segments, trigger,
-};
+use crate::{Pipeline, Role, Roles};
 
 /// A loop ended that should not have.
 #[derive(Debug)]
@@ -45,26 +43,23 @@ pub async fn run(pipeline: Arc<Pipeline>, roles: &Roles, stop: Stop) -> Result<(
         loops.spawn(async move {
             // A task of its own, so that a panic still tells which loop it was.
             let mut inner = JoinSet::new();
-            match role {
-                Role::Segments => inner.spawn(segments::run(pipeline, stop)),
-                Role::OutputEvents => inner.spawn(output_events::run(pipeline, stop)),
-                Role::Chunking => inner.spawn(chunking::run(pipeline, stop)),
-                Role::Reassembly => inner.spawn(reassembly::run(pipeline, stop)),
-                Role::Reconcile => inner.spawn(reconcile::run(pipeline, stop)),
-            };
+            inner.spawn(async move { pipeline.run(role, stop).await });
             (role, inner.join_next().await)
         });
     }
     let ending = CancellationToken::new();
     let mut asking = JoinSet::new();
-    asking.spawn(trigger::run(pipeline.clone(), ending.clone()));
+    asking.spawn({
+        let (pipeline, ending) = (pipeline.clone(), ending.clone());
+        async move { pipeline.run_trigger(ending).await }
+    });
     let drain = async {
         stop.soft.cancelled().await;
-        info!(seconds = pipeline.config.drain.as_secs(), "draining");
+        info!(seconds = pipeline.context.config.drain.as_secs(), "draining");
         tokio::select! {
             biased;
             () = stop.hard.cancelled() => {}
-            () = sleep(pipeline.config.drain) => warn!("drain time is over; running work is cancelled"),
+            () = sleep(pipeline.context.config.drain) => warn!("drain time is over; running work is cancelled"),
         }
         stop.hard.cancel();
         sleep(HAND_BACK).await;

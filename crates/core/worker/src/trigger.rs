@@ -16,63 +16,76 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Mutant, Pipeline, metrics};
+use crate::context::Context;
+use crate::metrics;
+use crate::mutant::buggify;
 
-/// Asks about jobs as they fall due. Once `ending`, asks about all that wait and returns.
-pub(crate) async fn run(pipeline: Arc<Pipeline>, ending: CancellationToken) {
-    let triggers = &pipeline.triggers;
-    loop {
-        let due = triggers.next_due();
-        tokio::select! {
-            biased;
-            () = ending.cancelled() => break,
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-            () = triggers.changed.notified() => continue,
-        }
-        pipeline.ask(triggers.take_due(Some(Instant::now()))).await;
-    }
-    pipeline.ask(triggers.take_due(None)).await;
+/// Asks the ledger about jobs, and for the reassembly of those that are complete.
+#[derive(Debug)]
+pub(crate) struct Trigger {
+    context: Arc<Context>,
 }
 
-impl Pipeline {
+impl Trigger {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Asks about jobs as they fall due. Once `ending`, asks about all that wait and returns.
+    pub(crate) async fn run(&self, ending: CancellationToken) {
+        let triggers = &self.context.triggers;
+        loop {
+            let due = triggers.next_due();
+            tokio::select! {
+                biased;
+                () = ending.cancelled() => break,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = triggers.changed.notified() => continue,
+            }
+            self.ask(triggers.take_due(Some(Instant::now()))).await;
+        }
+        self.ask(triggers.take_due(None)).await;
+    }
+
     async fn ask(&self, jobs: Vec<JobId>) {
         for job_id in jobs {
-            if let Err(error) = self.trigger(&job_id).await {
+            if let Err(error) = self.ask_for(&job_id).await {
                 warn!(%job_id, error = %error.chain(), "could not ask for reassembly; the sweep will");
             }
         }
     }
 
     /// Sends the job's reassembly message if it is due and nobody else has.
-    pub(crate) async fn trigger(&self, job_id: &JobId) -> Result<()> {
-        let nonce = self.ports.ids.next();
-        let mut resend = self.config.resend;
-        if self.config.is(Mutant::ConfirmBeforeSend) {
+    pub(crate) async fn ask_for(&self, job_id: &JobId) -> Result<()> {
+        let context = &*self.context;
+        let nonce = context.ports.ids.next();
+        let mut resend = context.config.resend;
+        if buggify!(context, ConfirmBeforeSend) {
             resend.unfinished = Duration::from_secs(u64::from(u32::MAX));
         }
-        if self.config.is(Mutant::TriggerOnce) {
+        if buggify!(context, TriggerOnce) {
             resend.unconfirmed = Duration::from_secs(u64::from(u32::MAX));
         }
-        let verb = || self.ledger().trigger(job_id, &nonce, resend, self.now());
-        match self.persist("trigger", verb).await? {
+        let verb = || context.ledger().trigger(job_id, &nonce, resend, context.now());
+        match context.persist("trigger", verb).await? {
             TriggerOutcome::Send => {}
             TriggerOutcome::Sent => {
-                self.triggers.forget(job_id);
+                context.triggers.forget(job_id);
                 return Ok(());
             }
-            TriggerOutcome::Pending if self.config.is(Mutant::TriggerUnclaimed) => {}
+            TriggerOutcome::Pending if buggify!(context, TriggerUnclaimed) => {}
             TriggerOutcome::NotReady | TriggerOutcome::Pending => return Ok(()),
         }
-        let confirm = || self.ledger().triggered(job_id, self.now());
-        if self.config.is(Mutant::ConfirmBeforeSend) {
+        let confirm = || context.ledger().triggered(job_id, context.now());
+        if buggify!(context, ConfirmBeforeSend) {
             confirm().await?;
         }
         let body = ReassemblyMessage { job_id: job_id.clone() }.body();
-        self.persist("send", || self.reassembly_queue().send(&body, &[])).await?;
-        self.count(metrics::TRIGGERS, &[]);
+        context.persist("send", || context.ports.reassembly.queue.send(&body, &[])).await?;
+        context.count(metrics::TRIGGERS, &[]);
         info!(%job_id, "reassembly asked for");
-        self.persist("triggered", confirm).await?;
-        self.triggers.forget(job_id);
+        context.persist("triggered", confirm).await?;
+        context.triggers.forget(job_id);
         Ok(())
     }
 }

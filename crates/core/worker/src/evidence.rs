@@ -3,24 +3,36 @@
 //! Evidence is read from the object store, never taken from an event: whoever may write an object
 //! may forge an event, and an event may be older than the attempt it seems to speak of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_job::{Segment, Timestamp, Uri};
-use parallax_ports::ledger::{
-    AttemptError, Completed, Cost, Ended, Fence, HolderId, Reserve, SegmentRow, SegmentState,
-};
+use parallax_ports::ledger::{AttemptError, Cost, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Result, request};
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, info, info_span};
 
+use crate::clocks;
+use crate::context::Context;
 use crate::delays::GRAIN;
-use crate::spares::Permit;
-use crate::{Mutant, Pipeline, metrics};
+use crate::mutant::buggify;
+use crate::verdicts::Verdicts;
 
 /// The smallest result, in bytes: the box that a media file begins with, with a brand and nothing else.
 /// Less than that is what is left of a write, or a server's words about an error.
 pub(crate) const LEAST_RESULT: u64 = 16;
 
-impl Pipeline {
+/// Looks at what attempts left behind, and passes the verdict that it proves.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    context: Arc<Context>,
+    verdicts: Arc<Verdicts>,
+}
+
+impl Evidence {
+    pub(crate) fn new(context: Arc<Context>, verdicts: Arc<Verdicts>) -> Self {
+        Self { context, verdicts }
+    }
+
     /// Looks at a segment's evidence and records what it proves.
     pub(crate) async fn observe(&self, segment: &Segment) -> Result<()> {
         let span = info_span!("observe", job_id = %segment.job_id, segment_index = segment.index);
@@ -28,8 +40,8 @@ impl Pipeline {
     }
 
     async fn look(&self, segment: &Segment) -> Result<()> {
-        let verb = || self.ledger().segment(segment);
-        match self.persist("segment", verb).await? {
+        let verb = || self.context.ledger().segment(segment);
+        match self.context.persist("segment", verb).await? {
             Some(row) => self.look_at(&row).await,
             None => Ok(()),
         }
@@ -42,9 +54,21 @@ impl Pipeline {
             SegmentState::Done if row.holder.is_some() => self.observe_kept(row).await,
             // The result of a slow earlier attempt is as good as any.
             SegmentState::RetryWait if self.has_result(row, false).await? => {
-                self.complete(row, &row.fence(), true).await
+                self.verdicts.complete(row, &row.fence(), true).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Looks at the attempt whose outcome was announced for `location`; false when there is none.
+    pub(crate) async fn outcome_at(&self, location: &Uri) -> Result<bool> {
+        if let Some(row) = self.context.recent.take_handed_over(location) {
+            self.observe_handed_over(&row, location).await?;
+            return Ok(true);
+        }
+        match self.context.ledger().by_location(location).await? {
+            Some(segment) => self.observe(&segment).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -59,20 +83,20 @@ impl Pipeline {
             let sign = Sign::at(row, location);
             let fence = row.fence();
             if self.has_result(row, matches!(sign, Sign::Response)).await? {
-                return self.complete(row, &fence, true).await;
+                return self.verdicts.complete(row, &fence, true).await;
             }
             let reason = self.failure_reason(sign, row).await;
-            self.failed(row, &fence, &reason).await.map(drop)
+            self.verdicts.failed(row, &fence, &reason).await.map(drop)
         }
         .instrument(span)
         .await
     }
 
     async fn observe_open(&self, row: &SegmentRow) -> Result<()> {
-        let overdue = row.deadline <= self.now();
+        let overdue = row.deadline <= self.context.now();
         // This process may have been slow since it read the row, and the attempt's owner not: a
         // verdict on a deadline holds while that is the deadline.
-        let stale = self.config.is(Mutant::StaleVerdict);
+        let stale = buggify!(self.context, StaleVerdict);
         let fence = if overdue && !stale { row.deadline_fence() } else { row.fence() };
         if row.custody == Custody::Caller && !overdue {
             // Its owner lives and will say what became of it.
@@ -87,26 +111,28 @@ impl Pipeline {
             let release = over.is_some()
                 || overdue
                 || abandoned
-                || self.config.is(Mutant::ReleaseOnCompletion);
-            return self.complete(row, &fence, release).await;
+                || buggify!(self.context, ReleaseOnCompletion);
+            return self.verdicts.complete(row, &fence, release).await;
         }
         match over {
             Some(sign) => {
                 let reason = self.failure_reason(sign, row).await;
-                self.failed(row, &fence, &reason).await?;
+                self.verdicts.failed(row, &fence, &reason).await?;
             }
             None if overdue => {
                 let reason = AttemptError::new("expired", "no outcome before the deadline");
-                if row.tried() >= self.config.max_attempts {
-                    self.failed(row, &fence, &reason).await?;
+                if row.tried() >= self.context.config.max_attempts {
+                    self.verdicts.failed(row, &fence, &reason).await?;
                 } else {
-                    self.try_again(&fence, self.now(), &reason, Cost::Attempt).await?;
+                    self.verdicts
+                        .try_again(&fence, self.context.now(), &reason, Cost::Attempt)
+                        .await?;
                 }
             }
             None if abandoned => {
                 let text = "its worker ended before the backend was asked";
                 let reason = AttemptError::new("abandoned", text);
-                self.try_again(&fence, self.now(), &reason, Cost::Nothing).await?;
+                self.verdicts.try_again(&fence, self.context.now(), &reason, Cost::Nothing).await?;
             }
             None => {}
         }
@@ -116,20 +142,22 @@ impl Pipeline {
     /// Whether an attempt reached nobody and never will: its owner's time to ask is over, and it
     /// left no request.
     async fn is_abandoned(&self, row: &SegmentRow) -> Result<bool> {
-        let forget = self.config.is(Mutant::ForgetPrevious);
-        let over = row.lease.map_or(forget, |lease| lease <= self.now());
-        if row.state != SegmentState::Intent || !over || self.config.is(Mutant::IgnoreAbandoned) {
+        let forget = buggify!(self.context, ForgetPrevious);
+        let over = row.lease.map_or(forget, |lease| lease <= self.context.now());
+        if row.state != SegmentState::Intent || !over || buggify!(self.context, IgnoreAbandoned) {
             return Ok(false);
         }
-        let Some(uri) = self.ports.backend.request_at(&row.segment) else { return Ok(false) };
-        if self.config.is(Mutant::GuessAbandoned) {
+        let Some(uri) = self.context.ports.backend.request_at(&row.segment) else {
+            return Ok(false);
+        };
+        if buggify!(self.context, GuessAbandoned) {
             return Ok(true);
         }
-        if forget && self.ports.objects.note(&uri).await?.is_none() {
+        if forget && self.context.ports.objects.note(&uri).await?.is_none() {
             return Ok(true);
         }
-        let look = || request::may_be_asked(&*self.ports.objects, &uri, row);
-        Ok(!self.persist("request", look).await?)
+        let look = || request::may_be_asked(&*self.context.ports.objects, &uri, row);
+        Ok(!self.context.persist("request", look).await?)
     }
 
     /// Whether there is a result of the row's. Unless this very attempt was answered with success it
@@ -141,47 +169,40 @@ impl Pipeline {
     /// Whether no other cut of the source has or had attempts at this index, whose results go to the
     /// same address.
     async fn is_alone(&self, row: &SegmentRow) -> Result<bool> {
-        if self.config.is(Mutant::TakeAnyCut) {
+        if buggify!(self.context, TakeAnyCut) {
             return Ok(true);
         }
         let Segment { job_id, index, total, .. } = &row.segment;
-        let rows = || self.ledger().segments_at(job_id, *index);
-        let rows = self.persist("segments", rows).await?;
+        let rows = || self.context.ledger().segments_at(job_id, *index);
+        let rows = self.context.persist("segments", rows).await?;
         Ok(rows.iter().all(|other| other.segment.total == *total))
     }
 
     async fn observe_kept(&self, row: &SegmentRow) -> Result<()> {
-        if row.deadline > self.now() && self.invocation_over(row).await?.is_none() {
+        if row.deadline > self.context.now() && self.invocation_over(row).await?.is_none() {
             return Ok(());
         }
-        self.release(row, &row.deadline_fence()).await
-    }
-
-    /// Gives back the permit that a completed segment kept.
-    pub(crate) async fn release(&self, row: &SegmentRow, fence: &Fence) -> Result<()> {
-        if self.persist("release", || self.ledger().release(fence)).await? == Ended::Yes {
-            info!(segment = %row.segment, "kept permit released");
-            self.spares.nudge();
-        }
-        Ok(())
+        self.verdicts.release(row, &row.deadline_fence()).await
     }
 
     async fn output_exists(&self, row: &SegmentRow) -> Result<bool> {
-        if self.config.is(Mutant::TrustEvent) {
+        if buggify!(self.context, TrustEvent) {
             return Ok(true);
         }
-        let head = self.persist("head", || self.ports.objects.head(&row.output)).await?;
+        let head =
+            self.context.persist("head", || self.context.ports.objects.head(&row.output)).await?;
         let Some(found) = head.filter(|meta| meta.size >= LEAST_RESULT) else { return Ok(false) };
-        if self.config.is(Mutant::CompareOwnClock) {
+        if buggify!(self.context, CompareOwnClock) {
             return Ok(found.modified >= row.created_at - Duration::from_secs(60));
         }
         // What is older than the segment is the result of an earlier cut of the same source. Both
         // times are the store's own: no other clock is asked.
         let newer_than = |input: Timestamp| found.modified + GRAIN >= input;
-        if self.recent.written_at(&row.segment).is_some_and(newer_than) {
+        if self.context.recent.written_at(&row.segment).is_some_and(newer_than) {
             return Ok(true);
         }
-        let input = self.persist("head", || self.ports.objects.head(&row.input)).await?;
+        let input =
+            self.context.persist("head", || self.context.ports.objects.head(&row.input)).await?;
         let newer = input.is_none_or(|input| newer_than(input.modified));
         if !newer {
             info!(output = %row.output, "older than its segment: an earlier cut's result");
@@ -208,7 +229,12 @@ impl Pipeline {
 
     /// The sign that stands at one of the announced locations.
     async fn sign_at<'a>(&self, row: &'a SegmentRow, location: &Uri) -> Result<Option<Sign<'a>>> {
-        if self.persist("head", || self.ports.objects.head(location)).await?.is_none() {
+        if self
+            .context
+            .persist("head", || self.context.ports.objects.head(location))
+            .await?
+            .is_none()
+        {
             return Ok(None);
         }
         Ok(Some(Sign::at(row, location)))
@@ -218,7 +244,7 @@ impl Pipeline {
         let Sign::Failure(uri) = sign else {
             return self.no_output(row);
         };
-        let text = match self.ports.objects.read(uri, 64 << 10).await {
+        let text = match self.context.ports.objects.read(uri, 64 << 10).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => format!("failure object {uri}: {}", error.chain()),
         };
@@ -227,88 +253,10 @@ impl Pipeline {
 
     /// The backend is done with the attempt, and there is no result.
     pub(crate) fn no_output(&self, row: &SegmentRow) -> AttemptError {
-        let note = self.clock_note();
+        let note = clocks::note(&self.context);
         let text =
             format!("the backend answered, but there is no media file at {}{note}", row.output);
         AttemptError::new("no_output", &text)
-    }
-
-    /// Records the completion of the segment of `row` under a fence of it, and asks for reassembly
-    /// if it was the last one.
-    pub(crate) async fn complete(
-        &self,
-        row: &SegmentRow,
-        fence: &Fence,
-        release: bool,
-    ) -> Result<()> {
-        match self.record_completion(fence, release).await? {
-            Completed::Recorded => {
-                self.count(metrics::SEGMENTS, &[("outcome", "completed")]);
-                self.converted(row).await;
-                info!(segment = %fence.segment, attempt = fence.attempt, "segment completed");
-            }
-            Completed::Already => {}
-            Completed::OtherCut => {
-                warn!(segment = %fence.segment, attempt = fence.attempt,
-                    "a result of another cut of the source than the job's; not used");
-                self.count(metrics::OTHER_CUTS, &[("what", "result")]);
-                self.spares.nudge();
-                return Ok(());
-            }
-            Completed::Fenced => {
-                warn!(segment = %fence.segment, attempt = fence.attempt, "completion came too late");
-                return Ok(());
-            }
-        }
-        if release {
-            self.recent.done(&fence.segment);
-        }
-        if self.config.completes {
-            self.triggers.completed(&fence.segment);
-        }
-        Ok(())
-    }
-
-    /// Tells whoever keeps statistics how long the segment took, whichever process began it.
-    async fn converted(&self, row: &SegmentRow) {
-        let known = self.recent.take_size(&row.segment);
-        let metrics = &self.ports.metrics;
-        if !metrics.keeps_conversions() {
-            return;
-        }
-        let begun = match row.state {
-            // Which attempt the result is of cannot be told; the first is where it all began.
-            SegmentState::RetryWait => row.created_at,
-            _ => row.next_at,
-        };
-        let took = self.now().since(begun);
-        let bytes = match known {
-            Some(bytes) => bytes,
-            None => {
-                let head = self.ports.objects.head(&row.input).await;
-                head.ok().flatten().map_or(0, |meta| meta.size)
-            }
-        };
-        metrics.converted(took, bytes);
-    }
-
-    /// A permit that is given back goes to the segments loop where that waits for one.
-    async fn record_completion(&self, fence: &Fence, release: bool) -> Result<Completed> {
-        let now = self.now();
-        if !release || !self.spares.wanted() {
-            let verb = || self.ledger().complete(fence, release, now);
-            return self.persist("complete", verb).await;
-        }
-        let next = HolderId(self.ports.ids.next());
-        let until = now + self.config.reservation;
-        let verb = || self.ledger().complete_and_reserve(fence, &next, until, now);
-        let (completed, reserved) = self.persist("complete", verb).await?;
-        if reserved == Reserve::Granted
-            && let Some(late) = self.spares.put(Permit { holder: next, until })
-        {
-            self.unreserve(&late.holder).await;
-        }
-        Ok(completed)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::delays::BUSY;
 
 /// The most messages of one receive.
-const MOST: usize = 10;
+pub(super) const MOST: usize = 10;
 
 /// A reservation in hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(crate) struct Permit {
 
 /// Permits on their way from ended attempts to the segments loop.
 #[derive(Debug, Default)]
-pub(crate) struct Spares {
+pub(crate) struct Handoff {
     state: Mutex<State>,
-    came: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -38,12 +38,12 @@ struct State {
     /// The loop has none and can get none.
     starved: bool,
     /// One was given back while it had none.
-    nudged: bool,
+    freed: bool,
     last_message: Option<Instant>,
     permits: Vec<Permit>,
 }
 
-impl Spares {
+impl Handoff {
     pub(crate) fn open(&self) {
         self.lock().open = true;
     }
@@ -63,14 +63,14 @@ impl Spares {
     }
 
     /// Hands a permit to the loop; back when it takes none any more.
-    pub(crate) fn put(&self, permit: Permit) -> Option<Permit> {
+    pub(crate) fn pass_on(&self, permit: Permit) -> Option<Permit> {
         let mut state = self.lock();
         if !state.open {
             return Some(permit);
         }
         state.permits.push(permit);
         drop(state);
-        self.came.notify_one();
+        self.changed.notify_one();
         None
     }
 
@@ -84,29 +84,29 @@ impl Spares {
         self.lock().last_message = Some(Instant::now());
     }
 
-    pub(crate) fn starve(&self) {
+    pub(crate) fn wants_one(&self) {
         self.lock().starved = true;
     }
 
     /// Some permit was given back, so that asking for one makes sense again.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn notify_freed(&self) {
         let mut state = self.lock();
-        state.nudged = state.starved;
+        state.freed = state.starved;
         drop(state);
-        self.came.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Waits until a permit was put or given back.
-    pub(crate) async fn came(&self) {
+    /// Waits until a permit was passed on or given back.
+    pub(crate) async fn wait_for_one(&self) {
         loop {
             {
                 let mut state = self.lock();
-                if !state.permits.is_empty() || std::mem::take(&mut state.nudged) {
+                if !state.permits.is_empty() || std::mem::take(&mut state.freed) {
                     return;
                 }
             }
             // What is left of an earlier notification only leads once around.
-            self.came.notified().await;
+            self.changed.notified().await;
         }
     }
 
@@ -126,64 +126,64 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn permits_are_passed_on_only_while_messages_wait() {
-        let spares = Spares::default();
-        spares.starve();
-        assert!(!spares.wanted(), "nobody takes them");
-        assert_eq!(spares.put(permit("a")), Some(permit("a")));
-        spares.open();
-        assert!(spares.wanted());
-        assert_eq!(spares.put(permit("a")), None);
-        spares.came().await;
-        assert_eq!(spares.take(), [permit("a")]);
-        assert!(!spares.wanted(), "no message came");
-        spares.message_came();
-        assert!(spares.wanted());
+        let handoff = Handoff::default();
+        handoff.wants_one();
+        assert!(!handoff.wanted(), "nobody takes them");
+        assert_eq!(handoff.pass_on(permit("a")), Some(permit("a")));
+        handoff.open();
+        assert!(handoff.wanted());
+        assert_eq!(handoff.pass_on(permit("a")), None);
+        handoff.wait_for_one().await;
+        assert_eq!(handoff.take(), [permit("a")]);
+        assert!(!handoff.wanted(), "no message came");
+        handoff.message_came();
+        assert!(handoff.wanted());
         tokio::time::advance(BUSY).await;
-        assert!(!spares.wanted(), "the queue is empty by now");
-        spares.put(permit("b"));
-        assert_eq!(spares.close(), [permit("b")]);
-        assert_eq!(spares.put(permit("c")), Some(permit("c")));
+        assert!(!handoff.wanted(), "the queue is empty by now");
+        handoff.pass_on(permit("b"));
+        assert_eq!(handoff.close(), [permit("b")]);
+        assert_eq!(handoff.pass_on(permit("c")), Some(permit("c")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_are_wanted_than_one_receive_takes() {
-        let spares = Spares::default();
-        spares.open();
-        spares.starve();
+        let handoff = Handoff::default();
+        handoff.open();
+        handoff.wants_one();
         for n in 0..MOST {
-            assert!(spares.wanted(), "{n} are here");
-            spares.put(permit(&n.to_string()));
+            assert!(handoff.wanted(), "{n} are here");
+            handoff.pass_on(permit(&n.to_string()));
         }
-        assert!(!spares.wanted());
-        assert_eq!(spares.take().len(), MOST);
+        assert!(!handoff.wanted());
+        assert_eq!(handoff.take().len(), MOST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_given_back_wakes_a_loop_that_has_none_and_wakes_it_once() {
-        let spares = Spares::default();
-        spares.open();
-        let waits = async || timeout(BUSY, spares.came()).await.is_err();
-        spares.nudge();
-        spares.starve();
+        let handoff = Handoff::default();
+        handoff.open();
+        let waits = async || timeout(BUSY, handoff.wait_for_one()).await.is_err();
+        handoff.notify_freed();
+        handoff.wants_one();
         assert!(waits().await, "it was given back before the loop asked for one in vain");
-        spares.nudge();
+        handoff.notify_freed();
         assert!(!waits().await);
         assert!(waits().await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_waits_is_woken_by_a_permit_and_by_one_given_back() {
-        let spares = Spares::default();
-        spares.open();
+        let handoff = Handoff::default();
+        handoff.open();
         let later = async |wake: &dyn Fn()| {
-            spares.starve();
+            handoff.wants_one();
             tokio::task::yield_now().await;
             wake();
         };
-        let nudge: &dyn Fn() = &|| spares.nudge();
-        let put: &dyn Fn() = &|| drop(spares.put(permit("a")));
-        for wake in [nudge, put] {
-            let (came, ()) = tokio::join!(timeout(BUSY, spares.came()), later(wake));
+        let freed: &dyn Fn() = &|| handoff.notify_freed();
+        let passed: &dyn Fn() = &|| drop(handoff.pass_on(permit("a")));
+        for wake in [freed, passed] {
+            let (came, ()) = tokio::join!(timeout(BUSY, handoff.wait_for_one()), later(wake));
             came.expect("it is woken");
         }
     }
