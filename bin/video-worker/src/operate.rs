@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
 use parallax_job::Timestamp;
-use parallax_worker::{Desk, Done, Explanation, Redrive, Release, SegmentExplanation, Step};
+use parallax_worker::{Done, Explanation, Operator, Redrive, Release, SegmentExplanation, Step};
 use serde_json::json;
 
 use crate::config::{ExplainArgs, RedriveArgs, ReleaseArgs, RetryNowArgs, Settings};
@@ -22,9 +22,9 @@ const HEALTH: Duration = Duration::from_secs(3);
 /// # Errors
 /// When there is no such job or the ledger cannot be read.
 pub(crate) async fn explain(settings: &Settings, args: &ExplainArgs) -> Result<()> {
-    let (desk, _state) = platform::desk(settings).await?;
+    let (operator, _state) = platform::operator(settings).await?;
     let now = Timestamp::from_system_clock();
-    let Some(found) = parallax_worker::explain(&desk, &args.job_id, now).await? else {
+    let Some(found) = parallax_worker::explain(&operator, &args.job_id, now).await? else {
         bail!("job {}: there is none of this id", args.job_id);
     };
     if args.json {
@@ -88,8 +88,8 @@ fn line(segment: &SegmentExplanation) -> String {
 /// When the ledger or a queue cannot be used; what was printed before was done, and is counted. Also
 /// when nothing was set going although something was named or found.
 pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<()> {
-    let (desk, _state) = platform::desk(settings).await?;
-    if desk.dead_letters.is_none() && args.job.is_none() {
+    let (operator, _state) = platform::operator(settings).await?;
+    if operator.dead_letters.is_none() && args.job.is_none() {
         bail!("DEAD_LETTER_QUEUE_URL is not set: there are no dead letters to redrive");
     }
     let asked = Redrive {
@@ -115,7 +115,7 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
         }
     };
     let now = Timestamp::from_system_clock();
-    let ended = parallax_worker::redrive(&desk, &asked, now, &mut tell).await;
+    let ended = parallax_worker::redrive(&operator, &asked, now, &mut tell).await;
     let [moved, reopened, refused, unsettled] = counts;
     if !args.json {
         let unsettled =
@@ -135,18 +135,18 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
         _ if refused > 0 => {
             bail!("nothing was set going: what was found was refused, as told above")
         }
-        Some(job_id) => bail!("{}", nothing_to_redrive(&desk, job_id).await?),
+        Some(job_id) => bail!("{}", nothing_to_redrive(&operator, job_id).await?),
         None => Ok(()),
     }
 }
 
 /// Why nothing of a job that exists was moved or reopened.
-async fn nothing_to_redrive(desk: &Desk, job_id: &JobId) -> Result<String> {
-    let status = match desk.ledger.job(job_id).await? {
+async fn nothing_to_redrive(operator: &Operator, job_id: &JobId) -> Result<String> {
+    let status = match operator.ledger.job(job_id).await? {
         Some(job) => job.status.to_string(),
         None => "gone".to_owned(),
     };
-    let letters = match desk.dead_letters {
+    let letters = match operator.dead_letters {
         Some(_) => "no dead letter that was asked for is of it",
         None => "DEAD_LETTER_QUEUE_URL is not set, so that dead letters were not looked at",
     };
@@ -160,9 +160,9 @@ async fn nothing_to_redrive(desk: &Desk, job_id: &JobId) -> Result<String> {
 /// # Errors
 /// When there is no such job, it has ended, none of its segments waits, or something cannot be used.
 pub(crate) async fn retry_now(settings: &Settings, args: &RetryNowArgs) -> Result<()> {
-    let (desk, _state) = platform::desk(settings).await?;
+    let (operator, _state) = platform::operator(settings).await?;
     let now = Timestamp::from_system_clock();
-    let set_going = parallax_worker::retry_now(&desk, &args.job_id, now).await?;
+    let set_going = parallax_worker::retry_now(&operator, &args.job_id, now).await?;
     if set_going.is_empty() {
         bail!("job {}: none of its segments waits for another attempt", args.job_id);
     }
@@ -177,14 +177,14 @@ pub(crate) async fn retry_now(settings: &Settings, args: &RetryNowArgs) -> Resul
 /// # Errors
 /// When nothing was freed: there is no such job or segment, or it holds no permit.
 pub(crate) async fn release(settings: &Settings, args: &ReleaseArgs) -> Result<()> {
-    let (desk, _state) = platform::desk(settings).await?;
+    let (operator, _state) = platform::operator(settings).await?;
     let ReleaseArgs { job, segment, because, json } = args;
-    if desk.ledger.job(job).await?.is_none() {
+    if operator.ledger.job(job).await?.is_none() {
         bail!("--job {job}: there is none of this id");
     }
     let asked = Release { job: job.clone(), segment: *segment, because: because.clone() };
     let now = Timestamp::from_system_clock();
-    let found = parallax_worker::release(&desk, &asked, now).await?;
+    let found = parallax_worker::release(&operator, &asked, now).await?;
     for one in &found {
         if *json {
             say(&json!(one));

@@ -18,7 +18,7 @@ use parallax_ports::{
     Assembler, Clock, Error, Ids, Kind, Ledger, MediaError, NoMetrics, ObjectStore, Queue,
     SystemClock,
 };
-use parallax_worker::{Config, Desk, Done, Inbox, Pipeline, Ports, Redrive, Step, redrive};
+use parallax_worker::{Config, Done, Inbox, Operator, Pipeline, Ports, Redrive, Step, redrive};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Alarmed};
@@ -177,7 +177,7 @@ impl Embedded {
 
     async fn reopen(&self) -> Result<()> {
         let local = &self.local;
-        let desk = Desk {
+        let operator = Operator {
             ledger: local.ledger.clone(),
             objects: local.objects.clone(),
             buckets: local.buckets.clone(),
@@ -195,7 +195,7 @@ impl Embedded {
                 refused = Some(step.why);
             }
         };
-        redrive(&desk, &asked, SystemClock.now(), &mut tell).await?;
+        redrive(&operator, &asked, SystemClock.now(), &mut tell).await?;
         match refused {
             None => Ok(()),
             Some(why) => bail!("cannot be continued: {why}; pass --restart to start over"),

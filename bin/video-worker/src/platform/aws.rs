@@ -18,7 +18,7 @@ use parallax_ports::{
     Assembler, Chunker, Cut, Error, Ids, InferenceBackend, Kind, MediaError, Message, MetricsSink,
     ObjectStore, Queue, Receipt, SetClock, SystemClock,
 };
-use parallax_worker::{Config, Desk, Inbox, Ports, Role, Roles};
+use parallax_worker::{Config, Inbox, Operator, Ports, Role, Roles};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use url::Url;
@@ -198,12 +198,12 @@ impl Connected {
 }
 
 /// The ledger and the queues alone.
-pub(super) async fn desk(settings: &Settings) -> Result<Desk> {
+pub(super) async fn operator(settings: &Settings) -> Result<Operator> {
     let it = connect(settings, &usual_roles()).await?;
     let shared = |named: Named| Arc::new(named.queue) as Arc<dyn Queue>;
     let or_elsewhere =
         |named: Option<Named>| named.map_or_else(|| Arc::new(Elsewhere) as _, shared);
-    Ok(Desk {
+    Ok(Operator {
         ledger: Arc::new(it.ledger),
         objects: Arc::new(it.objects),
         buckets: it.buckets,

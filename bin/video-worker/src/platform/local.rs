@@ -8,7 +8,7 @@ use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker};
 use parallax_local::{Deployment, SqliteQueue, StateDir};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{Ids, MetricsSink, ObjectStore, SystemClock};
-use parallax_worker::{Config, Desk, Inbox, Ports, Roles};
+use parallax_worker::{Config, Inbox, Operator, Ports, Roles};
 
 use super::opened::Opened;
 use crate::config::Settings;
@@ -26,9 +26,9 @@ pub(crate) async fn open(settings: &Settings) -> Result<(StateDir, Deployment)> 
 }
 
 /// The ledger and the queues alone.
-pub(super) async fn desk(settings: &Settings) -> Result<(Desk, StateDir)> {
+pub(super) async fn operator(settings: &Settings) -> Result<(Operator, StateDir)> {
     let (state, local) = open(settings).await?;
-    let desk = Desk {
+    let operator = Operator {
         ledger: local.ledger.clone(),
         objects: local.objects.clone(),
         buckets: local.buckets.clone(),
@@ -38,7 +38,7 @@ pub(super) async fn desk(settings: &Settings) -> Result<(Desk, StateDir)> {
         reassembly: local.reassembly.clone(),
         dead_letters: Some(local.dead_letters.clone()),
     };
-    Ok((desk, state))
+    Ok((operator, state))
 }
 
 pub(super) async fn ports(

@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use parallax_local::StateDir;
 use parallax_ports::MetricsSink;
 use parallax_ports::health::{Beats, Flags};
-use parallax_worker::{Desk, Role};
+use parallax_worker::{Operator, Role};
 
 use crate::backend::Backend;
 use crate::config::{CompletionOwner, MetricsProvider, Platform, Settings};
@@ -28,10 +28,12 @@ pub(crate) use opened::Opened;
 ///
 /// # Errors
 /// Names the variable, what was found and what is allowed.
-pub(crate) async fn desk(settings: &Settings) -> Result<(Desk, Option<StateDir>)> {
+pub(crate) async fn operator(settings: &Settings) -> Result<(Operator, Option<StateDir>)> {
     match settings.platform()? {
-        Platform::Local => local::desk(settings).await.map(|(desk, state)| (desk, Some(state))),
-        Platform::Aws => aws::desk(settings).await.map(|desk| (desk, None)),
+        Platform::Local => {
+            local::operator(settings).await.map(|(operator, state)| (operator, Some(state)))
+        }
+        Platform::Aws => aws::operator(settings).await.map(|operator| (operator, None)),
     }
 }
 

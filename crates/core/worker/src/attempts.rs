@@ -128,9 +128,6 @@ impl Attempts {
     fn span(&self, custody: Custody) -> Duration {
         match custody {
             Custody::Caller => self.context.config.lease,
-            Custody::Backend if buggify!(self.context, WaitOutUnanswered) => {
-                self.context.config.deadline
-            }
             Custody::Backend => self.context.config.unanswered,
         }
     }
@@ -146,12 +143,8 @@ impl Attempts {
             IntentOutcome::Recorded(_) => Ok(Outcome::Done),
             IntentOutcome::Open(row) => {
                 if buggify!(self.context, TakeOverOpenIntent) {
-                    let error = AttemptError::new("taken_over", "taken over");
-                    self.context
-                        .ledger()
-                        .retry(&row.fence(), self.context.now(), &error, Cost::Attempt)
-                        .await?;
-                    return Ok(Outcome::Retry { after: Duration::from_millis(10) });
+                    let (now, error) = (self.context.now(), AttemptError::new("taken_over", ""));
+                    return self.verdicts.try_again(&row.fence(), now, &error, Cost::Attempt).await;
                 }
                 self.evidence.observe(&row.segment).await?;
                 let after = match row.custody {
@@ -197,17 +190,12 @@ impl Attempts {
         let fence = row.fence();
         let invocation = Invocation {
             segment: row.segment.clone(),
-            attempt: if buggify!(self.context, ReuseAttempt) { 1 } else { row.attempt },
+            attempt: row.attempt,
             input: row.input.clone(),
             output: row.output.clone(),
         };
         if self.is_late(asked) && !buggify!(self.context, StaleStart) {
             return self.too_late(&fence).await;
-        }
-        if buggify!(self.context, AskBeforeRequest) {
-            let answer = self.invoke(row, &invocation, asked, hidden, hard).await;
-            let _ = self.context.ports.backend.prepare(&invocation, hard).await;
-            return self.answered(row, answer).await;
         }
         if let Err(error) = self.context.ports.backend.prepare(&invocation, hard).await {
             return self.refused(row, &fence, &error).await;
@@ -277,12 +265,7 @@ impl Attempts {
     ) -> Result<Invoked> {
         let backend = &self.context.ports.backend;
         if row.custody == Custody::Backend {
-            let answer = backend.invoke(invocation, hard).await;
-            let ambiguous = matches!(&answer, Err(error) if error.kind() == Kind::Timeout);
-            if ambiguous && buggify!(self.context, RepeatAmbiguousInvoke) {
-                return backend.invoke(invocation, hard).await;
-            }
-            return answer;
+            return backend.invoke(invocation, hard).await;
         }
         let cancel = hard.child_token();
         let fence = row.fence();

@@ -13,7 +13,6 @@ mod consumer;
 mod context;
 mod delays;
 mod evidence;
-mod explain;
 mod heartbeat;
 mod inbox;
 mod inference;
@@ -23,6 +22,7 @@ mod metrics;
 mod mutant;
 #[cfg(feature = "mutants")]
 mod mutations;
+mod operator;
 mod outcome;
 mod output_events;
 mod permits;
@@ -32,9 +32,7 @@ mod pulse;
 mod reassembly;
 mod recent;
 mod reconcile;
-mod redrive;
 mod retry;
-mod retry_now;
 mod roles;
 mod segments;
 mod standing;
@@ -45,13 +43,14 @@ mod triggers;
 mod verdicts;
 
 pub use config::{Config, ConfigError};
-pub use explain::{Explanation, SegmentExplanation, explain};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
+pub use operator::{
+    Done, Explanation, Operator, Redrive, Release, Released, SegmentExplanation, Step, explain,
+    redrive, release, retry_now,
+};
 pub use pipeline::Pipeline;
 pub use ports::Ports;
-pub use redrive::{Desk, Done, Redrive, Release, Released, Step, redrive, release};
-pub use retry_now::retry_now;
 pub use roles::{Role, RoleError, Roles};
 pub use stop::Stop;
 pub use supervise::{RunError, run};

@@ -101,9 +101,6 @@ impl Mailbox {
                     .persist("hand back", || queue.change_visibility(receipt, Duration::ZERO))
                     .await
             }
-            Outcome::Poison { .. } if buggify!(context, DropPoison) => {
-                context.persist("delete", || queue.delete(receipt)).await
-            }
             Outcome::Poison { why } => self.dead_letter(message, why).await,
         };
         if let Err(error) = settled {

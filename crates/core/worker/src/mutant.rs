@@ -1,5 +1,7 @@
 //! Deliberate protocol bugs, each a deviation of one line or two. Every one must be caught by the
-//! simulator, which shows that it can fail; most have been real bugs of such systems.
+//! simulator, which shows that it can fail; most have been real bugs of such systems. Those that are
+//! another use of a port or another setting are not here but around the ports that the simulator gives:
+//! `tests/sim/bugs.rs`.
 
 /// One bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -74,9 +74,6 @@ impl Reconcile {
                 () = stop.soft.cancelled() => break,
                 () = sleep(self.context.jittered(pause)) => {}
             }
-            if buggify!(self.context, NoReconcile) {
-                continue;
-            }
             let sweep = self.sweep(&mut memory, &pulse, &stop).instrument(info_span!("sweep"));
             // A stop is heeded between two jobs, and in the middle of one when time is up.
             let swept = tokio::select! {

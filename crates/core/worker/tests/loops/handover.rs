@@ -10,7 +10,9 @@ use parallax_ports::{
     Clock, Custody, InferenceBackend, Invocation, Invoked, Ledger, Locations, ObjectStore, Queue,
     Result, request,
 };
-use parallax_worker::{Config, Desk, Pipeline, Release, Role, Roles, Stop, explain, release, run};
+use parallax_worker::{
+    Config, Operator, Pipeline, Release, Role, Roles, Stop, explain, release, run,
+};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +51,8 @@ impl InferenceBackend for Slow {
     }
 }
 
-fn desk(stage: &Stage) -> Desk {
-    Desk {
+fn operator(stage: &Stage) -> Operator {
+    Operator {
         ledger: stage.ledger.clone(),
         objects: stage.objects.clone(),
         buckets: stage.buckets.clone(),
@@ -63,7 +65,7 @@ fn desk(stage: &Stage) -> Desk {
 }
 
 async fn explained(stage: &Stage, index: usize) -> String {
-    let found = explain(&desk(stage), &"job".parse().unwrap(), stage.clock.now()).await;
+    let found = explain(&operator(stage), &"job".parse().unwrap(), stage.clock.now()).await;
     found.unwrap().unwrap().segments[index].waits_for.clone()
 }
 
@@ -133,7 +135,7 @@ async fn an_operator_releases_what_he_vouches_for_and_his_words_are_kept() {
     let row = leased(&stage, 1).await;
     let asked =
         Release { job: job.clone(), segment: 1, because: "the endpoint was deleted".to_owned() };
-    let done = release(&desk(&stage), &asked, stage.clock.now()).await.unwrap();
+    let done = release(&operator(&stage), &asked, stage.clock.now()).await.unwrap();
     assert!(done.len() == 1 && done[0].released, "{done:?}");
     let ended = stage.state(&row).await;
     assert_eq!((ended.state, ended.tried()), (SegmentState::RetryWait, 0));
@@ -141,8 +143,8 @@ async fn an_operator_releases_what_he_vouches_for_and_his_words_are_kept() {
     assert_eq!(error.class, "released");
     assert!(error.message.contains("the endpoint was deleted"), "{}", error.message);
     assert_eq!(stage.ledger.holders().await.unwrap(), []);
-    let again = release(&desk(&stage), &asked, stage.clock.now()).await.unwrap();
+    let again = release(&operator(&stage), &asked, stage.clock.now()).await.unwrap();
     assert!(!again[0].released && again[0].why.contains("holds no permit"), "{again:?}");
     let nobody = Release { segment: 2, ..asked };
-    assert_eq!(release(&desk(&stage), &nobody, stage.clock.now()).await.unwrap(), []);
+    assert_eq!(release(&operator(&stage), &nobody, stage.clock.now()).await.unwrap(), []);
 }

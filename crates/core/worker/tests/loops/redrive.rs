@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, ObjectKey, Segment};
 use parallax_ports::ledger::{AttemptError, SegmentState};
 use parallax_ports::{Clock, Error, Kind, Ledger, Message, ObjectStore, Queue, Receipt, Result};
-use parallax_worker::{Desk, Done, Redrive, Step, redrive};
+use parallax_worker::{Done, Operator, Redrive, Step, redrive};
 use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
@@ -20,8 +20,8 @@ fn of_job(dry_run: bool) -> Redrive {
     Redrive { job: "job".parse().ok(), dry_run, ..ASKED }
 }
 
-fn desk(stage: &Stage, dead: Arc<dyn Queue>) -> Desk {
-    Desk {
+fn operator(stage: &Stage, dead: Arc<dyn Queue>) -> Operator {
+    Operator {
         ledger: stage.ledger.clone(),
         objects: stage.objects.clone(),
         buckets: stage.buckets.clone(),
@@ -34,10 +34,10 @@ fn desk(stage: &Stage, dead: Arc<dyn Queue>) -> Desk {
 }
 
 async fn run(stage: &Stage, dead: Arc<dyn Queue>, asked: &Redrive) -> (Vec<Step>, Result<()>) {
-    let (desk, now) = (desk(stage, dead), stage.clock.now());
+    let (operator, now) = (operator(stage, dead), stage.clock.now());
     let mut steps = Vec::new();
     let mut tell = |step| steps.push(step);
-    let done = redrive(&desk, asked, now, &mut tell);
+    let done = redrive(&operator, asked, now, &mut tell);
     let done = timeout(Duration::from_secs(3600), done).await.expect("it ends");
     (steps, done)
 }

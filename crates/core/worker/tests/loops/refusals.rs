@@ -13,7 +13,7 @@ use parallax_ports::{
     Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Message, Queue,
     Receipt, Result,
 };
-use parallax_worker::{Config, Desk, Inbox, Ports, Role, retry_now};
+use parallax_worker::{Config, Inbox, Operator, Ports, Role, retry_now};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -208,7 +208,7 @@ async fn an_operator_ends_the_waits_of_a_job() {
     let backend = Moody::refusing_for(Duration::from_secs(200), Some(Duration::from_secs(3000)));
     let config = Config { longest_retry_after: Duration::from_secs(3000), ..stage.config() };
     let ports = stage.ports(backend.clone());
-    let desk = Desk {
+    let operator = Operator {
         ledger: ports.ledger.clone(),
         objects: ports.objects.clone(),
         buckets: stage.buckets.clone(),
@@ -223,12 +223,12 @@ async fn an_operator_ends_the_waits_of_a_job() {
         sleep(Duration::from_secs(400)).await;
         assert_eq!(backend.taken(), [], "they wait");
         let job = "job".parse().unwrap();
-        let set_going = retry_now(&desk, &job, stage.clock.now()).await.unwrap();
+        let set_going = retry_now(&operator, &job, stage.clock.now()).await.unwrap();
         assert_eq!(set_going, [0, 1, 2]);
         sleep(Duration::from_secs(90)).await;
         assert_eq!(backend.taken().len(), COUNT as usize);
-        assert_eq!(retry_now(&desk, &job, stage.clock.now()).await.unwrap(), [0; 0]);
-        let nobody = retry_now(&desk, &"nobody".parse().unwrap(), stage.clock.now()).await;
+        assert_eq!(retry_now(&operator, &job, stage.clock.now()).await.unwrap(), [0; 0]);
+        let nobody = retry_now(&operator, &"nobody".parse().unwrap(), stage.clock.now()).await;
         assert_eq!(nobody.unwrap_err().kind(), Kind::NotFound);
     };
     tokio::join!(running, operating);

@@ -6,6 +6,7 @@
 //! does worse. After a while the faults stop, and everything must come to an end. Everything random
 //! comes from the seed, so a history replays exactly.
 
+mod bugs;
 mod endpoint;
 mod history;
 mod process;

@@ -10,12 +10,13 @@ use parallax_ports::weak::WeakQueue;
 use parallax_ports::{
     Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue, ServiceClock, SetClock,
 };
-use parallax_worker::{Config, Inbox, Mutant, Pipeline, Ports, Roles, Stop, run};
+use parallax_worker::{Config, Inbox, Mutant, Pipeline, Ports, Stop, run};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::bugs;
 use super::endpoint::EndpointReach;
 use super::server::ServerReach;
 use super::studio::Studio;
@@ -79,9 +80,10 @@ pub async fn live(world: Arc<World>, number: u64, end: CancellationToken) {
             world.watch.tally.count("process of the previous release");
             config.unanswered = config.deadline;
         }
-        let pipeline = Pipeline::new(ports(&world, &faults, previous, &mut rng), config);
+        let pipeline =
+            Pipeline::new(ports(&world, &faults, previous, &mut rng), bugs::config(config));
         let pipeline = Arc::new(pipeline.expect("a valid configuration"));
-        let roles = Roles::all();
+        let roles = bugs::roles(world.scenario.mutant);
         let run = run(pipeline, &roles, stop);
         tokio::select! {
             biased;
@@ -121,12 +123,13 @@ fn faults(world: &World, number: u64, life: u32, rng: &mut StdRng) -> Faults {
 }
 
 fn ports(world: &World, faults: &Arc<Faults>, previous: bool, rng: &mut StdRng) -> Ports {
+    let bug = world.scenario.mutant;
     let queue =
         |q: &Arc<WeakQueue>| -> Arc<dyn Queue> { Arc::new(Faulty::new(q.clone(), faults.clone())) };
     let inbox = |name, q| Inbox {
         name,
         queue: queue(q),
-        dead_letters: Some(queue(&world.dead_letters)),
+        dead_letters: Some(bugs::dead_letters(bug, queue(&world.dead_letters))),
         max_receives: world.climate.policy,
     };
     let reach: Arc<dyn ObjectStore> = Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
@@ -170,19 +173,20 @@ fn ports(world: &World, faults: &Arc<Faults>, previous: bool, rng: &mut StdRng) 
         clocks.push((name, clock));
     }
     let own: Arc<dyn Clock> = Arc::new(Skewed { inner: world.clock.clone(), by_ms });
-    let clock: Arc<dyn Clock> = match world.scenario.mutant {
+    let clock: Arc<dyn Clock> = match bug {
         Some(Mutant::TrustOwnClock) => own,
         _ => Arc::new(SetClock::new(own, ledger_clock)),
     };
+    let segments = inbox("segments", &world.segments);
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
         turns: None,
         objects: reach,
-        segments: inbox("segments", &world.segments),
+        segments: Inbox { queue: bugs::segments(bug, segments.queue.clone()), ..segments },
         output_events: inbox("output-events", &world.output_events),
         chunking: Some(inbox("chunking", &world.chunking)),
         reassembly: inbox("reassembly", &world.reassembly),
-        backend,
+        backend: bugs::backend(bug, backend),
         chunker: studio.clone(),
         assembler: studio,
         metrics: Arc::new(NoMetrics),

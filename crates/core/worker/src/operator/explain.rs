@@ -10,7 +10,7 @@ use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Locations, Result, request};
 use serde::Serialize;
 
-use crate::Desk;
+use super::handle::Operator;
 
 /// The state of a segment of which nothing is recorded.
 const UNKNOWN: &str = "unknown";
@@ -57,8 +57,12 @@ pub struct SegmentExplanation {
 ///
 /// # Errors
 /// The ports'.
-pub async fn explain(desk: &Desk, job_id: &JobId, now: Timestamp) -> Result<Option<Explanation>> {
-    let ledger = &*desk.ledger;
+pub async fn explain(
+    operator: &Operator,
+    job_id: &JobId,
+    now: Timestamp,
+) -> Result<Option<Explanation>> {
+    let ledger = &*operator.ledger;
     let Some(job) = ledger.job(job_id).await? else { return Ok(None) };
     let rows = ledger.segments(job_id).await?;
     let holders = ledger.holders().await?;
@@ -77,7 +81,7 @@ pub async fn explain(desk: &Desk, job_id: &JobId, now: Timestamp) -> Result<Opti
     for index in 0..total {
         let row = of_this_cut.get(&index).copied();
         let asked = match row {
-            Some(row) => may_be_asked(desk, row, now).await?,
+            Some(row) => may_be_asked(operator, row, now).await?,
             None => None,
         };
         let mut one = one(index, row, asked, completed.contains(&index), working, now);
@@ -105,15 +109,19 @@ fn comes_no_more(state: &str) -> bool {
 
 /// Whether an attempt whose owner's time to ask is over may have reached its backend; `None` where
 /// its owner still has time, or where nothing is left behind by which that could be told.
-async fn may_be_asked(desk: &Desk, row: &SegmentRow, now: Timestamp) -> Result<Option<bool>> {
+async fn may_be_asked(
+    operator: &Operator,
+    row: &SegmentRow,
+    now: Timestamp,
+) -> Result<Option<bool>> {
     let over = row.lease.is_some_and(|lease| lease <= now);
     if row.state != SegmentState::Intent || !over {
         return Ok(None);
     }
     let Segment { job_id, index, .. } = row.segment.clone();
     let key = ObjectKey::InvocationRequest { job_id, index };
-    let Ok(uri) = desk.buckets.output.uri(&key) else { return Ok(None) };
-    request::may_be_asked(&*desk.objects, &uri, row).await.map(Some)
+    let Ok(uri) = operator.buckets.output.uri(&key) else { return Ok(None) };
+    request::may_be_asked(&*operator.objects, &uri, row).await.map(Some)
 }
 
 fn one(

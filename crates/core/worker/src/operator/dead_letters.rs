@@ -10,18 +10,36 @@ use parallax_job::{
 };
 use parallax_ports::{Message, Queue, Result};
 
-use super::{AT_ONCE, Desk, Done, Redrive, Step};
+use super::handle::Operator;
+use super::step::{Done, Step};
 use crate::Role;
 use crate::delays::{LETTER_HIDDEN, LETTER_WAIT};
 
+/// Calls that are made at once.
+pub(super) const AT_ONCE: usize = 10;
+
+/// The dead letters of a deployment, and which of them are asked for.
+pub(super) struct DeadLetters<'a> {
+    pub(super) operator: &'a Operator,
+    pub(super) dead: &'a dyn Queue,
+    /// Only what belongs to this job.
+    pub(super) job: Option<&'a JobId>,
+    /// Only what is for this role's queue.
+    pub(super) queue: Option<Role>,
+    /// Nothing is moved.
+    pub(super) dry_run: bool,
+    /// The job was failed and goes on.
+    pub(super) goes_on: bool,
+}
+
 /// What a dead letter asks for.
-struct Letter {
+struct DeadLetter {
     role: Role,
     job_id: Option<JobId>,
 }
 
 /// What is to become of a dead letter.
-enum Fate {
+enum Disposition {
     Left,
     /// It would be moved if this were not a dry run.
     Planned,
@@ -29,21 +47,19 @@ enum Fate {
     Copied,
 }
 
-impl Desk {
+impl DeadLetters<'_> {
     /// Looks at every dead letter once. Those that stay are put into `left`, still hidden, so that
     /// few are met twice; one that shows again all the same ends nothing and is not looked at.
     pub(super) async fn look_through(
         &self,
-        dead: &dyn Queue,
-        asked: &Redrive,
-        goes_on: bool,
+        limit: usize,
         left: &mut Vec<Message>,
         tell: &mut dyn FnMut(Step),
     ) -> Result<()> {
         let mut seen = BTreeSet::new();
         let mut moved = 0;
-        while moved < asked.limit {
-            let messages = dead.receive(AT_ONCE, LETTER_WAIT, LETTER_HIDDEN).await?;
+        while moved < limit {
+            let messages = self.dead.receive(AT_ONCE, LETTER_WAIT, LETTER_HIDDEN).await?;
             let (new, known): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| seen.insert(message.id.clone()));
             left.extend(known);
@@ -53,14 +69,14 @@ impl Desk {
             let mut copied = Vec::new();
             let mut first_error = None;
             for message in new {
-                let fate = match moved < asked.limit && first_error.is_none() {
-                    true => self.look_at(&message, asked, goes_on, tell).await,
-                    false => Ok(Fate::Left),
+                let disposition = match moved < limit && first_error.is_none() {
+                    true => self.look_at(&message, tell).await,
+                    false => Ok(Disposition::Left),
                 };
-                moved += usize::from(!matches!(fate, Ok(Fate::Left) | Err(_)));
-                match fate {
-                    Ok(Fate::Copied) => copied.push(message),
-                    Ok(Fate::Left | Fate::Planned) => left.push(message),
+                moved += usize::from(!matches!(disposition, Ok(Disposition::Left) | Err(_)));
+                match disposition {
+                    Ok(Disposition::Copied) => copied.push(message),
+                    Ok(Disposition::Left | Disposition::Planned) => left.push(message),
                     Err(error) => {
                         left.push(message);
                         first_error = Some(error);
@@ -68,7 +84,7 @@ impl Desk {
                 }
             }
             // At once, because a queue may let a delete wait for others to travel with.
-            let deletes = copied.iter().map(|message| dead.delete(&message.receipt));
+            let deletes = copied.iter().map(|message| self.dead.delete(&message.receipt));
             for (message, deleted) in copied.iter().zip(join_all(deletes).await) {
                 if let Err(error) = deleted {
                     let why = format!("is in its queue and still here: {}", error.chain());
@@ -83,35 +99,29 @@ impl Desk {
         Ok(())
     }
 
-    async fn look_at(
-        &self,
-        message: &Message,
-        asked: &Redrive,
-        goes_on: bool,
-        tell: &mut dyn FnMut(Step),
-    ) -> Result<Fate> {
-        let (role, queue) = match self.decide(message, asked, goes_on).await? {
-            None => return Ok(Fate::Left),
+    async fn look_at(&self, message: &Message, tell: &mut dyn FnMut(Step)) -> Result<Disposition> {
+        let (role, queue) = match self.decide(message).await? {
+            None => return Ok(Disposition::Left),
             Some(Err(why)) => {
                 tell(Step::of_message(&message.id, Done::Refused, why));
-                return Ok(Fate::Left);
+                return Ok(Disposition::Left);
             }
             Some(Ok(found)) => found,
         };
-        if !asked.dry_run {
+        if !self.dry_run {
             queue.send(&message.body, &[]).await?;
         }
         let why = format!("to {}", role.as_str());
         tell(Step::of_message(&message.id, Done::Moved, why));
-        Ok(if asked.dry_run { Fate::Planned } else { Fate::Copied })
+        Ok(if self.dry_run { Disposition::Planned } else { Disposition::Copied })
     }
 
-    fn queue(&self, role: Role) -> Option<&Arc<dyn Queue>> {
+    fn queue_of(&self, role: Role) -> Option<&Arc<dyn Queue>> {
         match role {
-            Role::Segments => Some(&self.segments),
-            Role::OutputEvents => Some(&self.output_events),
-            Role::Chunking => self.chunking.as_ref(),
-            Role::Reassembly => Some(&self.reassembly),
+            Role::Segments => Some(&self.operator.segments),
+            Role::OutputEvents => Some(&self.operator.output_events),
+            Role::Chunking => self.operator.chunking.as_ref(),
+            Role::Reassembly => Some(&self.operator.reassembly),
             Role::Reconcile => None,
         }
     }
@@ -120,28 +130,26 @@ impl Desk {
     async fn decide(
         &self,
         message: &Message,
-        asked: &Redrive,
-        goes_on: bool,
     ) -> Result<Option<std::result::Result<(Role, &Arc<dyn Queue>), String>>> {
-        let Letter { role, job_id } = match self.read(&message.body) {
+        let DeadLetter { role, job_id } = match self.read(&message.body) {
             Ok(letter) => letter,
             // Whose it is cannot be told, so a filter leaves it out.
-            Err(_) if asked.job.is_some() || asked.queue.is_some() => return Ok(None),
+            Err(_) if self.job.is_some() || self.queue.is_some() => return Ok(None),
             Err(why) => return Ok(Some(Err(why))),
         };
-        let other_job = asked.job.is_some() && job_id != asked.job;
-        if other_job || asked.queue.is_some_and(|queue| queue != role) {
+        let other_job = self.job.is_some() && job_id.as_ref() != self.job;
+        if other_job || self.queue.is_some_and(|queue| queue != role) {
             return Ok(None);
         }
-        let Some(queue) = self.queue(role) else {
+        let Some(queue) = self.queue_of(role) else {
             return Ok(Some(Err("CHUNKING_QUEUE_URL is not set".to_owned())));
         };
         if let Some(job_id) = &job_id {
-            let why = match self.ledger.job(job_id).await?.map(|job| job.status) {
+            let why = match self.operator.ledger.job(job_id).await?.map(|job| job.status) {
                 None => Some("there is no such job".to_owned()),
                 // In a dry run it has not been reopened yet.
-                Some(JobStatus::Failed) if goes_on => None,
-                Some(JobStatus::Failed) if asked.job.is_some() => {
+                Some(JobStatus::Failed) if self.goes_on => None,
+                Some(JobStatus::Failed) if self.job.is_some() => {
                     Some(format!("job {job_id} failed and does not go on"))
                 }
                 Some(JobStatus::Failed) => {
@@ -158,9 +166,9 @@ impl Desk {
     }
 
     /// Where a body belongs, judged by what it says.
-    fn read(&self, body: &str) -> std::result::Result<Letter, String> {
+    fn read(&self, body: &str) -> std::result::Result<DeadLetter, String> {
         if let Ok(ReassemblyMessage { job_id }) = ReassemblyMessage::parse(body) {
-            return Ok(Letter { role: Role::Reassembly, job_id: Some(job_id) });
+            return Ok(DeadLetter { role: Role::Reassembly, job_id: Some(job_id) });
         }
         let records = match parse_notification(body)? {
             Notification::Records(records) => records,
@@ -178,15 +186,18 @@ impl Desk {
         Ok(first)
     }
 
-    fn read_record(&self, record: &Record) -> std::result::Result<Letter, String> {
+    fn read_record(&self, record: &Record) -> std::result::Result<DeadLetter, String> {
         let event = match record {
             Record::Created(event) => event,
-            Record::Inference(_) => return Ok(Letter { role: Role::OutputEvents, job_id: None }),
+            Record::Inference(_) => {
+                return Ok(DeadLetter { role: Role::OutputEvents, job_id: None });
+            }
             Record::Foreign(name) => return Err(format!("{name}: nothing to do")),
             Record::Malformed(why) => return Err(why.clone()),
         };
         let key: ObjectKey = event.key.parse().map_err(|error: KeyError| error.to_string())?;
-        let (input, output) = (self.buckets.input.name(), self.buckets.output.name());
+        let (input, output) =
+            (self.operator.buckets.input.name(), self.operator.buckets.output.name());
         let (bucket, role, job_id) = match key {
             ObjectKey::Segment(Segment { job_id, .. }) => (input, Role::Segments, Some(job_id)),
             ObjectKey::Source(job_id) => (input, Role::Chunking, Some(job_id)),
@@ -200,6 +211,6 @@ impl Desk {
         if event.bucket != bucket {
             return Err(format!("bucket {:?}: expected {bucket:?}", event.bucket));
         }
-        Ok(Letter { role, job_id })
+        Ok(DeadLetter { role, job_id })
     }
 }
