@@ -184,6 +184,12 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub(crate) body_bytes: u32,
 
+    /// Largest input that a request brings along as a `data:` URL in base64, in bytes, 0 (none) to
+    /// 67108864; the body may be larger by its letters.
+    #[arg(long, env = "SERVER_INLINE_BYTES", default_value_t = 4_194_304,
+        value_parser = clap::value_parser!(u32).range(0..=67_108_864))]
+    pub(crate) inline_bytes: u32,
+
     /// Seconds for a request's body to arrive, 1 to 600.
     #[arg(long, env = "SERVER_BODY_SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -342,6 +348,7 @@ impl Settings {
         Limits {
             body: Duration::from_secs(self.body_seconds),
             body_bytes: self.body_bytes as usize,
+            inline_bytes: self.inline_bytes as usize,
             ..Limits::default()
         }
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use axum::Router;
+use futures::{Stream, stream};
 use parallax_runpod::{
     Handler, Job, JobContext, JobError, Options, Output, Reply, Worker, dev, report_unhealthy,
 };
-use parallax_serving::{Failure, Request, Service};
+use parallax_serving::{Failure, Handle, Request, Service};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,12 @@ impl Handler for Jobs {
     async fn run(&self, job: Job, context: JobContext) -> Result<Reply, JobError> {
         let (operation, input) = asked(job.input)?;
         let client = "runpod".to_owned();
+        let in_parts = self.0.registry().tells_parts(&operation);
         let request = Request { operation, input, id: Some(job.id), client };
         let handle = self.0.submit(request).await.map_err(failed)?;
+        if in_parts {
+            return Ok(Reply::parts(parts(handle, context)));
+        }
         let mut progress = handle.progress();
         let mut ticks = interval(PROGRESS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,6 +57,29 @@ impl Handler for Jobs {
             }
         }
     }
+}
+
+/// What an operation tells before its answer, then `{"result": …}` with the answer.
+fn parts(
+    handle: Handle,
+    context: JobContext,
+) -> impl Stream<Item = Result<Value, JobError>> + Send + 'static {
+    let parts = handle.parts();
+    stream::unfold(Some((handle, context, 0)), move |state| {
+        let parts = parts.clone();
+        async move {
+            let (handle, context, number) = state?;
+            let next = context.cancelled().run_until_cancelled(parts.get(number)).await;
+            match next {
+                Some(Some(part)) => Some((Ok(part), Some((handle, context, number + 1)))),
+                Some(None) => {
+                    let answer = handle.outcome().await.map_err(failed);
+                    Some((answer.map(|answer| json!({ "result": answer })), None))
+                }
+                None => Some((Err(failed(Failure::cancelled())), None)),
+            }
+        }
+    })
 }
 
 /// The operation that a job names, and its input without that name.
@@ -138,7 +166,74 @@ pub(crate) fn development(settings: &Settings, service: &Arc<Service>) -> Router
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt;
+    use parallax_ports::NoMetrics;
+    use parallax_ports::health::{Beats, Flags};
+    use parallax_serving::{
+        Call, Cost, Executor, ExecutorSettings, ModelPool, Operation, Readiness, Registry,
+        ServiceSettings,
+    };
+
     use super::*;
+
+    /// Tells two parts, and fails where it is asked to.
+    #[derive(Debug)]
+    struct Two;
+
+    #[async_trait]
+    impl Operation for Two {
+        type Request = Value;
+        type Plan = bool;
+        type Part = u32;
+        type Response = Value;
+
+        fn name(&self) -> &'static str {
+            "two"
+        }
+
+        fn summary(&self) -> &'static str {
+            "Counts."
+        }
+
+        fn plan(&self, request: Value) -> Result<bool, Failure> {
+            Ok(request["fails"] == true)
+        }
+
+        fn cost(&self, _: &bool) -> Cost {
+            Cost::LIGHT
+        }
+
+        async fn run(&self, fails: bool, call: &Call) -> Result<Value, Failure> {
+            call.emit::<Self>(&1)?;
+            call.emit::<Self>(&2)?;
+            if fails { Err(Failure::internal("asked for")) } else { Ok(json!({ "sum": 3 })) }
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_are_streamed_and_the_answer_comes_last() {
+        let beat = Beats::default().register("executor", Duration::from_secs(60));
+        let (slots, metrics) = (ExecutorSettings::default(), Arc::new(NoMetrics));
+        let executor = Executor::start(slots, ModelPool::new(0), metrics.clone(), beat).unwrap();
+        let (readiness, limits) = (Readiness::new(Flags::default()), ServiceSettings::default());
+        let registry = Registry::default().with(Two);
+        let jobs = Jobs(Service::new(registry, executor, readiness, metrics, limits));
+        for fails in [false, true] {
+            let input = json!({ "operation": "two", "fails": fails });
+            let job = serde_json::from_value(json!({ "id": "a", "input": input })).unwrap();
+            let Ok(Reply::Parts(parts)) = jobs.run(job, JobContext::default()).await else {
+                panic!("it is told in parts");
+            };
+            let told: Vec<Result<Value, String>> =
+                parts.map(|part| part.map_err(|error| error.error_type)).collect().await;
+            let last = if fails {
+                Err("internal".to_owned())
+            } else {
+                Ok(json!({ "result": { "sum": 3 } }))
+            };
+            assert_eq!(told, [Ok(json!(1)), Ok(json!(2)), last]);
+        }
+    }
 
     #[test]
     fn a_job_names_its_operation_or_means_stereo() {

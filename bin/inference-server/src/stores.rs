@@ -43,5 +43,6 @@ pub(crate) async fn open(settings: &Settings, aws: &Aws) -> Result<Storage> {
         })?);
         stores.connect = Some(Arc::new(own::Own::new(outside)));
     }
-    Ok(Storage::new(stores, settings.access(), settings.input_bytes))
+    let storage = Storage::new(stores, settings.access(), settings.input_bytes);
+    Ok(storage.with_inline(settings.inline_bytes.into()))
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::executor::{ModelPool, Slot};
 use crate::metrics;
+use crate::parts::Parts;
 use crate::{Failure, Progress, Status};
 
 /// What a request is expected to take.
@@ -42,7 +43,11 @@ impl Cost {
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
     /// What is asked. Unknown fields are ignored unless the type says otherwise.
-    type Request: DeserializeOwned + JsonSchema + Send + Sync + 'static;
+    type Request: DeserializeOwned + JsonSchema + Send + 'static;
+    /// What was read of a request: addresses that were checked, options with their defaults.
+    type Plan: Send + Sync + 'static;
+    /// What is told before the answer, piece by piece; [`NoParts`](crate::NoParts) where the answer comes whole.
+    type Part: Serialize + JsonSchema + Send + 'static;
     /// What is answered; an object.
     type Response: Serialize + JsonSchema + Send + 'static;
 
@@ -52,32 +57,31 @@ pub trait Operation: Send + Sync + 'static {
     /// One sentence for the list of operations.
     fn summary(&self) -> &'static str;
 
-    /// Checks what the type does not say.
+    /// Reads a request once: checks what its type does not say, and settles everything that the
+    /// other methods need, so that none of them parses it again.
     ///
     /// # Errors
     /// Names the field, what was found and what is allowed.
-    fn validate(&self, _request: &Self::Request) -> Result<(), Failure> {
-        Ok(())
-    }
+    fn plan(&self, request: Self::Request) -> Result<Self::Plan, Failure>;
 
     /// What it is expected to take.
-    fn cost(&self, request: &Self::Request) -> Cost;
+    fn cost(&self, plan: &Self::Plan) -> Cost;
 
     /// What makes two requests the same, so that they may share a run and its outcome; `None` when
     /// each request is its own. Must not hold secrets as they are.
-    fn identity(&self, _request: &Self::Request) -> Option<Value> {
+    fn identity(&self, _plan: &Self::Plan) -> Option<Value> {
         None
     }
 
     /// Whether what an earlier run of the same request made is still there, so that its response
     /// may be given again.
-    async fn still_holds(&self, _request: &Self::Request, _response: &Value) -> bool {
+    async fn still_holds(&self, _plan: &Self::Plan, _response: &Value) -> bool {
         false
     }
 
     /// The response to a request whose products are there already, made by an earlier process or
     /// by another one: only what it itself noted beside them for this very request is believed.
-    async fn recall(&self, _request: &Self::Request) -> Option<Self::Response> {
+    async fn recall(&self, _plan: &Self::Plan) -> Option<Self::Response> {
         None
     }
 
@@ -85,7 +89,7 @@ pub trait Operation: Send + Sync + 'static {
     ///
     /// # Errors
     /// Classified by what the caller does next.
-    async fn run(&self, request: Self::Request, call: &Call) -> Result<Self::Response, Failure>;
+    async fn run(&self, plan: Self::Plan, call: &Call) -> Result<Self::Response, Failure>;
 }
 
 /// What a run is given besides its request.
@@ -99,6 +103,7 @@ pub struct Call {
     pub metrics: Arc<dyn MetricsSink>,
     pub(crate) status: Arc<Status>,
     pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) parts: Parts,
     pub(crate) slot: Option<Slot>,
 }
 
@@ -111,6 +116,15 @@ impl Call {
     /// Tells whoever waits how far the run is. Cheap; may be called for every frame.
     pub fn report(&self, progress: Progress) {
         self.progress.send_replace(progress);
+    }
+
+    /// Tells whoever waits a part of the answer before the whole of it. An answer that is given
+    /// again comes without parts, so it has to hold what they said.
+    ///
+    /// # Errors
+    /// `Internal` when the parts of this run are larger together than is allowed: end the run.
+    pub fn emit<O: Operation>(&self, part: &O::Part) -> Result<(), Failure> {
+        self.parts.push(part)
     }
 
     /// A reporter for other threads.

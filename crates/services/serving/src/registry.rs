@@ -1,5 +1,6 @@
 //! The operations by name, with their types erased: JSON in, JSON out.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use crate::operation::{Call, Cost, Operation};
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, NoParts};
 
 /// What is known of an operation without running it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Description {
     pub request: Schema,
     /// JSON schema (2020-12) of what is answered.
     pub response: Schema,
+    /// JSON schema (2020-12) of what is told before the answer, where anything is.
+    pub part: Option<Schema>,
 }
 
 /// Operations by name.
@@ -45,6 +48,7 @@ impl Registry {
             summary: operation.summary(),
             request: schema::<O::Request>(),
             response: schema::<O::Response>(),
+            part: (TypeId::of::<O::Part>() != TypeId::of::<NoParts>()).then(schema::<O::Part>),
         };
         let erased = Arc::new(Typed(Arc::new(operation)));
         self.operations.insert(description.name, (description, erased));
@@ -54,6 +58,11 @@ impl Registry {
     /// Every operation, by name.
     pub fn descriptions(&self) -> impl Iterator<Item = &Description> {
         self.operations.values().map(|(description, _)| description)
+    }
+
+    /// Whether an operation tells parts of its answer before the whole.
+    pub fn tells_parts(&self, name: &str) -> bool {
+        self.operations.get(name).is_some_and(|(description, _)| description.part.is_some())
     }
 
     /// The name as the registry holds it, which may be a metric's label.
@@ -99,9 +108,9 @@ pub(crate) trait Ready: Send + Sync {
 
 struct Typed<O>(Arc<O>);
 
-struct Read<O: Operation> {
+struct Planned<O: Operation> {
     operation: Arc<O>,
-    request: O::Request,
+    plan: O::Plan,
 }
 
 impl<O: Operation> Erased for Typed<O> {
@@ -117,8 +126,8 @@ impl<O: Operation> Erased for Typed<O> {
                 _ => Failure::field(printable(&path), what),
             }
         })?;
-        self.0.validate(&request)?;
-        Ok(Box::new(Read { operation: self.0.clone(), request }))
+        let plan = self.0.plan(request)?;
+        Ok(Box::new(Planned { operation: self.0.clone(), plan }))
     }
 }
 
@@ -136,30 +145,30 @@ fn printable(text: &str) -> String {
 }
 
 #[async_trait]
-impl<O: Operation> Ready for Read<O> {
+impl<O: Operation> Ready for Planned<O> {
     fn name(&self) -> &'static str {
         self.operation.name()
     }
 
     fn cost(&self) -> Cost {
-        self.operation.cost(&self.request)
+        self.operation.cost(&self.plan)
     }
 
     fn identity(&self) -> Option<Value> {
-        self.operation.identity(&self.request)
+        self.operation.identity(&self.plan)
     }
 
     async fn still_holds(&self, response: &Value) -> bool {
-        self.operation.still_holds(&self.request, response).await
+        self.operation.still_holds(&self.plan, response).await
     }
 
     async fn recall(&self) -> Option<Value> {
-        let response = self.operation.recall(&self.request).await?;
+        let response = self.operation.recall(&self.plan).await?;
         serde_json::to_value(response).ok()
     }
 
     async fn run(self: Box<Self>, call: &Call) -> Result<Value, Failure> {
-        let response = self.operation.run(self.request, call).await?;
+        let response = self.operation.run(self.plan, call).await?;
         serde_json::to_value(response).map_err(|error| Failure::internal(error.to_string()))
     }
 }

@@ -22,7 +22,7 @@ use crate::executor::{Executor, Overloaded, Slot};
 use crate::metrics;
 use crate::operation::{Call, Cost};
 use crate::registry::{Ready, Registry};
-use crate::{Failure, FailureKind, Progress, Readiness, Status};
+use crate::{Failure, FailureKind, Parts, Progress, Readiness, Status};
 
 /// The longest name of a request that is kept.
 const LONGEST_ID: usize = 128;
@@ -59,11 +59,13 @@ pub struct ServiceSettings {
     pub run_limit: Duration,
     /// Outcomes that are remembered. Defaults to 1000.
     pub remembered: usize,
+    /// Bytes of what one run tells before its answer. Defaults to 4 MiB.
+    pub part_bytes: usize,
 }
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self { run_limit: Duration::from_secs(3600), remembered: 1000 }
+        Self { run_limit: Duration::from_secs(3600), remembered: 1000, part_bytes: 4 << 20 }
     }
 }
 
@@ -96,6 +98,7 @@ struct Run {
     id: String,
     cancel: CancellationToken,
     progress: watch::Receiver<Progress>,
+    parts: Parts,
     outcome: watch::Receiver<Option<Outcome>>,
     /// Changed under the table's lock only.
     waiting: Mutex<usize>,
@@ -261,10 +264,13 @@ impl Service {
     fn finished(self: &Arc<Self>, response: Value, cost: Cost) -> Handle {
         let (_, outcome) = watch::channel(Some(Ok(response)));
         let (_, progress) = watch::channel(Progress::stage("done"));
+        let parts = Parts::new(0);
+        parts.close();
         let run = Run {
             id: self.ids.next(),
             cancel: CancellationToken::new(),
             progress,
+            parts,
             outcome,
             waiting: Mutex::new(1),
         };
@@ -283,10 +289,12 @@ impl Service {
         let cancel = self.stop.child_token();
         let (progress, progress_seen) = watch::channel(Progress::stage(Progress::WAITING));
         let (tell, outcome) = watch::channel(None);
+        let parts = Parts::new(self.settings.part_bytes);
         let run = Arc::new(Run {
             id: id.clone(),
             cancel: cancel.clone(),
             progress: progress_seen,
+            parts: parts.clone(),
             outcome,
             waiting: Mutex::new(1),
         });
@@ -306,6 +314,7 @@ impl Service {
             metrics: self.metrics.clone(),
             status: self.status.clone(),
             progress,
+            parts: parts.clone(),
             slot,
         };
         let of_task = run.clone();
@@ -328,6 +337,8 @@ impl Service {
                     warn!(kind, error = %failure, detail, "failed");
                 }
             }
+            // Whoever has heard of the end has had every part.
+            parts.close();
             tell.send_replace(Some(outcome));
         };
         self.runs.spawn(work.instrument(span));
@@ -425,6 +436,11 @@ impl Handle {
     /// How far the run is.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.run.progress.clone()
+    }
+
+    /// What the run tells before its answer.
+    pub fn parts(&self) -> Parts {
+        self.run.parts.clone()
     }
 
     /// What the run was expected to take.

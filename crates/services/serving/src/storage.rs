@@ -3,7 +3,9 @@
 //! Addresses are checked when the request is read, before anything is admitted; bytes stream
 //! through files. Every write appears whole or not at all: that is the object store port's promise.
 
+mod address;
 mod credentials;
+mod inline;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -14,9 +16,10 @@ use async_trait::async_trait;
 use parallax_job::{Scheme, Uri};
 use parallax_ports::{ObjectMeta, ObjectStore};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+pub use self::address::Address;
 pub use self::credentials::Credentials;
+pub use self::inline::Inline;
 
 use crate::access::{Access, plain_key};
 use crate::net::Fetcher;
@@ -53,25 +56,6 @@ pub trait Connect: Debug + Send + Sync {
     async fn connect(&self, credentials: &Credentials) -> Result<Arc<dyn ObjectStore>, Failure>;
 }
 
-/// An address that a request may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// An object.
-    Object(Uri),
-    /// A file of somebody else's, for reading.
-    Web(Url),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Address::Object(uri) => write!(f, "{uri}"),
-            // The rest may hold a signature.
-            Address::Web(url) => write!(f, "{}", url.origin().ascii_serialization()),
-        }
-    }
-}
-
 /// The stores, and what requests may do with them.
 #[derive(Debug, Clone)]
 pub struct Storage {
@@ -79,12 +63,21 @@ pub struct Storage {
     access: Access,
     /// Most bytes of one input.
     limit: u64,
+    /// Most bytes of one that comes with its request.
+    inline: u64,
 }
 
 impl Storage {
     /// Storage over `stores`; inputs larger than `limit` bytes are refused.
     pub fn new(stores: Stores, access: Access, limit: u64) -> Self {
-        Self { stores, access, limit }
+        Self { stores, access, limit, inline: 0 }
+    }
+
+    /// Takes inputs that come with their requests too, of at most `limit` bytes.
+    #[must_use]
+    pub fn with_inline(mut self, limit: u64) -> Self {
+        self.inline = limit;
+        self
     }
 
     /// Reads and checks the address of an input.
@@ -97,6 +90,10 @@ impl Storage {
         field: &str,
         own: Option<&Credentials>,
     ) -> Result<Address, Failure> {
+        if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+            let inline = Inline::parse(text, self.inline.min(self.limit));
+            return inline.map(Address::Inline).map_err(|failure| failure.of(field));
+        }
         if text.starts_with("http://") || text.starts_with("https://") {
             let Some(web) = self.stores.web.as_ref() else {
                 let message = "URLs are not allowed here";
@@ -221,6 +218,14 @@ impl Storage {
     ) -> Result<u64, Failure> {
         let uri = match from {
             Address::Object(uri) => uri,
+            Address::Inline(inline) => {
+                let written = tokio::fs::write(to, inline.bytes()).await;
+                written.map_err(|error| {
+                    let message = "there is no room for temporary files";
+                    Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
+                })?;
+                return Ok(inline.bytes().len() as u64);
+            }
             Address::Web(url) => {
                 let Some(web) = &self.stores.web else { return Err(no_store().of(field)) };
                 let fetch = web.fetch(url, to, self.limit);

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parallax_job::Uri;
 use parallax_media::{Effect, EncodeSettings, Kind, LoopStyle, Tools};
 use parallax_serving::{
-    Address, Call, Cost, Credentials, Failure, FailureKind, Operation, Progress, Storage,
+    Address, Call, Cost, Credentials, Failure, FailureKind, NoParts, Operation, Progress, Storage,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,23 @@ pub struct Effects {
     turn: Arc<Semaphore>,
 }
 
-/// A clip, and where what is made of it goes.
-#[derive(Debug, Clone, Copy)]
-struct Places<'a> {
-    input: &'a str,
-    output: &'a str,
-    own: Option<&'a Credentials>,
+/// A clip, where what is made of it goes, and by what.
+#[derive(Debug)]
+pub struct EffectPlan<T> {
+    input: Address,
+    output: Uri,
+    own: Option<Credentials>,
+    /// What tells the request from others, without credentials.
+    identity: Value,
+    effect: T,
+}
+
+/// The addresses of a request, as they were given.
+#[derive(Debug)]
+struct Places {
+    input: String,
+    output: String,
+    own: Option<Credentials>,
 }
 
 /// What was made.
@@ -55,25 +66,41 @@ impl Effects {
         Self { storage, tools, scratch, encode, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    fn addresses(&self, places: Places<'_>) -> Result<(Address, Uri), Failure> {
-        let input = self.storage.input(places.input, "input_uri", places.own)?;
-        let output = self.storage.output(places.output, "output_uri", places.own)?;
+    /// Checks the addresses. `options` are what else tells the request from others.
+    fn plan<T>(
+        &self,
+        places: Places,
+        options: &Value,
+        effect: T,
+    ) -> Result<EffectPlan<T>, Failure> {
+        let own = places.own.as_ref();
+        let input = self.storage.input(&places.input, "input_uri", own)?;
+        let output = self.storage.output(&places.output, "output_uri", own)?;
         if input == Address::Object(output.clone()) {
             return Err(Failure::field("output_uri", "it is the input's address"));
         }
-        Ok((input, output))
+        let identity = json!({
+            "input": input.identity(&places.input),
+            "output": places.output,
+            "storage": own.map(Credentials::identity),
+            "rest": options,
+        });
+        Ok(EffectPlan { input, output, own: places.own, identity, effect })
     }
 
-    async fn run(
+    async fn run<T: Send>(
         &self,
-        places: Places<'_>,
+        plan: EffectPlan<T>,
         call: &Call,
-        work: impl FnOnce(&Effect<'_>, &mut dyn FnMut(u64)) -> parallax_media::Result<u64>
+        work: impl FnOnce(&Effect<'_>, T, &mut dyn FnMut(u64)) -> parallax_media::Result<u64>
         + Send
         + 'static,
-    ) -> Result<EffectResponse, Failure> {
-        let (input, output) = self.addresses(places)?;
-        let own = places.own;
+    ) -> Result<EffectResponse, Failure>
+    where
+        T: 'static,
+    {
+        let EffectPlan { input, output, own, effect: options, .. } = plan;
+        let own = own.as_ref();
         let folder = tempfile::Builder::new().prefix("effect-").tempdir_in(&self.scratch);
         let folder = folder.map_err(|error| no_room(error.to_string()))?;
         let (source, result) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
@@ -95,7 +122,7 @@ impl Effects {
                 settings: &encode,
                 cancel: &cancel,
             };
-            let outcome = work(&effect, &mut |done| {
+            let outcome = work(&effect, options, &mut |done| {
                 let per_second = done as f64 / started.elapsed().as_secs_f64().max(1e-6);
                 report(Progress { done, per_second, ..Progress::stage("rendering") });
             });
@@ -132,15 +159,6 @@ fn failure(error: &parallax_media::Error, result: &std::path::Path) -> Failure {
     }
 }
 
-fn identity(places: Places<'_>, rest: &Value) -> Value {
-    json!({
-        "input": places.input,
-        "output": places.output,
-        "storage": places.own.map(Credentials::identity),
-        "rest": rest,
-    })
-}
-
 /// `interpolate`.
 #[derive(Debug)]
 pub struct Interpolate(pub Effects);
@@ -148,8 +166,9 @@ pub struct Interpolate(pub Effects);
 /// A clip and by how much its frame rate is multiplied.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct InterpolateRequest {
-    /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
-    #[schemars(regex(pattern = r"^(s3|gs|file|https?)://.+$"))]
+    /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`; or the clip
+    /// itself as a `data:` URL in base64.
+    #[schemars(regex(pattern = r"^((s3|gs|file|https?)://|data:).+$"))]
     input_uri: String,
     /// Address of the result: `s3://`, `gs://` or `file://`.
     #[schemars(regex(pattern = r"^(s3|gs|file)://.+$"))]
@@ -164,8 +183,8 @@ pub struct InterpolateRequest {
 }
 
 impl InterpolateRequest {
-    fn places(&self) -> Places<'_> {
-        Places { input: &self.input_uri, output: &self.output_uri, own: self.storage.as_ref() }
+    fn places(self) -> Places {
+        Places { input: self.input_uri, output: self.output_uri, own: self.storage }
     }
 }
 
@@ -176,6 +195,8 @@ fn twice() -> u32 {
 #[async_trait]
 impl Operation for Interpolate {
     type Request = InterpolateRequest;
+    type Plan = EffectPlan<u32>;
+    type Part = NoParts;
     type Response = EffectResponse;
 
     fn name(&self) -> &'static str {
@@ -186,32 +207,28 @@ impl Operation for Interpolate {
         "Multiplies a clip's frame rate with frames that follow the motion."
     }
 
-    fn validate(&self, request: &InterpolateRequest) -> Result<(), Failure> {
+    fn plan(&self, request: InterpolateRequest) -> Result<Self::Plan, Failure> {
         if !(2..=8).contains(&request.factor) {
             let message = format!("{}: allowed are 2 to 8", request.factor);
             return Err(Failure::field("factor", message));
         }
-        self.0.addresses(request.places()).map(drop)
+        let factor = request.factor;
+        self.0.plan(request.places(), &json!(factor), factor)
     }
 
-    fn cost(&self, _: &InterpolateRequest) -> Cost {
+    fn cost(&self, _: &Self::Plan) -> Cost {
         Cost::queued(Duration::from_secs(30))
     }
 
-    fn identity(&self, request: &InterpolateRequest) -> Option<Value> {
-        Some(identity(request.places(), &json!(request.factor)))
+    fn identity(&self, plan: &Self::Plan) -> Option<Value> {
+        Some(plan.identity.clone())
     }
 
-    async fn run(
-        &self,
-        request: InterpolateRequest,
-        call: &Call,
-    ) -> Result<EffectResponse, Failure> {
-        let factor = request.factor;
-        let work = move |effect: &Effect<'_>, progress: &mut dyn FnMut(u64)| {
+    async fn run(&self, plan: Self::Plan, call: &Call) -> Result<EffectResponse, Failure> {
+        let work = |effect: &Effect<'_>, factor, progress: &mut dyn FnMut(u64)| {
             effect.interpolate(factor, progress)
         };
-        self.0.run(request.places(), call, work).await
+        self.0.run(plan, call, work).await
     }
 }
 
@@ -222,8 +239,9 @@ pub struct Loop(pub Effects);
 /// A clip and how its end is to meet its beginning.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct LoopRequest {
-    /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
-    #[schemars(regex(pattern = r"^(s3|gs|file|https?)://.+$"))]
+    /// Address of the clip: `s3://`, `gs://`, `file://` or, where allowed, `https://`; or the clip
+    /// itself as a `data:` URL in base64.
+    #[schemars(regex(pattern = r"^((s3|gs|file|https?)://|data:).+$"))]
     input_uri: String,
     /// Address of the result: `s3://`, `gs://` or `file://`.
     #[schemars(regex(pattern = r"^(s3|gs|file)://.+$"))]
@@ -241,8 +259,8 @@ pub struct LoopRequest {
 }
 
 impl LoopRequest {
-    fn places(&self) -> Places<'_> {
-        Places { input: &self.input_uri, output: &self.output_uri, own: self.storage.as_ref() }
+    fn places(self) -> Places {
+        Places { input: self.input_uri, output: self.output_uri, own: self.storage }
     }
 }
 
@@ -261,6 +279,8 @@ fn twelve() -> u32 {
 #[async_trait]
 impl Operation for Loop {
     type Request = LoopRequest;
+    type Plan = EffectPlan<LoopStyle>;
+    type Part = NoParts;
     type Response = EffectResponse;
 
     fn name(&self) -> &'static str {
@@ -271,31 +291,31 @@ impl Operation for Loop {
         "Makes a clip that can be played over and over without a jump."
     }
 
-    fn validate(&self, request: &LoopRequest) -> Result<(), Failure> {
+    fn plan(&self, request: LoopRequest) -> Result<Self::Plan, Failure> {
         if !(1..=1000).contains(&request.crossfade_frames) {
             let message = format!("{}: allowed are 1 to 1000", request.crossfade_frames);
             return Err(Failure::field("crossfade_frames", message));
         }
-        self.0.addresses(request.places()).map(drop)
-    }
-
-    fn cost(&self, _: &LoopRequest) -> Cost {
-        Cost::queued(Duration::from_secs(10))
-    }
-
-    fn identity(&self, request: &LoopRequest) -> Option<Value> {
-        let rest = json!([request.style, request.crossfade_frames]);
-        Some(identity(request.places(), &rest))
-    }
-
-    async fn run(&self, request: LoopRequest, call: &Call) -> Result<EffectResponse, Failure> {
         let style = match request.style {
             Style::PingPong => LoopStyle::PingPong,
             Style::Crossfade => LoopStyle::Crossfade { frames: request.crossfade_frames },
         };
-        let work = move |effect: &Effect<'_>, progress: &mut dyn FnMut(u64)| {
+        let options = json!([request.style, request.crossfade_frames]);
+        self.0.plan(request.places(), &options, style)
+    }
+
+    fn cost(&self, _: &Self::Plan) -> Cost {
+        Cost::queued(Duration::from_secs(10))
+    }
+
+    fn identity(&self, plan: &Self::Plan) -> Option<Value> {
+        Some(plan.identity.clone())
+    }
+
+    async fn run(&self, plan: Self::Plan, call: &Call) -> Result<EffectResponse, Failure> {
+        let work = |effect: &Effect<'_>, style, progress: &mut dyn FnMut(u64)| {
             effect.make_loop(style, progress)
         };
-        self.0.run(request.places(), call, work).await
+        self.0.run(plan, call, work).await
     }
 }

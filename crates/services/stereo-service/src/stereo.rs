@@ -2,6 +2,7 @@
 
 mod job;
 mod model;
+mod plan;
 mod request;
 
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parallax_conversion::{LeadIn, Preceding, Surroundings};
-use parallax_job::{Mode, Uri};
+use parallax_job::Mode;
 use parallax_media::{Damage, DamageKind, EncodeSettings, Found, Tools};
 use parallax_serving::{
-    Address, Call, Cost, Credentials, Failure, FailureKind, Operation, Progress, Storage,
+    Address, Call, Cost, Credentials, Failure, FailureKind, NoParts, Operation, Progress, Storage,
 };
 use parallax_stereo::{Capabilities, Layout, Reach};
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ use tracing::{info, warn};
 
 use self::job::{Job, failure};
 pub use self::model::{STEREO_MODEL, StereoModel};
+use self::plan::StereoPlan;
 use self::request::StereoRequest;
 use crate::inside::Inside;
 use crate::{ConversionSink, metrics};
@@ -123,29 +125,18 @@ impl Stereo {
         Self { storage, settings, pace: Pace::default() }
     }
 
-    fn addresses(&self, request: &StereoRequest) -> Result<(Address, Uri), Failure> {
-        let own = request.storage.as_ref();
-        let (input, input_field) = request.input()?;
-        let input = self.storage.input(input, input_field, own)?;
-        let (output, output_field) = request.output()?;
-        let output = self.storage.output(output, output_field, own)?;
-        if input == Address::Object(output.clone()) {
-            return Err(Failure::field(output_field, "it is the input's address"));
-        }
-        Ok((input, output))
-    }
-
-    /// Fetches what precedes the segment at `input`, of which `source` is a copy, as far as `reach` goes
+    /// Fetches what precedes the segment of a plan, of which `source` is a copy, as far as `reach` goes
     /// back. A caller who may read a segment may read those before it, or there is no lead-in. What follows
     /// a segment may not be there yet when it is asked for, and is not looked at.
     async fn before(
         &self,
-        (input, source): (&Address, &Path),
+        plan: &StereoPlan,
+        source: &Path,
         reach: Reach,
-        own: Option<&Credentials>,
         cancel: &CancellationToken,
     ) -> Result<Vec<Preceding>, Failure> {
-        let Address::Object(uri) = input else { return Ok(Vec::new()) };
+        let Address::Object(uri) = &plan.input else { return Ok(Vec::new()) };
+        let own = plan.own.as_ref();
         let mut lead_in = LeadIn::of(uri, source, reach);
         while let Some((uri, path)) = lead_in.wants() {
             let Ok(address) = self.storage.input(&uri.to_string(), "input_uri", own) else { break };
@@ -168,9 +159,9 @@ impl Stereo {
         Ok(lead_in.files())
     }
 
-    async fn modified(&self, input: &Address, own: Option<&Credentials>) -> Option<i64> {
-        let Address::Object(uri) = input else { return None };
-        let meta = self.storage.head(uri, "input_uri", own).await.ok()??;
+    async fn modified(&self, plan: &StereoPlan) -> Option<i64> {
+        let Address::Object(uri) = &plan.input else { return None };
+        let meta = self.storage.head(uri, "input_uri", plan.own.as_ref()).await.ok()??;
         Some(meta.modified.0)
     }
 }
@@ -180,7 +171,7 @@ impl Stereo {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
-    /// [`Stereo::digest`] of the request.
+    /// [`Stereo::digest`] of the plan.
     request: String,
     input_modified_ms: i64,
     input_bytes: u64,
@@ -199,10 +190,10 @@ const NOTE_VERSION: u32 = 3;
 impl Stereo {
     /// A digest of everything that makes the result of a request what it is, for other processes.
     /// Holds no credentials: what they opened is where the note is.
-    fn digest(&self, request: &StereoRequest) -> Option<String> {
+    fn digest(&self, plan: &StereoPlan) -> Option<String> {
         let recipe = (self.settings.recipe.0)()?;
-        let mut identity = self.identity(request)?;
-        identity["storage"] = json!(request.storage.as_ref().map(|own| &own.endpoint_url));
+        let mut identity = plan.identity.clone();
+        identity["storage"] = json!(plan.own.as_ref().map(|own| &own.endpoint_url));
         let StereoSettings { side_by_side, encode, tools, .. } = &self.settings;
         let made_with = json!([
             NOTE_VERSION,
@@ -220,6 +211,8 @@ impl Stereo {
 #[async_trait]
 impl Operation for Stereo {
     type Request = StereoRequest;
+    type Plan = StereoPlan;
+    type Part = NoParts;
     type Response = StereoResponse;
 
     fn name(&self) -> &'static str {
@@ -230,49 +223,49 @@ impl Operation for Stereo {
         "Converts a video segment to stereoscopic 3D and writes the result to its address."
     }
 
-    fn validate(&self, request: &StereoRequest) -> Result<(), Failure> {
-        self.addresses(request)?;
-        request.validate(&*self.settings.capabilities)
+    fn plan(&self, request: StereoRequest) -> Result<StereoPlan, Failure> {
+        StereoPlan::of(request, &self.storage, &*self.settings.capabilities)
     }
 
-    fn cost(&self, _request: &StereoRequest) -> Cost {
+    fn cost(&self, _plan: &StereoPlan) -> Cost {
         Cost::queued(self.pace.expected())
     }
 
-    fn identity(&self, request: &StereoRequest) -> Option<Value> {
-        let mut identity = request.identity();
-        identity["input"] = json!(request.input().ok()?.0);
-        identity["output"] = json!(request.output().ok()?.0);
-        identity["storage"] = json!(request.storage.as_ref().map(Credentials::identity));
+    fn identity(&self, plan: &StereoPlan) -> Option<Value> {
+        let mut identity = plan.identity.clone();
+        identity["storage"] = json!(plan.own.as_ref().map(Credentials::identity));
         Some(identity)
     }
 
     /// The result is as it was written, and the segment as it was read.
-    async fn still_holds(&self, request: &StereoRequest, response: &Value) -> bool {
-        let own = request.storage.as_ref();
-        let Ok((input, output)) = self.addresses(request) else { return false };
-        let Ok(Some(meta)) = self.storage.head(&output, "output_uri", own).await else {
+    async fn still_holds(&self, plan: &StereoPlan, response: &Value) -> bool {
+        let own = plan.own.as_ref();
+        let Ok(Some(meta)) = self.storage.head(&plan.output, "output_uri", own).await else {
             return false;
         };
         let same = response["bytes"] == meta.size && response["modified_ms"] == meta.modified.0;
         let read = response["input_modified_ms"].as_i64();
-        same && read.is_some() && self.modified(&input, own).await == read
+        let unchanged = match &plan.input {
+            // It came with the request.
+            Address::Inline(_) => true,
+            _ => read.is_some() && self.modified(plan).await == read,
+        };
+        same && unchanged
     }
 
-    async fn recall(&self, request: &StereoRequest) -> Option<StereoResponse> {
-        let own = request.storage.as_ref();
-        let (input, output) = self.addresses(request).ok()?;
-        let Address::Object(input) = input else { return None };
-        let note = self.storage.note(&output, "output_uri", own).await.ok()??;
+    async fn recall(&self, plan: &StereoPlan) -> Option<StereoResponse> {
+        let (own, output) = (plan.own.as_ref(), &plan.output);
+        let Address::Object(input) = &plan.input else { return None };
+        let note = self.storage.note(output, "output_uri", own).await.ok()??;
         let note: Note = serde_json::from_str(&note).ok()?;
-        if note.request != self.digest(request)? {
+        if note.request != self.digest(plan)? {
             return None;
         }
-        let read = self.storage.head(&input, "input_uri", own).await.ok()??;
+        let read = self.storage.head(input, "input_uri", own).await.ok()??;
         if (read.modified.0, read.size) != (note.input_modified_ms, note.input_bytes) {
             return None;
         }
-        let written = self.storage.head(&output, "output_uri", own).await.ok()??;
+        let written = self.storage.head(output, "output_uri", own).await.ok()??;
         info!(%output, "the result is there already");
         Some(StereoResponse {
             status: "ok",
@@ -289,32 +282,29 @@ impl Operation for Stereo {
         })
     }
 
-    async fn run(&self, request: StereoRequest, call: &Call) -> Result<StereoResponse, Failure> {
-        let (input, output) = self.addresses(&request)?;
-        let (input_field, output_field) = (request.input()?.1, request.output()?.1);
-        let own = request.storage.as_ref();
+    async fn run(&self, plan: StereoPlan, call: &Call) -> Result<StereoResponse, Failure> {
+        let (own, output) = (plan.own.as_ref(), &plan.output);
         let folder = tempfile::Builder::new().prefix("stereo-").tempdir_in(&self.settings.scratch);
         let folder = folder.map_err(|error| {
             let message = "there is no room for temporary files";
             Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
         })?;
         let (source, result) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
-        let input_modified_ms = self.modified(&input, own).await;
-        let fetch = self.storage.fetch(&input, &source, input_field, own, &call.cancel);
+        let input_modified_ms = self.modified(&plan).await;
+        let fetch = self.storage.fetch(&plan.input, &source, plan.input_field, own, &call.cancel);
         let input_bytes = call.stage("reading", fetch).await?;
 
-        let run = request.run();
-        let reach = self.settings.capabilities.reach(&run);
-        let before = self.before((&input, &source), reach, own, &call.cancel).await?;
+        let reach = self.settings.capabilities.reach(&plan.run);
+        let before = self.before(&plan, &source, reach, &call.cancel).await?;
         let job = Job {
             around: Surroundings { before, after: None },
             tools: self.settings.tools.clone(),
-            layout: match request.mode {
+            layout: match plan.mode {
                 Mode::Anaglyph => Layout::Anaglyph,
                 Mode::Sbs => self.settings.side_by_side,
             },
             encode: self.settings.encode.clone(),
-            run,
+            run: plan.run.clone(),
             source,
             result: result.clone(),
         };
@@ -337,7 +327,7 @@ impl Operation for Stereo {
             made.frames as f64 / seconds.max(1e-6),
         );
 
-        let note = self.digest(&request).zip(input_modified_ms).map(|(request, modified)| Note {
+        let note = self.digest(&plan).zip(input_modified_ms).map(|(request, modified)| Note {
             request,
             input_modified_ms: modified,
             input_bytes,
@@ -350,7 +340,7 @@ impl Operation for Stereo {
         });
         let note = note.and_then(|note| serde_json::to_string(&note).ok());
         let what = (result.as_path(), note.as_deref());
-        let put = self.storage.put(what, &output, output_field, own, &call.cancel);
+        let put = self.storage.put(what, output, plan.output_field, own, &call.cancel);
         let meta = call.stage("writing", put).await?;
         drop(folder);
         self.settings.conversions.converted(made.elapsed, input_bytes).await;

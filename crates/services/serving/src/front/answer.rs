@@ -22,16 +22,19 @@ pub(super) struct ErrorView<'a> {
     id: Option<&'a str>,
 }
 
+impl<'a> ErrorView<'a> {
+    /// What a caller is told of a failure.
+    pub(super) fn of(failure: &'a Failure, id: Option<&'a str>) -> Self {
+        let field = failure.field.as_deref();
+        Self { error: &failure.message, kind: failure.kind, field, id }
+    }
+}
+
 /// An [`ErrorView`] with the status of the kind.
 pub(super) fn refusal(failure: &Failure, id: Option<&str>) -> Response {
     let status = StatusCode::from_u16(failure.kind.status());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = ErrorView {
-        error: &failure.message,
-        kind: failure.kind,
-        field: failure.field.as_deref(),
-        id,
-    };
+    let body = ErrorView::of(failure, id);
     let mut response = (status, axum::Json(body)).into_response();
     let wait = failure.retry_after.map(|wait| wait.as_secs_f64().ceil().max(1.0) as u64);
     let wait = match failure.kind {

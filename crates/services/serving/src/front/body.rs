@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use futures::StreamExt;
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Limits;
 use crate::{Failure, FailureKind};
@@ -17,47 +18,77 @@ const DEPTH: usize = 32;
 const DROPPED_BYTES: usize = 1 << 20;
 const DROPPING: Duration = Duration::from_millis(500);
 
-/// Reads a JSON body.
-///
-/// # Errors
-/// `TooLarge`, `TooSlow` or `Invalid`.
-pub(super) async fn json(
-    headers: &HeaderMap,
-    body: Body,
+/// Bodies with inputs in them that are read at once: so much memory may strangers take who have no
+/// slot yet.
+const LARGE: usize = 16;
+
+/// What reads the bodies of one front.
+#[derive(Debug)]
+pub(super) struct Bodies {
     limits: Limits,
-) -> Result<Value, Failure> {
-    parse(&read(headers, body, limits).await?)
+    large: Semaphore,
 }
 
-async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Vec<u8>, Failure> {
-    let too_large = || {
-        let message = format!("the body is larger than {} bytes", limits.body_bytes);
-        Failure::new(FailureKind::TooLarge, message)
-    };
-    let mut body = body.into_data_stream();
-    let announced =
-        headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|bytes| bytes > limits.body_bytes) {
-        // Who expects to be told to go on has sent nothing yet, and reading would tell him.
-        if !headers.contains_key(EXPECT) {
-            drop_rest(&mut body).await;
-        }
-        return Err(too_large());
+impl Bodies {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, large: Semaphore::new(LARGE) }
     }
-    let reading = async {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = body.next().await {
-            let broken = |_| Failure::new(FailureKind::Invalid, "the body broke off");
-            let chunk = chunk.map_err(broken)?;
-            if bytes.len() + chunk.len() > limits.body_bytes {
+
+    /// Reads a JSON body.
+    ///
+    /// # Errors
+    /// `TooLarge`, `TooSlow`, `Invalid`, or `Overloaded` when as many large ones are being read as
+    /// may be.
+    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
+        let (bytes, _large) = self.read(headers, body).await?;
+        parse(&bytes)
+    }
+
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Failure> {
+        let most = self.limits.most_body_bytes();
+        let too_large = || {
+            let message = format!("the body is larger than {most} bytes");
+            Failure::new(FailureKind::TooLarge, message)
+        };
+        let mut body = body.into_data_stream();
+        let announced =
+            headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|bytes| bytes > most) {
+            // With `Expect: 100-continue` the client has not sent the body; reading would make
+            // hyper send the 100.
+            if !headers.contains_key(EXPECT) {
                 drop_rest(&mut body).await;
-                return Err(too_large());
             }
-            bytes.extend_from_slice(&chunk);
+            return Err(too_large());
         }
-        Ok(bytes)
-    };
-    tokio::time::timeout(limits.body, reading).await.unwrap_or_else(|_| Err(slow(limits.body)))
+        let reading = async {
+            let (mut bytes, mut large) = (Vec::new(), None);
+            while let Some(chunk) = body.next().await {
+                let broken = |_| Failure::new(FailureKind::Invalid, "the body broke off");
+                let chunk = chunk.map_err(broken)?;
+                if bytes.len() + chunk.len() > most {
+                    drop_rest(&mut body).await;
+                    return Err(too_large());
+                }
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() > self.limits.body_bytes && large.is_none() {
+                    large = Some(self.large.try_acquire().map_err(|_| too_many())?);
+                }
+            }
+            Ok((bytes, large))
+        };
+        let limit = self.limits.body;
+        tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| Err(slow(limit)))
+    }
+}
+
+fn too_many() -> Failure {
+    let message = format!("{LARGE} requests with inputs in them are being read; no more at once");
+    Failure::new(FailureKind::Overloaded, message)
 }
 
 /// Reads and forgets a little more of a body that is too large: closing a connection on what was sent

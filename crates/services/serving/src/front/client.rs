@@ -13,14 +13,23 @@ pub struct Limits {
     pub listener: parallax_listener::Limits,
     /// Time for a request's body. Defaults to 10 s.
     pub body: Duration,
-    /// Bytes of a request's body. Defaults to 64 KiB.
+    /// Bytes of a request's body, beside an input within it. Defaults to 64 KiB.
     pub body_bytes: usize,
+    /// Bytes of an input within a request, before it is written in base64. Defaults to 0: none.
+    pub inline_bytes: usize,
+}
+
+impl Limits {
+    /// Bytes of a request's body with an input in base64, which has four letters for three bytes.
+    pub(super) fn most_body_bytes(&self) -> usize {
+        self.body_bytes.saturating_add(self.inline_bytes.div_ceil(3).saturating_mul(4))
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let listener = parallax_listener::Limits::default();
-        Self { listener, body: Duration::from_secs(10), body_bytes: 64 << 10 }
+        Self { listener, body: Duration::from_secs(10), body_bytes: 64 << 10, inline_bytes: 0 }
     }
 }
 

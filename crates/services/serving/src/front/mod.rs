@@ -1,5 +1,6 @@
 //! The ways in: each platform's way of asking and answering, over one service.
 
+mod accept;
 mod answer;
 mod auth;
 mod body;

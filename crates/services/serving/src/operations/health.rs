@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, Cost, Failure, Operation};
+use crate::{Call, Cost, Failure, NoParts, Operation};
 
 /// The operation.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ impl Health {
 #[async_trait]
 impl Operation for Health {
     type Request = HealthRequest;
+    type Plan = ();
+    type Part = NoParts;
     type Response = HealthResponse;
 
     fn name(&self) -> &'static str {
@@ -64,11 +66,15 @@ impl Operation for Health {
         "Says whether work can be taken, what is missing, and how much is being done."
     }
 
-    fn cost(&self, _: &HealthRequest) -> Cost {
+    fn plan(&self, _: HealthRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn cost(&self, (): &()) -> Cost {
         Cost::LIGHT
     }
 
-    async fn run(&self, _: HealthRequest, call: &Call) -> Result<HealthResponse, Failure> {
+    async fn run(&self, (): (), call: &Call) -> Result<HealthResponse, Failure> {
         let server = call.status();
         let reasons: BTreeMap<_, _> = server.readiness().reasons().into_iter().collect();
         let (places_taken, places) = server.executor().slots();

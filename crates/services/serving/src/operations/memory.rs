@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, Cost, Failure, Operation};
+use crate::{Call, Cost, Failure, NoParts, Operation};
 
 /// Which models are loaded, and the bytes they are said to take. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,8 @@ impl MemoryStats {
 #[async_trait]
 impl Operation for MemoryStats {
     type Request = MemoryRequest;
+    type Plan = ();
+    type Part = NoParts;
     type Response = MemoryResponse;
 
     fn name(&self) -> &'static str {
@@ -68,11 +70,15 @@ impl Operation for MemoryStats {
         "Says how much memory the process and its models take."
     }
 
-    fn cost(&self, _: &MemoryRequest) -> Cost {
+    fn plan(&self, _: MemoryRequest) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn cost(&self, (): &()) -> Cost {
         Cost::LIGHT
     }
 
-    async fn run(&self, _: MemoryRequest, _: &Call) -> Result<MemoryResponse, Failure> {
+    async fn run(&self, (): (), _: &Call) -> Result<MemoryResponse, Failure> {
         let status = tokio::fs::read_to_string("/proc/self/status").await.unwrap_or_default();
         Ok(MemoryResponse {
             resident_bytes: kilobytes(&status, "VmRSS:"),

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 /// A segment and where its result goes. Both spellings of an address may be given when they agree.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct StereoRequest {
-    /// Address of the segment: `s3://`, `gs://`, `file://` or, where allowed, `https://`.
+    /// Address of the segment: `s3://`, `gs://`, `file://` or, where allowed, `https://`; or the
+    /// segment itself as a `data:` URL in base64.
     #[serde(default)]
     input_uri: Option<String>,
     /// The same under its older name.

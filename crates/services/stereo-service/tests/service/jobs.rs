@@ -148,7 +148,7 @@ async fn what_is_light_is_answered_at_once_and_described() {
         .iter()
         .map(|o| o["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["health", "interpolate", "loop", "memory_stats", "stereo"]);
+    assert_eq!(names, ["health", "interpolate", "loop", "memory_stats", "steps", "stereo"]);
     let (_, document) = stage.get("/openapi.json").await;
     let post = &document["paths"]["/v1/operations/stereo"]["post"];
     let schema = &post["requestBody"]["content"]["application/json"]["schema"];

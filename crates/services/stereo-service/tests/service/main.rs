@@ -5,8 +5,11 @@
 
 mod fuzz;
 mod hostile;
+mod inline;
 mod jobs;
 mod load;
 mod options;
+mod parts;
 mod sharing;
 mod stage;
+mod steps;

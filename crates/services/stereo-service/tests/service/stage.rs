@@ -26,7 +26,10 @@ use parallax_stereo_service::{
     StereoSettings,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::steps::Steps;
 
 /// What a test may set.
 pub(crate) struct Options {
@@ -40,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) objects: Option<Arc<MemoryObjects>>,
     /// What makes results what they are.
     pub(crate) recipe: &'static str,
+    /// Bytes of an input within a request.
+    pub(crate) inline: usize,
     /// What the engine refuses.
     pub(crate) check: fn(&Run) -> Result<(), Error>,
 }
@@ -55,6 +60,7 @@ impl Default for Options {
             retention: http::Retention::default(),
             objects: None,
             recipe: "gate",
+            inline: 0,
             check: |_| Ok(()),
         }
     }
@@ -85,6 +91,8 @@ pub(crate) struct Stage {
     pub(crate) address: String,
     pub(crate) objects: Arc<MemoryObjects>,
     pub(crate) gate: Arc<Gate>,
+    /// What the operation `steps` waits for before every part.
+    pub(crate) steps: Arc<Semaphore>,
     pub(crate) service: Arc<Service>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) client: reqwest::Client,
@@ -110,10 +118,12 @@ impl Stage {
             conversions: Arc::new(NoConversions),
             recipe: Recipe(Arc::new(move || Some(options.recipe.to_owned()))),
         };
-        let storage = Storage::new(stores, access, 1 << 20);
+        let storage = Storage::new(stores, access, 1 << 20).with_inline(options.inline as u64);
+        let limits = Limits { inline_bytes: options.inline, ..options.limits };
         let (tools, encode) = (settings.tools.clone(), settings.encode.clone());
         let effects = Effects::new(storage.clone(), tools, settings.scratch.clone(), encode);
         let gate = Arc::new(Gate::default());
+        let steps = Arc::new(Semaphore::new(0));
         let loaded = LoadedModels::default();
         let of_model = gate.clone();
         let model =
@@ -127,23 +137,25 @@ impl Stage {
             .with(Interpolate(effects.clone()))
             .with(Loop(effects))
             .with(Health::new("gate", "cpu"))
-            .with(MemoryStats::new(loaded));
-        let limits = ServiceSettings { run_limit: options.run_limit, ..ServiceSettings::default() };
+            .with(MemoryStats::new(loaded))
+            .with(Steps(steps.clone()));
+        let settings =
+            ServiceSettings { run_limit: options.run_limit, ..ServiceSettings::default() };
         let readiness = Readiness::new(Flags::default());
         let counts = Arc::new(Counts::default());
-        let service = Service::new(registry, engine, readiness, counts.clone(), limits);
+        let service = Service::new(registry, engine, readiness, counts.clone(), settings);
         let listener =
-            Listener::bind("127.0.0.1:0".parse().unwrap(), options.limits.listener).await.unwrap();
+            Listener::bind("127.0.0.1:0".parse().unwrap(), limits.listener).await.unwrap();
         let address = listener.address().unwrap().to_string();
-        let contract = sagemaker::routes(service.clone(), options.tokens.clone(), options.limits);
+        let contract = sagemaker::routes(service.clone(), options.tokens.clone(), limits);
         let clock = Arc::new(SystemClock);
-        let (tokens, limits) = (options.tokens, options.limits);
-        let rest = http::routes(service.clone(), tokens, limits, options.retention, clock);
+        let retention = options.retention;
+        let rest = http::routes(service.clone(), options.tokens, limits, retention, clock);
         let stop = CancellationToken::new();
         tokio::spawn(listener.serve(contract.merge(rest), stop, Duration::from_secs(1)));
         let url = format!("http://{address}");
         let client = client();
-        Self { url, address, objects, gate, service, counts, client, _scratch: scratch }
+        Self { url, address, objects, gate, steps, service, counts, client, _scratch: scratch }
     }
 
     /// Puts a clip of `frames` where `name` says, and returns a request for it.

@@ -1,64 +1,115 @@
-//! A job's progress as server-sent events.
+//! A job as server-sent events.
 //!
-//! Each event tells how things are and not what changed, so that a reader who comes late, or
-//! again, misses nothing that matters.
+//! A `progress` event tells how things are and not what changed, so that a reader who comes late
+//! misses nothing that matters. A `part` event is a piece of the answer and has a number as its
+//! id: who comes again names the last that he has in `Last-Event-ID`, as browsers do by
+//! themselves, and is told the rest.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::sleep;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::jobs::Job;
+use crate::{Failure, Progress};
 
 /// Between two progress events of one stream.
 const PACE: Duration = Duration::from_millis(250);
 /// Between two signs of life.
 const ALIVE: Duration = Duration::from_secs(15);
 
-enum Next {
-    Now,
-    Later,
-    Nothing,
+/// What a reader has had of a job.
+struct Reader {
+    job: Arc<Job>,
+    progress: watch::Receiver<Progress>,
+    /// The part that comes next.
+    part: usize,
+    /// Before that there is no other progress event.
+    due: Instant,
+    over: bool,
+    /// Kept until the stream ends or its reader leaves.
+    _place: OwnedSemaphorePermit,
 }
 
-/// `progress` events at a bounded pace, then one `end` event with the whole job. The stream keeps
-/// its `place` until it ends or its reader leaves.
-pub(super) fn stream(job: Arc<Job>, place: OwnedSemaphorePermit) -> Response {
-    let progress = job.progress();
-    let first = (job, progress, Next::Now, place);
-    let events = stream::unfold(first, |(job, mut progress, next, place)| async move {
-        match next {
-            Next::Nothing => return None,
-            Next::Now => {}
-            Next::Later => {
-                tokio::select! {
-                    biased;
-                    () = job.over() => {}
-                    // A run that has ended tells no more: then only the end is waited for.
-                    () = async {
-                        sleep(PACE).await;
-                        if progress.changed().await.is_err() {
-                            std::future::pending::<()>().await;
-                        }
-                    } => {}
-                }
+enum Next {
+    Part(Value),
+    Progress,
+    End,
+}
+
+impl Reader {
+    /// Waits for what comes next. Parts come first, so that all of them are there before the end.
+    async fn next(&mut self) -> Next {
+        let (job, part, due) = (self.job.clone(), self.part, self.due);
+        let told = async {
+            match job.parts().get(part).await {
+                Some(part) => part,
+                None => std::future::pending().await,
+            }
+        };
+        let progressed = async {
+            sleep_until(due).await;
+            // A run that has ended tells no more: then only the end is waited for.
+            if self.progress.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            part = told => Next::Part(part),
+            () = job.over() => Next::End,
+            () = progressed => Next::Progress,
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        match self.next().await {
+            Next::Part(part) => {
+                let id = self.part.to_string();
+                self.part += 1;
+                Event::default().event("part").id(id).data(part.to_string())
+            }
+            Next::Progress => {
+                self.due = Instant::now() + PACE;
+                let told = json!(*self.progress.borrow_and_update()).to_string();
+                Event::default().event("progress").data(told)
+            }
+            Next::End => {
+                self.over = true;
+                Event::default().event("end").data(json!(self.job.view()).to_string())
             }
         }
-        let view = job.view();
-        let (event, next) = if view.ended_ms.is_some() {
-            (Event::default().event("end").data(json!(view).to_string()), Next::Nothing)
-        } else {
-            let told = json!(view.progress).to_string();
-            progress.mark_unchanged();
-            (Event::default().event("progress").data(told), Next::Later)
-        };
-        Some((Ok::<_, Infallible>(event), (job, progress, next, place)))
+    }
+}
+
+/// `progress` events at a bounded pace and `part` events as they come, beginning with number
+/// `part`; then one `end` event with the whole job. The stream keeps its `place`.
+pub(super) fn stream(job: Arc<Job>, part: usize, place: OwnedSemaphorePermit) -> Response {
+    let mut progress = job.progress();
+    progress.mark_changed();
+    let reader = Reader { job, progress, part, due: Instant::now(), over: false, _place: place };
+    let events = stream::unfold(reader, |mut reader| async move {
+        match reader.over {
+            true => None,
+            false => Some((Ok::<_, Infallible>(reader.event().await), reader)),
+        }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
+
+/// The part that comes after the last one that a reader says he has.
+///
+/// # Errors
+/// `Invalid` when it is no number of a part.
+pub(super) fn first_part(headers: &HeaderMap) -> Result<usize, Failure> {
+    let Some(last) = headers.get("last-event-id") else { return Ok(0) };
+    let number = last.to_str().ok().and_then(|text| text.parse::<usize>().ok()?.checked_add(1));
+    number.ok_or_else(|| Failure::field("Last-Event-ID", "the id of a `part` event is expected"))
 }

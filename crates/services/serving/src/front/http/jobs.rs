@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::view::{JobState, JobView};
-use crate::{Failure, FailureKind, Handle, Progress};
+use crate::{Failure, FailureKind, Handle, Parts, Progress};
 
 /// How many jobs there may be, how long ended ones are kept, and how many may be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ pub(super) struct Job {
     created: Timestamp,
     expected: Duration,
     progress: watch::Receiver<Progress>,
+    parts: Parts,
     ended: watch::Receiver<Option<Ended>>,
     cancel: CancellationToken,
 }
@@ -78,6 +79,10 @@ impl Job {
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Waits for the end.
@@ -155,6 +160,7 @@ impl Jobs {
             created: self.clock.now(),
             expected: handle.expected(),
             progress: handle.progress(),
+            parts: handle.parts(),
             ended,
             cancel: cancel.clone(),
         });

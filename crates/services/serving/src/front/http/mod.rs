@@ -22,15 +22,15 @@ use axum::{Extension, Json, Router};
 use parallax_listener::Peer;
 use parallax_ports::Clock;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::refusal;
+use super::body::Bodies;
 use super::client::client;
-use super::{Limits, Tokens, body};
+use super::{Limits, Tokens, accept};
 use crate::{Failure, FailureKind, Request, Service};
-use jobs::Jobs;
 pub use jobs::Retention;
-use view::JobView;
+use jobs::{Job, Jobs};
 
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 128;
@@ -39,9 +39,22 @@ const LONGEST_KEY: usize = 128;
 struct Front {
     service: Arc<Service>,
     tokens: Tokens,
-    limits: Limits,
+    bodies: Arc<Bodies>,
     jobs: Arc<Jobs>,
     streams: Arc<Semaphore>,
+}
+
+impl Front {
+    /// The right to one more stream of events.
+    ///
+    /// # Errors
+    /// `Overloaded`.
+    fn stream(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        self.streams.clone().try_acquire_owned().map_err(|_| {
+            let message = "as many streams of events are open as may be";
+            Failure::new(FailureKind::Overloaded, message)
+        })
+    }
 }
 
 /// Everything below `/v1`, and `/openapi.json`. All but the latter ask for a token where there are
@@ -55,7 +68,8 @@ pub fn routes(
 ) -> Router {
     let streams = Arc::new(Semaphore::new(retention.streams));
     let jobs = Arc::new(Jobs::new(retention, clock));
-    let front = Front { service, tokens, limits, jobs, streams };
+    let bodies = Arc::new(Bodies::new(limits));
+    let front = Front { service, tokens, bodies, jobs, streams };
     Router::new()
         .route("/v1/operations", get(operations))
         .route("/v1/operations/{name}", post(operate))
@@ -98,6 +112,7 @@ async fn operations(State(front): State<Front>) -> Response {
             "summary": operation.summary,
             "request": operation.request,
             "response": operation.response,
+            "part": operation.part,
         })
     });
     Json(json!({ "operations": list.collect::<Vec<_>>() })).into_response()
@@ -128,12 +143,16 @@ async fn begin(
         return Err(Failure::new(FailureKind::NotFound, "there is no such operation"));
     };
     let key = idempotency_key(headers)?;
-    let input = body::json(headers, body, front.limits).await?;
+    let watch = match accept::events(headers) {
+        true => Some((events::first_part(headers)?, front.stream()?)),
+        false => None,
+    };
+    let input = front.bodies.json(headers, body).await?;
     let digest = format!("{operation} {input}");
     if let Some(key) = &key
         && let Some(job) = front.jobs.of_key(key, &digest)?
     {
-        return Ok(accepted(&job.view()));
+        return Ok(begun(&job, watch));
     }
     front.jobs.room()?;
     let client = client(peer);
@@ -143,12 +162,17 @@ async fn begin(
         return Ok(Json(handle.outcome().await?).into_response());
     }
     let job = front.jobs.add(operation, handle, key.map(|key| (key, digest)));
-    Ok(accepted(&job.view()))
+    Ok(begun(&job, watch))
 }
 
-fn accepted(job: &JobView) -> Response {
-    let mut response = (StatusCode::ACCEPTED, Json(job)).into_response();
-    let place = format!("/v1/jobs/{}", job.id);
+/// The job's address, with its events for whoever asked for them, or how it stands.
+fn begun(job: &Arc<Job>, watch: Option<(usize, OwnedSemaphorePermit)>) -> Response {
+    let view = job.view();
+    let place = format!("/v1/jobs/{}", view.id);
+    let mut response = match watch {
+        Some((part, stream)) => events::stream(job.clone(), part, stream),
+        None => (StatusCode::ACCEPTED, Json(view)).into_response(),
+    };
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(LOCATION, place);
     }
@@ -176,14 +200,12 @@ async fn cancel(State(front): State<Front>, id: Result<Path<String>, PathRejecti
 async fn job_events(
     State(front): State<Front>,
     id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Response {
     let watch = || -> Result<Response, Failure> {
         let job = front.jobs.get(&parameter(id)?)?;
-        let place = front.streams.clone().try_acquire_owned().map_err(|_| {
-            let message = "as many streams of events are open as may be";
-            Failure::new(FailureKind::Overloaded, message)
-        })?;
-        Ok(events::stream(job, place))
+        let part = events::first_part(&headers)?;
+        Ok(events::stream(job, part, front.stream()?))
     };
     watch().unwrap_or_else(|failure| refusal(&failure, None))
 }

@@ -49,7 +49,7 @@ pub(super) fn document(registry: &Registry, tokens: bool) -> Value {
             "parameters": [id],
             "get": {
                 "operationId": "job_events",
-                "summary": "Streams `progress` events and one `end` event with the job.",
+                "summary": "Streams `progress` events, `part` events of an operation that tells parts, and one `end` event with the job. `Last-Event-ID` names the last part that the caller has.",
                 "responses": with_errors(&[401, 404, 429], json!({ "200": {
                     "description": "Server-sent events.",
                     "content": { "text/event-stream": { "schema": { "type": "string" } } },
@@ -81,6 +81,14 @@ fn run(operation: &Description) -> Value {
         "description": "Names the request: asked again under the same key, it gives the same job.",
         "schema": { "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" },
     });
+    let mut accepted = json_content(of("Job"));
+    // Who asks for events gets those of the job at once.
+    let mut events = json!({ "type": "string" });
+    if let Some(part) = &operation.part {
+        events["description"] = json!("`part` events hold what `x-part` says.");
+        events["x-part"] = json!(part);
+    }
+    accepted["text/event-stream"] = json!({ "schema": events });
     json!({
         "operationId": operation.name,
         "summary": operation.summary,
@@ -92,9 +100,9 @@ fn run(operation: &Description) -> Value {
                 "content": json_content(json!(operation.response)),
             },
             "202": {
-                "description": "The job, of an operation that takes long.",
+                "description": "The job, of an operation that takes long; its events, if `Accept` asks for them.",
                 "headers": { "Location": { "schema": { "type": "string" } } },
-                "content": json_content(of("Job")),
+                "content": accepted,
             },
         })),
     })

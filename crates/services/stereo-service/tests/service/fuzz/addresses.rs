@@ -12,7 +12,7 @@ use parallax_serving::{Access, Address, Prefix, Storage, Stores};
 
 const CASES: u64 = 20_000;
 
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 25] = [
     "s3://",
     "gs://",
     "file://",
@@ -35,7 +35,13 @@ const WORDS: [&str; 22] = [
     "cdn.example",
     "input",
     "output/jobs",
+    "data:",
+    ";base64,",
+    "image/png",
 ];
+
+/// Most bytes of an input within a request.
+const INLINE: u64 = 64;
 
 fn storage(outside: Outside) -> Storage {
     let store: Arc<dyn ObjectStore> =
@@ -49,7 +55,7 @@ fn storage(outside: Outside) -> Storage {
     };
     let place = |text: &str| vec![text.parse().unwrap()];
     let access = Access { read: place("s3://input"), write: place("s3://output/jobs") };
-    Storage::new(stores, access, 1 << 20)
+    Storage::new(stores, access, 1 << 20).with_inline(INLINE)
 }
 
 #[test]
@@ -62,8 +68,9 @@ fn fuzz_addresses_of_requests() {
         "file:///srv/video/in/a.mp4",
         "https://cdn.example/a/b.mp4?signature=x#y",
         "https://user:password@cdn.example:443/",
+        "data:video/mp4;base64,AAAAHGZ0eXBpc29tAAACAGlzb20=",
     ];
-    let mut taken = [0u64; 3];
+    let mut taken = [0u64; 4];
     Cases::new(CASES, &corpus, &WORDS).run_text(|text| {
         match storage.input(text, "input_uri", None) {
             Ok(Address::Web(url)) => {
@@ -76,6 +83,10 @@ fn fuzz_addresses_of_requests() {
             Ok(Address::Object(uri)) => {
                 taken[1] += 1;
                 within(&uri, "input", "");
+            }
+            Ok(Address::Inline(inline)) => {
+                taken[3] += 1;
+                assert!((1..=INLINE).contains(&(inline.bytes().len() as u64)), "{text:?}");
             }
             Err(failure) => {
                 assert!((400..500).contains(&failure.kind.status()), "{failure}");
