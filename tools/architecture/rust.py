@@ -25,6 +25,7 @@ class Module:
         self.globs = []  # paths whose every name is imported
         self.uses = []  # (path, line): private imports
         self.paths = []  # (path, line): what the code names, single words too
+        self.impls = []  # paths of types that have methods of their own here
 
     def root(self):
         return self if self.parent is None else self.parent.root()
@@ -155,6 +156,9 @@ def fill(module, code):
                 index = group_end(code, index)
         elif depth == 0 and text == "mod":
             index, public = declare(module, code, index), False
+        elif depth == 0 and text == "impl":
+            note_impl(module, code, index)
+            index += 1
         elif text in OPEN or text in CLOSE:
             depth += 1 if text in OPEN else -1
             index += 1
@@ -188,6 +192,19 @@ def define(module, code, index):
         module.defined.add(code[after][0])
         return after + 1
     return index + 1
+
+
+def note_impl(module, code, index):
+    """Notes the type of `impl Type {`; an implementation of a trait is none of its own."""
+    path, angles = [], 0
+    for text, _ in code[index + 1 :]:
+        if text in ("{", "for", "where") and angles == 0:
+            if text != "for" and path:
+                module.impls.append(tuple(path))
+            return
+        angles += (text == "<") - (text == ">")
+        if angles == 0 and re.match(r"[A-Za-z_]", text):
+            path.append(text)
 
 
 def note_path(module, code, index):

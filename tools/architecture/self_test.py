@@ -6,6 +6,7 @@ import tempfile
 import circles
 import layers
 import linked
+import shapes
 
 CLEAN = {
     "lib.rs": "mod a;\nmod b;\npub mod deep;\npub use b::{B, fresh};\n",
@@ -57,12 +58,34 @@ ARROWS = [
 ]
 
 
+LONG = "pub fn long(a: u8)\nwhere\n    u8: Copy,\n{" + "\n    let _ = a;" * 76 + "\n}\n"
+
+# A function, and whether it is too long or takes too much apart.
+FUNCTIONS = [
+    (LONG, True),
+    (LONG.replace("    let _ = a;\n", "", 1), False),
+    ("trait T {\n    fn short(&self);\n" + "\n" * 90 + "}\n", False),
+    ("fn taken((a, b): (u8, u8), c: (u8, u8, u8)) {}\n", False),
+    ("fn taken(&self, (a, b, mut c): (u8, u8, u8)) {}\n", True),
+    ("impl X {\n    fn taken((a, (b, c)): (u8, (u8, u8))) {}\n}\n", True),
+    ("fn closure() { run(|(a, b, c)| a) }\n", False),
+]
+
+# Files beside CLEAN's that give `B` methods, and whether they are spread too far.
+SPREAD = [
+    ({"b.rs": CLEAN["b.rs"] + "impl B { fn b() {} }", "a.rs": "use crate::B;\npub struct A(B);\nimpl B {}"}, False),
+    ({"a.rs": "use crate::B;\npub struct A(B);\nimpl<T> B<T> {}", "deep/leaf.rs": "pub struct Leaf;\nimpl super::super::b::B {}", "lib.rs": CLEAN["lib.rs"] + "impl B {}"}, True),
+    ({"a.rs": "use crate::B;\npub struct A(B);\nimpl Clone for B {}", "deep/leaf.rs": "pub struct Leaf;\nimpl super::super::b::B {}", "lib.rs": CLEAN["lib.rs"] + "impl B {}"}, False),
+]
+
+
 def package(name, folder, root, dependencies=(), targets=()):
     manifest = str(root / folder / "Cargo.toml")
     return {"name": name, "manifest_path": manifest, "dependencies": dependencies, "targets": targets}
 
 
-def found_circles(files):
+def found(files, check):
+    """What `check` says of a crate of these files."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for name, text in files.items():
@@ -70,17 +93,17 @@ def found_circles(files):
             (root / name).write_text(text, encoding="utf-8")
         target = {"kind": ["lib"], "src_path": str(root / "lib.rs")}
         workspace = {"packages": [package("one", ".", root, targets=[target])]}
-        return circles.check(workspace, root)
+        return check(workspace, root)
 
 
 def circle_faults():
-    found = found_circles(CLEAN)
-    if found:
-        yield f"a tree without circles: {found}"
+    none = found(CLEAN, circles.check)
+    if none:
+        yield f"a tree without circles: {none}"
     for name, (changed, *files) in CIRCLES.items():
-        found = found_circles(CLEAN | changed)
-        if len(found) != 1 or not all(file in found[0] for file in files):
-            yield f"a circle by {name}: {found}"
+        one = found(CLEAN | changed, circles.check)
+        if len(one) != 1 or not all(file in one[0] for file in files):
+            yield f"a circle by {name}: {one}"
 
 
 def arrow_faults():
@@ -100,10 +123,21 @@ def link_faults():
         yield "a daemon that links candle"
 
 
+def shape_faults():
+    for text, faulty in FUNCTIONS:
+        if bool(list(shapes.of_file("a.rs", text))) != faulty:
+            yield f"a function, faulty: {faulty}:\n{text[:200]}"
+    for changed, faulty in SPREAD:
+        said = found(CLEAN | changed, lambda workspace, root: shapes.check(workspace, root, []))
+        if bool(said) != faulty:
+            yield f"a type's methods, spread: {faulty}: {said}"
+
+
 def run():
     """The exit status: 0 if every planted fault is found, and nothing else."""
-    wrong = [*circle_faults(), *arrow_faults(), *link_faults()]
+    wrong = [*circle_faults(), *arrow_faults(), *link_faults(), *shape_faults()]
     for fault in wrong:
         print(f"self-test: {fault}")
-    print(f"self-test: {len(CIRCLES)} circles and {len(ARROWS)} arrows planted, {len(wrong)} judged wrongly")
+    planted = f"{len(CIRCLES)} circles, {len(ARROWS)} arrows and {len(FUNCTIONS) + len(SPREAD)} shapes"
+    print(f"self-test: {planted} planted, {len(wrong)} judged wrongly")
     return 1 if wrong else 0

@@ -45,6 +45,31 @@ impl Cloud {
             let value = environment.get(variable).map_or(otherwise, String::as_str);
             value.rsplit('/').next().unwrap().to_owned()
         };
+        let cloud = Self::empty();
+        for (variable, name) in QUEUES {
+            cloud.sqs("CreateQueue", &json!({"QueueName": called(variable, name)}));
+        }
+        cloud.jobs_table(&called("JOBS_TABLE_NAME", "jobs"));
+        let completions = called("SEGMENT_COMPLETIONS_TABLE_NAME", "completions");
+        cloud.table(
+            &completions,
+            &["job_id", "segment_index"],
+            &[("job_id", "S"), ("segment_index", "N")],
+        );
+        let triggers = called("REASSEMBLY_TRIGGERED_TABLE_NAME", "triggers");
+        cloud.table(&triggers, &["job_id"], &[("job_id", "S")]);
+        let invocations = called("INFERENCE_INVOCATIONS_TABLE_NAME", "invocations");
+        cloud.table(&invocations, &["output_location"], &[("output_location", "S")]);
+        let input = called("INPUT_BUCKET_NAME", "in-bucket");
+        let output = called("OUTPUT_BUCKET_NAME", "out-bucket");
+        let to = called("VIDEO_WORKER_QUEUE_URL", "video-worker");
+        cloud.bucket(&input, "segments/", &to);
+        cloud.bucket(&output, "jobs/", &called("OUTPUT_EVENTS_QUEUE_URL", "output-events"));
+        cloud
+    }
+
+    /// A server with nothing in it.
+    fn empty() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/moto_server.py");
         let mut process = Command::new("python3")
             .arg(script)
@@ -56,74 +81,36 @@ impl Cloud {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.strip_prefix("port ").expect("moto starts").trim();
         let address = format!("127.0.0.1:{port}");
-        let cloud = Self { process, address, scratch: tempfile::tempdir().unwrap() };
-        for (variable, name) in QUEUES {
-            cloud.sqs("CreateQueue", &json!({"QueueName": called(variable, name)}));
-        }
-        let keys = |hash: &str, range: Option<&str>| {
-            let key = |name: &str, role: &str| json!({"AttributeName": name, "KeyType": role});
-            let mut keys = vec![key(hash, "HASH")];
-            keys.extend(range.map(|name| key(name, "RANGE")));
-            Value::from(keys)
-        };
-        let table = |name: &str, schema: Value, attributes: &[(&str, &str)], indexes: Value| {
-            let attribute =
-                |(name, kind): &(&str, &str)| json!({"AttributeName": name, "AttributeType": kind});
-            let mut body = json!({
-                "TableName": name, "BillingMode": "PAY_PER_REQUEST", "KeySchema": schema,
-                "AttributeDefinitions": attributes.iter().map(attribute).collect::<Vec<_>>(),
-            });
-            if indexes != Value::Null {
-                body["GlobalSecondaryIndexes"] = indexes;
-            }
-            cloud.dynamodb("CreateTable", &body);
-        };
+        Self { process, address, scratch: tempfile::tempdir().unwrap() }
+    }
+
+    fn jobs_table(&self, name: &str) {
         let index = |range: &str| {
-            let name = format!("status-{range}");
-            json!({"IndexName": name, "KeySchema": keys("status", Some(range)),
+            json!({"IndexName": format!("status-{range}"), "KeySchema": keys(&["status", range]),
                 "Projection": {"ProjectionType": "ALL"}})
         };
-        let of_jobs =
+        let attributes =
             [("job_id", "S"), ("status", "S"), ("created_at", "N"), ("completed_at", "N")];
-        let indexes = json!([index("created_at"), index("completed_at")]);
-        table(&called("JOBS_TABLE_NAME", "jobs"), keys("job_id", None), &of_jobs, indexes);
-        let of_completions = [("job_id", "S"), ("segment_index", "N")];
-        table(
-            &called("SEGMENT_COMPLETIONS_TABLE_NAME", "completions"),
-            keys("job_id", Some("segment_index")),
-            &of_completions,
-            Value::Null,
+        let mut body = table(name, &["job_id"], &attributes);
+        body["GlobalSecondaryIndexes"] = json!([index("created_at"), index("completed_at")]);
+        self.dynamodb("CreateTable", &body);
+    }
+
+    fn table(&self, name: &str, key: &[&str], attributes: &[(&str, &str)]) {
+        self.dynamodb("CreateTable", &table(name, key, attributes));
+    }
+
+    /// A bucket that tells `queue` of new objects below `prefix`.
+    fn bucket(&self, name: &str, prefix: &str, queue: &str) {
+        self.s3("PUT", &format!("/{name}"), CREATE);
+        let xml = format!(
+            "<NotificationConfiguration><QueueConfiguration><Id>n</Id>\
+             <Queue>arn:aws:sqs:eu-west-1:123456789012:{queue}</Queue>\
+             <Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name>\
+             <Value>{prefix}</Value></FilterRule></S3Key></Filter>\
+             </QueueConfiguration></NotificationConfiguration>"
         );
-        table(
-            &called("REASSEMBLY_TRIGGERED_TABLE_NAME", "triggers"),
-            keys("job_id", None),
-            &[("job_id", "S")],
-            Value::Null,
-        );
-        let of_invocations = [("output_location", "S")];
-        table(
-            &called("INFERENCE_INVOCATIONS_TABLE_NAME", "invocations"),
-            keys("output_location", None),
-            &of_invocations,
-            Value::Null,
-        );
-        let input = called("INPUT_BUCKET_NAME", "in-bucket");
-        let output = called("OUTPUT_BUCKET_NAME", "out-bucket");
-        for (bucket, prefix, queue) in [
-            (input, "segments/", called("VIDEO_WORKER_QUEUE_URL", "video-worker")),
-            (output, "jobs/", called("OUTPUT_EVENTS_QUEUE_URL", "output-events")),
-        ] {
-            cloud.s3("PUT", &format!("/{bucket}"), CREATE);
-            let xml = format!(
-                "<NotificationConfiguration><QueueConfiguration><Id>n</Id>\
-                 <Queue>arn:aws:sqs:eu-west-1:123456789012:{queue}</Queue>\
-                 <Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name>\
-                 <Value>{prefix}</Value></FilterRule></S3Key></Filter>\
-                 </QueueConfiguration></NotificationConfiguration>"
-            );
-            cloud.s3("PUT", &format!("/{bucket}?notification"), &xml);
-        }
-        cloud
+        self.s3("PUT", &format!("/{name}?notification"), &xml);
     }
 
     pub(crate) fn queue_url(&self, name: &str) -> String {
@@ -358,4 +345,20 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < patience, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A key's schema: the hash, and the range where there is one.
+fn keys(names: &[&str]) -> Value {
+    let role = |(name, role): (&&str, &str)| json!({"AttributeName": name, "KeyType": role});
+    names.iter().zip(["HASH", "RANGE"]).map(role).collect()
+}
+
+/// What `CreateTable` asks for.
+fn table(name: &str, key: &[&str], attributes: &[(&str, &str)]) -> Value {
+    let attribute =
+        |(name, kind): &(&str, &str)| json!({"AttributeName": name, "AttributeType": kind});
+    json!({
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST", "KeySchema": keys(key),
+        "AttributeDefinitions": attributes.iter().map(attribute).collect::<Vec<_>>(),
+    })
 }

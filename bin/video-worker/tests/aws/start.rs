@@ -52,6 +52,73 @@ fn last_words(log: &str) -> String {
     }
 }
 
+/// Stands for the address of a queue that is not there.
+const NOWHERE: &str = "NOWHERE";
+const MISSING: &str = "is not set";
+const LONG: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+/// A backend, a variable, a value that cannot work (nothing: the variable is not set), and a word
+/// of what is said of it.
+const SPOILT: &[(&str, &str, &str, &str)] = &[
+    ("stub", "PLATFORM", "gcp", "local, aws"),
+    ("stub", "ROLES", "segments,oops", "oops"),
+    ("draft", "STATE_DIR", "/proc/nowhere", "/proc/nowhere"),
+    ("stub", "PLATFORM", "", "PLATFORM is not set, but JOBS_TABLE_NAME is"),
+    ("stub", "AWS_REGION", "", MISSING),
+    ("stub", "INPUT_BUCKET_NAME", "", MISSING),
+    ("stub", "INPUT_BUCKET_NAME", "No Bucket", "No Bucket"),
+    ("stub", "INPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
+    ("stub", "OUTPUT_BUCKET_NAME", "", MISSING),
+    ("stub", "OUTPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
+    ("stub", "JOBS_TABLE_NAME", "", MISSING),
+    ("stub", "JOBS_TABLE_NAME", "no table", "3 to 255"),
+    ("stub", "JOBS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+    ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "", MISSING),
+    ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+    ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "", MISSING),
+    ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+    ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "", MISSING),
+    ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
+    ("stub", "VIDEO_WORKER_QUEUE_URL", "", MISSING),
+    ("stub", "VIDEO_WORKER_QUEUE_URL", "video-worker", "a queue's address"),
+    ("stub", "VIDEO_WORKER_QUEUE_URL", NOWHERE, "sqs:GetQueueAttributes"),
+    ("stub", "OUTPUT_EVENTS_QUEUE_URL", "", MISSING),
+    ("stub", "OUTPUT_EVENTS_QUEUE_URL", NOWHERE, "sqs:GetQueueAttributes"),
+    ("stub", "REASSEMBLY_QUEUE_URL", "", MISSING),
+    ("stub", "REASSEMBLY_QUEUE_URL", NOWHERE, "sqs:GetQueueAttributes"),
+    ("stub", "CHUNKING_QUEUE_URL", "https://", "a queue's address"),
+    ("stub", "CHUNKING_QUEUE_URL", NOWHERE, "sqs:GetQueueAttributes"),
+    ("stub", "DEAD_LETTER_QUEUE_URL", "ftp://x/y", "a queue's address"),
+    ("stub", "DEAD_LETTER_QUEUE_URL", NOWHERE, "sqs:GetQueueAttributes"),
+    ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "21", "0..=20"),
+    ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "soon", "soon"),
+    ("stub", "INFERENCE_BACKEND", "magic", "sagemaker"),
+    ("stub", "INFERENCE_MAX_IN_FLIGHT", "0", "1..=20"),
+    ("stub", "INFERENCE_MAX_IN_FLIGHT", "21", "1..=20"),
+    ("stub", "METRICS_PROVIDER", "paper", "prometheus"),
+    ("stub", "COMPLETION_OWNER", "nobody", "job-worker"),
+    ("stub", "HEALTH_ADDRESS", "nowhere", "nowhere"),
+    ("stub", "DRAIN_SECONDS", "3601", "0..=3600"),
+    ("stub", "LEASE_SECONDS", "2", "3..=43200"),
+    ("stub", "LOG_FORMAT", "verse", "verse"),
+    ("stub", "LOG_FILTER", "a=b=c", "a=b=c"),
+    ("http", "INFERENCE_HTTP_URL", "", MISSING),
+    ("http", "INFERENCE_HTTP_URL", "nonsense", "nonsense"),
+    ("http", "INFERENCE_HTTP_URL", "http://10.0.0.7", "INFERENCE_HTTP_ALLOW_PLAIN=true"),
+    ("http", "INFERENCE_HTTP_ALLOW_PLAIN", "perhaps", "perhaps"),
+    ("http", "INFERENCE_HTTP_CONNECT_SECONDS", "0", "1..=60"),
+    ("http", "INFERENCE_HTTP_ANSWER_SECONDS", "3601", "1..=3600"),
+    ("http", "INFERENCE_HTTP_PROGRESS_SECONDS", "601", "1..=600"),
+    ("http", "INFERENCE_HTTP_TOTAL_SECONDS", "1199", "INFERENCE_HTTP_ANSWER_SECONDS"),
+    ("http", "INFERENCE_HTTP_ACCEPTED_SECONDS", "0", "1..=43200"),
+    ("stub", "RETRY_AFTER_LIMIT_SECONDS", "3601", "1..=3600"),
+    ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", "", MISSING),
+    ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", LONG, "1 to 63"),
+    ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "3601", "1..=3600"),
+    ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "0", "1..=3600"),
+    ("sagemaker", "SAGEMAKER_REQUEST", "pigeon", "inline"),
+];
+
 #[test]
 fn a_bad_variable_is_named() {
     let cloud = Cloud::start();
@@ -64,73 +131,14 @@ fn a_bad_variable_is_named() {
     }
     let (good, log, _) = check(&cloud, &environment_of_stub);
     assert!(good, "{log}");
-    let missing = "is not set";
     let nowhere = cloud.queue_url("nowhere");
-    let cases: &[(&str, &str, &str, &str)] = &[
-        ("stub", "PLATFORM", "gcp", "local, aws"),
-        ("stub", "ROLES", "segments,oops", "oops"),
-        ("draft", "STATE_DIR", "/proc/nowhere", "/proc/nowhere"),
-        ("stub", "PLATFORM", "", "PLATFORM is not set, but JOBS_TABLE_NAME is"),
-        ("stub", "AWS_REGION", "", missing),
-        ("stub", "INPUT_BUCKET_NAME", "", missing),
-        ("stub", "INPUT_BUCKET_NAME", "No Bucket", "No Bucket"),
-        ("stub", "INPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
-        ("stub", "OUTPUT_BUCKET_NAME", "", missing),
-        ("stub", "OUTPUT_BUCKET_NAME", "nowhere", "s3:ListBucket"),
-        ("stub", "JOBS_TABLE_NAME", "", missing),
-        ("stub", "JOBS_TABLE_NAME", "no table", "3 to 255"),
-        ("stub", "JOBS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
-        ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "", missing),
-        ("stub", "SEGMENT_COMPLETIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
-        ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "", missing),
-        ("stub", "REASSEMBLY_TRIGGERED_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
-        ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "", missing),
-        ("stub", "INFERENCE_INVOCATIONS_TABLE_NAME", "nowhere", "dynamodb:DescribeTable"),
-        ("stub", "VIDEO_WORKER_QUEUE_URL", "", missing),
-        ("stub", "VIDEO_WORKER_QUEUE_URL", "video-worker", "a queue's address"),
-        ("stub", "VIDEO_WORKER_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
-        ("stub", "OUTPUT_EVENTS_QUEUE_URL", "", missing),
-        ("stub", "OUTPUT_EVENTS_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
-        ("stub", "REASSEMBLY_QUEUE_URL", "", missing),
-        ("stub", "REASSEMBLY_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
-        ("stub", "CHUNKING_QUEUE_URL", "https://", "a queue's address"),
-        ("stub", "CHUNKING_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
-        ("stub", "DEAD_LETTER_QUEUE_URL", "ftp://x/y", "a queue's address"),
-        ("stub", "DEAD_LETTER_QUEUE_URL", &nowhere, "sqs:GetQueueAttributes"),
-        ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "21", "0..=20"),
-        ("stub", "SQS_LONG_POLL_WAIT_SECONDS", "soon", "soon"),
-        ("stub", "INFERENCE_BACKEND", "magic", "sagemaker"),
-        ("stub", "INFERENCE_MAX_IN_FLIGHT", "0", "1..=20"),
-        ("stub", "INFERENCE_MAX_IN_FLIGHT", "21", "1..=20"),
-        ("stub", "METRICS_PROVIDER", "paper", "prometheus"),
-        ("stub", "COMPLETION_OWNER", "nobody", "job-worker"),
-        ("stub", "HEALTH_ADDRESS", "nowhere", "nowhere"),
-        ("stub", "DRAIN_SECONDS", "3601", "0..=3600"),
-        ("stub", "LEASE_SECONDS", "2", "3..=43200"),
-        ("stub", "LOG_FORMAT", "verse", "verse"),
-        ("stub", "LOG_FILTER", "a=b=c", "a=b=c"),
-        ("http", "INFERENCE_HTTP_URL", "", missing),
-        ("http", "INFERENCE_HTTP_URL", "nonsense", "nonsense"),
-        ("http", "INFERENCE_HTTP_URL", "http://10.0.0.7", "INFERENCE_HTTP_ALLOW_PLAIN=true"),
-        ("http", "INFERENCE_HTTP_ALLOW_PLAIN", "perhaps", "perhaps"),
-        ("http", "INFERENCE_HTTP_CONNECT_SECONDS", "0", "1..=60"),
-        ("http", "INFERENCE_HTTP_ANSWER_SECONDS", "3601", "1..=3600"),
-        ("http", "INFERENCE_HTTP_PROGRESS_SECONDS", "601", "1..=600"),
-        ("http", "INFERENCE_HTTP_TOTAL_SECONDS", "1199", "INFERENCE_HTTP_ANSWER_SECONDS"),
-        ("http", "INFERENCE_HTTP_ACCEPTED_SECONDS", "0", "1..=43200"),
-        ("stub", "RETRY_AFTER_LIMIT_SECONDS", "3601", "1..=3600"),
-        ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", "", missing),
-        ("sagemaker", "SAGEMAKER_ENDPOINT_NAME", &"x".repeat(64), "1 to 63"),
-        ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "3601", "1..=3600"),
-        ("sagemaker", "SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "0", "1..=3600"),
-        ("sagemaker", "SAGEMAKER_REQUEST", "pigeon", "inline"),
-    ];
-    for (backend, variable, value, expected) in cases {
+    for (backend, variable, value, expected) in SPOILT {
+        let value = if *value == NOWHERE { &nowhere } else { *value };
         let mut spoilt = environment(&cloud, backend);
         if value.is_empty() {
             spoilt.remove(*variable);
         } else {
-            spoilt.insert((*variable).to_owned(), (*value).to_owned());
+            spoilt.insert((*variable).to_owned(), value.to_owned());
         }
         let (good, log, took) = check(&cloud, &spoilt);
         let words = last_words(&log);

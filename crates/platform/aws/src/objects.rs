@@ -23,8 +23,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::quick;
 use crate::error::{code, translate};
 use address::address;
+use download::{download_file, read_small};
 use note::{NOTE, metadata};
 use parts::{Plan, SMALLEST_PART};
+use upload::upload_file;
 
 /// What stays as it is in the name of a copy's source.
 const KEPT: &AsciiSet =
@@ -98,7 +100,7 @@ impl ObjectStore for S3Objects {
     }
 
     async fn read(&self, uri: &Uri, limit: u64) -> Result<Vec<u8>> {
-        self.read_small(uri, limit).await
+        read_small(&self.client, uri, limit).await
     }
 
     async fn write(&self, uri: &Uri, bytes: &[u8]) -> Result<()> {
@@ -117,15 +119,15 @@ impl ObjectStore for S3Objects {
     }
 
     async fn download(&self, uri: &Uri, to: &Path) -> Result<()> {
-        self.download_file(uri, to).await
+        download_file(&self.client, uri, to).await
     }
 
     async fn upload(&self, from: &Path, uri: &Uri) -> Result<()> {
-        self.upload_file(from, uri, None).await
+        upload_file(&self.client, self.plan, from, uri, None).await
     }
 
     async fn upload_noted(&self, from: &Path, uri: &Uri, note: &str) -> Result<()> {
-        self.upload_file(from, uri, Some(note)).await
+        upload_file(&self.client, self.plan, from, uri, Some(note)).await
     }
 
     async fn note(&self, uri: &Uri) -> Result<Option<String>> {

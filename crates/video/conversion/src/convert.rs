@@ -147,9 +147,10 @@ pub fn convert_segment(
             let _ = reading.feed(&frame_sender, &stop);
         });
         let stop = cancel.clone();
-        let (packed, written) = ((conversion.layout, Arc::clone(&output_format), shape), &written);
+        let (layout, written) = (conversion.layout, &written);
+        let packing = Packing { layout, format: Arc::clone(&output_format), shape };
         let encoding = scope.spawn(move || {
-            let result = encode(encoder, packed, &pairs, written);
+            let result = encode(encoder, &packing, &pairs, written);
             if result.is_err() {
                 stop.cancel();
             }
@@ -163,12 +164,7 @@ pub fn convert_segment(
         let crashed = || Err(StereoError::Failed("the encoding thread crashed".into()).into());
         (result, encoding.join().unwrap_or_else(|_| crashed()))
     });
-    // The cause, not the cancellation that it set off in the other step.
-    let frames = match (engine_result, encoder_result) {
-        (Ok(()), encoder_result) => encoder_result?,
-        (Err(engine), Err(encoder)) if engine.is_cancelled() => return Err(encoder),
-        (Err(engine), _) => return Err(engine),
-    };
+    let frames = of_both(engine_result, encoder_result)?;
     report_progress();
     let format = VideoFormat::clone(&output_format);
     let damage = tools.damage.so_far();
@@ -312,17 +308,40 @@ fn infer(
     pairs.send(Step::End).map_err(|_| StereoError::Cancelled.into())
 }
 
+/// How pairs become frames of the result.
+struct Packing {
+    layout: Layout,
+    format: Arc<VideoFormat>,
+    /// Of the source's pixels.
+    shape: (u32, u32),
+}
+
+impl Packing {
+    fn compose(&self, pair: &StereoPair) -> Result<Frame, StereoError> {
+        compose_as(pair, self.layout, Arc::clone(&self.format), self.shape)
+    }
+}
+
+/// What both steps came to: the cause, not the cancellation that it set off in the other one.
+fn of_both(engine: Result<(), Error>, encoder: Result<u64, Error>) -> Result<u64, Error> {
+    match (engine, encoder) {
+        (Ok(()), encoder) => encoder,
+        (Err(engine), Err(encoder)) if engine.is_cancelled() => Err(encoder),
+        (Err(engine), _) => Err(engine),
+    }
+}
+
 /// Packs and encodes; returns the number of frames.
 fn encode(
     mut encoder: Encoder,
-    (layout, format, shape): (Layout, Arc<VideoFormat>, (u32, u32)),
+    packing: &Packing,
     pairs: &Receiver<Step>,
     written: &AtomicU64,
 ) -> Result<u64, Error> {
     while let Ok(step) = pairs.recv() {
         match step {
             Step::Pair(pair) => {
-                let frame = compose_as(&pair, layout, Arc::clone(&format), shape)?;
+                let frame = packing.compose(&pair)?;
                 encoder.write(&frame)?;
                 written.store(encoder.frames(), Ordering::Relaxed);
             }

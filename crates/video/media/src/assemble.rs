@@ -101,23 +101,9 @@ pub fn assemble(
 
     let list = join::write_list(&parts, &timeline, out)?;
     let partial = Partial::create(out)?;
-    let mut command = tools.ffmpeg();
-    // Our own list names our own links; what they lead to must still be an allowed container.
-    let demuxers = format!("concat,{}", crate::limits::DEMUXERS);
-    command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", &demuxers]);
-    // With -copyts and explicit offsets both inputs keep their distance, whatever start ffmpeg
-    // would give them from the streams that happen to be used.
-    command.args(["-copyts", "-itsoffset", &seconds(timeline.start_us - media.start_us)]);
-    command.args(["-f", "concat", "-safe", "1", "-i"]).arg(file_url(&list.path()));
-    tools.guard(&mut command);
-    // ffmpeg before 6 takes an offset of exactly minus the start as its own choice and replaces it
-    // by one that ignores streams without use here; a microsecond is below every audio tick.
-    let nudge_us = if media.is_mp4() { 0 } else { 1 };
-    command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
-    command.arg(file_url(source));
-    if let Some(text) = &captions {
-        command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(&text.path()));
-    }
+    let inputs =
+        Inputs { list: &list.path(), source, captions: captions.as_ref().map(|text| text.path()) };
+    let mut command = inputs.command(tools, &media, timeline.start_us);
     plan.inputs(&media, tools, &[], &mut command);
     plan.arguments(&media, tools, captions.is_some(), &mut command);
     if container == Container::Mp4 {
@@ -156,6 +142,39 @@ pub fn assemble(
         reason: "it was not wanted".to_owned(),
     }));
     Ok(Assembled { frames, kept, dropped, losses, captions, warnings })
+}
+
+/// What a film is joined from.
+struct Inputs<'a> {
+    /// The list of results.
+    list: &'a Path,
+    source: &'a Path,
+    /// Captions as a file of their own.
+    captions: Option<PathBuf>,
+}
+
+impl Inputs<'_> {
+    /// ffmpeg with the inputs in this order, whose pictures begin at `start_us`.
+    fn command(&self, tools: &Tools, media: &Media, start_us: i64) -> Command {
+        let mut command = tools.ffmpeg();
+        // Our own list names our own links; what they lead to must still be an allowed container.
+        let demuxers = format!("concat,{}", crate::limits::DEMUXERS);
+        command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", &demuxers]);
+        // With -copyts and explicit offsets both inputs keep their distance, whatever start ffmpeg
+        // would give them from the streams that happen to be used.
+        command.args(["-copyts", "-itsoffset", &seconds(start_us - media.start_us)]);
+        command.args(["-f", "concat", "-safe", "1", "-i"]).arg(file_url(self.list));
+        tools.guard(&mut command);
+        // ffmpeg before 6 takes an offset of exactly minus the start as its own choice and replaces it
+        // by one that ignores streams without use here; a microsecond is below every audio tick.
+        let nudge_us = if media.is_mp4() { 0 } else { 1 };
+        command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
+        command.arg(file_url(self.source));
+        if let Some(text) = &self.captions {
+            command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(text));
+        }
+        command
+    }
 }
 
 fn folder_of(out: &Path) -> &Path {

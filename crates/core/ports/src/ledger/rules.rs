@@ -108,11 +108,20 @@ pub fn record_intent(
     if !holder.is_some_and(|h| h.work.is_none() && h.deadline > intent.now) {
         return (IntentOutcome::NoReservation, nothing());
     }
-    let attempt = row.map_or(1, |row| row.attempt + 1);
-    let next = SegmentRow {
+    let next = next_attempt(row, intent);
+    let work = Some(Work { segment: intent.segment.clone(), attempt: next.attempt });
+    let bound = Holder { id: intent.holder.clone(), deadline: intent.deadline, work };
+    let change =
+        Change { segment: Some(next.clone()), put_holder: Some(bound), ..Change::default() };
+    (IntentOutcome::Recorded(Box::new(next)), change)
+}
+
+/// The row of the attempt that an intent begins, after what `row` says of earlier ones.
+fn next_attempt(row: Option<&SegmentRow>, intent: &Intent) -> SegmentRow {
+    SegmentRow {
         segment: intent.segment.clone(),
         state: SegmentState::Intent,
-        attempt,
+        attempt: row.map_or(1, |row| row.attempt + 1),
         failures: row.map_or(0, |row| row.failures),
         refusals: row.map_or(0, |row| row.refusals),
         nonce: intent.nonce.clone(),
@@ -126,15 +135,7 @@ pub fn record_intent(
         next_at: intent.now,
         locations: Locations::default(),
         last_error: row.and_then(|row| row.last_error.clone()),
-    };
-    let bound = Holder {
-        id: intent.holder.clone(),
-        deadline: intent.deadline,
-        work: Some(Work { segment: intent.segment.clone(), attempt }),
-    };
-    let change =
-        Change { segment: Some(next.clone()), put_holder: Some(bound), ..Change::default() };
-    (IntentOutcome::Recorded(Box::new(next)), change)
+    }
 }
 
 /// Whether a job's number of segments is final, unless it is cut anew.

@@ -9,7 +9,7 @@ use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
 use super::f32_op::{F32Op, apply3, is_cpu_f32};
-use super::gemm::{Mat, Old, Threads, product};
+use super::gemm::{Mat, Old, Sizes, Threads, product};
 use super::{TEMPORARY, simd};
 
 const QUERIES: usize = 128;
@@ -94,24 +94,29 @@ enum Sequences {
     Frames(usize),
 }
 
+/// What attends to what: (rows, queries, inner) to (rows, keys, inner).
+#[derive(Clone, Copy)]
+struct Tokens {
+    rows: usize,
+    queries: usize,
+    keys: usize,
+    /// Heads times the width of one.
+    inner: usize,
+}
+
 struct Streaming {
     sequences: Sequences,
     heads: usize,
 }
 
 impl Streaming {
-    fn spatial(
-        &self,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        (n, s, t, inner): (usize, usize, usize, usize),
-    ) -> Vec<f32> {
+    fn spatial(&self, q: &[f32], k: &[f32], v: &[f32], tokens: Tokens) -> Vec<f32> {
+        let Tokens { queries: s, keys: t, inner, .. } = tokens;
         let width = inner / self.heads;
         let mut y = vec![0f32; q.len()];
         // A run of query rows is contiguous for all heads at once: the unit of parallel work.
         let blocks = s.div_ceil(QUERIES);
-        let mut work: Vec<(usize, usize, &mut [f32])> = Vec::with_capacity(n * blocks);
+        let mut work: Vec<(usize, usize, &mut [f32])> = Vec::with_capacity(tokens.rows * blocks);
         for (row, y) in y.chunks_mut(s * inner).enumerate() {
             work.extend(y.chunks_mut(QUERIES * inner).enumerate().map(|(b, y)| (row, b, y)));
         }
@@ -122,7 +127,7 @@ impl Streaming {
                 let q = &q[(row * s + b * QUERIES) * inner + at..];
                 let (k, v) = (&k[row * t * inner + at..], &v[row * t * inner + at..]);
                 scratch.run(
-                    (queries, t, width),
+                    Tokens { rows: 1, queries, keys: t, inner: width },
                     Mat::rows(q, inner),
                     Mat::rows(k, inner),
                     Mat::rows(v, inner),
@@ -135,16 +140,11 @@ impl Streaming {
         y
     }
 
-    fn temporal(
-        &self,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        (n, s, inner): (usize, usize, usize),
-        frames: usize,
-    ) -> Vec<f32> {
+    fn temporal(&self, q: &[f32], k: &[f32], v: &[f32], tokens: Tokens, frames: usize) -> Vec<f32> {
+        let Tokens { rows: n, queries: s, inner, .. } = tokens;
         let width = inner / self.heads;
         let stride = s * inner;
+        let one = Tokens { rows: 1, queries: frames, keys: frames, inner: width };
         // Position by position into (B S, F, C), then back in one pass.
         let mut gathered = vec![0f32; q.len()];
         gathered.par_chunks_mut(frames * inner).enumerate().for_each_init(
@@ -154,7 +154,7 @@ impl Streaming {
                 for head in 0..self.heads {
                     let at = (clip * frames * s + position) * inner + head * width;
                     let [q, k, v] = [q, k, v].map(|t| Mat::rows(&t[at..], stride));
-                    scratch.run((frames, frames, width), q, k, v);
+                    scratch.run(one, q, k, v);
                     for (y, out) in y.chunks_exact_mut(inner).zip(scratch.out.chunks_exact(width)) {
                         y[head * width..(head + 1) * width].copy_from_slice(out);
                     }
@@ -193,13 +193,14 @@ impl F32Op<3> for Streaming {
                 self.heads
             );
         }
+        let tokens = Tokens { rows: n, queries: s, keys: t, inner };
         let y = match self.sequences {
-            Sequences::Rows => self.spatial(q, k, v, (n, s, t, inner)),
+            Sequences::Rows => self.spatial(q, k, v, tokens),
             Sequences::Frames(frames) => {
                 if s != t || n % frames != 0 {
                     candle_core::bail!("attention over {frames} frames of {:?}", l1.dims());
                 }
-                self.temporal(q, k, v, (n, s, inner), frames)
+                self.temporal(q, k, v, tokens, frames)
             }
         };
         Ok((y, l1.clone()))
@@ -216,13 +217,9 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn run(
-        &mut self,
-        (queries, keys, width): (usize, usize, usize),
-        q: Mat<'_>,
-        k: Mat<'_>,
-        v: Mat<'_>,
-    ) {
+    /// One head of one row.
+    fn run(&mut self, one: Tokens, q: Mat<'_>, k: Mat<'_>, v: Mat<'_>) {
+        let Tokens { queries, keys, inner: width, .. } = one;
         let scale = 1.0 / (width as f32).sqrt();
         self.maximum.clear();
         self.maximum.resize(queries, f32::NEG_INFINITY);
@@ -237,7 +234,7 @@ impl Scratch {
             let v_block = Mat::rows(&v.data[start * v.row_stride..], v.row_stride);
             let scores = &mut self.scores[..queries * count];
             product(
-                (queries, count, width),
+                Sizes { m: queries, n: count, k: width },
                 scores,
                 count,
                 q,
@@ -255,7 +252,7 @@ impl Scratch {
                 },
             );
             product(
-                (queries, width, count),
+                Sizes { m: queries, n: width, k: count },
                 &mut self.out,
                 width,
                 Mat::rows(scores, count),

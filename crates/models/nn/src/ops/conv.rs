@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::TEMPORARY;
 use super::f32_op::{F32Op, apply3, is_cpu_f32};
-use super::gemm::{Mat, Old, Threads, product};
+use super::gemm::{Mat, Old, Sizes, Threads, product};
 
 /// Rows and columns of zeros around the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +158,17 @@ impl Plan {
         }
     }
 
+    /// (outputs, count) of the weights `w` (outputs, depth) and what was gathered (depth, count).
+    fn convolved(&self, w: &[f32], gathered: &[f32], outputs: usize) -> Vec<f32> {
+        let depth = self.depth();
+        let count = gathered.len() / depth;
+        let mut part = vec![0f32; outputs * count];
+        let (w, g) = (Mat::rows(w, depth), Mat::rows(gathered, count));
+        let sizes = Sizes { m: outputs, n: count, k: depth };
+        product(sizes, &mut part, count, w, g, Old::Overwrite, Threads::One);
+        part
+    }
+
     fn gather_row(&self, plane: &[f32], (ky, kx): (usize, usize), start: usize, row: &mut [f32]) {
         let mut done = 0;
         while done < row.len() {
@@ -239,7 +250,15 @@ impl F32Op<3> for Gather {
                 y.chunks_exact_mut(outputs * pixels).zip(x.chunks_exact(channels * pixels))
             {
                 let (w, x) = (Mat::rows(w, depth), Mat::rows(x, pixels));
-                product((outputs, pixels, depth), y, pixels, w, x, Old::Add, Threads::All);
+                product(
+                    Sizes { m: outputs, n: pixels, k: depth },
+                    y,
+                    pixels,
+                    w,
+                    x,
+                    Old::Add,
+                    Threads::All,
+                );
             }
         } else {
             let block = plan.block();
@@ -253,18 +272,7 @@ impl F32Op<3> for Gather {
                     let image = &x[i / per_image * channels * height * width..]
                         [..channels * height * width];
                     plan.gather(image, start, count, gathered);
-                    let mut part = vec![0f32; outputs * count];
-                    let (w, g) = (Mat::rows(w, depth), Mat::rows(gathered, count));
-                    product(
-                        (outputs, count, depth),
-                        &mut part,
-                        count,
-                        w,
-                        g,
-                        Old::Overwrite,
-                        Threads::One,
-                    );
-                    part
+                    plan.convolved(w, gathered, outputs)
                 })
                 .collect();
             // One row is one channel of one image; its pieces lie in that image's parts.

@@ -39,11 +39,19 @@ pub(super) enum Threads {
     All,
 }
 
+/// Sizes of a product: (m, k) by (k, n).
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+}
+
 /// `dst = lhs * rhs (+ dst)` for `lhs` (m, k), `rhs` (k, n); `dst` has unit column stride.
 #[allow(unsafe_code)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn product(
-    (m, n, k): (usize, usize, usize),
+    sizes: Sizes,
     dst: &mut [f32],
     dst_row_stride: usize,
     lhs: Mat<'_>,
@@ -51,6 +59,7 @@ pub(super) fn product(
     old: Old,
     threads: Threads,
 ) {
+    let Sizes { m, n, k } = sizes;
     if m == 0 || n == 0 {
         return;
     }

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::f32_op::{F32Op, apply3, is_cpu_f32};
-use super::gemm::{Mat, Old, Threads, product};
+use super::gemm::{Mat, Old, Sizes, Threads, product};
 
 /// `y = x W^T + b`, over the last axis.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl F32Op<3> for Affine {
         } else {
             Old::Overwrite
         };
-        product((m, n, k), &mut y, n, Mat::rows(x, k), Mat::cols(w, k), old, Threads::All);
+        product(Sizes { m, n, k }, &mut y, n, Mat::rows(x, k), Mat::cols(w, k), old, Threads::All);
         let mut dims = l1.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = n;
@@ -110,7 +110,15 @@ impl F32Op<3> for AddProduct {
                 .with_min_len(16)
                 .for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         }
-        product((m, n, k), &mut y, n, Mat::rows(x, k), Mat::cols(w, k), Old::Add, Threads::All);
+        product(
+            Sizes { m, n, k },
+            &mut y,
+            n,
+            Mat::rows(x, k),
+            Mat::cols(w, k),
+            Old::Add,
+            Threads::All,
+        );
         Ok((y, l3.clone()))
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::TEMPORARY;
 use super::f32_op::{F32Op, apply3, is_cpu_f32};
-use super::gemm::{Mat, Old, Threads, product};
+use super::gemm::{Mat, Old, Sizes, Threads, product};
 
 const TAPS: usize = 3;
 
@@ -118,7 +118,7 @@ impl F32Op<3> for Neighbours {
                         Mat { data: &w[tap..], row_stride: channels * TAPS, col_stride: TAPS };
                     let source = Mat::rows(source, pixels);
                     product(
-                        (outputs, pixels, channels),
+                        Sizes { m: outputs, n: pixels, k: channels },
                         y,
                         pixels,
                         weight,

@@ -29,21 +29,25 @@ fn start_key(status: JobStatus, from: &Cursor) -> Option<Item> {
     Some(key.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-impl DynamoLedger {
+/// Lists of one ledger.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lists<'a>(pub(super) &'a DynamoLedger);
+
+impl Lists<'_> {
     /// The rows of these segments, those that exist.
     async fn rows(&self, segments: Vec<Segment>) -> Result<Vec<SegmentRow>> {
         let key = |segment: &Segment| Item::from([(KEY.to_owned(), s(keys::segment(segment)))]);
-        let table = self.tables.invocations.as_str();
+        let table = self.0.store.tables.invocations.as_str();
         let asked = segments.iter().map(|segment| (table, key(segment))).collect();
         let mut rows = Vec::new();
-        for (_, item) in self.get_many(asked).await? {
+        for (_, item) in self.0.store.get_many(asked).await? {
             let name = item.get(KEY).and_then(|v| v.as_s().ok()).map_or("", String::as_str);
             let segment = name.strip_prefix("seg#").and_then(keys::parse_name);
             if let Some(segment) = segment {
                 let (row, version) = to_row(&segment, &item)?;
                 if row.state == SegmentState::Invoked {
                     let row = Read::Found((row.clone(), version));
-                    self.beliefs.learn(&Snapshot { row, ..Snapshot::default() });
+                    self.0.beliefs.learn(&Snapshot { row, ..Snapshot::default() });
                 }
                 rows.push(row);
             }
@@ -52,13 +56,13 @@ impl DynamoLedger {
     }
 
     /// The segment whose outcome was announced for `location`.
-    pub(super) async fn find_by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        let table = self.tables.invocations.as_str();
-        let permits = s(keys::permits(&self.pool));
+    pub(super) async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
+        let table = self.0.store.tables.invocations.as_str();
+        let permits = s(keys::permits(&self.0.store.pool));
         let keys = [s(location), permits.clone()];
         let asked = keys.map(|key| (table, Item::from([(KEY.to_owned(), key)]))).to_vec();
         let mut holders = Vec::new();
-        for (_, item) in self.get_many(asked).await? {
+        for (_, item) in self.0.store.get_many(asked).await? {
             if item.get(KEY) == Some(&permits) {
                 holders = to_holders(&item)?;
                 continue;
@@ -68,11 +72,11 @@ impl DynamoLedger {
                 return Ok(Some(segment));
             }
             // A record of a deployed part does not say in which mode; the job does.
-            let mode = self.job(&segment.job_id).await?.map(|job| job.mode);
+            let mode = self.0.job(&segment.job_id).await?.map(|job| job.mode);
             return to_segment(&item, mode).map(Some);
         }
         let work = holders.iter().filter_map(|holder| holder.work.clone());
-        let (mut rows, unknown) = self.beliefs.accepted(work);
+        let (mut rows, unknown) = self.0.beliefs.accepted(work);
         if rules::announced_for(&holders, &rows, location).is_none() {
             rows.extend(self.rows(unknown).await?);
         }
@@ -80,13 +84,13 @@ impl DynamoLedger {
     }
 
     /// The rows of a job at the indices that `keep` names.
-    pub(super) async fn rows_of_job(
+    pub(super) async fn of_job(
         &self,
         job_id: &JobId,
         index: Option<u32>,
     ) -> Result<Vec<SegmentRow>> {
         let key = Item::from([(KEY.to_owned(), s(keys::cuts(job_id)))]);
-        let found = self.get_many(vec![(&self.tables.invocations, key)]).await?;
+        let found = self.0.store.get_many(vec![(&self.0.store.tables.invocations, key)]).await?;
         let Some((_, item)) = found.first() else { return Ok(Vec::new()) };
         let cuts = item.get(CUTS).and_then(|v| v.as_ss().ok());
         let mut segments = Vec::new();
@@ -100,12 +104,12 @@ impl DynamoLedger {
     }
 
     /// Due segments, the longest due first.
-    pub(super) async fn due_rows(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
-        let shard = |n| Item::from([(KEY.to_owned(), s(keys::due(&self.pool, n)))]);
-        let table = self.tables.invocations.as_str();
+    pub(super) async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
+        let shard = |n| Item::from([(KEY.to_owned(), s(keys::due(&self.0.store.pool, n)))]);
+        let table = self.0.store.tables.invocations.as_str();
         let asked = (0..keys::DUE_SHARDS).map(|n| (table, shard(n))).collect();
         let mut waiting: Vec<(i64, Segment)> = Vec::new();
-        for (_, item) in self.get_many(asked).await? {
+        for (_, item) in self.0.store.get_many(asked).await? {
             for (name, value) in &item {
                 let at = value.as_n().ok().and_then(|text| text.parse::<i64>().ok());
                 if let (Some(segment), Some(at)) = (keys::parse_name(name), at) {
@@ -146,26 +150,26 @@ impl DynamoLedger {
         let name = keys::name(segment);
         e.remove_attribute(&name);
         e.require_same(&name, Some(&n(at)));
-        let key = keys::due(&self.pool, keys::shard(segment));
+        let key = keys::due(&self.0.store.pool, keys::shard(segment));
         let key = Item::from([(KEY.to_owned(), s(key))]);
-        let table = self.tables.invocations.clone();
-        if let Err(error) = self.write(vec![Write::Update { table, key, e }]).await {
+        let table = self.0.store.tables.invocations.clone();
+        if let Err(error) = self.0.store.write(vec![Write::Update { table, key, e }]).await {
             warn!(%segment, error = %error.chain(), "could not tidy the index of due segments");
         }
     }
 
     /// Jobs that exist and can be read.
     pub(super) async fn jobs_by_id(&self, job_ids: Vec<&JobId>) -> Result<Vec<Job>> {
-        let table = self.tables.jobs.as_str();
+        let table = self.0.store.tables.jobs.as_str();
         let key = |id: &&JobId| (table, Item::from([("job_id".to_owned(), s(id))]));
         let asked = job_ids.iter().map(key).collect();
         let mut jobs = Vec::new();
-        for (_, item) in self.get_many(asked).await? {
+        for (_, item) in self.0.store.get_many(asked).await? {
             match to_job(&item) {
                 Ok(job) => {
                     let seen =
                         Snapshot { job: Read::Found((job.clone(), item)), ..Snapshot::default() };
-                    self.beliefs.learn(&seen);
+                    self.0.beliefs.learn(&seen);
                     jobs.push(job);
                 }
                 // One that somebody else wrote must not hide the others.
@@ -176,11 +180,11 @@ impl DynamoLedger {
     }
 
     /// The jobs in one status.
-    pub(super) async fn jobs_in(&self, status: JobStatus) -> Result<Vec<Job>> {
+    pub(super) async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
         let mut jobs: Vec<Job> = Vec::new();
         let mut from = None;
         loop {
-            let some = self.some_jobs_in(status, from.as_ref(), None).await?;
+            let some = self.some_jobs(status, from.as_ref(), None).await?;
             jobs.extend(some.jobs);
             from = some.next;
             if from.is_none() {
@@ -194,13 +198,13 @@ impl DynamoLedger {
     }
 
     /// A page of them: found through the index, which lags, and then read themselves.
-    pub(super) async fn some_jobs_in(
+    pub(super) async fn some_jobs(
         &self,
         status: JobStatus,
         from: Option<&Cursor>,
         limit: Option<usize>,
     ) -> Result<SomeJobs> {
-        let call = self.client.query().table_name(&self.tables.jobs);
+        let call = self.0.store.client.query().table_name(&self.0.store.tables.jobs);
         let answer = call
             .index_name("status-created_at")
             .key_condition_expression("#status = :status")
@@ -226,7 +230,7 @@ impl DynamoLedger {
     }
 
     /// The completions of one cut, by index: consistent, all pages.
-    pub(super) async fn completions_of(
+    pub(super) async fn completions(
         &self,
         job_id: &JobId,
         total: u32,
@@ -234,7 +238,7 @@ impl DynamoLedger {
         let mut found = Vec::new();
         let mut from = None;
         loop {
-            let call = self.client.query().table_name(&self.tables.completions);
+            let call = self.0.store.client.query().table_name(&self.0.store.tables.completions);
             let answer = call
                 .key_condition_expression("job_id = :job AND segment_index < :total")
                 .expression_attribute_values(":job", s(job_id))

@@ -33,6 +33,7 @@ mod item;
 mod jobs;
 mod keys;
 mod list;
+mod plan;
 mod read;
 mod retry;
 mod snapshot;
@@ -52,10 +53,12 @@ use parallax_ports::{Kind, Ledger, Locations, Result};
 use crate::error::translate;
 use invocations::{HOLDERS, KEY};
 use item::{Expression, Item, s};
+use list::Lists;
+use plan::Terms;
 use retry::Tries;
 use snapshot::{Read, Snapshot, Wanted};
 pub use store::{DynamoLedger, Tables};
-use write::{Terms, Write, Written};
+use write::{Write, Written};
 
 /// A completion is guarded by what it replaces, not by the job: one that is written a moment before
 /// its job is cut anew is replaced by the new cut's, and a check of the job would cost as much as
@@ -104,14 +107,14 @@ impl Ledger for DynamoLedger {
         e.remove(&format!("{map}.{id}"));
         e.require(format!("attribute_exists({map}.{id})"));
         e.require(format!("attribute_not_exists({map}.{id}.{segment})"));
-        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.pool)))]);
-        let table = self.tables.invocations.clone();
+        let key = Item::from([(KEY.to_owned(), s(keys::permits(&self.store.pool)))]);
+        let table = self.store.tables.invocations.clone();
         // Refused when it is bound or gone: then there is nothing to give back.
-        self.write(vec![Write::Update { table, key, e }]).await.map(drop)
+        self.store.write(vec![Write::Update { table, key, e }]).await.map(drop)
     }
 
     async fn holders(&self) -> Result<Vec<Holder>> {
-        let seen = self.read(&Wanted { permits: true, ..Wanted::default() }).await?;
+        let seen = self.store.read(&Wanted { permits: true, ..Wanted::default() }).await?;
         self.beliefs.learn(&seen);
         Ok(match seen.holders {
             Read::Found(holders) => holders,
@@ -238,32 +241,32 @@ impl Ledger for DynamoLedger {
 
     async fn segment(&self, segment: &Segment) -> Result<Option<SegmentRow>> {
         let wanted = Wanted { segment: Some(segment), ..Wanted::default() };
-        let seen = self.read(&wanted).await?;
+        let seen = self.store.read(&wanted).await?;
         self.beliefs.learn(&seen);
         Ok(seen.row().cloned())
     }
 
     async fn segments_at(&self, job_id: &JobId, index: u32) -> Result<Vec<SegmentRow>> {
-        self.rows_of_job(job_id, Some(index)).await
+        Lists(self).of_job(job_id, Some(index)).await
     }
 
     async fn segments(&self, job_id: &JobId) -> Result<Vec<SegmentRow>> {
-        self.rows_of_job(job_id, None).await
+        Lists(self).of_job(job_id, None).await
     }
 
     async fn by_location(&self, location: &Uri) -> Result<Option<Segment>> {
-        self.find_by_location(location).await
+        Lists(self).by_location(location).await
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<SegmentRow>> {
-        self.due_rows(now, limit).await
+        Lists(self).due(now, limit).await
     }
 
     async fn create_job(&self, job: &Job) -> Result<bool> {
-        let nonce = self.ids.next();
+        let nonce = self.store.ids.next();
         let mut e = Expression::default();
         e.require_absent("job_id");
-        let call = self.client.put_item().table_name(&self.tables.jobs);
+        let call = self.store.client.put_item().table_name(&self.store.tables.jobs);
         let call = call
             .set_item(Some(jobs::from_job(job, &nonce)))
             .set_condition_expression(e.condition())
@@ -284,13 +287,13 @@ impl Ledger for DynamoLedger {
 
     async fn job(&self, job_id: &JobId) -> Result<Option<Job>> {
         let wanted = Wanted { job: Some(job_id), ..Wanted::default() };
-        let seen = self.read(&wanted).await?;
+        let seen = self.store.read(&wanted).await?;
         self.beliefs.learn(&seen);
         Ok(seen.job().cloned())
     }
 
     async fn jobs(&self, status: JobStatus) -> Result<Vec<Job>> {
-        let jobs = self.jobs_in(status).await?;
+        let jobs = Lists(self).jobs(status).await?;
         self.beliefs.doubt(&jobs);
         Ok(jobs)
     }
@@ -301,7 +304,7 @@ impl Ledger for DynamoLedger {
         from: Option<&Cursor>,
         limit: usize,
     ) -> Result<SomeJobs> {
-        let some = self.some_jobs_in(status, from, Some(limit)).await?;
+        let some = Lists(self).some_jobs(status, from, Some(limit)).await?;
         self.beliefs.doubt(&some.jobs);
         Ok(some)
     }
@@ -322,7 +325,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn completions(&self, job_id: &JobId, total: u32) -> Result<Vec<SegmentCompletion>> {
-        self.completions_of(job_id, total).await
+        Lists(self).completions(job_id, total).await
     }
 
     async fn trigger(
@@ -341,7 +344,7 @@ impl Ledger for DynamoLedger {
         // Mostly the answer is "not yet", and the completions alone say so.
         let guess = Snapshot { trigger: Read::Absent, ..self.beliefs.job(job_id) };
         if let Some(total) = guess.job().filter(waiting).and_then(|job| job.total_segments) {
-            let completed = self.completions_of(job_id, total).await?.len() as u32;
+            let completed = Lists(self).completions(job_id, total).await?.len() as u32;
             if completed < total {
                 return Ok(TriggerOutcome::NotReady);
             }
@@ -357,11 +360,11 @@ impl Ledger for DynamoLedger {
             }
         }
         loop {
-            let seen = self.read(&wanted).await?;
+            let seen = self.store.read(&wanted).await?;
             self.beliefs.learn(&seen);
             // Completions of one cut are only ever added, so the count may be older than the rest.
             let completed = match seen.job().filter(waiting).and_then(|job| job.total_segments) {
-                Some(total) => self.completions_of(job_id, total).await?.len() as u32,
+                Some(total) => Lists(self).completions(job_id, total).await?.len() as u32,
                 None => 0,
             };
             let (answer, change) =
@@ -369,7 +372,7 @@ impl Ledger for DynamoLedger {
             if self.stored(&seen, &change, &mut terms).await? {
                 return Ok(answer);
             }
-            tries.pause(&self.ids, Kind::Conflict, "trigger a reassembly").await?;
+            tries.pause(&self.store.ids, Kind::Conflict, "trigger a reassembly").await?;
         }
     }
 

@@ -11,7 +11,7 @@ use super::jobs::{to_completion, to_job, to_trigger};
 use super::keys;
 use super::retry::Tries;
 use super::snapshot::{Read, Snapshot, Wanted};
-use super::store::DynamoLedger;
+use super::store::Store;
 use crate::error::translate;
 
 /// The most keys that one request may name.
@@ -26,7 +26,7 @@ fn key(name: &str, value: impl ToString) -> Item {
     Item::from([(name.to_owned(), s(value))])
 }
 
-impl DynamoLedger {
+impl Store {
     /// Reads what is wanted.
     pub(super) async fn read(&self, wanted: &Wanted<'_>) -> Result<Snapshot> {
         let tables = &self.tables;

@@ -28,13 +28,20 @@ pub struct Tables {
     pub invocations: String,
 }
 
+/// The tables, and the client that reaches them.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    pub(super) client: Client,
+    pub(super) tables: Tables,
+    /// The name of the permits' pool.
+    pub(super) pool: String,
+    pub(super) ids: Arc<Ids>,
+}
+
 /// The ledger of one pool of permits.
 #[derive(Debug, Clone)]
 pub struct DynamoLedger {
-    pub(super) client: Client,
-    pub(super) tables: Tables,
-    pub(super) pool: String,
-    pub(super) ids: Arc<Ids>,
+    pub(super) store: Store,
     cuts: Arc<Mutex<HashSet<(JobId, String)>>>,
     pub(super) beliefs: Beliefs,
     pub(super) completes: bool,
@@ -46,10 +53,7 @@ impl DynamoLedger {
     pub fn new(client: Client, tables: Tables, pool: impl Into<String>) -> Self {
         let ids = Arc::new(Ids::random());
         Self {
-            client,
-            tables,
-            pool: pool.into(),
-            ids,
+            store: Store { client, tables, pool: pool.into(), ids },
             cuts: Arc::default(),
             beliefs: Beliefs::default(),
             completes: true,
@@ -69,7 +73,7 @@ impl DynamoLedger {
     /// # Errors
     /// `NotFound`, `Unauthorized` or `Unavailable`, naming the table.
     pub async fn check_table(&self, table: &str) -> Result<()> {
-        let asked = self.client.describe_table().table_name(table).send().await;
+        let asked = self.store.client.describe_table().table_name(table).send().await;
         asked.map(drop).map_err(|error| translate(format!("look at table {table}"), error))
     }
 

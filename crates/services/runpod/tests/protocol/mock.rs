@@ -35,7 +35,8 @@ impl Handler for Mock {
         let steps = job.input["steps"].as_array().unwrap().clone();
         if self.generator || steps.iter().any(|step| step.get("yield").is_some()) {
             let platform = self.platform.clone();
-            let parts = stream::unfold((platform, context, steps.into_iter()), next);
+            let at = Position { platform, context, steps: steps.into_iter() };
+            let parts = stream::unfold(at, next);
             return Ok(Reply::parts(parts));
         }
         for step in &steps {
@@ -51,17 +52,20 @@ impl Handler for Mock {
     }
 }
 
-type Position = (Platform, JobContext, std::vec::IntoIter<Value>);
+/// How far a script has come.
+struct Position {
+    platform: Platform,
+    context: JobContext,
+    steps: std::vec::IntoIter<Value>,
+}
 
-async fn next(
-    (platform, context, mut steps): Position,
-) -> Option<(Result<Value, JobError>, Position)> {
-    while let Some(step) = steps.next() {
+async fn next(mut at: Position) -> Option<(Result<Value, JobError>, Position)> {
+    while let Some(step) = at.steps.next() {
         if let Some(value) = step.get("yield") {
-            return Some((Ok(value.clone()), (platform, context, steps)));
+            return Some((Ok(value.clone()), at));
         }
-        if let Err(error) = act(&platform, &context, &step).await {
-            return Some((Err(error), (platform, context, steps)));
+        if let Err(error) = act(&at.platform, &at.context, &step).await {
+            return Some((Err(error), at));
         }
     }
     None
