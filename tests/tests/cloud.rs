@@ -6,23 +6,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "cloud/soak.rs"]
+mod soak;
+
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey};
 use parallax_local::Depth;
 use parallax_ports::ledger::{Job, SegmentState};
-use parallax_ports::{Clock, Ledger, ObjectStore, Queue, SystemClock};
+use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
 use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order, content};
-use parallax_tests::{
-    Clip, Daemon, Running, audio_md5, clip, completions_told, frame_md5s, number, seed,
-};
+use parallax_tests::{Clip, Daemon, audio_md5, clip, frame_md5s, number, seed};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-const REPLICAS: usize = 3;
-const LIMIT: usize = 6;
 const EMPTY: Depth = Depth { visible: 0, hidden: 0 };
 /// What the platform allows between the signal and the end of a daemon before SageMaker.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -46,104 +44,6 @@ impl Guard {
 fn cut(name: String, number: usize, total: u32) -> Cut {
     let mode = if number.is_multiple_of(2) { Mode::Sbs } else { Mode::Anaglyph };
     Cut { job_id: name.parse().unwrap(), mode, total, unreadable: false }
-}
-
-/// Replicas that are killed and started again, or stand still and go on.
-struct Fleet<'a> {
-    cloud: &'a Cloud,
-    endpoint: &'a Endpoint,
-    running: Vec<Running>,
-    /// Whoever stands still, and until when.
-    frozen: BTreeMap<usize, Instant>,
-    /// What the dead said they completed.
-    told: Vec<(String, u64)>,
-    kills: u32,
-    /// Starts that gave up because moto was too busy to answer in time.
-    hasty: u32,
-}
-
-impl<'a> Fleet<'a> {
-    fn start(cloud: &'a Cloud, endpoint: &'a Endpoint) -> Self {
-        let mut fleet = Self {
-            cloud,
-            endpoint,
-            running: Vec::new(),
-            frozen: BTreeMap::new(),
-            told: Vec::new(),
-            kills: 0,
-            hasty: 0,
-        };
-        fleet.running = (0..REPLICAS).map(|_| fleet.replica()).collect();
-        fleet
-    }
-
-    fn replica(&self) -> Running {
-        let mut command = self.cloud.worker_of(self.endpoint);
-        command.env("INFERENCE_MAX_IN_FLIGHT", LIMIT.to_string());
-        command.env("PACE", "quick").env("SQS_LONG_POLL_WAIT_SECONDS", "1");
-        command.env("LEASE_SECONDS", "5").env("SAGEMAKER_INVOKE_TIMEOUT_SECONDS", "5");
-        Running::start(&mut command)
-    }
-
-    /// Starts anew whom the start's time limit ended, as a platform does. No other end is right.
-    fn revive(&mut self) {
-        for place in 0..self.running.len() {
-            if self.running[place].has_ended() {
-                let (_, log) = self.running[place].said();
-                assert!(log.contains("is it reachable?"), "ended by itself: {log}");
-                self.running[place] = self.replica();
-                self.hasty += 1;
-            }
-        }
-    }
-
-    /// Stops a replica in the middle of whatever it does, as a machine that is suspended.
-    fn freeze(&mut self, victim: usize, time: Duration) {
-        self.revive();
-        self.running[victim].signal(Signal::SIGSTOP);
-        self.frozen.insert(victim, Instant::now() + time);
-    }
-
-    /// Lets those go on who stood still for long enough.
-    fn thaw(&mut self) {
-        let running = &self.running;
-        self.frozen.retain(|place, until| {
-            let still = Instant::now() < *until;
-            if !still {
-                running[*place].signal(Signal::SIGCONT);
-            }
-            still
-        });
-    }
-
-    /// One that does not stand still.
-    fn awake(&self, dice: &mut StdRng) -> usize {
-        let awake: Vec<_> = (0..REPLICAS).filter(|n| !self.frozen.contains_key(n)).collect();
-        awake[dice.random_range(0..awake.len())]
-    }
-
-    fn kill(&mut self, victim: usize) {
-        self.revive();
-        let fresh = self.replica();
-        let dead = std::mem::replace(&mut self.running[victim], fresh);
-        dead.signal(Signal::SIGKILL);
-        self.told.extend(completions_told(&dead.wait().stderr));
-        self.kills += 1;
-    }
-
-    /// Stops every replica, and answers what all of them said they completed.
-    fn stop(mut self) -> Vec<(String, u64)> {
-        self.revive();
-        for replica in &self.running {
-            replica.signal(Signal::SIGTERM);
-        }
-        for replica in self.running {
-            let ended = replica.wait_at_most(DRAIN);
-            assert_eq!(ended.code, Some(0), "{ended:?}");
-            self.told.extend(completions_told(&ended.stderr));
-        }
-        self.told
-    }
 }
 
 /// Whether nothing is going to happen any more.
@@ -200,148 +100,6 @@ async fn check_job(cloud: &Cloud, cut: &Cut) -> Job {
         assert_eq!(cloud.objects.read(&uri, 1 << 20).await.unwrap(), content(cut, index), "{uri}");
     }
     job
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_replicas_lose_nothing_and_never_exceed_the_limit() {
-    let (kills, jobs) = (number("SOAK_KILLS", 20), number("SOAK_JOBS", 6));
-    let segments = number("SOAK_SEGMENTS", 4);
-    // Longer than a lease, so that others take over what a frozen replica had begun.
-    let (freezes, still) = (number("SOAK_FREEZES", 1), number("SOAK_FREEZE_SECONDS", 8));
-    let still = Duration::from_secs(still.into());
-    let seed = seed();
-    let mut dice = StdRng::seed_from_u64(seed);
-    let events = EventFaults { seed, lose: 0.05, repeat: 0.1, late: 0.1 };
-    let cloud = Cloud::start(events, Cloud::endpoint_pool()).await;
-    let emulated = seed.to_string();
-    let endpoint = cloud.endpoint(
-        LIMIT,
-        Duration::ZERO,
-        &[
-            ("--seed", emulated.as_str()),
-            ("--throttle", "0.1"),
-            ("--unavailable", "0.03"),
-            ("--broken-reply", "0.02"),
-            ("--lost-reply", "0.02"),
-            ("--drop", "0.01"),
-            ("--fail", "0.04"),
-            ("--hollow", "0.01"),
-            ("--silent", "0.02"),
-            ("--duplicate", "0.1"),
-            ("--delay-ms", "2000"),
-        ],
-    );
-    let mut cuts: Vec<Cut> =
-        (0..jobs as usize).map(|n| cut(format!("job-{n}"), n, segments)).collect();
-    // One job that no attempt can save.
-    let doomed = dice.random_range(0..cuts.len());
-    cuts[doomed].unreadable = true;
-    let segments_queue = cloud.queue(&cloud.queues.video_worker.queue);
-    for nonsense in ["[1, 2", "{\"Records\": [{\"s3\": 7}]}"] {
-        segments_queue.send(nonsense, &[]).await.unwrap();
-    }
-    let mut fleet = Fleet::start(&cloud, &endpoint);
-    let limit = Duration::from_secs(300 + 10 * u64::from(kills)) + still * freezes;
-    let (guard, mut frozen) = (Guard::new(limit), 0);
-    let (mut submitted, mut told, mut effective) = (0, Vec::new(), Vec::new());
-    loop {
-        // Jobs arrive all through the kills.
-        while submitted < cuts.len()
-            && fleet.kills as usize * cuts.len() >= submitted * kills as usize
-        {
-            let first = dice.random_bool(0.5);
-            let order = if first { Order::TotalFirst } else { Order::SegmentsFirst };
-            cloud.submit(&cuts[submitted], order).await;
-            submitted += 1;
-        }
-        if fleet.kills < kills {
-            let wait = Duration::from_millis(dice.random_range(0..2000));
-            tokio::time::sleep(wait).await;
-            fleet.kill(fleet.awake(&mut dice));
-        } else {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-        fleet.thaw();
-        // All through the kills, too, one replica at least going on.
-        if frozen < freezes
-            && fleet.frozen.len() + 1 < REPLICAS
-            && fleet.kills * freezes >= frozen * kills
-        {
-            fleet.freeze(fleet.awake(&mut dice), still);
-            frozen += 1;
-        }
-        fleet.revive();
-        let (messages, done) = cloud.reassemble().await;
-        for job_id in &messages {
-            if dice.random_bool(0.8) {
-                cloud.repeat_reassembly(job_id).await;
-            }
-        }
-        told.extend(messages);
-        effective.extend(done);
-        let all = submitted == cuts.len() && fleet.kills == kills && frozen == freezes;
-        if all && fleet.frozen.is_empty() && over(&cloud, &endpoint, &cuts).await {
-            break;
-        }
-        if guard.began.elapsed() > guard.limit {
-            let stands = standing(&cloud, &endpoint, &cuts).await;
-            guard.check(|| stands);
-        }
-    }
-    let (took, hasty) = (guard.began.elapsed(), fleet.hasty);
-    let said = fleet.stop();
-
-    let mut failed = BTreeMap::new();
-    for cut in &cuts {
-        let job = check_job(&cloud, cut).await;
-        if let Some(reason) = job.reason {
-            failed.insert(cut.job_id.clone(), reason);
-        }
-    }
-    assert!(failed.contains_key(&cuts[doomed].job_id), "{failed:?}");
-    let once: BTreeSet<&(String, u64)> = said.iter().collect();
-    assert_eq!(said.len(), once.len(), "a completion was recorded twice");
-    // Effective once for each completed job, whatever was sent.
-    effective.sort();
-    let completed = cuts.iter().map(|cut| &cut.job_id).filter(|id| !failed.contains_key(*id));
-    let mut completed: Vec<JobId> = completed.cloned().collect();
-    completed.sort();
-    assert_eq!(effective, completed, "one effective reassembly message for each completed job");
-    assert!(told.iter().all(|id| completed.contains(id)), "none for a failed job: {told:?}");
-
-    let stats = endpoint.stats();
-    assert!(stats.max_in_flight <= LIMIT as u64, "over the limit of {LIMIT}: {stats:?}");
-    assert!(stats.repeated.is_empty(), "an attempt was invoked twice: {stats:?}");
-    assert_eq!(cloud.ledger.holders().await.unwrap(), [], "no permit is left");
-    let mut buried = Vec::new();
-    for (name, urls) in cloud.queues.all() {
-        if name != "chunking" {
-            assert_eq!(cloud.depth(&urls.queue).await, EMPTY, "{name}: nothing left or hidden");
-        }
-        for dead in cloud.take_all(&urls.dead_letters).await {
-            assert!(dead.reason.is_some(), "{name}: a dead letter without a reason: {dead:?}");
-            buried.push(dead.body);
-        }
-    }
-    let nonsense: BTreeSet<&str> = buried.iter().map(String::as_str).collect();
-    assert_eq!(nonsense.len(), 2, "only what made no sense is put aside: {buried:?}");
-
-    println!(
-        "soak: {kills} kills of {REPLICAS} replicas, {frozen} that stood still for {still:?}, in \
-         {:.0} s; {jobs} jobs x {segments} segments: \
-         {} completed, {} failed with a reason; {} reassembly messages, {} effective; {} dead \
-         letters, each with a reason; 0 permits, 0 messages left or hidden",
-        took.as_secs_f64(),
-        completed.len(),
-        failed.len(),
-        told.len(),
-        effective.len(),
-        buried.len(),
-    );
-    println!("endpoint, limit {LIMIT}: {stats:?}");
-    println!("bucket events: {:?}", cloud.moto.events());
-    println!("starts that moto was too slow for: {hasty}");
-    println!("failed: {failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Stereo geometry without weights, and the engines that need nothing else.
 //!
 //! A depth plane becomes a right eye in three steps that share one inverse map: [`Warp::splat`]
-//! (forward warp and occlusion mask), [`Warp::fill`] (holes take the background) and
+//! (forward warp and occlusion mask), what a [`Fill`] names (holes take the background) and
 //! [`Warp::frame`] (resampling of every plane). [`ViewSynthesis`] runs them for a frame;
 //! [`compose`] packs two eyes into one picture. No codec and no model lives here.
 

@@ -84,31 +84,24 @@ fn at(row: &[f32], x: usize) -> Option<Edge> {
     (same(left) && same(right)).then(|| Edge { last, rightward, disparity: row[last] })
 }
 
-impl Warp {
-    /// Composes the `edges` of `frame` over `eye`, which the map has made of it.
-    pub(crate) fn matte(&self, edges: &[Vec<Edge>], frame: &Frame, eye: &mut Frame) {
-        let format = frame.format();
-        let (chroma, bytes) = (format.pixels.chroma(), format.pixels.sample_bytes());
-        let max = f32::from(format.pixels.max_value());
-        for index in 0..chroma.planes() {
-            let width = format.plane(index).width;
-            let layer = Layer::of(frame, index, chroma);
-            let rows = eye.plane_mut(index).par_chunks_mut(width * bytes);
-            rows.enumerate().for_each(|(y, out)| {
-                let luma_row = y << layer.shifts.1;
-                let map = (self.source.row(luma_row), self.near.row(luma_row));
-                for edge in &edges[luma_row] {
-                    if let Some(landing) = layer.landing(edge, map, width) {
-                        layer.compose(
-                            &landing,
-                            map,
-                            y,
-                            &mut Out { row: out, wide: bytes == 2, max },
-                        );
-                    }
+/// Composes the `edges` of `frame` over `eye`, which the map of `warp` has made of it.
+pub(crate) fn matte(warp: &Warp, edges: &[Vec<Edge>], frame: &Frame, eye: &mut Frame) {
+    let format = frame.format();
+    let (chroma, bytes) = (format.pixels.chroma(), format.pixels.sample_bytes());
+    let max = f32::from(format.pixels.max_value());
+    for index in 0..chroma.planes() {
+        let width = format.plane(index).width;
+        let layer = Layer::of(frame, index, chroma);
+        let rows = eye.plane_mut(index).par_chunks_mut(width * bytes);
+        rows.enumerate().for_each(|(y, out)| {
+            let luma_row = y << layer.shifts.1;
+            let map = (warp.source.row(luma_row), warp.near.row(luma_row));
+            for edge in &edges[luma_row] {
+                if let Some(landing) = layer.landing(edge, map, width) {
+                    layer.compose(&landing, map, y, &mut Out { row: out, wide: bytes == 2, max });
                 }
-            });
-        }
+            }
+        });
     }
 }
 
@@ -268,6 +261,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::synthesis::edge_halo::trim;
+    use crate::synthesis::occlusion_fill::stretch;
 
     const WIDTH: usize = 64;
     const CARD: std::ops::Range<usize> = 24..40;
@@ -296,10 +291,10 @@ mod tests {
     fn eye_with(edges: &[Vec<Edge>], frame: &Frame, disparity: &Plane) -> Vec<f32> {
         let mut warp = Warp::new(WIDTH, 1);
         warp.splat(disparity);
-        warp.trim(frame);
-        warp.stretch();
+        trim(&mut warp, frame);
+        stretch(&mut warp);
         let mut eye = warp.frame(frame);
-        warp.matte(edges, frame, &mut eye);
+        matte(&warp, edges, frame, &mut eye);
         eye.plane_f32(0)
     }
 
@@ -367,7 +362,7 @@ mod tests {
         warp.splat(&disparity);
         let before = warp.frame(&frame);
         let mut eye = before.clone();
-        warp.matte(&edges(&disparity), &frame, &mut eye);
+        matte(&warp, &edges(&disparity), &frame, &mut eye);
         assert_eq!(eye.plane(0)[30..], before.plane(0)[30..]);
         assert_ne!(eye, before);
     }
@@ -421,10 +416,10 @@ mod tests {
                 Plane::from_fn(WIDTH, 2, |x, _| if CARD.contains(&x) { shift } else { 0.0 });
             let mut warp = Warp::new(WIDTH, 2);
             warp.splat(&disparity);
-            warp.trim(&frame);
-            warp.stretch();
+            trim(&mut warp, &frame);
+            stretch(&mut warp);
             let mut eye = warp.frame(&frame);
-            warp.matte(&edges(&disparity), &frame, &mut eye);
+            matte(&warp, &edges(&disparity), &frame, &mut eye);
             let covered = eye.plane_f32(1).iter().map(|v| (v - 40.0) / 160.0).sum::<f32>();
             assert!((covered - 8.0).abs() < 0.25, "{covered} by {shift}");
             assert_eq!(eye.plane(2), frame.plane(2));

@@ -21,23 +21,21 @@ const MOST: f32 = 1.25;
 /// Difference of colours, in parts of the range, under which nobody sees a rim.
 const VISIBLE: f32 = 0.03;
 
-impl Warp {
-    /// Makes samples of the map that mix the foreground of `frame` with its background part of the holes
-    /// beside them.
-    pub(crate) fn trim(&mut self, frame: &Frame) {
-        let width = self.near.width();
-        let colours = Colours::of(frame);
-        self.near
-            .data_mut()
-            .par_chunks_mut(width)
-            .zip(self.source.data().par_chunks(width))
-            .enumerate()
-            .for_each(|(y, (near, source))| {
-                for x in mixed(near, |x| colours.at(source[x], y)) {
-                    near[x] = f32::NEG_INFINITY;
-                }
-            });
-    }
+/// Makes samples of the map that mix the foreground of `frame` with its background part of the holes
+/// beside them.
+pub(crate) fn trim(warp: &mut Warp, frame: &Frame) {
+    let width = warp.near.width();
+    let colours = Colours::of(frame);
+    warp.near
+        .data_mut()
+        .par_chunks_mut(width)
+        .zip(warp.source.data().par_chunks(width))
+        .enumerate()
+        .for_each(|(y, (near, source))| {
+            for x in mixed(near, |x| colours.at(source[x], y)) {
+                near[x] = f32::NEG_INFINITY;
+            }
+        });
 }
 
 /// The columns beside holes that mix what stands on either side.
@@ -161,7 +159,7 @@ mod tests {
         let card = |x: usize| (8..16).contains(&x);
         let mut warp = Warp::new(32, 1);
         warp.splat(&Plane::from_fn(32, 1, |x, _| if card(x) { 4.0 } else { 0.0 }));
-        warp.trim(&frame);
+        trim(&mut warp, &frame);
         (0..32).filter(|&x| warp.near.at(x, 0) == f32::NEG_INFINITY).collect()
     }
 

@@ -68,7 +68,7 @@ impl Warp {
     }
 
     /// Gathers f32 planes of the warp's size through the map, linearly, into others that are overwritten;
-    /// holes hold whatever lies beside them until [`Warp::fill`] has run.
+    /// holes hold whatever lies beside them until they are filled.
     ///
     /// # Panics
     /// When a plane has another size.
@@ -94,6 +94,7 @@ impl Warp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::synthesis::occlusion_fill::mirror;
     use proptest::prelude::*;
 
     struct Splat<const P: usize> {
@@ -279,7 +280,7 @@ mod tests {
             let disparity = Plane::from_fn(width, height, |x, y| values[y * width + x]);
             let mut warp = Warp::new(width, height);
             warp.splat(&disparity);
-            warp.fill();
+            mirror(&mut warp);
             prop_assert!(warp.mask.data().iter().all(|m| (0.0..=1.0).contains(m)));
             prop_assert!(warp.source.data().iter().all(|s| (0.0..=(width - 1) as f32).contains(s)));
             prop_assert!(warp.near.data().iter().all(|d| d.is_finite()));

@@ -21,26 +21,24 @@ pub(crate) const FRINGE: usize = 1;
 /// The widest vertical blur, in rows to either side.
 const MAX_BLUR: usize = 6;
 
-impl Warp {
-    /// Points every unclaimed sample at the background beside its hole: the side with the smaller
-    /// disparity, or the only side at a border of the frame.
-    pub fn fill(&mut self) {
-        self.fill_with(mirror_left, mirror_right);
-    }
+/// Points every unclaimed sample at the background beside its hole: the side with the smaller
+/// disparity, or the only side at a border of the frame.
+pub(crate) fn mirror(warp: &mut Warp) {
+    fill_with(warp, mirror_left, mirror_right);
+}
 
-    /// As [`Warp::fill`], with the background's last sample instead of its mirror image.
-    pub fn stretch(&mut self) {
-        self.fill_with(stretch_left, stretch_right);
-    }
+/// As [`mirror`], with the background's last sample instead of its mirror image.
+pub(crate) fn stretch(warp: &mut Warp) {
+    fill_with(warp, stretch_left, stretch_right);
+}
 
-    fn fill_with(&mut self, left: FillSpan, right: FillSpan) {
-        let width = self.source.width();
-        self.source
-            .data_mut()
-            .par_chunks_mut(width)
-            .zip(self.near.data_mut().par_chunks_mut(width))
-            .for_each(|(source, near)| fill_row(source, near, left, right));
-    }
+fn fill_with(warp: &mut Warp, left: FillSpan, right: FillSpan) {
+    let width = warp.source.width();
+    warp.source
+        .data_mut()
+        .par_chunks_mut(width)
+        .zip(warp.near.data_mut().par_chunks_mut(width))
+        .for_each(|(source, near)| fill_row(source, near, left, right));
 }
 
 /// Fills the columns from the first up to the second, from one side.
@@ -239,7 +237,7 @@ mod tests {
         let plane = Plane::new(disparity.len(), 1, disparity.to_vec());
         let mut warp = Warp::new(disparity.len(), 1);
         warp.splat(&plane);
-        warp.fill();
+        mirror(&mut warp);
         warp
     }
 
@@ -261,7 +259,7 @@ mod tests {
         disparity[4..8].fill(4.0);
         let mut warp = Warp::new(16, 1);
         warp.splat(&Plane::new(16, 1, disparity.to_vec()));
-        warp.stretch();
+        stretch(&mut warp);
         assert_eq!(warp.source.data()[4..8], [9.0; 4]);
         assert_eq!(warp.source.data()[..4], [4.0, 5.0, 6.0, 7.0]);
     }

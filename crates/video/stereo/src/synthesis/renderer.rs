@@ -11,9 +11,10 @@ use parallax_frame::{Frame, VideoFormat};
 use rayon::prelude::*;
 
 use crate::synthesis::background_plate::Memory;
-use crate::synthesis::boundary_matting::edges;
+use crate::synthesis::boundary_matting::{edges, matte};
 use crate::synthesis::directional_inpaint::run_on;
-use crate::synthesis::occlusion_fill::{blacken, soften};
+use crate::synthesis::edge_halo::trim;
+use crate::synthesis::occlusion_fill::{blacken, mirror, soften, stretch};
 use crate::synthesis::pull_push::{roles, smooth};
 use crate::synthesis::resample::resize;
 use crate::{
@@ -188,7 +189,7 @@ impl ViewSynthesis {
         let flipped = look.mirrored.then(|| mirrored(frame));
         let source = flipped.as_ref().unwrap_or(frame);
         if look.rendering.fill != Fill::Black {
-            self.warp.trim(source);
+            trim(&mut self.warp, source);
         }
         // The published warp has its own.
         let edges = (look.rendering.warping == Warping::Surface).then(|| edges(&self.disparity));
@@ -203,7 +204,7 @@ impl ViewSynthesis {
             self.memory = Some(memory);
         }
         if let Some(edges) = edges {
-            self.warp.matte(&edges, source, &mut eye);
+            matte(&self.warp, &edges, source, &mut eye);
         }
         Ok(if look.mirrored { mirrored(&eye) } else { eye })
     }
@@ -277,8 +278,8 @@ impl ViewSynthesis {
             if rendering.fill == Fill::Smooth { roles(&self.warp.near) } else { Vec::new() };
         match rendering.fill {
             Fill::Black => {}
-            Fill::Mirror => self.warp.fill(),
-            _ => self.warp.stretch(),
+            Fill::Mirror => mirror(&mut self.warp),
+            _ => stretch(&mut self.warp),
         }
         let mut eye = self.warp.frame(frame);
         match rendering.fill {
