@@ -177,6 +177,17 @@ async fn drive(
     stop.soft.cancel();
     stop.hard.cancel();
     worker.await.context("the worker crashed")?.context("the worker stopped")?;
+    conclude(ending, request, state, &embedded, reporter).await
+}
+
+/// What is left when everything has stopped: a film that is delivered, or a folder to go on from.
+async fn conclude(
+    ending: Ending,
+    request: &Request,
+    state: &State,
+    embedded: &Embedded,
+    reporter: &Reporter,
+) -> Result<Ending> {
     match ending {
         Ending::Completed => {
             state.deliver(&embedded.final_file(&state.job_id)?)?;
@@ -184,7 +195,7 @@ async fn drive(
             Ok(Ending::Completed)
         }
         Ending::Failed(why) => {
-            let lasting = ledger.job(&state.job_id).await?;
+            let lasting = embedded.local.ledger.job(&state.job_id).await?;
             let (done, total) = embedded.converted().await?;
             if done == 0 && lasting.is_some_and(|job| job.status == JobStatus::Failed) {
                 // Nothing is converted, and the job will not get further.

@@ -47,6 +47,56 @@ impl<A: Assembler> Assembler for Marked<A> {
     }
 }
 
+/// The engine of a request, which tells `reporter` what it does.
+fn backend(request: &Request, workplace: &Workplace, reporter: &Arc<Reporter>) -> EngineBackend {
+    let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
+    let mending = reporter.clone();
+    let repeating = reporter.clone();
+    EngineBackend::new(workplace.clone(), request.engine.clone())
+        .with_geometry(request.geometry, request.seed)
+        .with_output(request.layout, request.encode.clone())
+        .with_rendering(request.rendering)
+        .with_staging(request.staging)
+        .with_pictures(request.pictures, request.full_chroma)
+        .with_observer(move |invocation, progress| {
+            told.frames(invocation.segment.index, progress.frames);
+        })
+        .with_stages(move |invocation, stage, frames| {
+            watching.stage(invocation.segment.index, stage, frames);
+        })
+        .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot))
+        .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
+        .with_damage(move |invocation, frames, damage| {
+            mending.segment_damage(invocation.segment.index, frames, damage);
+        })
+        .with_retries(move |invocation, retry| {
+            repeating.piece_again(invocation.segment.index, retry);
+        })
+}
+
+/// What cuts the film.
+fn chunker(request: &Request, workplace: &Workplace, reporter: &Arc<Reporter>) -> MediaChunker {
+    let settings = ChunkSettings {
+        target: Duration::from_secs(request.segment_seconds.into()),
+        // That was the first thing done.
+        rehearse: false,
+        views_settled: true,
+        ..ChunkSettings::default()
+    };
+    let cutting = reporter.clone();
+    MediaChunker::new(workplace.clone(), settings)
+        .with_damage(move |damage| cutting.film_damage(damage))
+}
+
+/// What joins the results.
+fn assembler(request: &Request, workplace: &Workplace, reporter: &Arc<Reporter>) -> MediaAssembler {
+    let (told, announced) = (reporter.clone(), request.streams.clone());
+    MediaAssembler::new(workplace.clone())
+        .with_output(declaration(request.layout), request.matroska())
+        .without(request.without.clone())
+        .with_observer(move |report| stream_report::conclude(&announced, report, &told))
+}
+
 /// One job's queues, ledger, objects and loops.
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -76,45 +126,9 @@ impl Embedded {
             scratch: state.scratch()?,
             film: Some(Film { name: show_path(&request.input), notes: state.notes() }),
         };
-        let settings = ChunkSettings {
-            target: Duration::from_secs(request.segment_seconds.into()),
-            // That was the first thing done.
-            rehearse: false,
-            views_settled: true,
-            ..ChunkSettings::default()
-        };
-        let (told, watching, measuring) = (reporter.clone(), reporter.clone(), reporter.clone());
-        let mending = reporter.clone();
-        let repeating = reporter.clone();
-        let backend = EngineBackend::new(workplace.clone(), request.engine.clone())
-            .with_geometry(request.geometry, request.seed)
-            .with_output(request.layout, request.encode.clone())
-            .with_rendering(request.rendering)
-            .with_staging(request.staging)
-            .with_pictures(request.pictures, request.full_chroma)
-            .with_observer(move |invocation, progress| {
-                told.frames(invocation.segment.index, progress.frames);
-            })
-            .with_stages(move |invocation, stage, frames| {
-                watching.stage(invocation.segment.index, stage, frames);
-            })
-            .with_shots(move |invocation, shot| measuring.shot(invocation.segment.index, shot))
-            .with_film(WholeFilm { pictures: request.frames, damage: DamageLog::default() })
-            .with_damage(move |invocation, frames, damage| {
-                mending.segment_damage(invocation.segment.index, frames, damage);
-            })
-            .with_retries(move |invocation, retry| {
-                repeating.piece_again(invocation.segment.index, retry);
-            });
-        let cutting = reporter.clone();
-        let chunker = MediaChunker::new(workplace.clone(), settings)
-            .with_damage(move |damage| cutting.film_damage(damage));
-        let (told, announced) = (reporter.clone(), request.streams.clone());
-        let assembler = MediaAssembler::new(workplace.clone())
-            .with_output(declaration(request.layout), request.matroska())
-            .without(request.without.clone())
-            .with_observer(move |report| stream_report::conclude(&announced, report, &told));
-        let assembler = Marked(assembler, state.mark(request));
+        let backend = backend(request, &workplace, reporter);
+        let chunker = chunker(request, &workplace, reporter);
+        let assembler = Marked(assembler(request, &workplace, reporter), state.mark(request));
         let assembler: Arc<dyn Assembler> = Arc::new(Alarmed(assembler, alarm.clone()));
         let inbox = |name, queue: &Arc<SqliteQueue>| Inbox {
             name,

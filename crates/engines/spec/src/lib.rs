@@ -19,4 +19,4 @@ pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
 pub use selection::{DeviceMemory, Prepared, Ready, Selection};
 pub use spec::EngineSpec;
-pub use weights::{Published, WeightsSpec};
+pub use weights::{Demands, Published, WeightsSpec};

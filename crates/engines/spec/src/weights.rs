@@ -32,6 +32,9 @@ impl Published {
     }
 }
 
+/// What conversions take, or why that cannot be told.
+pub type Demands = Result<Vec<Demand>, Box<dyn Error + Send + Sync>>;
+
 /// The models of an engine, and how they are looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightsSpec {
@@ -45,6 +48,5 @@ pub struct WeightsSpec {
     pub stages: fn(&[ModelReport]) -> Vec<StageMemory>,
     /// Memory that conversions of pictures of a width and a height take on devices of so many GiB, or on
     /// usual ones, with the models in a folder.
-    pub demands:
-        fn(&Path, (usize, usize), Option<u64>) -> Result<Vec<Demand>, Box<dyn Error + Send + Sync>>,
+    pub demands: fn(&Path, (usize, usize), Option<u64>) -> Demands,
 }

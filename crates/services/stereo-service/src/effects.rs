@@ -88,17 +88,14 @@ impl Effects {
         Ok(EffectPlan { input, output, own: places.own, identity, effect })
     }
 
-    async fn run<T: Send>(
+    async fn run<T: Send + 'static>(
         &self,
         plan: EffectPlan<T>,
         call: &Call,
         work: impl FnOnce(&Effect<'_>, T, &mut dyn FnMut(u64)) -> parallax_media::Result<u64>
         + Send
         + 'static,
-    ) -> Result<EffectResponse, Failure>
-    where
-        T: 'static,
-    {
+    ) -> Result<EffectResponse, Failure> {
         let EffectPlan { input, output, own, effect: options, .. } = plan;
         let own = own.as_ref();
         let folder = tempfile::Builder::new().prefix("effect-").tempdir_in(&self.scratch);
