@@ -10,8 +10,9 @@ use aws_credential_types::Credentials;
 use axum::extract::State;
 use axum::routing::post;
 use parallax_aws::{Aws, RequestBy, SageMakerAsync, SageMakerSettings};
+use parallax_conformance::backend;
+use parallax_conformance::memory::MemoryObjects;
 use parallax_job::{Bucket, Mode, Scheme, Segment, Uri};
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
     InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, SystemClock,
 };
@@ -124,6 +125,16 @@ impl Stage {
 
     async fn bytes(&self, uri: &Option<Uri>) -> Option<Vec<u8>> {
         self.objects.read(uri.as_ref().unwrap(), 1 << 16).await.ok()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_keeps_the_promises_of_a_backend() {
+    for inline in [false, true] {
+        let Stage { objects, backend, .. } = stage(Faults::default(), inline, false).await;
+        let backend = Arc::new(backend);
+        let setup = backend::Setup { backend, objects, invocation: invocation(3), looks: false };
+        backend::all(&setup).await;
     }
 }
 

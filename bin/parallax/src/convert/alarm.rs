@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use parallax_job::{JobId, Mode, Segment, Uri};
 use parallax_ports::{
     Assembler, Chunker, Custody, Cut, Error, InferenceBackend, Invocation, Invoked, Kind,
-    Locations, MediaError, Result,
+    MediaError, Result,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -154,10 +154,6 @@ impl<B: InferenceBackend> InferenceBackend for Alarmed<B> {
         self.0.attempt_name(segment, attempt)
     }
 
-    fn predicted(&self, invocation: &Invocation) -> Locations {
-        self.0.predicted(invocation)
-    }
-
     fn request_at(&self, segment: &Segment) -> Option<Uri> {
         self.0.request_at(segment)
     }
@@ -280,10 +276,6 @@ mod tests {
             Some(format!("attempt {attempt}"))
         }
 
-        fn predicted(&self, _: &Invocation) -> Locations {
-            Locations { response: Some(told_at()), failure: None }
-        }
-
         fn request_at(&self, _: &Segment) -> Option<Uri> {
             Some(told_at())
         }
@@ -305,7 +297,6 @@ mod tests {
         let invocation = Invocation { segment: segment.clone(), attempt: 1, input, output };
         assert_eq!(alarmed.attempt_name(&segment, 2).as_deref(), Some("attempt 2"));
         assert_eq!(alarmed.request_at(&segment), Some(told_at()));
-        assert_eq!(alarmed.predicted(&invocation).response, Some(told_at()));
         let error = alarmed.prepare(&invocation, &CancellationToken::new()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Throttled);
     }

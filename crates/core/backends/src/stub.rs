@@ -48,35 +48,3 @@ impl InferenceBackend for Stub {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use parallax_job::{JobId, Mode, Segment, Timestamp};
-    use parallax_ports::TokioClock;
-    use parallax_ports::memory::MemoryObjects;
-
-    #[tokio::test]
-    async fn the_result_is_the_segment_and_a_missing_one_is_not_found() {
-        let clock = Arc::new(TokioClock::starting_at(Timestamp(0)));
-        let objects = Arc::new(MemoryObjects::new(clock, Vec::new()));
-        let job: JobId = "j".parse().unwrap();
-        let invocation = Invocation {
-            segment: Segment::new(job, 0, 1, Mode::Sbs).unwrap(),
-            attempt: 1,
-            input: "s3://bucket/in".parse().unwrap(),
-            output: "s3://bucket/out".parse().unwrap(),
-        };
-        let stub = Stub::new(objects.clone());
-        let cancel = CancellationToken::new();
-        let error = stub.invoke(&invocation, &cancel).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::NotFound);
-        assert_eq!(objects.head(&invocation.output).await.unwrap(), None);
-        objects.write(&invocation.input, b"pixels").await.unwrap();
-        assert_eq!(stub.invoke(&invocation, &cancel).await.unwrap(), Invoked::Written);
-        assert_eq!(objects.read(&invocation.output, 100).await.unwrap(), b"pixels");
-        cancel.cancel();
-        let error = stub.invoke(&invocation, &cancel).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Cancelled);
-    }
-}

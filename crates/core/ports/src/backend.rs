@@ -61,7 +61,8 @@ pub enum Custody {
     Backend,
 }
 
-/// Runs attempts.
+/// Runs attempts. Methods with defaults are for backends that have nothing to say there; a wrapper passes
+/// every one of them on, and denies `clippy::missing_trait_methods` so as to forget none.
 #[async_trait]
 pub trait InferenceBackend: Debug + Send + Sync {
     /// Who keeps attempts alive.
@@ -70,11 +71,6 @@ pub trait InferenceBackend: Debug + Send + Sync {
     /// The name under which an attempt is known where it runs, when it has one.
     fn attempt_name(&self, _segment: &Segment, _attempt: u32) -> Option<String> {
         None
-    }
-
-    /// Where the outcome of `invocation` will be written, when that can be told beforehand.
-    fn predicted(&self, _invocation: &Invocation) -> Locations {
-        Locations::default()
     }
 
     /// Where the request of a segment's attempts is written before the backend is asked, marked

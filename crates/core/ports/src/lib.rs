@@ -1,22 +1,18 @@
 //! The seams of the system: what the loops need of the world, as small traits.
 //!
-//! A trait's documentation is its contract. Beside every port stand an in-memory implementation
-//! ([`memory`]), a fault-injecting wrapper ([`fault`]) and a suite that every implementation runs
-//! ([`conformance`]). Ports are internal: they are reshaped freely and promise nothing outside.
+//! A trait's documentation is its contract. Suites that hold implementations to it are in
+//! `parallax-conformance`, with fakes and wrappers that inject faults; no program links that. Ports are
+//! internal: they are reshaped freely and promise nothing outside.
 
 mod backend;
 mod clock;
-pub mod conformance;
 mod error;
-pub mod fault;
 mod ids;
 pub mod ledger;
 mod media;
-pub mod memory;
 mod objects;
 mod queue;
 pub mod request;
-pub mod weak;
 
 pub use backend::{Custody, InferenceBackend, Invocation, Invoked, Locations};
 pub use clock::{Clock, ServiceClock, SetClock, SystemClock, TokioClock};

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parallax_conformance::memory::MemoryQueue;
+use parallax_conformance::{ledger, objects, queue};
 use parallax_job::{Bucket, Timestamp};
 use parallax_local::{Database, LocalObjects, SqliteLedger, SqliteQueue, Transfer};
-use parallax_ports::conformance::{ledger, objects, queue};
-use parallax_ports::memory::MemoryQueue;
 use parallax_ports::{Clock, Ledger, Queue, SystemClock, TokioClock};
 
 /// A fresh database file in `folder`.

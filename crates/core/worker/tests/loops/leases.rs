@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::fault::{Faults, Faulty, Outage, Rates};
+use parallax_conformance::memory::MemoryLedger;
 use parallax_job::Timestamp;
-use parallax_ports::fault::{Faults, Faulty, Outage, Rates};
-use parallax_ports::memory::MemoryLedger;
 use parallax_ports::{
     Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Ledger, Queue, Result,
     TokioClock,

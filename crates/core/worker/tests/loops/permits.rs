@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_ports::fault::{Faults, Faulty, Rates};
-use parallax_ports::memory::MemoryQueue;
+use parallax_conformance::fault::{Faults, Faulty, Rates};
+use parallax_conformance::memory::MemoryQueue;
 use parallax_ports::{
     Clock, Custody, InferenceBackend, Invocation, Invoked, Ledger, Message, Queue, Receipt, Result,
 };

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_ports::fault::{Faults, Faulty, Outage, Rates};
+use parallax_conformance::fault::{Faults, Faulty, Outage, Rates};
+use parallax_conformance::memory::MemoryQueue;
 use parallax_ports::ledger::SegmentState;
-use parallax_ports::memory::MemoryQueue;
 use parallax_ports::{
     Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Message, Queue,
     Receipt, Result,

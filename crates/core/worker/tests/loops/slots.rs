@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::memory::{MemoryObjects, MemoryQueue};
 use parallax_job::Segment;
-use parallax_ports::memory::{MemoryObjects, MemoryQueue};
 use parallax_ports::{
     Custody, InferenceBackend, Invocation, Invoked, Ledger, Locations, Message, ObjectStore, Queue,
     Receipt, Result,

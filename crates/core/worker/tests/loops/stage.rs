@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::fault::{Faults, Faulty, Rates};
+use parallax_conformance::memory::{MemoryLedger, MemoryObjects, MemoryQueue};
 use parallax_job::{
     Bucket, Buckets, JobId, JobStatus, Mode, ObjectEvent, ObjectKey, Scheme, Segment, Timestamp,
     Uri, s3_notification,
 };
-use parallax_ports::fault::{Faults, Faulty, Rates};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{HolderId, Intent, IntentOutcome, Job, SegmentRow};
-use parallax_ports::memory::{MemoryLedger, MemoryObjects, MemoryQueue};
 use parallax_ports::{
     Assembler, Chunker, Clock, Custody, Cut, Ids, InferenceBackend, Invocation, Invoked, Ledger,
     Locations, MediaError, NoMetrics, ObjectStore, Queue, Result, TokioClock,

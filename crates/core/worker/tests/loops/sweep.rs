@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parallax_conformance::fault::{Faults, Faulty, Rates};
+use parallax_conformance::memory::{MemoryLedger, MemoryQueue};
 use parallax_job::{JobStatus, Mode};
-use parallax_ports::fault::{Faults, Faulty, Rates};
 use parallax_ports::ledger::{Job, SegmentState};
-use parallax_ports::memory::{MemoryLedger, MemoryQueue};
 use parallax_ports::{Clock, Ids, Ledger, Locations, Queue};
 use parallax_worker::{Config, Inbox, Pipeline, Ports, Role, Roles, Stop, run};
 use tokio::task::JoinSet;

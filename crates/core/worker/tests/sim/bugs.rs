@@ -6,8 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parallax_job::{Segment, Uri};
 use parallax_ports::{
-    Custody, InferenceBackend, Invocation, Invoked, Kind, Locations, Message, Queue, Receipt,
-    Result,
+    Custody, InferenceBackend, Invocation, Invoked, Kind, Message, Queue, Receipt, Result,
 };
 use parallax_worker::{Config, Mutant, Role, Roles};
 use tokio_util::sync::CancellationToken;
@@ -127,6 +126,7 @@ impl MisusedBackend {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl InferenceBackend for MisusedBackend {
     fn custody(&self) -> Custody {
@@ -135,10 +135,6 @@ impl InferenceBackend for MisusedBackend {
 
     fn attempt_name(&self, segment: &Segment, attempt: u32) -> Option<String> {
         self.backend.attempt_name(segment, attempt)
-    }
-
-    fn predicted(&self, invocation: &Invocation) -> Locations {
-        self.backend.predicted(invocation)
     }
 
     fn request_at(&self, segment: &Segment) -> Option<Uri> {

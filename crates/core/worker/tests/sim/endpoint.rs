@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::fault::Faults;
+use parallax_conformance::memory::MemoryObjects;
 use parallax_job::{ObjectKey, Segment, Uri};
-use parallax_ports::fault::Faults;
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, ObjectStore, Queue,
     Result, request,

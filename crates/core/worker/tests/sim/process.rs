@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parallax_conformance::fault::{Faults, Faulty, Rates};
+use parallax_conformance::memory::MemoryMedia;
+use parallax_conformance::weak::WeakQueue;
 use parallax_job::Timestamp;
-use parallax_ports::fault::{Faults, Faulty, Rates};
 use parallax_ports::health::{Beats, Flags};
-use parallax_ports::weak::WeakQueue;
 use parallax_ports::{
     Clock, Custody, Ids, InferenceBackend, NoMetrics, ObjectStore, Queue, ServiceClock, SetClock,
 };
@@ -133,11 +134,13 @@ fn ports(world: &World, faults: &Arc<Faults>, previous: bool, rng: &mut StdRng) 
         max_receives: world.climate.policy,
     };
     let reach: Arc<dyn ObjectStore> = Arc::new(Faulty::new(world.objects.clone(), faults.clone()));
+    let totals = world.totals.clone();
+    let media =
+        MemoryMedia::new(world.objects.clone(), world.config.buckets.clone(), move |job_id| {
+            totals[job_id]
+        });
     let studio = Arc::new(Studio {
-        buckets: world.config.buckets.clone(),
-        totals: world.totals.clone(),
-        objects: world.objects.clone(),
-        reach: reach.clone(),
+        media: media.with_reach(reach.clone()),
         faults: faults.clone(),
         watch: world.watch.clone(),
     });

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use parallax_ports::fault::Rates;
-use parallax_ports::weak::{EventWeakness, QueueWeakness};
+use parallax_conformance::fault::Rates;
+use parallax_conformance::weak::{EventWeakness, QueueWeakness};
 use parallax_ports::{Custody, Kind};
 use parallax_worker::Mutant;
 use rand::RngExt;

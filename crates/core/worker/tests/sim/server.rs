@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::fault::Faults;
+use parallax_conformance::memory::MemoryObjects;
 use parallax_job::Segment;
-use parallax_ports::fault::Faults;
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, ObjectStore, Result,
 };

@@ -1,35 +1,22 @@
-//! Cutting and joining without media: the right objects, in the right order, through faulty ports.
+//! The media steps in memory, at a pace, through faulty ports and before the watch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_job::{Buckets, JobId, Mode, ObjectKey, Segment};
-use parallax_ports::fault::Faults;
-use parallax_ports::memory::MemoryObjects;
-use parallax_ports::{Assembler, Chunker, Cut, Error, Kind, MediaError, ObjectStore};
+use parallax_conformance::fault::Faults;
+use parallax_conformance::memory::MemoryMedia;
+use parallax_job::{JobId, Mode};
+use parallax_ports::{Assembler, Chunker, Cut, MediaError};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::Watch;
 
 #[derive(Debug, Clone)]
 pub struct Studio {
-    pub buckets: Buckets,
-    pub totals: Arc<BTreeMap<JobId, u32>>,
-    pub objects: Arc<MemoryObjects>,
-    /// The objects as this process reaches them.
-    pub reach: Arc<dyn ObjectStore>,
+    pub media: MemoryMedia,
     pub faults: Arc<Faults>,
     pub watch: Arc<Watch>,
-}
-
-#[derive(Debug)]
-struct Plan {
-    studio: Studio,
-    job_id: JobId,
-    mode: Mode,
-    total: u32,
 }
 
 #[async_trait]
@@ -45,26 +32,22 @@ impl Chunker for Studio {
             Ok(())
         };
         self.faults.around("chunker.plan", think).await?;
-        let total = self.totals[job_id];
-        Ok(Box::new(Plan { studio: self.clone(), job_id: job_id.clone(), mode, total }))
+        // It heeds no token: who asks may be cancelled at any await all the same.
+        let cut = self.media.plan(job_id, mode, &CancellationToken::new()).await?;
+        Ok(Box::new(Unheeding(cut)))
     }
 }
 
+struct Unheeding(Box<dyn Cut>);
+
 #[async_trait]
-impl Cut for Plan {
+impl Cut for Unheeding {
     fn total(&self) -> u32 {
-        self.total
+        self.0.total()
     }
 
     async fn publish(&self, _: &CancellationToken) -> Result<(), MediaError> {
-        for index in 0..self.total {
-            let segment = Segment::new(self.job_id.clone(), index, self.total, self.mode).unwrap();
-            let uri = self.studio.buckets.input.uri(&ObjectKey::Segment(segment)).unwrap();
-            if self.studio.reach.head(&uri).await?.is_none() {
-                self.studio.reach.write(&uri, b"segment").await?;
-            }
-        }
-        Ok(())
+        self.0.publish(&CancellationToken::new()).await
     }
 }
 
@@ -79,21 +62,9 @@ impl Assembler for Studio {
         let _alone = self.watch.assembling(job_id);
         let work = async {
             tokio::time::sleep(Duration::from_secs(40)).await;
-            let mut film = Vec::new();
-            for index in 0..total {
-                let key = ObjectKey::Result { job_id: job_id.clone(), index };
-                let uri = self.buckets.output.uri(&key).unwrap();
-                if self.objects.head(&uri).await?.is_none() {
-                    return Err(Error::new(Kind::NotFound, format!("{uri}: result missing")));
-                }
-                let found = self.objects.read(&uri, 100).await?;
-                film.push(String::from_utf8_lossy(&found).into_owned());
-            }
-            Ok(film.join(","))
+            self.media.join(job_id, total).await
         };
         let film = self.faults.around("assembler.assemble", work).await?;
-        let uri = self.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
-        self.reach.write(&uri, film.as_bytes()).await?;
-        Ok(())
+        Ok(self.media.publish(job_id, &film).await?)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use parallax_conformance::fault::Outage;
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey, Segment};
-use parallax_ports::fault::Outage;
 use parallax_ports::ledger::{Holder, Job, SegmentState};
 use parallax_ports::{Custody, Ledger, ObjectStore};
 use tokio::time::Instant;

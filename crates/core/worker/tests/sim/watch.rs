@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parallax_conformance::fault::Tally;
+use parallax_conformance::memory::MemoryObjects;
 use parallax_job::{JobId, JobStatus, Segment};
-use parallax_ports::fault::Tally;
 use parallax_ports::ledger::SegmentState;
 use parallax_ports::ledger::rules::Change;
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{Invocation, request};
 use tokio::time::Instant;
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
+use parallax_conformance::fault::{Faults, Outage};
+use parallax_conformance::memory::{MemoryLedger, MemoryObjects};
+use parallax_conformance::weak::{WeakEvents, WeakQueue};
 use parallax_job::{
     Bucket, Buckets, JobId, JobStatus, Mode, Notification, ObjectKey, Record, Scheme, Segment,
     Timestamp, parse_notification,
 };
-use parallax_ports::fault::{Faults, Outage};
 use parallax_ports::ledger::Job;
-use parallax_ports::memory::{MemoryLedger, MemoryObjects};
-use parallax_ports::weak::{WeakEvents, WeakQueue};
 use parallax_ports::{Clock, Custody, Kind, Ledger, ObjectStore, Queue, TokioClock};
 use parallax_worker::Config;
 use rand::RngExt;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_aws::DynamoLedger;
+use parallax_conformance::ledger;
 use parallax_job::{JobStatus, Mode, Segment, Timestamp};
-use parallax_ports::conformance::ledger;
 use parallax_ports::ledger::{
     HolderId, Intent, IntentOutcome, Job, Resend, Reserve, TriggerOutcome,
 };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
 use parallax_aws::{S3Objects, SqsQueue};
+use parallax_conformance::objects;
 use parallax_job::{Bucket, Scheme, Uri};
-use parallax_ports::conformance::objects;
 use parallax_ports::{Kind, ObjectStore, Queue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

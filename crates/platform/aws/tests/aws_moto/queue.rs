@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_aws::SqsQueue;
-use parallax_ports::conformance::queue;
+use parallax_conformance::queue;
 use parallax_ports::{Kind, Queue, Receipt};
 
 use crate::moto::Moto;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use parallax_conformance::memory::MemoryObjects;
 use parallax_frame::Frame;
 use parallax_job::Uri;
 use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flags};
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{MetricsSink, NoMetrics, ObjectStore, SystemClock};
 use parallax_serving::front::{Limits, Tokens, http, sagemaker};
 use parallax_serving::net::{Fetcher, Outside};

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use parallax_conformance::memory::MemoryObjects;
 use parallax_conversion::{Conversion, Error, Report, Surroundings, Workplace, convert_segment};
 use parallax_job::{Bucket, Buckets, Scheme};
 use parallax_media::{DecodeOptions, EncodeSettings, Tools};
 use parallax_ports::SystemClock;
-use parallax_ports::memory::MemoryObjects;
 use parallax_stereo::{Engine, Layout, Run};
 use tempfile::TempDir;
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parallax_conversion::{ChunkSettings, EngineBackend, MediaAssembler, MediaChunker};
-use parallax_job::{Mode, ObjectKey, Segment};
+use parallax_conformance::{backend, media};
+use parallax_conversion::{ChunkSettings, EngineBackend, MediaAssembler, MediaChunker, Workplace};
+use parallax_job::{JobId, Mode, ObjectKey, Segment};
 use parallax_ports::{Assembler, Chunker, InferenceBackend, Invocation, Invoked};
 use parallax_stereo::{Copy, Layout, Run};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::clips::{
@@ -68,6 +70,52 @@ async fn a_job_goes_through_chunker_backend_and_assembler() {
     assert_eq!(sound(&out), sound(&source));
     drop(cut);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch is left behind");
+}
+
+/// A job's source in its place: a second of film, with a keyframe every quarter.
+async fn with_source(workplace: &Workplace, media: &TempDir) -> JobId {
+    let source = make(media, "a.mp4", &[PICTURES], ENCODE);
+    let job: JobId = "job".parse().unwrap();
+    let uri = workplace.buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    workplace.objects.upload(&source, &uri).await.unwrap();
+    job
+}
+
+#[tokio::test]
+async fn media_steps_on_real_media_keep_their_promises() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let workplace = workplace(&scratch);
+    let job = with_source(&workplace, &dir).await;
+    let settings =
+        ChunkSettings { target: Duration::from_millis(250), most: 9, ..ChunkSettings::default() };
+    let setup = media::Setup {
+        chunker: Arc::new(MediaChunker::new(workplace.clone(), settings)),
+        assembler: Arc::new(MediaAssembler::new(workplace.clone())),
+        objects: workplace.objects.clone(),
+        buckets: workplace.buckets.clone(),
+        job,
+    };
+    media::all(&setup).await;
+}
+
+#[tokio::test]
+async fn an_engine_in_the_process_keeps_the_promises_of_a_backend() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let workplace = workplace(&scratch);
+    let job = with_source(&workplace, &dir).await;
+    let buckets = &workplace.buckets;
+    let input = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    let segment = Segment::new(job.clone(), 0, 2, Mode::Sbs).unwrap();
+    let output = buckets.output.uri(&ObjectKey::Result { job_id: job, index: 0 }).unwrap();
+    let backend = EngineBackend::new(workplace.clone(), Arc::new(Copy))
+        .with_output(Layout::FullSbs, lossless());
+    let setup = backend::Setup {
+        backend: Arc::new(backend),
+        objects: workplace.objects.clone(),
+        invocation: Invocation { segment, attempt: 1, input, output },
+        looks: true,
+    };
+    backend::all(&setup).await;
 }
 
 #[tokio::test]

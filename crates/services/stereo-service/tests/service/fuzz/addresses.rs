@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parallax_conformance::memory::MemoryObjects;
 use parallax_fuzz::Cases;
 use parallax_job::Uri;
-use parallax_ports::memory::MemoryObjects;
 use parallax_ports::{ObjectStore, SystemClock};
 use parallax_serving::net::{Fetcher, Networks, Origin, Outside};
 use parallax_serving::{Access, Address, Prefix, Storage, Stores};

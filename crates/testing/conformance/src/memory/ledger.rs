@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 use super::lock;
-use crate::ledger::rules::{self, Change};
-use crate::ledger::{
+use parallax_ports::ledger::rules::{self, Change};
+use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
     IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState, SomeJobs, TriggerOutcome,
     TriggerRow,
 };
-use crate::{Ledger, Locations, Result};
+use parallax_ports::{Ledger, Locations, Result};
 
 /// A ledger that lives as long as the process.
 #[derive(Debug, Default)]

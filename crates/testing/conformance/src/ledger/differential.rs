@@ -13,9 +13,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::fixtures::{Replicas, at, holder, id, intent, uri};
-use crate::ledger::{AttemptError, Cost, Fence, HolderId, Intent, Job, Resend};
 use crate::memory::MemoryLedger;
-use crate::{Custody, Ledger, Locations};
+use parallax_ports::ledger::{AttemptError, Cost, Fence, HolderId, Intent, Job, Resend};
+use parallax_ports::{Custody, Ledger, Locations};
 
 /// How often a history that disagrees is played again, in part, to shorten it.
 const SHORTENINGS: usize = 150;
@@ -291,7 +291,7 @@ impl Verb {
     }
 }
 
-fn text<T: Debug>(answer: crate::Result<T>) -> String {
+fn text<T: Debug>(answer: parallax_ports::Result<T>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("error: {}", error.chain()),

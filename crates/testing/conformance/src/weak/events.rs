@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
 use crate::fault::Tally;
-use crate::{Error, Kind, Message, Queue, Receipt, Result};
+use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
 
 /// How often notifications do what they may.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parallax_job::{ObjectEvent, Timestamp, Uri, s3_notification_at};
 
 use super::lock;
-use crate::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
+use parallax_ports::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
 
 /// An object store that lives as long as the process.
 #[derive(Debug)]

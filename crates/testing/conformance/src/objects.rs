@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parallax_job::{Bucket, Notification, ObjectKey, Record, Uri, parse_notification};
 
-use crate::{Kind, ObjectStore, Queue};
+use parallax_ports::{Kind, ObjectStore, Queue};
 
 /// One store and what the suite needs around it.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ pub async fn a_note_lasts_as_long_as_its_object(s: Setup) {
     let file = s.file("noted", b"bytes");
     let uri = s.uri("noted.out");
     assert_eq!(s.store.note(&uri).await.unwrap(), None);
-    let note = format!("{{\"n\": \"{}\"}}", "x".repeat(crate::LONGEST_NOTE - 9));
+    let note = format!("{{\"n\": \"{}\"}}", "x".repeat(parallax_ports::LONGEST_NOTE - 9));
     s.store.upload_noted(&file, &uri, &note).await.unwrap();
     assert_eq!(s.store.read(&uri, 100).await.unwrap(), b"bytes");
     assert_eq!(s.store.note(&uri).await.unwrap(), s.notes.then_some(note));

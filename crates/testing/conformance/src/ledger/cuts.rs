@@ -6,8 +6,8 @@ use std::time::Duration;
 use parallax_job::JobStatus;
 
 use super::fixtures::{at, finish, id, intent, job, reserve, segment, start};
-use crate::Ledger;
-use crate::ledger::{
+use parallax_ports::Ledger;
+use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Ended, IntentOutcome, Lock, Resend, SegmentState,
     TriggerOutcome,
 };

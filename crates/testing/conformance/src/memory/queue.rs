@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::lock;
-use crate::{Message, Queue, Receipt, Result};
+use parallax_ports::{Message, Queue, Receipt, Result};
 
 /// A queue that lives as long as the process.
 #[derive(Debug, Default)]

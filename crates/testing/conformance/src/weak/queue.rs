@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::Tally;
-use crate::{Error, Kind, Message, Queue, Receipt, Result};
+use parallax_ports::{Error, Kind, Message, Queue, Receipt, Result};
 
 /// Longest that a delivery hides its message.
 const LONGEST_HIDDEN: Duration = Duration::from_secs(12 * 3600);

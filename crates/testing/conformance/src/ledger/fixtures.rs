@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use parallax_job::{JobId, JobStatus, Mode, Segment, Timestamp, Uri};
 
-use crate::ledger::{Fence, HolderId, Intent, IntentOutcome, Job, Reserve, SegmentRow};
-use crate::{Custody, Ledger};
+use parallax_ports::ledger::{Fence, HolderId, Intent, IntentOutcome, Job, Reserve, SegmentRow};
+use parallax_ports::{Custody, Ledger};
 
 /// Handles to one ledger.
 pub type Replicas = Vec<Arc<dyn Ledger>>;

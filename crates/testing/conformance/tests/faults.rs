@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_conformance::fault::{Faults, Faulty, Outage, Rates};
+use parallax_conformance::memory::MemoryQueue;
 use parallax_job::Uri;
-use parallax_ports::fault::{Faults, Faulty, Outage, Rates};
-use parallax_ports::memory::MemoryQueue;
 use parallax_ports::{Kind, ObjectMeta, ObjectStore, Queue, Result};
 use tokio::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What a [`crate::Ledger`] promises: every verb, the races between them, and whole random histories.
+//! What a [`parallax_ports::Ledger`] promises: every verb, the races between them, and whole random histories.
 //!
 //! Time is an argument of the verbs, so nothing here waits.
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Message, Queue, Receipt};
+use parallax_ports::{Message, Queue, Receipt};
 
 /// How the suite treats one kind of queue.
 #[derive(Debug, Clone, Copy)]

@@ -21,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Kind, Result};
+use parallax_ports::{Error, Kind, Result};
 
 pub use calls::Faulty;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parallax_job::{Bucket, Scheme, Timestamp};
-use parallax_ports::conformance::{ledger, objects, queue};
-use parallax_ports::fault::Tally;
-use parallax_ports::memory::{MemoryLedger, MemoryObjects, MemoryQueue};
-use parallax_ports::weak::{EventWeakness, QueueWeakness, WeakEvents, WeakQueue};
-use parallax_ports::{Ledger, Queue, SystemClock, TokioClock};
+use parallax_conformance::fault::Tally;
+use parallax_conformance::memory::{MemoryLedger, MemoryMedia, MemoryObjects, MemoryQueue};
+use parallax_conformance::weak::{EventWeakness, QueueWeakness, WeakEvents, WeakQueue};
+use parallax_conformance::{ledger, media, objects, queue};
+use parallax_job::{Bucket, Buckets, JobId, ObjectKey, Scheme, Timestamp};
+use parallax_ports::{Ledger, ObjectStore, Queue, SystemClock, TokioClock};
 
 #[tokio::test(start_paused = true)]
 async fn memory_queue() {
@@ -169,4 +169,17 @@ async fn the_paused_clock_and_the_queue_agree() {
     queue.receive(1, Duration::ZERO, hidden).await.unwrap();
     queue.receive(1, hidden * 2, hidden).await.unwrap();
     assert_eq!(parallax_ports::Clock::now(&clock), Timestamp(1_000_000));
+}
+
+#[tokio::test]
+async fn media_steps_in_memory() {
+    let objects = Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
+    let bucket = |name: &str| Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() };
+    let buckets = Buckets { input: bucket("input"), output: bucket("output") };
+    let job: JobId = "job".parse().unwrap();
+    let source = buckets.input.uri(&ObjectKey::Source(job.clone())).unwrap();
+    objects.write(&source, b"source").await.unwrap();
+    let steps = Arc::new(MemoryMedia::new(objects.clone(), buckets.clone(), |_| 3));
+    let setup = media::Setup { chunker: steps.clone(), assembler: steps, objects, buckets, job };
+    media::all(&setup).await;
 }

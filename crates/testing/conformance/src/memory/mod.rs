@@ -1,10 +1,12 @@
 //! Every port in memory: for tests, simulations and as the readable statement of each contract.
 
 mod ledger;
+mod media;
 mod objects;
 mod queue;
 
 pub use ledger::MemoryLedger;
+pub use media::MemoryMedia;
 pub use objects::MemoryObjects;
 pub use queue::MemoryQueue;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parallax_job::{JobStatus, Mode};
 
 use super::fixtures::{at, id, job};
-use crate::Ledger;
-use crate::ledger::{Advance, Job};
+use parallax_ports::Ledger;
+use parallax_ports::ledger::{Advance, Job};
 
 pub(super) async fn a_job_is_created_once(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.job(&id("job")).await.unwrap(), None);

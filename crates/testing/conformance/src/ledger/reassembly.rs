@@ -6,8 +6,8 @@ use std::time::Duration;
 use parallax_job::JobStatus;
 
 use super::fixtures::{at, finish, id, job};
-use crate::Ledger;
-use crate::ledger::{Lock, Resend, TriggerOutcome};
+use parallax_ports::Ledger;
+use parallax_ports::ledger::{Lock, Resend, TriggerOutcome};
 
 const RESEND: Resend =
     Resend { unconfirmed: Duration::from_secs(60), unfinished: Duration::from_secs(7200) };

@@ -9,11 +9,11 @@ use futures::FutureExt;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 use super::Faults;
-use crate::ledger::{
+use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
     IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
-use crate::{Ledger, Locations, Message, ObjectMeta, ObjectStore, Queue, Receipt, Result};
+use parallax_ports::{Ledger, Locations, Message, ObjectMeta, ObjectStore, Queue, Receipt, Result};
 
 /// A port seen by a process whose calls go wrong.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use parallax_job::JobStatus;
 
 use super::fixtures::{Replicas, at, finish, holder, id, intent, job, reserve, segment};
-use crate::Ledger;
-use crate::ledger::{Completed, IntentOutcome, Lock, Resend, Reserve, TriggerOutcome};
+use parallax_ports::Ledger;
+use parallax_ports::ledger::{Completed, IntentOutcome, Lock, Resend, Reserve, TriggerOutcome};
 
 const CALLERS: usize = 64;
 

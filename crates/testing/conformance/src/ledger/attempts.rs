@@ -7,10 +7,10 @@ use parallax_job::{JobStatus, Mode, Segment};
 use super::fixtures::{
     at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri,
 };
-use crate::ledger::{
+use parallax_ports::ledger::{
     AttemptError, Completed, Cost, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
 };
-use crate::{Custody, Ledger, Locations};
+use parallax_ports::{Custody, Ledger, Locations};
 
 fn error(message: &str) -> AttemptError {
     AttemptError::new("internal", message)
@@ -161,7 +161,8 @@ pub(super) async fn renewing_moves_the_deadline_of_the_row_and_leaves_its_permit
 ) {
     let one = segment("job", 0, 1);
     reserve(&*ledger, "n", at(0)).await;
-    let asked = crate::ledger::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
+    let asked =
+        parallax_ports::ledger::Intent { custody: Custody::Caller, ..intent(&one, "n", at(0)) };
     let IntentOutcome::Recorded(row) = ledger.record_intent(&asked).await.unwrap() else {
         panic!("recorded")
     };
@@ -218,8 +219,10 @@ pub(super) async fn a_permit_is_passed_on_with_the_completion(ledger: Arc<dyn Le
     assert_eq!((&held[0].id, held[0].deadline, &held[0].work), (&next, at(60), &None));
     assert_eq!(pass(&row.fence()).await, (Completed::Already, Reserve::Granted), "a lost reply");
     assert_eq!(ledger.completions(&id("job"), 2).await.unwrap().len(), 1);
-    let asked =
-        crate::ledger::Intent { holder: next.clone(), ..intent(&segment("job", 1, 2), "m", at(2)) };
+    let asked = parallax_ports::ledger::Intent {
+        holder: next.clone(),
+        ..intent(&segment("job", 1, 2), "m", at(2))
+    };
     let IntentOutcome::Recorded(second) = ledger.record_intent(&asked).await.unwrap() else {
         panic!("what was passed on is a reservation")
     };
@@ -380,7 +383,7 @@ pub(super) async fn rows_are_found_by_segment_index_and_job(ledger: Arc<dyn Ledg
         let row = start(&*ledger, &segment(name, index, total), &called, at(0)).await;
         ledger.complete(&row.fence(), true, at(1)).await.unwrap();
     }
-    let shape = |mut rows: Vec<crate::ledger::SegmentRow>| -> Vec<(u32, u32)> {
+    let shape = |mut rows: Vec<parallax_ports::ledger::SegmentRow>| -> Vec<(u32, u32)> {
         rows.sort_by(|a, b| a.segment.cmp(&b.segment));
         rows.iter().map(|r| (r.segment.index, r.segment.total)).collect()
     };

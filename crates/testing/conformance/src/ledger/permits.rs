@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::fixtures::{at, holder, intent, reserve, segment, start};
-use crate::Ledger;
-use crate::ledger::{Holder, IntentOutcome, Reserve};
+use parallax_ports::Ledger;
+use parallax_ports::ledger::{Holder, IntentOutcome, Reserve};
 
 pub(super) async fn the_limit_holds_and_repeating_extends(ledger: Arc<dyn Ledger>) {
     let reserve =
