@@ -456,6 +456,16 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
     drop(Server::start(folder.path(), &[&variables[..4], &offline[..]].concat()));
     assert_eq!(hub.asked().len(), asked);
 
+    // Models for which there is no room end the start, too: better than every request.
+    let mut command = program("inference-server");
+    command.envs(variables[..4].iter().copied()).envs(offline);
+    command.env("SERVER_SCRATCH", folder.path()).env("SERVER_MEMORY_LIMIT_MIB", "1");
+    command.env("SERVER_ADDRESS", "127.0.0.1:0").env("HEALTH_ADDRESS", "127.0.0.1:0");
+    let finished = finish(&mut command);
+    assert_ne!(finished.code, Some(0));
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("bytes at least; 1048576 are allowed"), "{last}");
+
     // What cannot be had ends the start with one reason.
     let nowhere = folder.path().join("nowhere");
     for (variables, named) in [

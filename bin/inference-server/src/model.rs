@@ -1,15 +1,15 @@
 //! The stereo engine as a model of the pool.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use parallax_engine_spec::{
-    self as spec, Choice, Choices, DeviceMemory, MemoryPlan, Refused, Selection,
+    self as spec, Choice, Choices, DeviceMemory, MemoryPlan, Prepared, Refused, Selection,
+    WeightBytes,
 };
 use parallax_ports::MetricsSink;
-use parallax_serving::{Failure, Model};
+use parallax_serving::{Failure, Model, ModelBytes};
 use parallax_stereo_service::{STEREO_MODEL, StereoModel};
 
 use crate::config::{Device, Settings};
@@ -39,7 +39,8 @@ pub(crate) fn select(settings: &Settings) -> Result<Arc<dyn Selection>> {
     (settings.engine.0.select)(&choices(settings)).map_err(|refused| told(refused, settings))
 }
 
-/// How the engine is loaded. The device is opened here, so that a missing GPU ends the start.
+/// How the engine is loaded, and the bytes of the device's memory that all models may take. The
+/// device is opened here, so that a missing GPU ends the start.
 ///
 /// # Errors
 /// Names the variable.
@@ -47,21 +48,24 @@ pub(crate) fn open(
     settings: &Settings,
     engine: &dyn Selection,
     metrics: &Arc<dyn MetricsSink>,
-) -> Result<Model> {
-    let prepared = engine.prepare(None).map_err(|refused| told(refused, settings))?;
+) -> Result<(Model, u64)> {
+    let prepared: Arc<dyn Prepared> =
+        engine.prepare(None).map_err(|refused| told(refused, settings))?.into();
     if let Some(memory) = prepared.memory() {
         watch_memory(memory, metrics.clone())?;
     }
+    let room = prepared.room().unwrap_or(u64::MAX);
+    let sized = Arc::clone(&prepared);
+    // Of weights that are not there, loading says more.
+    let bytes = move || {
+        let WeightBytes { least, whole } = sized.weight_bytes().unwrap_or_default();
+        ModelBytes { least, whole }
+    };
     let load = move || {
         let engine = prepared.open().map_err(|refused| Failure::internal(chain(&refused)))?;
         Ok(StereoModel(engine))
     };
-    if settings.engine.0.weights.is_none() {
-        // There is nothing to count.
-        return Ok(Model::new(STEREO_MODEL, 0, load));
-    }
-    let folder = settings.weights_dir.clone();
-    Ok(Model::measured(STEREO_MODEL, move || bytes(&folder), load))
+    Ok((Model::measured(STEREO_MODEL, bytes, load), room))
 }
 
 /// Names the variable that is to blame.
@@ -109,21 +113,6 @@ fn watch_memory(memory: DeviceMemory, metrics: Arc<dyn MetricsSink>) -> Result<(
         .spawn(watch)
         .map(drop)
         .context("start the thread that looks at the GPU's memory")
-}
-
-/// Bytes of the weights below a folder: the most that they take on the device.
-fn bytes(folder: &Path) -> u64 {
-    let Ok(entries) = folder.read_dir() else { return 0 };
-    let size = |entry: std::fs::DirEntry| {
-        let path = entry.path();
-        // Follows links, as caches of models are made of them.
-        match path.metadata() {
-            Ok(meta) if meta.is_dir() => bytes(&path),
-            Ok(meta) if path.extension().is_some_and(|e| e == "safetensors") => meta.len(),
-            _ => 0,
-        }
-    };
-    entries.flatten().map(size).sum()
 }
 
 #[cfg(test)]

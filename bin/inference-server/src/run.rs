@@ -127,9 +127,9 @@ async fn service(
         run_limit: Duration::from_secs(settings.run_limit_seconds),
         ..ServiceSettings::default()
     };
-    let model = model::open(settings, &*engine, &metrics)?;
+    let (model, room) = model::open(settings, &*engine, &metrics)?;
     let loaded = LoadedModels::default();
-    let models = ModelPool::new(u64::MAX)
+    let models = ModelPool::new(room)
         .with_metrics(metrics.clone())
         .with_listener(loaded.listener())
         .with(model);

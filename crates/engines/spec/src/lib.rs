@@ -17,6 +17,6 @@ mod weights;
 pub use choices::{Choice, Choices, Device, Dtype, MemoryPlan};
 pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
-pub use selection::{DeviceMemory, Prepared, Ready, Selection};
+pub use selection::{DeviceMemory, Prepared, Ready, Selection, WeightBytes};
 pub use spec::EngineSpec;
 pub use weights::{Demands, Published, WeightsSpec};

@@ -26,6 +26,15 @@ pub trait Selection: Capabilities {
 /// Tells how many bytes of a device's memory are taken; `None` once the driver does not answer.
 pub type DeviceMemory = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
+/// Bytes of a device's memory that an engine's weights take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WeightBytes {
+    /// While parts of the work take turns, where the engine can work so.
+    pub least: u64,
+    /// All at once.
+    pub whole: u64,
+}
+
 /// An engine whose device is open.
 pub trait Prepared: Debug + Send + Sync {
     /// Reads the weights. May be asked again after an error.
@@ -40,6 +49,20 @@ pub trait Prepared: Debug + Send + Sync {
     /// # Errors
     /// When the weights cannot be told from others.
     fn identity(&self) -> Result<Option<String>, Refused>;
+
+    /// What the weights will take, from their headers. Defaults to nothing.
+    ///
+    /// # Errors
+    /// When they are not there or cannot be read.
+    fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
+        Ok(WeightBytes::default())
+    }
+
+    /// Bytes of the device's memory that may be taken in all, by the user's limit too; `None` where
+    /// nobody knows. Defaults to that.
+    fn room(&self) -> Option<u64> {
+        None
+    }
 
     /// The memory of a device of its own. Defaults to none.
     fn memory(&self) -> Option<DeviceMemory> {

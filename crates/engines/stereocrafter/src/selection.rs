@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use parallax_engine_spec::{self as spec, Choice, Choices, Dtype, MemoryPlan, Prepared, Refused};
+use parallax_engine_spec::{
+    self as spec, Choice, Choices, Dtype, MemoryPlan, Prepared, Refused, WeightBytes,
+};
 use parallax_nn::device::{self, free_bytes};
 use parallax_stereo::{Capabilities, Engine, Error, Reach, Run};
 use parallax_weights::fingerprint;
 
 use crate::engine::{Options, StereoCrafter};
 use crate::folders::Folders;
-use crate::memory::Memory;
+use crate::footprint::Footprint;
+use crate::memory::{Memory, footprint};
 use crate::plan::{Pieces, Plan, USUAL_BYTES};
 use crate::precision::Precision;
 use crate::size::Size;
@@ -117,6 +120,7 @@ impl spec::Selection for Chosen {
         Ok(Box::new(Opening {
             folder: self.weights()?.to_owned(),
             device,
+            precision,
             options: self.options(pieces),
             words: format!(
                 "{mode}, {} steps, {}, {}, {cut}",
@@ -138,6 +142,7 @@ impl spec::Selection for Chosen {
 struct Opening {
     folder: PathBuf,
     device: Device,
+    precision: Precision,
     options: Options,
     /// What besides the weights decides results.
     words: String,
@@ -155,6 +160,20 @@ impl Prepared for Opening {
             fingerprint(&self.folder).map_err(|error| Refused::of(Choice::Weights, error))?;
         let (shown, words) = (self.folder.display(), &self.words);
         Ok(Some(format!("{shown} ({}), {words}", &print[..SHOWN])))
+    }
+
+    fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
+        let (footprint, _) = footprint(&Folders::within(&self.folder), self.precision)
+            .map_err(|error| Refused::of(Choice::Weights, error))?;
+        let Footprint { shared, depth, inpainting, .. } = footprint;
+        let whole = shared + depth + inpainting;
+        Ok(WeightBytes { least: shared + depth.max(inpainting), whole })
+    }
+
+    fn room(&self) -> Option<u64> {
+        let device = device::memory(&self.device).map(|(_, all)| all);
+        let room = device.or_else(|| free_bytes(&self.device));
+        room.into_iter().chain(self.options.memory_limit).min()
     }
 
     fn memory(&self) -> Option<spec::DeviceMemory> {

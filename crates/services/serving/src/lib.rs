@@ -23,7 +23,7 @@ mod status;
 mod storage;
 
 pub use access::{Access, Prefix, PrefixError};
-pub use executor::{Executor, ExecutorSettings, Model, ModelPool, Overloaded, Slot};
+pub use executor::{Executor, ExecutorSettings, Model, ModelBytes, ModelPool, Overloaded, Slot};
 pub use failure::{Failure, FailureKind};
 pub use operation::{Call, Cost, Operation};
 pub use parts::{NoParts, Parts};

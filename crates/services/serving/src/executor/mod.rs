@@ -24,7 +24,7 @@ use tracing::error;
 use crate::metrics;
 use crate::{Failure, FailureKind};
 use fair_queue::FairQueue;
-pub use model_pool::{Model, ModelPool};
+pub use model_pool::{Model, ModelBytes, ModelPool};
 
 /// How many may be served at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,17 @@ use crate::{Failure, FailureKind};
 
 type Loaded = Arc<dyn Any + Send + Sync>;
 type Listener = Box<dyn Fn(Vec<(&'static str, u64)>) + Send>;
-type Measure = Box<dyn Fn() -> u64 + Send>;
+type Measure = Box<dyn Fn() -> ModelBytes + Send>;
 type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send>;
+
+/// Bytes of the device's memory that a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModelBytes {
+    /// While its parts take turns there, of a model that keeps to the room that it finds.
+    pub least: u64,
+    /// All of it.
+    pub whole: u64,
+}
 
 /// A model that can be loaded.
 pub struct Model {
@@ -35,13 +44,13 @@ impl Model {
         bytes: u64,
         load: impl Fn() -> Result<T, Failure> + Send + 'static,
     ) -> Self {
-        Self::measured(name, move || bytes, load)
+        Self::measured(name, move || ModelBytes { least: bytes, whole: bytes }, load)
     }
 
     /// As [`Model::new`], where the bytes are only known once it can be loaded.
     pub fn measured<T: Send + Sync + 'static>(
         name: &'static str,
-        bytes: impl Fn() -> u64 + Send + 'static,
+        bytes: impl Fn() -> ModelBytes + Send + 'static,
         load: impl Fn() -> Result<T, Failure> + Send + 'static,
     ) -> Self {
         let load = move || load().map(|model| Arc::new(model) as Loaded);
@@ -122,7 +131,9 @@ impl ModelPool {
         let loaded = match &self.entries[index].loaded {
             Some(loaded) => loaded.clone(),
             None => {
-                let bytes = (self.entries[index].model.bytes)();
+                let ModelBytes { least, whole } = (self.entries[index].model.bytes)();
+                // One that has parts takes all that there is and no more.
+                let bytes = whole.min(self.budget).max(least);
                 self.make_room(bytes, index)?;
                 info!(model = name, bytes, "loading");
                 let started = Instant::now();
@@ -171,7 +182,8 @@ impl ModelPool {
             order.sort_by_key(|n| self.entries[*n].used);
             let Some(gone) = order.into_iter().find(|n| self.entries[*n].evict()) else {
                 let (name, budget) = (self.entries[keep].model.name, self.budget);
-                let message = format!("model {name:?} takes {bytes} bytes; {budget} are allowed");
+                let message =
+                    format!("model {name:?} takes {bytes} bytes at least; {budget} are allowed");
                 return Err(Failure::new(FailureKind::Unavailable, message));
             };
             info!(model = self.entries[gone].model.name, "evicted");
@@ -228,6 +240,25 @@ mod tests {
         drop(held);
         assert_eq!(models.get::<String>("a").unwrap_err().kind, FailureKind::Internal);
         assert_eq!(models.get::<u32>("none").unwrap_err().kind, FailureKind::Internal);
+    }
+
+    #[test]
+    fn a_model_in_parts_takes_what_there_is() {
+        let parted = |least| {
+            let bytes = move || ModelBytes { least, whole: 30 };
+            ModelPool::new(10).with(Model::new("small", 1, || Ok(0u32))).with(Model::measured(
+                "parted",
+                bytes,
+                || Ok(1u32),
+            ))
+        };
+        let mut models = parted(8);
+        models.get::<u32>("small").unwrap();
+        assert_eq!(*models.get::<u32>("parted").unwrap(), 1);
+        assert_eq!(models.bytes(), 10, "the other one went");
+        let refused = parted(11).get::<u32>("parted").unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Unavailable);
+        assert!(refused.message.contains("11 bytes at least; 10"), "{refused}");
     }
 
     #[test]
