@@ -182,20 +182,9 @@ impl Climate {
             false => (some(0.01), Duration::from_secs(200)),
         };
         Self {
-            rates: if trouble == 0.0 {
-                Self::SLOW
-            } else {
-                Rates {
-                    refuse: some(0.01),
-                    lose_reply: some(0.01),
-                    late: some(0.004),
-                    delay,
-                    longest,
-                    pause: some(0.0005),
-                    longest_pause: Duration::from_secs(900),
-                    crash: some(0.004) * mortality,
-                    torn: some(0.05),
-                }
+            rates: match trouble {
+                0.0 => Self::SLOW,
+                _ => Rates { delay, longest, ..rates(&mut some, mortality) },
             },
             queues: QueueWeakness {
                 again: some(0.03),
@@ -220,18 +209,7 @@ impl Climate {
                 vanish: some(0.01),
                 busy: some(0.05),
             },
-            endpoint: Weakness {
-                throttle: some(0.05),
-                break_before: some(0.01),
-                break_after: some(0.01) * known,
-                late: some(0.01) * known,
-                no_failure_location: if topics == Topics::Instead { 1.0 } else { some(0.05) },
-                die: some(0.02),
-                double: some(0.02) * known,
-                overrun: some(0.01) * known,
-                half: some(0.02),
-                cold: some(0.05),
-            },
+            endpoint: endpoint(&mut some, topics, known),
             lease: Self::LEASE.mul_f64(share),
             // Clocks must agree better where leases are short.
             clock_skew: Duration::from_secs_f64(some(10.0).min(15.0)).mul_f64(share),
@@ -245,6 +223,36 @@ impl Climate {
             recuts,
             deployments: trouble > 0.0,
         }
+    }
+}
+
+/// Faults of calls, apart from delays; `some` draws how often one happens.
+fn rates(some: &mut impl FnMut(f64) -> f64, mortality: f64) -> Rates {
+    Rates {
+        refuse: some(0.01),
+        lose_reply: some(0.01),
+        late: some(0.004),
+        pause: some(0.0005),
+        longest_pause: Duration::from_secs(900),
+        crash: some(0.004) * mortality,
+        torn: some(0.05),
+        ..Rates::NONE
+    }
+}
+
+/// Faults of the endpoint; `known` is 0 where nothing may run without anybody's knowledge.
+fn endpoint(some: &mut impl FnMut(f64) -> f64, topics: Topics, known: f64) -> Weakness {
+    Weakness {
+        throttle: some(0.05),
+        break_before: some(0.01),
+        break_after: some(0.01) * known,
+        late: some(0.01) * known,
+        no_failure_location: if topics == Topics::Instead { 1.0 } else { some(0.05) },
+        die: some(0.02),
+        double: some(0.02) * known,
+        overrun: some(0.01) * known,
+        half: some(0.02),
+        cold: some(0.05),
     }
 }
 

@@ -65,31 +65,25 @@ pub struct World {
     events: Vec<Arc<WeakEvents>>,
 }
 
-impl World {
-    pub fn new(scenario: &Scenario, rng: &mut StdRng) -> Self {
-        let drawn = Shape {
-            custody: if rng.random() { Custody::Backend } else { Custody::Caller },
-            // One to eight, mostly few.
-            replicas: 1 + (8.0 * rng.random::<f64>().powi(2)) as u64,
-            jobs: rng.random_range(1..=3),
-            segments: None,
-        };
-        let Shape { custody, replicas, jobs, segments: total } = scenario.shape.unwrap_or(drawn);
-        let climate = Climate::draw(scenario, rng);
-        let now = Instant::now();
-        let limit = rng.random_range(1..=3);
-        let changes = scenario.trouble > 0.0 && rng.random_bool(0.2);
-        let changed = if changes { rng.random_range(1..=3) } else { limit };
-        let limits = (limit, changed, now + Duration::from_secs(rng.random_range(0..7200)));
-        let most = limit.max(changed) as usize;
-        let outages = outages(scenario, &climate, now, rng);
+/// The queues of a world.
+struct Queues {
+    segments: Arc<WeakQueue>,
+    output_events: Arc<WeakQueue>,
+    chunking: Arc<WeakQueue>,
+    reassembly: Arc<WeakQueue>,
+    dead_letters: Arc<WeakQueue>,
+    /// Where a queue with a policy puts what it gave out too often.
+    redriven: Arc<WeakQueue>,
+}
 
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp(1_750_000_000_000)));
-        let watch = Arc::new(Watch::new(
-            most,
-            unreached(scenario, custody, replicas, &climate),
-            scenario.traced,
-        ));
+impl Queues {
+    /// `ledger` is there before the first message is deleted.
+    fn new(
+        climate: &Climate,
+        watch: &Arc<Watch>,
+        ledger: &Arc<Mutex<Option<Arc<MemoryLedger>>>>,
+        rng: &mut StdRng,
+    ) -> Self {
         let mut plain = || WeakQueue::new(rng.random(), climate.queues, watch.tally.clone());
         let (dead_letters, redriven) = (Arc::new(plain()), Arc::new(plain()));
         let mut queue = || match climate.policy {
@@ -98,32 +92,93 @@ impl World {
         };
         let (segments, output_events, chunking) = (queue(), queue(), queue());
         let reassembly = Arc::new(queue());
-        let (output_events, chunking) = (Arc::new(output_events), Arc::new(chunking));
-        let ledger_cell: Arc<Mutex<Option<Arc<MemoryLedger>>>> = Arc::default();
         let segments = {
-            let (watch, ledger, dead) = (watch.clone(), ledger_cell.clone(), dead_letters.clone());
+            let (watch, ledger, dead) = (watch.clone(), ledger.clone(), dead_letters.clone());
             Arc::new(segments.watched(move |body| {
-                let ledger = ledger.lock().unwrap().clone().expect("the ledger is made below");
+                let ledger = ledger.lock().unwrap().clone().expect("the ledger is made by then");
                 may_be_deleted(body, &ledger, &dead, &watch);
             }))
         };
-        let mut event_way = |to: &Arc<WeakQueue>| {
-            let to: Arc<dyn Queue> = to.clone();
-            Arc::new(WeakEvents::new(to, rng.random(), climate.events, watch.tally.clone()))
-        };
-        let mut events =
-            vec![event_way(&chunking), event_way(&segments), event_way(&output_events)];
-        let mut told = Told { topics: None, instead: climate.topics == Topics::Instead };
-        let topics = event_way(&output_events);
+        let (output_events, chunking) = (Arc::new(output_events), Arc::new(chunking));
+        Self { segments, output_events, chunking, reassembly, dead_letters, redriven }
+    }
+}
+
+fn shape(rng: &mut StdRng) -> Shape {
+    Shape {
+        custody: if rng.random() { Custody::Backend } else { Custody::Caller },
+        // One to eight, mostly few.
+        replicas: 1 + (8.0 * rng.random::<f64>().powi(2)) as u64,
+        jobs: rng.random_range(1..=3),
+        segments: None,
+    }
+}
+
+/// How many permits there are, how many later, and from when on.
+fn limits(scenario: &Scenario, now: Instant, rng: &mut StdRng) -> (u32, u32, Instant) {
+    let limit = rng.random_range(1..=3);
+    let changes = scenario.trouble > 0.0 && rng.random_bool(0.2);
+    let changed = if changes { rng.random_range(1..=3) } else { limit };
+    (limit, changed, now + Duration::from_secs(rng.random_range(0..7200)))
+}
+
+fn config(scenario: &Scenario, lease: Duration) -> Config {
+    let bucket = |name: &str| Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() };
+    let buckets = Buckets { input: bucket("source-bucket"), output: bucket("result-bucket") };
+    Config {
+        mutant: scenario.mutant,
+        lease,
+        reassembly_lease: lease,
+        // Unlike every other time: by it the queue tells a message that is in hand from one that
+        // was put off for as long as a lease.
+        visibility: Duration::from_secs(125),
+        ..Config::new(buckets)
+    }
+}
+
+/// The ways of buckets' events to chunking, segments and output events, then that of topics; and what
+/// an endpoint tells by the last.
+fn ways(
+    queues: &Queues,
+    climate: &Climate,
+    watch: &Watch,
+    rng: &mut StdRng,
+) -> (Vec<Arc<WeakEvents>>, Told) {
+    let mut way = |to: &Arc<WeakQueue>| {
+        let to: Arc<dyn Queue> = to.clone();
+        Arc::new(WeakEvents::new(to, rng.random(), climate.events, watch.tally.clone()))
+    };
+    let mut events = vec![way(&queues.chunking), way(&queues.segments), way(&queues.output_events)];
+    let topics = way(&queues.output_events);
+    events.push(topics.clone());
+    let topics = (climate.topics != Topics::None).then_some(topics as Arc<dyn Queue>);
+    (events, Told { topics, instead: climate.topics == Topics::Instead })
+}
+
+impl World {
+    pub fn new(scenario: &Scenario, rng: &mut StdRng) -> Self {
+        let drawn = shape(rng);
+        let Shape { custody, replicas, jobs, segments: total } = scenario.shape.unwrap_or(drawn);
+        let climate = Climate::draw(scenario, rng);
+        let now = Instant::now();
+        let limits = limits(scenario, now, rng);
+        let most = limits.0.max(limits.1) as usize;
+        let outages = outages(scenario, &climate, now, rng);
+
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(Timestamp(1_750_000_000_000)));
+        let watch = Arc::new(Watch::new(
+            most,
+            unreached(scenario, custody, replicas, &climate),
+            scenario.traced,
+        ));
+        let ledger_cell: Arc<Mutex<Option<Arc<MemoryLedger>>>> = Arc::default();
+        let queues = Queues::new(&climate, &watch, &ledger_cell, rng);
+        let (events, told) = ways(&queues, &climate, &watch, rng);
         let routes = ["source-bucket/input/", "source-bucket/segments/", "result-bucket/"]
             .iter()
             .zip(&events)
             .map(|(prefix, way)| ((*prefix).to_owned(), way.clone() as Arc<dyn Queue>))
             .collect();
-        if climate.topics != Topics::None {
-            told.topics = Some(topics.clone());
-        }
-        events.push(topics);
         let store_clock = Arc::new(Skewed { inner: clock.clone(), by_ms: climate.store_ahead_ms });
         let objects = Arc::new(MemoryObjects::new(store_clock, routes));
         let ledger = {
@@ -131,8 +186,7 @@ impl World {
             Arc::new(MemoryLedger::watched(move |change| watch.changed(&objects, change)))
         };
         *ledger_cell.lock().unwrap() = Some(ledger.clone());
-        let bucket = |name: &str| Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() };
-        let buckets = Buckets { input: bucket("source-bucket"), output: bucket("result-bucket") };
+        let config = config(scenario, climate.lease);
         let mut total_of = || total.unwrap_or_else(|| rng.random_range(1..=6));
         let totals = (0..jobs).map(|n| (format!("job-{n}").parse().unwrap(), total_of())).collect();
         let instances = rng.random_range(1..=most);
@@ -142,15 +196,7 @@ impl World {
             custody,
             replicas,
             clock,
-            config: Config {
-                mutant: scenario.mutant,
-                lease: climate.lease,
-                reassembly_lease: climate.lease,
-                // Unlike every other time: by it the queue tells a message that is in hand from
-                // one that was put off for as long as a lease.
-                visibility: Duration::from_secs(125),
-                ..Config::new(buckets)
-            },
+            config,
             limits,
             outages,
             server: Arc::new(Server::new(
@@ -171,12 +217,12 @@ impl World {
             )),
             ledger,
             objects,
-            segments,
-            output_events,
-            chunking,
-            reassembly,
-            dead_letters,
-            redriven,
+            segments: queues.segments,
+            output_events: queues.output_events,
+            chunking: queues.chunking,
+            reassembly: queues.reassembly,
+            dead_letters: queues.dead_letters,
+            redriven: queues.redriven,
             watch,
             totals: Arc::new(totals),
             calm: CancellationToken::new(),
