@@ -139,6 +139,18 @@ fn places(segment: &Segment) -> [Uri; 4] {
     ["r 1+%", "r2", "f'1'", "f2"].map(|name| uri(&format!("{name}/{segment}.out")))
 }
 
+impl Aim {
+    fn any(rng: &mut StdRng) -> Aim {
+        match rng.random_range(0..10) {
+            0 => Aim::Earlier,
+            1 => Aim::Stranger,
+            2 => Aim::LatestUntilMoved,
+            3 => Aim::Moved,
+            _ => Aim::Latest,
+        }
+    }
+}
+
 impl Verb {
     fn any(rng: &mut StdRng, now: &mut i64) -> Verb {
         *now += rng.random_range(0..6);
@@ -156,13 +168,7 @@ impl Verb {
         let error = |rng: &mut StdRng| {
             AttemptError::new("internal", &format!("it's \"{}\" 漢\n", rng.random_range(0..9)))
         };
-        let aim = match rng.random_range(0..10) {
-            0 => Aim::Earlier,
-            1 => Aim::Stranger,
-            2 => Aim::LatestUntilMoved,
-            3 => Aim::Moved,
-            _ => Aim::Latest,
-        };
+        let aim = Aim::any(rng);
         let some = |rng: &mut StdRng| rng.random_bool(0.5);
         match rng.random_range(0..26) {
             0..4 => Verb::Reserve(HolderId(name(rng)), rng.random_range(0..4), later(rng), now),
