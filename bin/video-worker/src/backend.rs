@@ -32,6 +32,14 @@ impl Backend {
         }
     }
 
+    /// The name of the permits' pool, where no endpoint gives it one.
+    pub(crate) fn pool(self) -> &'static str {
+        match self {
+            Self::Engine(_) => "engine",
+            other => other.name(),
+        }
+    }
+
     fn help(self) -> String {
         match self {
             Self::Stub => "Copies each segment: dry runs and load tests".to_owned(),

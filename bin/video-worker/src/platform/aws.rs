@@ -382,9 +382,7 @@ fn pool(settings: &Settings) -> Result<String> {
             let name = &settings.aws.sagemaker_endpoint_name;
             required("SAGEMAKER_ENDPOINT_NAME", name).map(str::to_owned)
         }
-        Backend::Http => Ok("http".to_owned()),
-        Backend::Stub => Ok("stub".to_owned()),
-        Backend::Engine(_) => Ok("engine".to_owned()),
+        other => Ok(other.pool().to_owned()),
     }
 }
 
