@@ -249,3 +249,96 @@ fn a_conversion_that_was_cut_for_what_was_free_is_not_resumed_with_less() {
     assert!(error.contains("decoding 8 frames with 2 around them"), "{error}");
     assert!(error.contains("decoding 4 frames with 2 around them"), "{error}");
 }
+
+#[test]
+fn halves_go_with_others_and_both_together_are_the_engine() {
+    let studio = Studio::new(12);
+    let pair = |out: &str, more: &[&str]| {
+        let mut command = convert(&studio.source);
+        command.args(["--steps", "1", "--weights"]).arg(studio.path("weights"));
+        command.arg("-o").arg(studio.path(out)).args(more);
+        let run = finish(&mut command);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let out = studio.path(out);
+        assert_eq!(times(&studio.source), times(&out));
+        assert!(left_eye_psnr(&studio.source, &out) >= 40.0);
+        frame_md5s(&out)
+    };
+    let (whole, _) = studio.made("whole.mp4", &[]);
+    let both = ["--depth-engine", "depthcrafter", "--inpaint", "stereocrafter"];
+    assert_eq!(pair("both.mp4", &both), frame_md5s(&whole));
+    // Either half does without the other's model.
+    let spare = |model: &str| {
+        std::fs::rename(studio.path("weights").join(model), studio.path("spare")).unwrap();
+    };
+    let back = |model: &str| {
+        std::fs::rename(studio.path("spare"), studio.path("weights").join(model)).unwrap();
+    };
+    spare("StereoCrafter");
+    let depth = ["--depth-engine", "depthcrafter", "--inpaint"];
+    let mirrored = pair("mirror.mp4", &[&depth[..], &["mirror"]].concat());
+    let black = pair("black.mp4", &[&depth[..], &["black"]].concat());
+    back("StereoCrafter");
+    spare("DepthCrafter");
+    let drafted = pair("drafted.mp4", &["--inpaint", "stereocrafter"]);
+    back("DepthCrafter");
+    let all = [&mirrored, &black, &drafted, &frame_md5s(&whole)];
+    for (i, one) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|other| other != one), "{i}");
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_anything_is_made() {
+    let studio = Studio::new(5);
+    let weights = studio.path("weights");
+    let weights = weights.to_str().unwrap();
+    for (given, says) in [
+        (&["--inpaint", "stereocrafter"][..], "the engine draft+stereocrafter needs --weights DIR"),
+        (
+            &["--inpaint", "stereocrafter", "--reference"],
+            "--reference is for the engine stereocrafter,",
+        ),
+        (
+            &["--inpaint", "stereocrafter", "--weights", weights, "--eyes", "both"],
+            "draws the right eye",
+        ),
+        (&["--inpaint", "stereocrafter", "--weights", weights, "--layout", "rgbd"], "layout rgbd"),
+        (&["--depth-engine", "depth-from"], "--depth"),
+        (
+            &["--depth-engine", "draft", "--dtype", "f16"],
+            "--dtype is for the engine stereocrafter, not draft",
+        ),
+        (&["--depth-engine", "draft", "--engine", "copy"], "cannot be used with"),
+        (&["--inpaint", "black", "--fill", "black"], "cannot be used with"),
+        (&["--depth-engine", "magic"], "allowed are draft, depthcrafter, depth-from"),
+    ] {
+        let mut command = convert(&studio.source);
+        let run = finish(command.args(given).env_remove("WEIGHTS_DIR"));
+        assert!(run.code != Some(0) && run.stderr.contains(says), "{given:?}: {run:?}");
+        assert_eq!(studio.names(), ["film.mp4", "weights"]);
+    }
+}
+
+#[test]
+fn a_conversion_goes_on_with_its_own_halves_alone() {
+    let studio = Studio::new(55);
+    let pair = |more: &[&str]| {
+        let mut command = convert(&studio.source);
+        command.args(["--inpaint", "stereocrafter", "--steps", "1", "--weights"]);
+        command.arg(studio.path("weights")).arg("-o").arg(studio.path("out.mp4")).args(more);
+        command
+    };
+    let mut run = Running::start(&mut pair(&["--json"]));
+    while !run.said().0.contains("\"segment\":1") {
+        assert!(!run.has_ended(), "{:?}", run.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    let other = finish(&mut pair(&["--resume", "--depth-engine", "depthcrafter"]));
+    assert!(other.error().contains("draft+stereocrafter"), "{other:?}");
+    let resumed = finish(&mut pair(&["--resume"]));
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    assert_eq!(times(&studio.source), times(&studio.path("out.mp4")));
+}

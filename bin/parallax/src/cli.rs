@@ -8,7 +8,7 @@ use parallax_engine_spec::{Device, Dtype};
 use parallax_stereo::Layout;
 
 use crate::convert::options::{
-    CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, MemoryArgs, PictureArgs,
+    CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, MemoryArgs, PairArgs, PictureArgs,
 };
 use crate::convert::staging::StagingArgs;
 use crate::convert::without::Unwanted;
@@ -144,6 +144,9 @@ pub(crate) struct ConvertArgs {
     /// picture to both eyes.
     #[arg(long, default_value = "draft", value_parser = parse_engine)]
     pub(crate) engine: String,
+
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
 
     /// The models of the engine `stereocrafter`: a folder with
     /// stable-video-diffusion-img2vid-xt-1-1, DepthCrafter and StereoCrafter in it.
@@ -328,6 +331,11 @@ mod tests {
             vec!["--comfort=1"],
             vec!["--comfort=1,11"],
             vec!["--engine", "magic"],
+            vec!["--depth-engine", "stereocrafter"],
+            vec!["--inpaint", "depthcrafter"],
+            vec!["--inpaint", "black", "--fill", "black"],
+            vec!["--inpaint", "stereocrafter", "--engine", "draft"],
+            vec!["--depth-engine", "draft", "--engine", "draft"],
             vec!["--layout", "sbs"],
             vec!["--crf", "52"],
             vec!["--damaged", "ignore"],

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail, ensure};
-use parallax_catalogue::{by_name, takers};
-use parallax_engine_spec::{Choice, Choices, EngineSpec, Refused, WeightsSpec};
+use parallax_catalogue::{Selected, by_name, takers};
+use parallax_engine_spec::{Brought, Choice, Choices, Refused};
 use parallax_stereo::Engine;
 
 use crate::cli::ConvertArgs;
@@ -25,38 +25,36 @@ pub(crate) struct Model {
     pub(crate) identity: Option<String>,
 }
 
-/// What the catalogue has under the engine's name.
+/// What the catalogue has under the names of the engine or its halves.
 ///
 /// # Errors
 /// When this program was built without it.
-pub(crate) fn spec(args: &ConvertArgs) -> Result<&'static EngineSpec> {
-    by_name(&args.engine).with_context(|| format!("engine {:?} is not built in", args.engine))
+pub(crate) fn selected(args: &ConvertArgs) -> Result<Selected> {
+    if let Some(pair) = args.pair.selected() {
+        return Ok(pair);
+    }
+    let spec = by_name(&args.engine);
+    spec.map(Selected::Engine).with_context(|| format!("engine {:?} is not built in", args.engine))
 }
 
 /// The engine for pictures of `size`; `depth` is what the user brings along.
 ///
 /// # Errors
 /// Names the option or the file that stands in the way.
-pub(crate) fn open(
-    args: &ConvertArgs,
-    depth: Option<Arc<dyn Engine>>,
-    size: (u32, u32),
-) -> Result<Model> {
-    let spec = spec(args)?;
+pub(crate) fn open(args: &ConvertArgs, depth: Option<Brought>, size: (u32, u32)) -> Result<Model> {
+    let selected = selected(args)?;
     let choices = choices(args, depth);
-    only_its_own(spec, &choices)?;
-    if let Some(weights) = spec.weights {
-        there(spec, weights, &choices)?;
-    }
+    only_its_own(&selected, &choices)?;
+    there(&selected, &choices)?;
     let told = |refused| told(refused, args);
-    let prepared = (spec.select)(&choices).and_then(|engine| engine.prepare(Some(size)));
+    let prepared = selected.select(&choices).and_then(|engine| engine.prepare(Some(size)));
     let prepared = prepared.map_err(told)?;
     let engine = prepared.open().map_err(told)?;
     let identity = prepared.identity().map_err(told)?;
     Ok(Model { engine, identity })
 }
 
-fn choices(args: &ConvertArgs, depth: Option<Arc<dyn Engine>>) -> Choices {
+fn choices(args: &ConvertArgs, depth: Option<Brought>) -> Choices {
     Choices {
         weights: args.weights.clone(),
         reference: args.reference,
@@ -70,10 +68,10 @@ fn choices(args: &ConvertArgs, depth: Option<Arc<dyn Engine>>) -> Choices {
 }
 
 /// Refuses what only other engines take.
-fn only_its_own(spec: &EngineSpec, choices: &Choices) -> Result<()> {
+fn only_its_own(selected: &Selected, choices: &Choices) -> Result<()> {
     for (choice, flag) in FLAGS {
-        if choices.chosen(choice) && !spec.takes(choice) {
-            bail!("{flag} is for the {}, not {}", engines(&takers(choice)), spec.name);
+        if choices.chosen(choice) && !selected.takes(choice) {
+            bail!("{flag} is for the {}, not {}", engines(&takers(choice)), selected.name());
         }
     }
     Ok(())
@@ -86,9 +84,13 @@ fn engines(names: &[&str]) -> String {
 }
 
 /// Whether there is a folder to look for the models in.
-fn there(spec: &EngineSpec, weights: &WeightsSpec, choices: &Choices) -> Result<()> {
+fn there(selected: &Selected, choices: &Choices) -> Result<()> {
+    let count = selected.models().len();
+    if count == 0 {
+        return Ok(());
+    }
     let folder = choices.weights.as_deref().with_context(|| {
-        let models = match weights.models.len() {
+        let models = match count {
             1 => "model".to_owned(),
             2 => "two models".to_owned(),
             3 => "three models".to_owned(),
@@ -96,7 +98,7 @@ fn there(spec: &EngineSpec, weights: &WeightsSpec, choices: &Choices) -> Result<
         };
         format!(
             "the engine {} needs --weights DIR (or WEIGHTS_DIR) with its {models} in it",
-            spec.name
+            selected.name()
         )
     })?;
     ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, Selected, find};
 use parallax_conversion::{Near, SourceLayout};
-use parallax_engine_spec::MemoryPlan;
+use parallax_engine_spec::{DepthSpec, InpaintSpec, MemoryPlan};
 use parallax_media::{Codec, Damaged};
 use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
@@ -78,17 +79,78 @@ impl DrawingArgs {
                 WarpChoice::Surface => Warping::Surface,
                 WarpChoice::Reference => Warping::Reference,
             },
-            fill: match self.fill {
-                FillChoice::Black => Fill::Black,
-                FillChoice::Stretch => Fill::Stretch,
-                FillChoice::Mirror => Fill::Mirror,
-                FillChoice::Continue => Fill::Continue,
-                FillChoice::Smooth => Fill::Smooth,
-                FillChoice::Temporal => Fill::Temporal,
-            },
+            fill: self.fill.fill(),
             depth_picture: false,
         }
     }
+}
+
+/// An engine out of two halves.
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    /// In place of --engine: what sees the depth (`draft`, `depthcrafter`, which needs --weights, or
+    /// `depth-from`). Goes with any --inpaint.
+    #[arg(long, value_name = "ESTIMATOR", conflicts_with = "engine", value_parser = parse_estimator)]
+    pub(crate) depth_engine: Option<&'static DepthSpec>,
+
+    /// In place of --engine: what fills the holes, one of those of --fill or `stereocrafter`, which
+    /// invents what was hidden by diffusion and needs --weights. Goes with any --depth-engine.
+    #[arg(long, value_name = "FILLER", conflicts_with_all = ["engine", "fill"],
+        value_parser = Inpaint::parse)]
+    pub(crate) inpaint: Option<Inpaint>,
+}
+
+/// What fills the holes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Inpaint {
+    /// A fill of the warp.
+    Fill(FillChoice),
+    /// An inpainter of the catalogue.
+    Model(&'static InpaintSpec),
+}
+
+impl PairArgs {
+    /// The engine that both make together, `None` without either: depth is drafted and holes are filled
+    /// as --fill says where only one half is named.
+    pub(crate) fn selected(&self) -> Option<Selected> {
+        if self.depth_engine.is_none() && self.inpaint.is_none() {
+            return None;
+        }
+        let depth = self.depth_engine.or_else(|| find(ESTIMATORS, "draft"))?;
+        let inpaint = match self.inpaint {
+            Some(Inpaint::Model(model)) => Some(model),
+            Some(Inpaint::Fill(_)) | None => None,
+        };
+        Some(Selected::pair(ALL, depth, inpaint))
+    }
+
+    /// The fill of the warp that --inpaint names.
+    pub(crate) fn fill(&self) -> Option<Fill> {
+        match self.inpaint {
+            Some(Inpaint::Fill(fill)) => Some(fill.fill()),
+            Some(Inpaint::Model(_)) | None => None,
+        }
+    }
+}
+
+impl Inpaint {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(fill) = FillChoice::from_str(text, false) {
+            return Ok(Self::Fill(fill));
+        }
+        if let Some(model) = find(INPAINTERS, text) {
+            return Ok(Self::Model(model));
+        }
+        let fills = FillChoice::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let fills = fills.map(|fill| fill.get_name().to_owned());
+        let models = INPAINTERS.iter().map(|spec| spec.name.to_owned());
+        Err(format!("allowed are {}", fills.chain(models).collect::<Vec<_>>().join(", ")))
+    }
+}
+
+fn parse_estimator(text: &str) -> Result<&'static DepthSpec, String> {
+    let names = || ESTIMATORS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+    find(ESTIMATORS, text).ok_or_else(|| format!("allowed are {}", names()))
 }
 
 /// What the engine `stereocrafter` does with memory.
@@ -167,6 +229,19 @@ pub(crate) enum FillChoice {
     Continue,
     Smooth,
     Temporal,
+}
+
+impl FillChoice {
+    fn fill(self) -> Fill {
+        match self {
+            FillChoice::Black => Fill::Black,
+            FillChoice::Stretch => Fill::Stretch,
+            FillChoice::Mirror => Fill::Mirror,
+            FillChoice::Continue => Fill::Continue,
+            FillChoice::Smooth => Fill::Smooth,
+            FillChoice::Temporal => Fill::Temporal,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

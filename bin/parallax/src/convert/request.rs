@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::{DepthFrom, Views};
-use parallax_engine_spec::Choice;
+use parallax_engine_spec::{Brought, Choice};
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
-use parallax_stereo::{Engine, Geometry, Layout, Rendering, Staging};
+use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Staging};
 use tokio_util::sync::CancellationToken;
 
 use super::model::{self, Model};
@@ -114,15 +114,17 @@ impl Request {
         let base = media.video.time_base;
         let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
         let size = pictures.size(&media);
+        let selected = model::selected(args)?;
         let (brought, depth) = match &args.depth.depth {
-            Some(path) if model::spec(args)?.takes(Choice::Depth) => {
+            Some(path) if selected.takes(Choice::Depth) => {
                 let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
                 let depth = DepthFrom::open(&tools, path, (near, grid), &cancel)?;
                 depth.check(size.0, size.1, frames)?;
                 let identity = format!("{} {near:?} {grid}", path.canonicalize()?.display());
-                (Some(Arc::new(depth) as Arc<dyn Engine>), Some(identity))
+                let depth = Arc::new(depth);
+                (Some(Brought { engine: depth.clone(), depth }), Some(identity))
             }
-            Some(_) => bail!("--depth is for --engine depth-from, not for {}", args.engine),
+            Some(_) => bail!("--depth is for --engine depth-from, not for {}", selected.name()),
             None => (None, None),
         };
         let Model { engine, identity } = model::open(args, brought, size)?;
@@ -133,7 +135,14 @@ impl Request {
              --floating-window"
         );
         let geometry = args.staging.geometry(pictures.size(&media).0)?;
-        let rendering = args.drawing.rendering();
+        let drawing = args.drawing.rendering();
+        let rendering = Rendering { fill: args.pair.fill().unwrap_or(drawing.fill), ..drawing };
+        if args.pair.selected().is_some() {
+            // Halves go together with one another, and not with every way of drawing.
+            let depth_picture = args.layout == Layout::Rgbd;
+            let rendering = Rendering { depth_picture, ..rendering };
+            engine.check(&Run { geometry, rendering, staging, ..Run::default() })?;
+        }
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
         let rate = media.video.rate;

@@ -114,7 +114,7 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
             let how = (args.depth.depth_near.near(), args.depth.depth_grid);
             let depth = DepthFrom::open(&tools, path, how, &cancel)?;
             depth.check(format.width, format.height, frames)?;
-            Box::new(depth.estimator(&clip, &cancel)?)
+            Box::new(depth.open_for(&clip, &cancel)?)
         }
         (None, DepthEngine::Draft) => Box::new(DraftDepth::new(&clip, cancel.clone())),
         _ => bail!("--depth goes with --engine depth-from"),
@@ -179,6 +179,19 @@ struct Seen {
     ready: Vec<(Frame, Plane)>,
 }
 
+impl Seen {
+    /// Takes `given`, and what else is ready after it.
+    fn collect(&mut self, mut given: Vec<(Frame, Plane)>) -> Result<(), parallax_stereo::Error> {
+        let mut all = Vec::new();
+        while !given.is_empty() || self.estimator.ends_shot() {
+            all.append(&mut given);
+            given = self.estimator.more()?;
+        }
+        self.ready.extend(all.into_iter().rev());
+        Ok(())
+    }
+}
+
 impl Iterator for Seen {
     type Item = std::io::Result<(Frame, Plane)>;
 
@@ -192,9 +205,8 @@ impl Iterator for Seen {
                     self.estimator.finish()
                 }
             };
-            match given {
-                Ok(given) => self.ready.extend(given.into_iter().rev()),
-                Err(error) => return Some(Err(std::io::Error::other(error))),
+            if let Err(error) = given.and_then(|given| self.collect(given)) {
+                return Some(Err(std::io::Error::other(error)));
             }
         }
         self.ready.pop().map(Ok)

@@ -5,8 +5,13 @@
 //! and variables. Which engines there are besides the built-in ones is up to the features.
 
 mod built_in;
+mod selected;
 
-use parallax_engine_spec::{Choice, EngineSpec, Published};
+use parallax_engine_spec::{
+    Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec, WeightsSpec,
+};
+
+pub use selected::Selected;
 
 /// Every engine, in the order in which users see them.
 pub const ALL: &[EngineSpec] = &[
@@ -17,13 +22,27 @@ pub const ALL: &[EngineSpec] = &[
     built_in::DEPTH_FROM,
 ];
 
+/// Every depth estimator: any of them goes with any inpainter.
+pub const ESTIMATORS: &[DepthSpec] = &[
+    built_in::DRAFT_DEPTH,
+    #[cfg(feature = "stereocrafter")]
+    parallax_stereocrafter::DEPTH_SPEC,
+    built_in::DEPTH_BROUGHT,
+];
+
+/// Every inpainter beside the fills of the warp.
+pub const INPAINTERS: &[InpaintSpec] = &[
+    #[cfg(feature = "stereocrafter")]
+    parallax_stereocrafter::INPAINT_SPEC,
+];
+
 /// The engine of that name.
 pub fn by_name(name: &str) -> Option<&'static EngineSpec> {
     find(ALL, name)
 }
 
-/// The engine of that name among `specs`.
-pub fn find<'a>(specs: &'a [EngineSpec], name: &str) -> Option<&'a EngineSpec> {
+/// The one of that name among `specs`.
+pub fn find<'a, P: ?Sized>(specs: &'a [Spec<P>], name: &str) -> Option<&'a Spec<P>> {
     specs.iter().find(|spec| spec.name == name)
 }
 
@@ -34,8 +53,12 @@ pub fn takers(choice: Choice) -> Vec<&'static str> {
 
 /// The models of all engines, each once, in the order in which they are fetched.
 pub fn models() -> Vec<&'static Published> {
+    once_each(ALL.iter().filter_map(|spec| spec.weights))
+}
+
+fn once_each(weights: impl Iterator<Item = &'static WeightsSpec>) -> Vec<&'static Published> {
     let mut models: Vec<&'static Published> = Vec::new();
-    for model in ALL.iter().filter_map(|spec| spec.weights).flat_map(|weights| weights.models) {
+    for model in weights.flat_map(|weights| weights.models) {
         if models.iter().all(|known| known.name != model.name) {
             models.push(model);
         }

@@ -4,10 +4,16 @@
 
 use std::sync::Arc;
 
-use parallax_catalogue::{ALL, by_name, find, models, of_any_film, self_contained, takers};
-use parallax_engine_spec::{Choice, Choices, EngineSpec, Ready, Refused};
+use parallax_catalogue::{
+    ALL, ESTIMATORS, INPAINTERS, Selected, by_name, find, models, of_any_film, self_contained,
+    takers,
+};
+use parallax_engine_spec::{Choice, Choices, DepthSpec, EngineSpec, Ready, Refused};
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
-use parallax_stereo::{Capabilities, Clip, Engine, Error, Run, Session, StereoPair};
+use parallax_stereo::{
+    Capabilities, Clip, Combined, DepthEstimator, DepthModel, Draft, Engine, Error, Plane, Run,
+    Session, StereoPair, WarpFills,
+};
 
 const CHOICES: [Choice; 8] = [
     Choice::Weights,
@@ -109,9 +115,10 @@ const TOY: EngineSpec = EngineSpec {
     summary: "Turns the other eye upside down",
     takes: &[Choice::Steps],
     weights: None,
+    halves: None,
     select: |choices| match choices.steps {
         Some(7..) => Err(Refused::of(Choice::Steps, "it would get dizzy")),
-        steps => Ok(Arc::new(Ready(Arc::new(Toy(steps.unwrap_or(1)))))),
+        steps => Ok(Arc::new(Ready::<dyn Engine>(Arc::new(Toy(steps.unwrap_or(1)))))),
     },
 };
 
@@ -137,4 +144,106 @@ fn one_more_line_is_one_more_engine() {
     frame.data_mut()[0] = 9;
     let pairs = session.push(frame).unwrap();
     assert_eq!(pairs[0].right.data().last(), Some(&9));
+}
+
+#[test]
+fn halves_are_found_by_their_names_and_make_the_engines_that_are_listed() {
+    for half in ESTIMATORS {
+        assert_eq!(find(ESTIMATORS, half.name).unwrap().name, half.name);
+        assert_eq!(half.weights.is_some(), half.takes(Choice::Weights), "{}", half.name);
+    }
+    for half in INPAINTERS {
+        assert_eq!(find(INPAINTERS, half.name).unwrap().name, half.name);
+        assert_eq!(half.weights.is_some(), half.takes(Choice::Weights), "{}", half.name);
+    }
+    for spec in ALL {
+        let Some(halves) = spec.halves else { continue };
+        let depth = find(ESTIMATORS, halves.depth).unwrap();
+        let inpaint = halves.inpaint.map(|name| find(INPAINTERS, name).unwrap());
+        let made = Selected::pair(ALL, depth, inpaint);
+        assert!(matches!(made, Selected::Engine(found) if found.name == spec.name), "{made:?}");
+        // Without being listed it is a pair like others.
+        let made = Selected::pair(&[], depth, inpaint);
+        assert!(matches!(made, Selected::Pair(..)), "{made:?}");
+        let both: Vec<&str> = std::iter::once(halves.depth).chain(halves.inpaint).collect();
+        assert_eq!(made.name(), both.join("+"));
+        for choice in CHOICES.into_iter().filter(|choice| *choice != Choice::Reference) {
+            assert_eq!(made.takes(choice), spec.takes(choice), "{choice:?} of {}", spec.name);
+        }
+        let names = |selected: Selected| -> Vec<&str> {
+            selected.models().into_iter().map(|model| model.name).collect()
+        };
+        assert_eq!(names(made), names(Selected::Engine(spec)));
+    }
+}
+
+/// Sees the left half of every frame near.
+#[derive(Debug)]
+struct Halved;
+
+impl Capabilities for Halved {
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        Toy(1).check(run)
+    }
+}
+
+impl DepthModel for Halved {
+    fn estimator(&self, _clip: &Clip, _run: &Run) -> Result<Box<dyn DepthEstimator>, Error> {
+        Ok(Box::new(Halves))
+    }
+}
+
+#[derive(Debug)]
+struct Halves;
+
+impl DepthEstimator for Halves {
+    fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
+        Ok(vec![(frame, Plane::from_fn(8, 4, |x, _| if x < 4 { 1.0 } else { 0.0 }))])
+    }
+
+    fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+const HALVED: DepthSpec = DepthSpec {
+    name: "halved",
+    summary: "Sees the left half near",
+    takes: &[],
+    weights: None,
+    halves: None,
+    select: |_| Ok(Arc::new(Ready::<dyn DepthModel>(Arc::new(Halved)))),
+};
+
+/// Five frames of noise, and the right eyes that an engine makes of them.
+fn rights(engine: &dyn Engine) -> Vec<Frame> {
+    let pixels = PixelFormat::YUV420P;
+    let format = Arc::new(VideoFormat { width: 64, height: 32, pixels, colour: Colour::default() });
+    let clip = Clip { format: Arc::clone(&format), rate: FrameRate { num: 25, den: 1 } };
+    let mut session = engine.start(&clip, &Run::default()).unwrap();
+    let mut pairs = Vec::new();
+    for pts in 0..5_usize {
+        let mut frame = Frame::zeroed(Arc::clone(&format), pts as i64);
+        let bytes = frame.data_mut().iter_mut().enumerate();
+        bytes.for_each(|(i, byte)| *byte = 16 + (i * 7919 / 13 % 200) as u8);
+        pairs.extend(session.push(frame).unwrap());
+    }
+    pairs.extend(session.finish().unwrap());
+    assert_eq!(pairs.len(), 5);
+    pairs.into_iter().map(|pair| pair.right).collect()
+}
+
+#[test]
+fn a_new_estimator_goes_with_what_is_there() {
+    static SPECS: [DepthSpec; 1] = [HALVED];
+    let pair = Selected::pair(ALL, &SPECS[0], None);
+    let selected = pair.select(&Choices::default()).unwrap();
+    assert!(selected.check(&Run { seed: 1, ..Run::default() }).is_err());
+    let prepared = selected.prepare(None).unwrap();
+    assert_eq!(prepared.identity().unwrap(), None);
+    let engine = prepared.open().unwrap();
+    assert_eq!(engine.name(), "halved");
+    let drafted = Combined::new("pair", Arc::new(Draft), Arc::new(WarpFills));
+    assert_eq!(rights(&drafted), rights(&Draft));
+    assert_ne!(rights(&*engine), rights(&Draft));
 }

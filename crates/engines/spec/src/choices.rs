@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use parallax_stereo::Engine;
+use parallax_stereo::{DepthModel, Engine};
 
 /// An option that some engines take and others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Choices {
     /// Bytes of the device that may be taken at most; no pixel depends on it. Defaults to what is free.
     pub memory_limit: Option<u64>,
     /// The depth that the user brings, opened.
-    pub depth: Option<Arc<dyn Engine>>,
+    pub depth: Option<Brought>,
 }
 
 impl Choices {
@@ -62,6 +62,15 @@ impl Choices {
             Choice::Weights | Choice::Steps | Choice::Device => false,
         }
     }
+}
+
+/// Depth that a user brings: an engine by itself, and half of others.
+#[derive(Debug, Clone)]
+pub struct Brought {
+    /// With the fills of the warp.
+    pub engine: Arc<dyn Engine>,
+    /// For any inpainter.
+    pub depth: Arc<dyn DepthModel>,
 }
 
 /// Where networks run.

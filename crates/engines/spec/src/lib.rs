@@ -1,4 +1,4 @@
-//! What an engine says of itself: its name, the options it takes, the weights it reads, and how it is
+//! What an engine, or half of one, says of itself: its name, the options it takes, the weights it reads, and how it is
 //! opened. An engine's crate has one [`EngineSpec`], and the catalogue lists them.
 //!
 //! Opening has three steps, so that a server can answer while weights are still on their way:
@@ -14,9 +14,9 @@ mod selection;
 mod spec;
 mod weights;
 
-pub use choices::{Choice, Choices, Device, Dtype, MemoryPlan};
+pub use choices::{Brought, Choice, Choices, Device, Dtype, MemoryPlan};
 pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
 pub use selection::{DeviceMemory, Prepared, Ready, Selection, WeightBytes};
-pub use spec::EngineSpec;
+pub use spec::{DepthSpec, EngineSpec, Halves, InpaintSpec, Spec};
 pub use weights::{Demands, Published, WeightsSpec};

@@ -1,5 +1,6 @@
-//! An engine on its way from a name to something that converts.
+//! A part of the catalogue on its way from a name to something that works.
 
+use std::fmt;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use parallax_stereo::{Capabilities, Engine, Error, Reach, Run};
 
 use crate::Refused;
 
-/// An engine with a user's choices. Nothing is opened yet.
-pub trait Selection: Capabilities {
+/// An engine, or half of one, with a user's choices. Nothing is opened yet.
+pub trait Selection<P: ?Sized = dyn Engine>: Capabilities {
     /// Opens the device, and settles what has to be the same for all pictures of a film: `pictures` is
     /// their width and height, where one film alone is converted.
     ///
     /// # Errors
     /// Which choice stands in the way.
-    fn prepare(&self, pictures: Option<(u32, u32)>) -> Result<Box<dyn Prepared>, Refused>;
+    fn prepare(&self, pictures: Option<(u32, u32)>) -> Result<Box<dyn Prepared<P>>, Refused>;
 
     /// What the choices, beside the device and the weights, make of results: equal words promise equal
     /// results. Each word follows a space. Defaults to nothing.
@@ -35,16 +36,16 @@ pub struct WeightBytes {
     pub whole: u64,
 }
 
-/// An engine whose device is open.
-pub trait Prepared: Debug + Send + Sync {
+/// The same with its device open.
+pub trait Prepared<P: ?Sized = dyn Engine>: Debug + Send + Sync {
     /// Reads the weights. May be asked again after an error.
     ///
     /// # Errors
     /// Which choice stands in the way.
-    fn open(&self) -> Result<Arc<dyn Engine>, Refused>;
+    fn open(&self) -> Result<Arc<P>, Refused>;
 
-    /// What besides the engine's name decides its results, in words that a person reads; `None` for
-    /// engines without weights or choices.
+    /// What besides the name decides results, in words that a person reads; `None` without weights or
+    /// choices.
     ///
     /// # Errors
     /// When the weights cannot be told from others.
@@ -70,11 +71,22 @@ pub trait Prepared: Debug + Send + Sync {
     }
 }
 
-/// The selection of an engine that needs no opening.
-#[derive(Debug, Clone)]
-pub struct Ready(pub Arc<dyn Engine>);
+/// The selection of what needs no opening.
+pub struct Ready<P: ?Sized = dyn Engine>(pub Arc<P>);
 
-impl Capabilities for Ready {
+impl<P: ?Sized> Clone for Ready<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: ?Sized + Debug> Debug for Ready<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<P: ?Sized + Capabilities> Capabilities for Ready<P> {
     fn reach(&self, run: &Run) -> Reach {
         self.0.reach(run)
     }
@@ -84,14 +96,14 @@ impl Capabilities for Ready {
     }
 }
 
-impl Selection for Ready {
-    fn prepare(&self, _pictures: Option<(u32, u32)>) -> Result<Box<dyn Prepared>, Refused> {
+impl<P: ?Sized + Capabilities + 'static> Selection<P> for Ready<P> {
+    fn prepare(&self, _pictures: Option<(u32, u32)>) -> Result<Box<dyn Prepared<P>>, Refused> {
         Ok(Box::new(self.clone()))
     }
 }
 
-impl Prepared for Ready {
-    fn open(&self) -> Result<Arc<dyn Engine>, Refused> {
+impl<P: ?Sized + Capabilities> Prepared<P> for Ready<P> {
+    fn open(&self) -> Result<Arc<P>, Refused> {
         Ok(Arc::clone(&self.0))
     }
 

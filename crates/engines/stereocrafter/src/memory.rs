@@ -11,6 +11,7 @@ use crate::plan::{Job, Plan, Residency, Short};
 use crate::precision::Precision;
 use crate::room::Full;
 use crate::size::{LONGEST_PX, Size, nearest_size};
+use crate::stages::Stages;
 
 /// What conversions of one size of picture take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,20 @@ impl Memory {
     /// # Errors
     /// As `parallax_weights` has them, for a folder of the wrong network too.
     pub fn of(folders: &Folders, precision: Precision, size: Size) -> Result<Self, Error> {
-        let (footprint, downsampling) = footprint(folders, precision)?;
+        Self::of_stages(folders, Stages::Both, precision, size)
+    }
+
+    /// The same where only these stages' models need to be there.
+    ///
+    /// # Errors
+    /// As [`Memory::of`].
+    pub fn of_stages(
+        folders: &Folders,
+        stages: Stages,
+        precision: Precision,
+        size: Size,
+    ) -> Result<Self, Error> {
+        let (footprint, downsampling) = footprint(folders, stages, precision)?;
         let job = Job { depth: nearest_size(size, LONGEST_PX), picture: size, downsampling };
         Ok(Self { footprint, job })
     }
@@ -55,9 +69,11 @@ impl Memory {
     }
 }
 
-/// What the models take under `precision`, and the pixels along a side of a latent.
+/// What the models take under `precision`, and the pixels along a side of a latent. A stage that is not
+/// wanted counts as the other one, whose network is of the same kind.
 pub(crate) fn footprint(
     folders: &Folders,
+    stages: Stages,
     precision: Precision,
 ) -> Result<(Footprint, usize), Error> {
     let open = |part| manifest::open(&folders.svd, part);
@@ -72,8 +88,13 @@ pub(crate) fn footprint(
     let size = |dtype: DType| dtype.size_in_bytes() as u64;
     let shared =
         encoder + elements(false) * size(DType::F32) + elements(true) * size(precision.decoder);
-    let depth = Denoiser::find(&folders.depth, manifest::DEPTH_UNET)?;
-    let inpainting = Denoiser::find(&folders.inpainting, manifest::INPAINTING_UNET)?;
+    let depth = || Denoiser::find(&folders.depth, manifest::DEPTH_UNET);
+    let inpainting = || Denoiser::find(&folders.inpainting, manifest::INPAINTING_UNET);
+    let (depth, inpainting) = match stages {
+        Stages::Both => (depth()?, inpainting()?),
+        Stages::Depth => (depth()?, depth()?),
+        Stages::Inpainting => (inpainting()?, inpainting()?),
+    };
     let own = [&depth, &inpainting].map(|d| d.checkpoint.plan(precision.denoiser).resident_bytes);
     let vae: vae::Config = config(&folders.svd, manifest::VAE)?;
     let widest = |d: &Denoiser| d.config.block_out_channels.first().copied();

@@ -9,3 +9,7 @@ pub(crate) const STEREOCRAFTER: Published = Published::of(manifest::STEREOCRAFTE
 
 /// All of them, in the order in which they are fetched.
 pub(crate) static ALL: [Published; 3] = [SVD, DEPTHCRAFTER, STEREOCRAFTER];
+/// Those of the depth stage.
+pub(crate) static DEPTH: [Published; 2] = [SVD, DEPTHCRAFTER];
+/// Those of the inpainting stage.
+pub(crate) static INPAINTING: [Published; 2] = [SVD, STEREOCRAFTER];

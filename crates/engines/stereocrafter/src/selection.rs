@@ -8,23 +8,24 @@ use parallax_engine_spec::{
     self as spec, Choice, Choices, Dtype, MemoryPlan, Prepared, Refused, WeightBytes,
 };
 use parallax_nn::device::{self, free_bytes};
-use parallax_stereo::{Capabilities, Engine, Error, Reach, Run};
+use parallax_stereo::{Capabilities, DepthModel, Engine, Error, InpaintModel, Reach, Run};
 use parallax_weights::fingerprint;
 
-use crate::engine::{Options, StereoCrafter};
+use crate::engine::{DepthHalf, InpaintHalf, Options, StereoCrafter};
 use crate::folders::Folders;
 use crate::footprint::Footprint;
 use crate::memory::{Memory, footprint};
 use crate::plan::{Pieces, Plan, USUAL_BYTES};
 use crate::precision::Precision;
 use crate::size::Size;
+use crate::stages::Stages;
 
 /// Digits of the weights' fingerprint that tell them from others.
 const SHOWN: usize = 16;
 
-/// The engine with a user's choices.
+/// The engine, or one stage of it, with a user's choices.
 #[derive(Debug)]
-pub(crate) struct Chosen(pub(crate) Choices);
+pub(crate) struct Chosen(pub(crate) Choices, pub(crate) Stages);
 
 impl Chosen {
     fn steps(&self) -> usize {
@@ -64,6 +65,7 @@ impl Chosen {
         Options {
             reference: self.0.reference,
             steps: self.steps(),
+            stages: self.1,
             dtype: self.dtype(),
             pieces,
             memory_limit: self.0.memory_limit,
@@ -72,7 +74,7 @@ impl Chosen {
 
     /// How work on pictures of `size` is cut: once, for every segment and whoever resumes.
     fn plan(&self, device: &Device, precision: Precision, size: Size) -> Result<Plan, Refused> {
-        let memory = Memory::of(&Folders::within(self.weights()?), precision, size)
+        let memory = Memory::of_stages(&Folders::within(self.weights()?), self.1, precision, size)
             .map_err(|error| Refused::of(Choice::Weights, error))?;
         let limit = self.0.memory_limit.unwrap_or(u64::MAX);
         let free = free_bytes(device).unwrap_or(u64::MAX).min(limit);
@@ -97,8 +99,9 @@ impl Capabilities for Chosen {
     }
 }
 
-impl spec::Selection for Chosen {
-    fn prepare(&self, pictures: Option<(u32, u32)>) -> Result<Box<dyn Prepared>, Refused> {
+impl Chosen {
+    /// Its device, open, and how work on `pictures` is cut.
+    fn opening(&self, pictures: Option<(u32, u32)>) -> Result<Opening, Refused> {
         let device = device::open(self.choice()).map_err(|e| Refused::of(Choice::Device, e))?;
         let precision = Precision::on(&device, self.dtype())
             .map_err(|error| Refused::of(Choice::Dtype, error))?;
@@ -117,7 +120,7 @@ impl spec::Selection for Chosen {
             (None, Some(bytes)) => Pieces::For(bytes),
             (None, None) => Pieces::For(free_bytes(&device).unwrap_or(USUAL_BYTES)),
         };
-        Ok(Box::new(Opening {
+        Ok(Opening {
             folder: self.weights()?.to_owned(),
             device,
             precision,
@@ -128,10 +131,10 @@ impl spec::Selection for Chosen {
                 self.choice(),
                 precision.denoiser.as_str()
             ),
-        }))
+        })
     }
 
-    fn words(&self) -> String {
+    fn own_words(&self) -> String {
         let plan = self.0.memory_plan.unwrap_or(MemoryPlan::Gib(USUAL_BYTES >> 30));
         format!(" steps {} reference {} memory plan {plan}", self.steps(), self.0.reference)
     }
@@ -148,37 +151,82 @@ struct Opening {
     words: String,
 }
 
-impl Prepared for Opening {
-    fn open(&self) -> Result<Arc<dyn Engine>, Refused> {
-        let engine = StereoCrafter::within(&self.folder, &self.device, self.options.clone())
-            .map_err(|error| Refused::of(Choice::Weights, error))?;
-        Ok(Arc::new(engine))
+impl Opening {
+    fn folders(&self) -> Folders {
+        Folders::within(&self.folder)
     }
 
-    fn identity(&self) -> Result<Option<String>, Refused> {
+    fn own_identity(&self) -> Result<Option<String>, Refused> {
         let print =
             fingerprint(&self.folder).map_err(|error| Refused::of(Choice::Weights, error))?;
         let (shown, words) = (self.folder.display(), &self.words);
         Ok(Some(format!("{shown} ({}), {words}", &print[..SHOWN])))
     }
 
-    fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
-        let (footprint, _) = footprint(&Folders::within(&self.folder), self.precision)
+    fn own_weight_bytes(&self) -> Result<WeightBytes, Refused> {
+        let (footprint, _) = footprint(&self.folders(), self.options.stages, self.precision)
             .map_err(|error| Refused::of(Choice::Weights, error))?;
         let Footprint { shared, depth, inpainting, .. } = footprint;
-        let whole = shared + depth + inpainting;
-        Ok(WeightBytes { least: shared + depth.max(inpainting), whole })
+        let least = shared + depth.max(inpainting);
+        // A stage that is not there counts as the other one.
+        let both = self.options.stages == Stages::Both;
+        Ok(WeightBytes { least, whole: if both { shared + depth + inpainting } else { least } })
     }
 
-    fn room(&self) -> Option<u64> {
+    fn own_room(&self) -> Option<u64> {
         let device = device::memory(&self.device).map(|(_, all)| all);
         let room = device.or_else(|| free_bytes(&self.device));
         room.into_iter().chain(self.options.memory_limit).min()
     }
 
-    fn memory(&self) -> Option<spec::DeviceMemory> {
+    fn own_memory(&self) -> Option<spec::DeviceMemory> {
         let device = self.device.clone();
         device::memory(&device)?;
         Some(Arc::new(move || device::memory(&device).map(|(taken, _)| taken)))
     }
 }
+
+/// The engine and its stages are selected and prepared alike; what is opened differs.
+macro_rules! opens {
+    ($part:ty, $opened:ty) => {
+        impl spec::Selection<$part> for Chosen {
+            fn prepare(
+                &self,
+                pictures: Option<(u32, u32)>,
+            ) -> Result<Box<dyn Prepared<$part>>, Refused> {
+                Ok(Box::new(self.opening(pictures)?))
+            }
+
+            fn words(&self) -> String {
+                self.own_words()
+            }
+        }
+
+        impl Prepared<$part> for Opening {
+            fn open(&self) -> Result<Arc<$part>, Refused> {
+                let opened = <$opened>::open(&self.folders(), &self.device, self.options.clone());
+                Ok(Arc::new(opened.map_err(|error| Refused::of(Choice::Weights, error))?))
+            }
+
+            fn identity(&self) -> Result<Option<String>, Refused> {
+                self.own_identity()
+            }
+
+            fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
+                self.own_weight_bytes()
+            }
+
+            fn room(&self) -> Option<u64> {
+                self.own_room()
+            }
+
+            fn memory(&self) -> Option<spec::DeviceMemory> {
+                self.own_memory()
+            }
+        }
+    };
+}
+
+opens!(dyn Engine, StereoCrafter);
+opens!(dyn DepthModel, DepthHalf);
+opens!(dyn InpaintModel, InpaintHalf);

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use parallax_engine_spec::{Choice, EngineSpec, WeightsSpec};
+use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, Halves, InpaintSpec, WeightsSpec};
 
 use crate::engine::NAME;
 use crate::examine;
 use crate::published;
 use crate::selection::Chosen;
+use crate::stages::Stages;
 
 /// `stereocrafter`, as the catalogue lists it.
 pub const SPEC: EngineSpec = EngineSpec {
@@ -23,8 +24,39 @@ pub const SPEC: EngineSpec = EngineSpec {
         Choice::MemoryLimit,
     ],
     weights: Some(&WEIGHTS),
-    select: |choices| Ok(Arc::new(Chosen(choices.clone()))),
+    halves: Some(Halves { depth: DEPTH_SPEC.name, inpaint: Some(INPAINT_SPEC.name) }),
+    select: |choices| Ok(Arc::new(Chosen(choices.clone(), Stages::Both))),
 };
+
+/// DepthCrafter, as the catalogue lists it among estimators.
+pub const DEPTH_SPEC: DepthSpec = DepthSpec {
+    name: "depthcrafter",
+    summary: "DepthCrafter's network; needs weights",
+    takes: HALF,
+    weights: Some(&WeightsSpec { models: &published::DEPTH, ..WEIGHTS }),
+    halves: None,
+    select: |choices| Ok(Arc::new(Chosen(choices.clone(), Stages::Depth))),
+};
+
+/// StereoCrafter's second stage, as the catalogue lists it among inpainters.
+pub const INPAINT_SPEC: InpaintSpec = InpaintSpec {
+    name: NAME,
+    summary: "StereoCrafter's network; needs weights",
+    takes: HALF,
+    weights: Some(&WeightsSpec { models: &published::INPAINTING, ..WEIGHTS }),
+    halves: None,
+    select: |choices| Ok(Arc::new(Chosen(choices.clone(), Stages::Inpainting))),
+};
+
+/// What was published is both stages together.
+const HALF: &[Choice] = &[
+    Choice::Weights,
+    Choice::Steps,
+    Choice::Device,
+    Choice::Dtype,
+    Choice::MemoryPlan,
+    Choice::MemoryLimit,
+];
 
 const WEIGHTS: WeightsSpec = WeightsSpec {
     models: &published::ALL,

@@ -19,8 +19,9 @@ mod synthesis;
 
 pub use draft::{Draft, DraftDepth, Shots};
 pub use engine::{
-    Capabilities, Clip, Copy, DepthEstimator, DepthSession, Engine, Error, Eyes, Fill, Geometry,
-    NotFinite, Odd, Reach, Rendering, Retry, Run, Session, Stage, StereoPair, Warping, Watch,
+    Capabilities, Clip, Combined, Copy, DepthEstimator, DepthModel, DepthSession, Engine, Error,
+    Eyes, Fill, Geometry, InpaintModel, Inpainter, NotFinite, Odd, Placed, Reach, Rendering, Retry,
+    Run, Session, Stage, StereoPair, StereoSession, WarpFill, WarpFills, Warping, Watch,
 };
 pub use matching::{Matches, match_eyes};
 pub use packing::{

@@ -9,8 +9,10 @@ use parallax_stereo::{Error, Stage};
 use super::models::{Models, Wanted};
 use super::options::Options;
 use crate::depth::{DepthOptions, DepthStage};
+use crate::folders::Folders;
 use crate::footprint::Footprint;
 use crate::inpaint::{InpaintOptions, InpaintStage};
+use crate::memory::footprint;
 use crate::networks::Networks;
 use crate::plan::{Job, Pieces, Plan, Residency, STEP_PX};
 use crate::precision::Precision;
@@ -42,6 +44,35 @@ pub(super) type Seen = (i64, parallax_stereo::Plane, crate::range::Range);
 pub(super) type Fault = fn(Stage, Residency) -> bool;
 
 impl Desk {
+    /// Reads what all stages share from `folders` and checks the models of those that are wanted.
+    ///
+    /// # Errors
+    /// As `parallax_weights` has them, naming the file and what was expected in it.
+    pub(super) fn open(
+        folders: &Folders,
+        device: &Device,
+        options: Options,
+    ) -> Result<Self, parallax_weights::Error> {
+        let failed =
+            |source| parallax_weights::Error::Build { what: "the networks".into(), source };
+        let precision = Precision::on(device, options.dtype).map_err(failed)?;
+        let models = Models::open(folders, options.stages, device, precision)?;
+        let (footprint, downsampling) = footprint(folders, options.stages, precision)?;
+        Ok(Self {
+            models: Mutex::new(models),
+            turn: Mutex::default(),
+            footprint,
+            downsampling,
+            precision,
+            device: device.clone(),
+            options,
+            #[cfg(test)]
+            fault: Mutex::default(),
+            #[cfg(test)]
+            seen: Mutex::default(),
+        })
+    }
+
     /// Waits until no other session computes.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)

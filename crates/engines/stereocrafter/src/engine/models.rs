@@ -12,6 +12,7 @@ use crate::footprint::Footprint;
 use crate::networks::{Denoiser, Networks, Shared};
 use crate::plan::Residency;
 use crate::precision::Precision;
+use crate::stages::Stages;
 
 /// What is loaded.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(crate) struct Models {
     device: Device,
     precision: Precision,
     shared: Shared,
-    depth: Slot,
-    inpainting: Slot,
+    depth: Option<Slot>,
+    inpainting: Option<Slot>,
     pub(crate) residency: Residency,
 }
 
@@ -29,6 +30,12 @@ pub(crate) struct Models {
 struct Slot {
     denoiser: Denoiser,
     loaded: Option<Unet>,
+}
+
+/// No session of an engine asks for a stage that it was opened without.
+fn not_wanted() -> Error {
+    let source = candle_core::Error::Msg("the engine was opened without this stage".to_owned());
+    Error::Build { what: "the networks".to_owned(), source }
 }
 
 /// The two stages that have a denoiser.
@@ -43,6 +50,7 @@ impl Models {
     /// values are looked at now: the second stage's turn may come hours later.
     pub(crate) fn open(
         folders: &Folders,
+        stages: Stages,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, Error> {
@@ -53,8 +61,14 @@ impl Models {
         };
         Ok(Self {
             svd: folders.svd.clone(),
-            depth: find(&folders.depth, manifest::DEPTH_UNET)?,
-            inpainting: find(&folders.inpainting, manifest::INPAINTING_UNET)?,
+            depth: stages
+                .depth()
+                .then(|| find(&folders.depth, manifest::DEPTH_UNET))
+                .transpose()?,
+            inpainting: stages
+                .inpainting()
+                .then(|| find(&folders.inpainting, manifest::INPAINTING_UNET))
+                .transpose()?,
             shared: Shared::open(&folders.svd, device, precision)?,
             device: device.clone(),
             precision,
@@ -64,7 +78,8 @@ impl Models {
 
     /// Bytes of what is loaded.
     pub(crate) fn loaded_bytes(&self, footprint: &Footprint) -> u64 {
-        let own = |slot: &Slot, bytes| if slot.loaded.is_some() { bytes } else { 0 };
+        let is_loaded = |slot: &Option<Slot>| slot.as_ref().is_some_and(|s| s.loaded.is_some());
+        let own = |slot: &Option<Slot>, bytes| if is_loaded(slot) { bytes } else { 0 };
         footprint.shared
             + own(&self.depth, footprint.depth)
             + own(&self.inpainting, footprint.inpainting)
@@ -73,11 +88,12 @@ impl Models {
     /// The networks of a stage in f32, for one piece of work. They are not kept, and what is loaded goes
     /// first and is read again when it is wanted.
     pub(crate) fn wide(&mut self, wanted: Wanted) -> Result<Networks, Error> {
-        (self.depth.loaded, self.inpainting.loaded) = (None, None);
+        self.depth.iter_mut().chain(&mut self.inpainting).for_each(|slot| slot.loaded = None);
         let slot = match wanted {
             Wanted::Depth => &self.depth,
             Wanted::Inpainting => &self.inpainting,
         };
+        let slot = slot.as_ref().ok_or_else(not_wanted)?;
         let unet = slot.denoiser.load(&self.device, Precision::SINGLE)?;
         Ok(self.shared.wide(&self.svd, &self.device)?.with(unet))
     }
@@ -95,9 +111,10 @@ impl Models {
             Wanted::Depth => (&mut self.depth, &mut self.inpainting),
             Wanted::Inpainting => (&mut self.inpainting, &mut self.depth),
         };
-        if self.residency == Residency::ByStage {
+        if let (Residency::ByStage, Some(other)) = (self.residency, other) {
             other.loaded = None;
         }
+        let slot = slot.as_mut().ok_or_else(not_wanted)?;
         let unet = match &slot.loaded {
             Some(unet) => unet.clone(),
             None => slot.loaded.insert(slot.denoiser.load(&self.device, self.precision)?).clone(),

@@ -7,6 +7,7 @@ use parallax_stereo::{Capabilities, Error, Reach, Rendering, Run, Staging};
 
 use crate::depth::DepthOptions;
 use crate::plan::Pieces;
+use crate::stages::Stages;
 
 /// The engine's name.
 pub const NAME: &str = "stereocrafter";
@@ -21,6 +22,8 @@ pub struct Options {
     pub reference: bool,
     /// Denoising steps of either stage, 1 to 100. Defaults to 8.
     pub steps: usize,
+    /// The stages that run. Defaults to both.
+    pub stages: Stages,
     /// How much is worked on at once, which pixels depend on. Defaults to what suits a GPU of 24 GB.
     pub pieces: Pieces,
     /// Bytes of the device that may be taken at most; no pixel depends on it. Defaults to what is free
@@ -33,8 +36,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let pieces = Pieces::default();
-        Self { reference: false, steps: 8, pieces, memory_limit: None, dtype: None }
+        Self {
+            reference: false,
+            steps: 8,
+            stages: Stages::default(),
+            pieces: Pieces::default(),
+            memory_limit: None,
+            dtype: None,
+        }
     }
 }
 
@@ -42,7 +51,7 @@ impl Default for Options {
 impl Capabilities for Options {
     fn check(&self, run: &Run) -> Result<(), Error> {
         run.geometry.validate()?;
-        if run.rendering != Rendering::default() {
+        if self.stages.inpainting() && run.rendering != Rendering::default() {
             return Err(Error::Unsupported(format!(
                 "the engine {NAME} draws the right eye and invents what was hidden: other eyes, hole \
                  fills and the layout rgbd are for engines that draw from depth"
@@ -61,6 +70,10 @@ impl Capabilities for Options {
     fn reach(&self, run: &Run) -> Reach {
         if self.reference {
             return Reach::default();
+        }
+        if !self.stages.depth() {
+            // Noise is that of the shot's frames.
+            return Reach { back: run.reach().back.max(SHOT), within_shot: true, ahead: 0 };
         }
         // The depth of a frame is settled by the windows that it is in, and decoded with others.
         let DepthOptions { window, codec_chunk, decode_context, .. } = DepthOptions::preferred();

@@ -14,6 +14,7 @@ use super::desk::Seen;
 use super::*;
 use crate::memory::Memory;
 use crate::plan::{Pieces, Plan, Residency};
+use crate::precision::Precision;
 
 /// Tiny models, written once.
 fn weights() -> &'static Path {

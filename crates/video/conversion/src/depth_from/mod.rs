@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use parallax_frame::Frame;
 use parallax_media::Tools;
 use parallax_stereo::{
-    Capabilities, Clip, DepthEstimator, DepthSession, Engine, Error as StereoError, Plane, Run,
-    Session,
+    Capabilities, Clip, DepthEstimator, DepthModel, DepthSession, Engine, Error as StereoError,
+    Plane, Run, Session,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -109,7 +109,7 @@ impl DepthFrom {
     ///
     /// # Errors
     /// As [`DepthFrom::open`].
-    pub fn estimator(
+    pub fn open_for(
         &self,
         clip: &Clip,
         cancel: &CancellationToken,
@@ -129,8 +129,14 @@ impl Engine for DepthFrom {
     }
 
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, StereoError> {
-        let estimator = self.estimator(clip, &run.cancel)?;
+        let estimator = self.open_for(clip, &run.cancel)?;
         Ok(Box::new(DepthSession::new(estimator, clip, run)?))
+    }
+}
+
+impl DepthModel for DepthFrom {
+    fn estimator(&self, clip: &Clip, run: &Run) -> Result<Box<dyn DepthEstimator>, StereoError> {
+        Ok(Box::new(self.open_for(clip, &run.cancel)?))
     }
 }
 

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::shots::Shots;
 use self::track::{Look, Track};
 use crate::{
-    Capabilities, Clip, DepthEstimator, DepthSession, Engine, Error, Plane, Reach, Run, Session,
+    Capabilities, Clip, DepthEstimator, DepthModel, DepthSession, Engine, Error, Plane, Reach, Run,
+    Session,
 };
 
 /// Frames at the start of a shot that are looked at before the first is given out, so that depth
@@ -57,6 +58,12 @@ impl Engine for Draft {
     fn start(&self, clip: &Clip, run: &Run) -> Result<Box<dyn Session>, Error> {
         let depth = DraftDepth::new(clip, run.cancel.clone());
         Ok(Box::new(DepthSession::new(depth, clip, run)?))
+    }
+}
+
+impl DepthModel for Draft {
+    fn estimator(&self, clip: &Clip, run: &Run) -> Result<Box<dyn DepthEstimator>, Error> {
+        Ok(Box::new(DraftDepth::new(clip, run.cancel.clone())))
     }
 }
 

@@ -1,27 +1,35 @@
 //! What every way of making the other eye has in common: frames in, stereo pairs out.
 
 mod capabilities;
+mod combined;
 mod error;
+mod estimator;
 mod finite;
+mod inpainter;
 mod pair;
 mod passthrough;
 mod rendering;
 mod run;
 mod session;
 mod stage;
+mod warp_fill;
 mod watch;
 
 use parallax_frame::Frame;
 
 pub use self::capabilities::Capabilities;
+pub use self::combined::{Combined, WarpFills};
 pub use self::error::Error;
+pub use self::estimator::{DepthEstimator, DepthModel};
 pub use self::finite::{NotFinite, Odd, Retry};
+pub use self::inpainter::{InpaintModel, Inpainter, Placed};
 pub use self::pair::StereoPair;
 pub use self::passthrough::Copy;
 pub use self::rendering::{Eyes, Fill, Geometry, Rendering, Warping};
 pub use self::run::{Clip, Reach, Run};
-pub use self::session::{DepthEstimator, DepthSession};
+pub use self::session::{DepthSession, StereoSession};
 pub use self::stage::Stage;
+pub use self::warp_fill::WarpFill;
 pub use self::watch::Watch;
 
 /// A way of making stereo pairs. Cheap to share; each clip gets a [`Session`] of its own.

@@ -70,3 +70,17 @@ pub struct Reach {
     /// Frames after the clip's last.
     pub ahead: usize,
 }
+
+impl Reach {
+    /// Both, for what depends on either.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        // What looks back no way at all looks beyond no shot.
+        let within = |reach: Self| reach.within_shot || reach.back.is_zero();
+        Self {
+            back: self.back.max(other.back),
+            within_shot: within(self) && within(other) && (self.within_shot || other.within_shot),
+            ahead: self.ahead.max(other.ahead),
+        }
+    }
+}

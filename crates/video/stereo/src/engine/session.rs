@@ -1,47 +1,25 @@
-//! Frames in, depth out: the seam between guessing depth and drawing the other eye.
+//! Frames in, stereo pairs out, by any depth estimator and any inpainter: what they share is kept here.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use parallax_frame::{Frame, VideoFormat};
 
+use super::error::Error;
+use super::estimator::DepthEstimator;
+use super::finite::NotFinite;
+use super::inpainter::{Inpainter, Placed};
+use super::pair::StereoPair;
+use super::run::{Clip, Run};
+use super::warp_fill::WarpFill;
 use crate::shot::LOOKAHEAD;
-use crate::{
-    Clip, Error, Fill, NotFinite, Plane, Run, Session, Shots, Stager, StereoPair, ViewSynthesis,
-};
+use crate::{Plane, Session, Shots, Stager};
 
-/// Gives every frame of a clip a depth plane, in order; may lag by a bounded number of frames.
-///
-/// Depth is normalised: 0 farthest, 1 nearest, linear in disparity. A plane may have any size;
-/// [`ViewSynthesis`] resamples it to the frame's.
-pub trait DepthEstimator: Send + Debug {
-    /// Takes the next frame and returns the frames whose depth is ready.
-    ///
-    /// # Errors
-    /// As [`Session::push`].
-    fn push(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error>;
-
-    /// Ends the clip and returns the rest; called again, it returns nothing.
-    ///
-    /// # Errors
-    /// As [`Session::push`].
-    fn finish(&mut self) -> Result<Vec<(Frame, Plane)>, Error>;
-
-    /// Whether the frame shown at `pts`, one of those given out last, begins another shot than the one
-    /// before it. `None` when the estimator does not look for shots.
-    fn begins_shot(&self, pts: i64) -> Option<bool> {
-        let _ = pts;
-        None
-    }
-}
-
-/// A [`Session`] out of any depth estimator: estimate, stage, warp, fill. The eye that is not drawn is
-/// the source.
+/// A [`Session`] out of any depth estimator and any inpainter: estimate, stage, draw.
 #[derive(Debug)]
-pub struct DepthSession<E> {
-    estimator: E,
-    synthesis: ViewSynthesis,
+pub struct StereoSession<D, I> {
+    estimator: D,
+    inpainter: I,
     stager: Stager,
     shots: Shots,
     /// Frames of the shot that wait for those after them.
@@ -54,20 +32,36 @@ pub struct DepthSession<E> {
     seen: u64,
     /// How many of them lie before the clip.
     led_in: u64,
+    /// Frames that are drawn, or have passed without being drawn.
+    passed: u64,
+    /// How many of them lie before the shot.
+    shot_begins: u64,
     run: Run,
     format: Arc<VideoFormat>,
 }
 
-impl<E: DepthEstimator> DepthSession<E> {
+/// The session that warps and fills without inventing anything.
+pub type DepthSession<D> = StereoSession<D, WarpFill>;
+
+impl<D: DepthEstimator> DepthSession<D> {
     /// A session for `clip`.
     ///
     /// # Errors
     /// `Unsupported` when geometry or staging are out of range.
-    pub fn new(estimator: E, clip: &Clip, run: &Run) -> Result<Self, Error> {
-        let synthesis = ViewSynthesis::new(&clip.format, run.geometry)?;
+    pub fn new(estimator: D, clip: &Clip, run: &Run) -> Result<Self, Error> {
+        Self::with(estimator, WarpFill::new(clip, run)?, clip, run)
+    }
+}
+
+impl<D: DepthEstimator, I: Inpainter> StereoSession<D, I> {
+    /// A session for `clip` by these two.
+    ///
+    /// # Errors
+    /// `Unsupported` when geometry or staging are out of range.
+    pub fn with(estimator: D, inpainter: I, clip: &Clip, run: &Run) -> Result<Self, Error> {
         Ok(Self {
             estimator,
-            synthesis: synthesis.with_comfort(run.staging.comfort),
+            inpainter,
             stager: Stager::new(clip, run)?,
             shots: Shots::default(),
             waiting: VecDeque::new(),
@@ -75,12 +69,14 @@ impl<E: DepthEstimator> DepthSession<E> {
             owed: 0,
             seen: 0,
             led_in: 0,
+            passed: 0,
+            shot_begins: 0,
             run: run.clone(),
             format: Arc::clone(&clip.format),
         })
     }
 
-    fn take(&mut self, frame: Frame) -> Result<Vec<(Frame, Plane)>, Error> {
+    fn accept(&self, frame: &Frame) -> Result<(), Error> {
         self.check()?;
         if *frame.format() != self.format {
             return Err(Error::Unsupported(format!(
@@ -93,36 +89,63 @@ impl<E: DepthEstimator> DepthSession<E> {
                 self.format.pixels.ffmpeg_name(),
             )));
         }
-        self.estimator.push(frame)
+        Ok(())
     }
 
-    fn render(&mut self, ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
+    /// Makes pairs of what the estimator has `ready`, until it has no more.
+    fn render(&mut self, mut ready: Vec<(Frame, Plane)>) -> Result<Vec<StereoPair>, Error> {
+        let mut pairs = Vec::new();
+        loop {
+            let ends = self.estimator.ends_shot();
+            if ready.is_empty() && !ends {
+                return Ok(pairs);
+            }
+            self.stage(ready, &mut pairs)?;
+            if ends {
+                self.end_shot(&mut pairs)?;
+            } else {
+                pairs.extend(self.inpainter.settle()?);
+            }
+            ready = self.estimator.more()?;
+        }
+    }
+
+    /// Draws what has been seen of the shot far enough ahead.
+    fn stage(
+        &mut self,
+        ready: Vec<(Frame, Plane)>,
+        pairs: &mut Vec<StereoPair>,
+    ) -> Result<(), Error> {
+        let in_windows = self.estimator.looks_ahead_in_windows();
         let ahead = if self.run.looks_ahead() { LOOKAHEAD } else { 1 };
-        let mut pairs = Vec::with_capacity(ready.len());
         for (frame, depth) in ready {
             self.look(&depth)?;
             let begins = self.estimator.begins_shot(frame.pts);
             if begins.unwrap_or_else(|| self.shots.begins(&frame)) {
-                self.end_shot(&mut pairs)?;
+                self.end_shot(pairs)?;
             }
-            if self.run.rendering.fill == Fill::Temporal {
-                self.synthesis.remember(&frame, &depth)?;
-            }
+            self.inpainter.look(&frame, &depth)?;
             self.waiting.push_back((frame, depth));
-            if self.waiting.len() >= ahead {
-                self.draw(&mut pairs)?;
+            if !in_windows && self.waiting.len() >= ahead {
+                self.draw(pairs)?;
             }
         }
-        Ok(pairs)
+        if in_windows {
+            while self.draw(pairs)? {}
+            // What is left lies after the clip.
+            self.waiting.clear();
+        }
+        Ok(())
     }
 
     /// Draws what waits and closes the shot.
     fn end_shot(&mut self, pairs: &mut Vec<StereoPair>) -> Result<(), Error> {
         while self.draw(pairs)? {}
-        self.synthesis.forget();
+        pairs.extend(self.inpainter.end_shot()?);
         if let Some(shot) = self.stager.end_shot() {
             self.run.watch.tell_shot(&shot);
         }
+        self.shot_begins = self.passed;
         Ok(())
     }
 
@@ -137,18 +160,17 @@ impl<E: DepthEstimator> DepthSession<E> {
         let (Some(stand), Some((frame, depth))) = (stand, self.waiting.pop_front()) else {
             return Ok(false);
         };
+        let in_shot = (self.passed - self.shot_begins) as usize;
+        self.passed += 1;
         if self.before > 0 {
             self.before -= 1;
             self.stager.uncount();
             return Ok(true);
         }
         self.owed -= 1;
-        self.synthesis.set_convergence(stand.convergence);
-        let mut pair = self.synthesis.pair(frame, &depth, self.run.rendering)?;
-        if !self.run.rendering.depth_picture {
-            stand.bars.draw(&mut pair);
-        }
-        pairs.push(pair);
+        let shot_begins = self.shot_begins as i64 - self.led_in as i64;
+        let at = Placed { stand, in_shot, shot_begins };
+        pairs.extend(self.inpainter.draw(frame, &depth, &at)?);
         Ok(true)
     }
 
@@ -171,22 +193,25 @@ impl<E: DepthEstimator> DepthSession<E> {
     }
 }
 
-impl<E: DepthEstimator> Session for DepthSession<E> {
+impl<D: DepthEstimator, I: Inpainter> Session for StereoSession<D, I> {
     fn lead_in(&mut self, frame: Frame) -> Result<(), Error> {
         self.before += 1;
         self.led_in += 1;
-        let ready = self.take(frame)?;
+        self.accept(&frame)?;
+        let ready = self.estimator.lead_in(frame)?;
         self.render(ready).map(|_| ())
     }
 
     fn push(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
         self.owed += 1;
-        let ready = self.take(frame)?;
+        self.accept(&frame)?;
+        let ready = self.estimator.push(frame)?;
         self.render(ready)
     }
 
     fn lead_out(&mut self, frame: Frame) -> Result<Vec<StereoPair>, Error> {
-        let ready = self.take(frame)?;
+        self.accept(&frame)?;
+        let ready = self.estimator.lead_out(frame)?;
         self.render(ready)
     }
 
