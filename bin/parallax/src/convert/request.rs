@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use parallax_catalogue::Selected;
 use parallax_conversion::{DepthFrom, Views};
 use parallax_engine_spec::{Brought, Choice};
 use parallax_job::Mode;
-use parallax_media::{DecodeOptions, EncodeSettings, MuxPlan, Tools, probe, scan};
+use parallax_media::{DecodeOptions, EncodeSettings, Media, MuxPlan, Packets, Tools, probe, scan};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Staging};
 use tokio_util::sync::CancellationToken;
 
@@ -68,11 +69,7 @@ impl Request {
     /// The first thing that stands in the way, naming the file or the option.
     pub(crate) fn check(args: &ConvertArgs) -> Result<Self> {
         let tools = Tools::find()?.for_film(args.damaged.damaged);
-        let input = args
-            .input
-            .canonicalize()
-            .with_context(|| format!("{}: cannot be opened", args.input.display()))?;
-        ensure!(input.is_file(), "{}: not a file", args.input.display());
+        let input = source_file(&args.input)?;
         let cancel = CancellationToken::new();
         let mut media = probe(&tools, &input, &cancel)?;
         let without = without::streams(&media, &args.without)?;
@@ -86,12 +83,7 @@ impl Request {
         let Views { pictures, warning } =
             source::pictures(&tools, &media, &args.pictures, &cancel)?;
         warnings.extend(warning);
-        let encode = EncodeSettings {
-            crf: args.crf,
-            preset: args.preset.clone(),
-            hdr: media.video.hdr,
-            ..EncodeSettings::default()
-        };
+        let encode = encode_settings(args, &media);
         let full_chroma = args.pictures.full_chroma;
         let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
         let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
@@ -101,48 +93,16 @@ impl Request {
             streams::decide(&tools, &media, named.as_deref(), (&format, &encode), &cancel)?;
         let output = match named {
             Some(output) => output,
-            None => {
-                let extension = streams.container.extension();
-                let output = beside(&args.input, args.layout, &args.pictures.name, extension)?;
-                check_output(&output, &input, args)?
-            }
+            None => named_beside(args, &input, streams.container.extension())?,
         };
         // Reads all of the film, so what needs no look at it is checked before.
         let packets = scan(&tools, &media, &cancel)?;
         let frames = packets.shown();
-        let times = packets.frame_times().unwrap_or_default();
-        let base = media.video.time_base;
-        let times = times.iter().map(|time| base.seconds(time - times[0])).collect();
         let size = pictures.size(&media);
         let selected = model::selected(args)?;
-        let (brought, depth) = match &args.depth.depth {
-            Some(path) if selected.takes(Choice::Depth) => {
-                let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
-                let depth = DepthFrom::open(&tools, path, (near, grid), &cancel)?;
-                depth.check(size.0, size.1, frames)?;
-                let identity = format!("{} {near:?} {grid}", path.canonicalize()?.display());
-                let depth = Arc::new(depth);
-                (Some(Brought { engine: depth.clone(), depth }), Some(identity))
-            }
-            Some(_) => bail!("--depth is for --engine depth-from, not for {}", selected.name()),
-            None => (None, None),
-        };
+        let (brought, depth) = brought(args, &selected, &tools, (size, frames), &cancel)?;
         let Model { engine, identity } = model::open(args, brought, size)?;
-        let staging = args.staging.staging();
-        ensure!(
-            !args.reference || staging == Staging::default(),
-            "--reference computes what is published: leave out --convergence auto, --comfort and \
-             --floating-window"
-        );
-        let geometry = args.staging.geometry(pictures.size(&media).0)?;
-        let drawing = args.drawing.rendering();
-        let rendering = Rendering { fill: args.pair.fill().unwrap_or(drawing.fill), ..drawing };
-        if args.pair.selected().is_some() {
-            // Halves go together with one another, and not with every way of drawing.
-            let depth_picture = args.layout == Layout::Rgbd;
-            let rendering = Rendering { depth_picture, ..rendering };
-            engine.check(&Run { geometry, rendering, staging, ..Run::default() })?;
-        }
+        let Drawing { geometry, rendering, staging } = Drawing::check(args, &*engine, size.0)?;
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
         let rate = media.video.rate;
@@ -155,7 +115,6 @@ impl Request {
             codec,
             crf: args.crf,
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         Ok(Self {
             input,
             output,
@@ -165,11 +124,7 @@ impl Request {
             overwrite: args.overwrite,
             layout: args.layout,
             engine,
-            // Engines with a model share one device.
-            jobs: args.jobs.unwrap_or(match identity {
-                Some(_) => 1,
-                None => (processors / 4).clamp(1, 8),
-            }),
+            jobs: args.jobs.unwrap_or_else(|| jobs(identity.is_some())),
             model: identity,
             geometry,
             staging,
@@ -186,7 +141,7 @@ impl Request {
             ignore_room: args.ignore_room,
             tools,
             frames,
-            times,
+            times: times(&packets, &media),
             warnings,
         })
     }
@@ -210,6 +165,92 @@ impl Request {
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+/// How pairs are drawn, by an engine that does so.
+struct Drawing {
+    geometry: Geometry,
+    rendering: Rendering,
+    staging: Staging,
+}
+
+impl Drawing {
+    fn check(args: &ConvertArgs, engine: &dyn Engine, width: u32) -> Result<Self> {
+        let staging = args.staging.staging();
+        ensure!(
+            !args.reference || staging == Staging::default(),
+            "--reference computes what is published: leave out --convergence auto, --comfort and \
+             --floating-window"
+        );
+        let geometry = args.staging.geometry(width)?;
+        let drawing = args.drawing.rendering();
+        let rendering = Rendering { fill: args.pair.fill().unwrap_or(drawing.fill), ..drawing };
+        if args.pair.selected().is_some() {
+            // Halves go together with one another, and not with every way of drawing.
+            let depth_picture = args.layout == Layout::Rgbd;
+            let rendering = Rendering { depth_picture, ..rendering };
+            engine.check(&Run { geometry, rendering, staging, ..Run::default() })?;
+        }
+        Ok(Self { geometry, rendering, staging })
+    }
+}
+
+/// The depth that the user brings for a film of this size and of so many frames, and what tells it from
+/// other depth.
+fn brought(
+    args: &ConvertArgs,
+    selected: &Selected,
+    tools: &Tools,
+    (size, frames): ((u32, u32), u64),
+    cancel: &CancellationToken,
+) -> Result<(Option<Brought>, Option<String>)> {
+    let Some(path) = &args.depth.depth else { return Ok((None, None)) };
+    if !selected.takes(Choice::Depth) {
+        bail!("--depth is for --engine depth-from, not for {}", selected.name());
+    }
+    let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
+    let depth = DepthFrom::open(tools, path, (near, grid), cancel)?;
+    depth.check(size.0, size.1, frames)?;
+    let identity = format!("{} {near:?} {grid}", path.canonicalize()?.display());
+    let depth = Arc::new(depth);
+    Ok((Some(Brought { engine: depth.clone(), depth }), Some(identity)))
+}
+
+fn source_file(named: &Path) -> Result<PathBuf> {
+    let shown = named.display();
+    let input = named.canonicalize().with_context(|| format!("{shown}: cannot be opened"))?;
+    ensure!(input.is_file(), "{shown}: not a file");
+    Ok(input)
+}
+
+fn encode_settings(args: &ConvertArgs, media: &Media) -> EncodeSettings {
+    EncodeSettings {
+        crf: args.crf,
+        preset: args.preset.clone(),
+        hdr: media.video.hdr,
+        ..EncodeSettings::default()
+    }
+}
+
+/// Seconds from the first frame to each; empty where the container does not say.
+fn times(packets: &Packets, media: &Media) -> Vec<f64> {
+    let times = packets.frame_times().unwrap_or_default();
+    let base = media.video.time_base;
+    times.iter().map(|time| base.seconds(time - times[0])).collect()
+}
+
+/// Segments at the same time where nobody says how many: engines with a model share one device.
+fn jobs(has_model: bool) -> u32 {
+    if has_model {
+        return 1;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    (processors / 4).clamp(1, 8)
+}
+
+fn named_beside(args: &ConvertArgs, input: &Path, extension: &str) -> Result<PathBuf> {
+    let output = beside(&args.input, args.layout, &args.pictures.name, extension)?;
+    check_output(&output, input, args)
 }
 
 fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathBuf> {

@@ -138,7 +138,17 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
         film::grey(&tools, &media, output, size, seen, &cancel)?;
         return Ok((frames, tools.damage.so_far()));
     }
-    let mut planes = seen.map(|seen| seen.map(|(_, depth)| depth));
+    write(output, size, seen.map(|seen| seen.map(|(_, depth)| depth)))?;
+    Ok((frames, tools.damage.so_far()))
+}
+
+/// Writes an array or a folder of pictures, which appears whole or not at all.
+fn write(
+    output: &Path,
+    size: DepthSize,
+    mut planes: impl Iterator<Item = std::io::Result<Plane>>,
+) -> Result<()> {
+    let ends = |suffix: &str| output.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
     let partial = beside(output)?;
     let made = if ends("npy") {
         std::fs::File::create(&partial).and_then(|file| {
@@ -162,7 +172,7 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
         return Err(error).with_context(|| format!("write {}", output.display()));
     }
     std::fs::rename(&partial, output).with_context(|| format!("write {}", output.display()))?;
-    Ok((frames, tools.damage.so_far()))
+    Ok(())
 }
 
 /// A name in the making, on the same filesystem.

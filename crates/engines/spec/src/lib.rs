@@ -18,5 +18,5 @@ pub use choices::{Brought, Choice, Choices, Device, Dtype, MemoryPlan};
 pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
 pub use selection::{DeviceMemory, Prepared, Ready, Selection, WeightBytes};
-pub use spec::{DepthSpec, EngineSpec, Halves, InpaintSpec, Spec};
+pub use spec::{DepthSpec, EngineSpec, Halves, InpaintSpec, SharedSelection, Spec};
 pub use weights::{Demands, Published, WeightsSpec};

@@ -23,8 +23,11 @@ pub struct Spec<P: ?Sized + 'static> {
     ///
     /// # Errors
     /// When a choice is missing that cannot be done without.
-    pub select: fn(&Choices) -> Result<Arc<dyn Selection<P>>, Refused>,
+    pub select: fn(&Choices) -> Result<SharedSelection<P>, Refused>,
 }
+
+/// A selection that is shared.
+pub type SharedSelection<P> = Arc<dyn Selection<P>>;
 
 /// What an engine is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
