@@ -1,36 +1,17 @@
-//! The protocol's decisions, as functions from what is stored to what is to be stored.
-//!
-//! No rule reads a clock or does I/O. An adapter gives each rule exactly the rows that its
-//! signature names, read under the same transaction (or guarded by the same condition) that stores
-//! the answer. Rules that answer without rows to store change nothing.
+//! Permits and attempts: what may begin, and how it ends.
 
 use parallax_job::{JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
-use super::types::completion;
-use super::{
-    Advance, AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome,
-    Job, Lock, Resend, Reserve, SegmentRow, SegmentState, TriggerOutcome, TriggerRow, Work,
+use super::change::Change;
+use super::jobs::advance;
+use crate::ledger::types::completion;
+use crate::ledger::{
+    AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
+    Reserve, SegmentRow, SegmentState, Work,
 };
 use crate::{Custody, Locations};
 
-/// What to store. `None` and empty mean "leave as it is".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Replace the segment's row.
-    pub segment: Option<SegmentRow>,
-    /// Add or replace a holder.
-    pub put_holder: Option<Holder>,
-    /// Remove holders.
-    pub remove_holders: Vec<HolderId>,
-    /// Put a completion; the rule has seen that there is none of the same total.
-    pub completion: Option<SegmentCompletion>,
-    /// Replace the job.
-    pub job: Option<Job>,
-    /// Replace the trigger.
-    pub trigger: Option<TriggerRow>,
-}
-
-/// [`super::Ledger::reserve`] over all holders.
+/// [`crate::Ledger::reserve`] over all holders.
 pub fn reserve(
     holders: &[Holder],
     id: &HolderId,
@@ -54,7 +35,7 @@ pub fn reserve(
     (Reserve::Granted, Change { put_holder, remove_holders, ..Change::default() })
 }
 
-/// [`super::Ledger::record_intent`] over all holders.
+/// [`crate::Ledger::record_intent`] over all holders.
 pub fn record_intent(
     row: Option<&SegmentRow>,
     holders: &[Holder],
@@ -173,7 +154,7 @@ pub fn left_behind<'a>(
     places.into_iter().flatten().filter(move |_| lost && after.state != SegmentState::Done)
 }
 
-/// [`super::Ledger::by_location`] over the rows of the segments that permits are held for, where
+/// [`crate::Ledger::by_location`] over the rows of the segments that permits are held for, where
 /// none of the addresses that were left behind is `location`.
 pub fn announced_for<'a>(
     holders: &[Holder],
@@ -188,7 +169,7 @@ pub fn announced_for<'a>(
     rows.into_iter().filter(named).map(|row| &row.segment).min()
 }
 
-/// [`super::Ledger::record_invoked`].
+/// [`crate::Ledger::record_invoked`].
 pub fn record_invoked(
     row: Option<&SegmentRow>,
     fence: &Fence,
@@ -210,7 +191,7 @@ pub fn record_invoked(
     (Ended::Yes, Change { segment: Some(row), ..Change::default() })
 }
 
-/// [`super::Ledger::renew`].
+/// [`crate::Ledger::renew`].
 pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence).filter(|row| row.state.is_open()) else {
         return (Ended::Fenced, Change::default());
@@ -220,7 +201,7 @@ pub fn renew(row: Option<&SegmentRow>, fence: &Fence, deadline: Timestamp) -> (E
     (Ended::Yes, Change { segment: Some(row), ..Change::default() })
 }
 
-/// [`super::Ledger::complete`]. `existing` is the completion of the same job and index.
+/// [`crate::Ledger::complete`]. `existing` is the completion of the same job and index.
 pub fn complete(
     row: Option<&SegmentRow>,
     existing: Option<&SegmentCompletion>,
@@ -257,7 +238,7 @@ pub fn complete(
     (if already || written { Completed::Already } else { Completed::Recorded }, change)
 }
 
-/// [`super::Ledger::complete_and_reserve`]. `mine` is the holder named `next`, if there is one: a
+/// [`crate::Ledger::complete_and_reserve`]. `mine` is the holder named `next`, if there is one: a
 /// repeated request changes nothing and finds the permit passed on. The number of holders stays
 /// the same, so no limit is asked.
 pub fn complete_and_reserve(
@@ -282,7 +263,7 @@ pub fn complete_and_reserve(
     ((completed, Reserve::Granted), change)
 }
 
-/// [`super::Ledger::release`].
+/// [`crate::Ledger::release`].
 pub fn release(row: Option<&SegmentRow>, fence: &Fence) -> (Ended, Change) {
     let Some(mut row) = fenced(row, fence).filter(|row| row.state == SegmentState::Done) else {
         return (Ended::Fenced, Change::default());
@@ -291,7 +272,7 @@ pub fn release(row: Option<&SegmentRow>, fence: &Fence) -> (Ended, Change) {
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..Change::default() })
 }
 
-/// [`super::Ledger::retry`].
+/// [`crate::Ledger::retry`].
 pub fn retry(
     row: Option<&SegmentRow>,
     fence: &Fence,
@@ -314,7 +295,7 @@ pub fn retry(
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..Change::default() })
 }
 
-/// [`super::Ledger::fail`].
+/// [`crate::Ledger::fail`].
 pub fn fail(
     row: Option<&SegmentRow>,
     job: Option<&Job>,
@@ -339,7 +320,7 @@ pub fn fail(
     (Ended::Yes, Change { segment: Some(row), remove_holders, ..moved })
 }
 
-/// [`super::Ledger::reopen`]. The only way out of `Failed`, for the segment and for its job.
+/// [`crate::Ledger::reopen`]. The only way out of `Failed`, for the segment and for its job.
 pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (Ended, Change) {
     let nothing = (Ended::Fenced, Change::default());
     let Some(mut row) = row.cloned() else { return nothing };
@@ -369,7 +350,7 @@ pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (E
     (Ended::Yes, Change { segment: Some(row), job: revived, ..Change::default() })
 }
 
-/// [`super::Ledger::hasten`].
+/// [`crate::Ledger::hasten`].
 pub fn hasten(row: Option<&SegmentRow>, now: Timestamp) -> (Ended, Change) {
     match row.filter(|row| row.state == SegmentState::RetryWait) {
         None => (Ended::Fenced, Change::default()),
@@ -378,155 +359,5 @@ pub fn hasten(row: Option<&SegmentRow>, now: Timestamp) -> (Ended, Change) {
             let segment = Some(SegmentRow { next_at: now, ..row.clone() });
             (Ended::Yes, Change { segment, ..Change::default() })
         }
-    }
-}
-
-/// [`super::Ledger::advance`].
-pub fn advance(
-    job: Option<&Job>,
-    to: JobStatus,
-    total: Option<u32>,
-    reason: Option<&str>,
-    now: Timestamp,
-) -> (Advance, Change) {
-    let Some(job) = job else { return (Advance::NotFound, Change::default()) };
-    if job.status == to && (total.is_none() || job.total_segments == total) {
-        return (Advance::Already, Change::default());
-    }
-    let other_cut = total.is_some() && job.total_segments.is_some() && job.total_segments != total;
-    // Cut anew after its reassembly was asked for, it waits for the new segments.
-    let anew = (job.status, to) == (JobStatus::Reassembling, JobStatus::ChunkingComplete);
-    if job.status != to && !job.status.may_become(to) && !(anew && other_cut) {
-        return (Advance::Refused(job.status), Change::default());
-    }
-    // What was joined of an earlier cut does not complete the job.
-    if to == JobStatus::Completed && other_cut {
-        return (Advance::Refused(job.status), Change::default());
-    }
-    if job.status == to && to.is_terminal() {
-        return (Advance::Refused(job.status), Change::default());
-    }
-    let mut next = job.clone();
-    next.status = to;
-    next.total_segments = total.or(job.total_segments);
-    if to == JobStatus::Completed {
-        next.completed_at = Some(now);
-    }
-    if let Some(reason) = reason {
-        next.reason = Some(reason.to_owned());
-    }
-    (Advance::Moved, Change { job: Some(next), ..Change::default() })
-}
-
-/// [`super::Ledger::trigger`]. `completed` counts completions of the job's own total.
-pub fn trigger(
-    job: Option<&Job>,
-    row: Option<&TriggerRow>,
-    completed: u32,
-    nonce: &str,
-    resend: Resend,
-    now: Timestamp,
-) -> (TriggerOutcome, Change) {
-    let nothing = |outcome| (outcome, Change::default());
-    let Some(job) = job else { return nothing(TriggerOutcome::NotReady) };
-    match job.status {
-        JobStatus::ChunkingComplete | JobStatus::Reassembling => {}
-        JobStatus::Completed => return nothing(TriggerOutcome::Sent),
-        _ => return nothing(TriggerOutcome::NotReady),
-    }
-    if job.total_segments.is_none_or(|total| total == 0 || completed < total) {
-        return nothing(TriggerOutcome::NotReady);
-    }
-    let claim = |triggered_at| TriggerRow {
-        job_id: job.job_id.clone(),
-        total: job.total_segments,
-        triggered_at,
-        nonce: nonce.to_owned(),
-        claimed_at: now,
-        sent_at: None,
-        lock_nonce: None,
-        lock_until: Timestamp(0),
-    };
-    let next = match row {
-        None => claim(now),
-        // An earlier cut's. Whoever joins that keeps the lock until he finds out.
-        Some(row) if is_of_another_cut(row, job) => TriggerRow {
-            lock_nonce: row.lock_nonce.clone(),
-            lock_until: row.lock_until,
-            ..claim(now)
-        },
-        Some(row) => {
-            let working = row.lock_nonce.is_some() && row.lock_until > now;
-            let mine = row.nonce == nonce && row.sent_at.is_none();
-            match row.sent_at {
-                _ if mine => return nothing(TriggerOutcome::Send),
-                Some(sent) if working || sent + resend.unfinished > now => {
-                    return nothing(TriggerOutcome::Sent);
-                }
-                None if row.claimed_at + resend.unconfirmed > now => {
-                    return nothing(TriggerOutcome::Pending);
-                }
-                _ => TriggerRow {
-                    lock_nonce: row.lock_nonce.clone(),
-                    lock_until: row.lock_until,
-                    ..claim(row.triggered_at)
-                },
-            }
-        }
-    };
-    (TriggerOutcome::Send, Change { trigger: Some(next), ..Change::default() })
-}
-
-fn is_of_another_cut(row: &TriggerRow, job: &Job) -> bool {
-    row.total.is_some_and(|total| job.total_segments != Some(total))
-}
-
-/// [`super::Ledger::triggered`].
-pub fn triggered(job: Option<&Job>, row: Option<&TriggerRow>, now: Timestamp) -> Change {
-    let Some(row) = row else { return Change::default() };
-    if job.is_some_and(|job| is_of_another_cut(row, job)) {
-        return Change::default();
-    }
-    let (_, mut change) = advance(job, JobStatus::Reassembling, None, None, now);
-    if row.sent_at.is_none() {
-        change.trigger = Some(TriggerRow { sent_at: Some(now), ..row.clone() });
-    }
-    change
-}
-
-/// [`super::Ledger::lock_reassembly`].
-pub fn lock_reassembly(
-    job: Option<&Job>,
-    row: Option<&TriggerRow>,
-    nonce: &str,
-    until: Timestamp,
-    now: Timestamp,
-) -> (Lock, Change) {
-    let (Some(job), Some(row)) = (job, row) else { return (Lock::NotTriggered, Change::default()) };
-    if job.status.is_terminal() {
-        return (Lock::Over(job.status), Change::default());
-    }
-    let total = job.total_segments.filter(|_| !is_of_another_cut(row, job));
-    let Some(total) = total else {
-        return (Lock::NotTriggered, Change::default());
-    };
-    let others = row.lock_nonce.as_deref().is_some_and(|holder| holder != nonce);
-    if others && row.lock_until > now {
-        return (Lock::Held(row.lock_until), Change::default());
-    }
-    let lock_until =
-        if row.lock_nonce.as_deref() == Some(nonce) { row.lock_until.max(until) } else { until };
-    let next = TriggerRow { lock_nonce: Some(nonce.to_owned()), lock_until, ..row.clone() };
-    (Lock::Acquired(total), Change { trigger: Some(next), ..Change::default() })
-}
-
-/// [`super::Ledger::unlock_reassembly`].
-pub fn unlock_reassembly(row: Option<&TriggerRow>, nonce: &str) -> Change {
-    match row.filter(|row| row.lock_nonce.as_deref() == Some(nonce)) {
-        Some(row) => Change {
-            trigger: Some(TriggerRow { lock_nonce: None, ..row.clone() }),
-            ..Change::default()
-        },
-        None => Change::default(),
     }
 }
