@@ -208,6 +208,7 @@ impl Endpoint {
                 if !self.hit("result without a response", |w| w.half) {
                     self.respond(invocation).await;
                 } else if self.state().hit(|_| 0.5) {
+                    self.watch.contradict(&invocation.segment);
                     self.fail(invocation, "timed out uploading object").await;
                 } else {
                     self.watch.ended(invocation);

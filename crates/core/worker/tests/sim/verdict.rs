@@ -1,5 +1,7 @@
 //! What must be true when all is over, and whenever all replicas are drained.
 
+use std::collections::BTreeSet;
+
 use std::time::Duration;
 
 use parallax_conformance::fault::Outage;
@@ -66,10 +68,14 @@ impl World {
         for row in failed {
             let trouble = self.watch.trouble(&row.segment);
             let config = &self.config;
+            let of_index = rows.iter().filter(|other| other.segment.index == row.segment.index);
+            let cuts: BTreeSet<u32> = of_index.map(|other| other.segment.total).collect();
+            let unsure = if cuts.len() > 1 { trouble.contradicted } else { 0 };
+            let failures = trouble.failures + unsure;
             let excused = trouble.rejected > 0
-                || trouble.failures >= config.max_failures
+                || failures >= config.max_failures
                 // The last attempt has not been counted.
-                || trouble.failures + trouble.expired + 1 >= config.max_attempts;
+                || failures + trouble.expired + 1 >= config.max_attempts;
             if !excused {
                 let why = &job.reason;
                 self.watch.violated(format!("{} given up after {trouble:?}: {why:?}", row.segment));

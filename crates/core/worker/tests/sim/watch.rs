@@ -57,6 +57,9 @@ pub struct Trouble {
     pub rejected: u32,
     /// Attempts that nothing was heard of until their deadline.
     pub expired: u32,
+    /// Attempts that left a whole result and say that they failed. Where another cut has had attempts
+    /// at the index, nobody can tell whose result that is.
+    pub contradicted: u32,
 }
 
 impl Watch {
@@ -117,6 +120,12 @@ impl Watch {
         } else {
             trouble.failures += 1;
         }
+    }
+
+    /// An attempt has written a whole result and is going to say that it failed.
+    pub fn contradict(&self, segment: &Segment) {
+        let mut state = self.state.lock().unwrap();
+        state.troubles.entry(segment.clone()).or_default().contradicted += 1;
     }
 
     pub fn trouble(&self, segment: &Segment) -> Trouble {
