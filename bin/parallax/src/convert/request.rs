@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use parallax_catalogue::Selected;
-use parallax_conversion::{DepthFrom, Views};
+use parallax_conversion::{DepthFrom, Near, Views};
 use parallax_engine_spec::{Brought, Choice};
 use parallax_job::Mode;
 use parallax_media::{DecodeOptions, EncodeSettings, Media, MuxPlan, Packets, Tools, probe, scan};
@@ -154,13 +154,18 @@ impl Request {
     /// Everything about the join that the user may choose, in words: two that differ give other
     /// files of the same frames.
     pub(crate) fn join_choices(&self) -> String {
-        format!("matroska: {}, without {:?}", self.matroska(), self.without)
+        join_choices(self.matroska(), &self.without)
     }
 
     /// The kind of result in the wire contract's terms.
     pub(crate) fn mode(&self) -> Mode {
         if self.layout.is_anaglyph() { Mode::Anaglyph } else { Mode::Sbs }
     }
+}
+
+fn join_choices(matroska: bool, without: &BTreeSet<u32>) -> String {
+    let without: Vec<String> = without.iter().map(u32::to_string).collect();
+    format!("matroska: {matroska}, without {{{}}}", without.join(", "))
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
@@ -211,7 +216,12 @@ fn brought(
     let (near, grid) = (args.depth.depth_near.near(), args.depth.depth_grid);
     let depth = DepthFrom::open(tools, path, (near, grid), cancel)?;
     depth.check(size.0, size.1, frames)?;
-    let identity = format!("{} {near:?} {grid}", path.canonicalize()?.display());
+    // Kept in folders, so the words stay whatever the code calls it.
+    let near = match near {
+        Near::White => "White",
+        Near::Black => "Black",
+    };
+    let identity = format!("{} {near} {grid}", path.canonicalize()?.display());
     let depth = Arc::new(depth);
     Ok((Some(Brought { engine: depth.clone(), depth }), Some(identity)))
 }
@@ -264,4 +274,17 @@ fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathB
         bail!("{shown}: exists already; pass --overwrite to replace it");
     }
     Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders that earlier versions began say it so.
+    #[test]
+    fn the_join_is_described_as_it_ever_was() {
+        let words = |without: &[u32]| join_choices(true, &without.iter().copied().collect());
+        assert_eq!(words(&[]), "matroska: true, without {}");
+        assert_eq!(words(&[3, 1]), "matroska: true, without {1, 3}");
+    }
 }
