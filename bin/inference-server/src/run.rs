@@ -13,7 +13,9 @@ use parallax_ports::{MetricsSink, SystemClock};
 use parallax_process::Termination;
 use parallax_serving::front::{http, sagemaker};
 use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
-use parallax_serving::{Executor, ModelPool, Readiness, Registry, Service, ServiceSettings};
+use parallax_serving::{
+    Executor, FailureKind, ModelPool, Readiness, Registry, Service, ServiceSettings,
+};
 use parallax_stereo::Layout;
 use parallax_stereo_service::{
     Effects, Interpolate, Loop, STEREO_MODEL, Stereo, StereoModel, StereoSettings,
@@ -182,7 +184,9 @@ async fn load(
         service.executor().run(&cancel, get).await.and_then(|outcome| outcome)
     };
     let mut outcome = load().await;
-    if let (Err(failure), Some(weights)) = (&outcome, weights) {
+    // Weights that are there and have no room are not fetched for that.
+    let lacking = outcome.as_ref().err().filter(|why| why.kind == FailureKind::Internal);
+    if let (Some(failure), Some(weights)) = (lacking, weights) {
         info!(why = failure.detail.as_deref(), "the weights are not all there");
         let fetched = weights.fetch(&|how_far| loaded.lower(how_far)).await;
         if let Err(error) = fetched {

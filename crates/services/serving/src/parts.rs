@@ -71,8 +71,19 @@ impl Parts {
         told.parts.push(part);
         let count = told.parts.len();
         drop(told);
-        self.0.state.send_modify(|state| state.0 = count);
+        self.0.state.send_modify(|state| state.0 = state.0.max(count));
         Ok(())
+    }
+
+    /// Bytes that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Frees what is kept: whoever reads on is told no more.
+    pub(crate) fn forget(&self) {
+        self.close();
+        *self.lock() = Told::default();
     }
 
     /// No more will come.
@@ -122,6 +133,9 @@ mod tests {
         assert_eq!(reader.await.unwrap(), [json!({ "n": 0 }), json!({ "n": 1 })]);
         assert_eq!(parts.get(1).await, Some(json!({ "n": 1 })), "read again");
         assert_eq!(parts.get(2).await, None);
+        assert_eq!(parts.bytes(), 14);
+        parts.forget();
+        assert_eq!((parts.bytes(), parts.get(0).await), (0, None));
     }
 
     #[tokio::test]

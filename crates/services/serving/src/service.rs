@@ -13,7 +13,7 @@ use futures::FutureExt;
 use parallax_ports::{Ids, MetricsSink};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
@@ -24,6 +24,8 @@ use crate::operation::{Call, Cost};
 use crate::registry::{Ready, Registry};
 use crate::{Failure, FailureKind, Parts, Progress, Readiness, Status};
 
+/// Large bodies in memory at once: so much may strangers take who have no slot yet.
+pub(crate) const LARGE_BODIES: usize = 16;
 /// The longest name of a request that is kept.
 const LONGEST_ID: usize = 128;
 /// The longest and the shortest wait that a refused caller is told.
@@ -80,6 +82,9 @@ pub struct Service {
     metrics: Arc<dyn MetricsSink>,
     ids: Ids,
     runs: TaskTracker,
+    /// Bodies of more than a usual size that are in memory before their requests are admitted,
+    /// whichever front reads them.
+    pub(crate) large_bodies: Arc<Semaphore>,
     stop: CancellationToken,
     table: Mutex<Table>,
 }
@@ -152,6 +157,7 @@ impl Service {
             metrics,
             ids: Ids::random(),
             runs: TaskTracker::new(),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             stop: CancellationToken::new(),
             table: Mutex::default(),
         })

@@ -1,5 +1,6 @@
 //! A request's body: bounded in bytes, time and depth.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -7,10 +8,11 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use futures::StreamExt;
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
-use crate::{Failure, FailureKind};
+use crate::service::LARGE_BODIES;
+use crate::{Failure, FailureKind, Service};
 
 /// Arrays and objects within each other that a request may have. No operation needs a third of it.
 const DEPTH: usize = 32;
@@ -18,37 +20,44 @@ const DEPTH: usize = 32;
 const DROPPED_BYTES: usize = 1 << 20;
 const DROPPING: Duration = Duration::from_millis(500);
 
-/// Bodies with inputs in them that are read at once: so much memory may strangers take who have no
-/// slot yet.
-const LARGE: usize = 16;
+/// A body with more bytes takes one of the few places for large ones.
+const LARGE_BYTES: usize = 64 << 10;
 
 /// What reads the bodies of one front.
 #[derive(Debug)]
 pub(super) struct Bodies {
     limits: Limits,
-    large: Semaphore,
+    large: Arc<Semaphore>,
+}
+
+/// A request's body. What is large keeps its place until this is dropped: keep it until the request
+/// is admitted.
+#[derive(Debug)]
+pub(super) struct Json {
+    pub(super) value: Value,
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Bodies {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, large: Semaphore::new(LARGE) }
+    /// What reads bodies for `service`, whose fronts share the places for large ones.
+    pub(super) fn new(limits: Limits, service: &Service) -> Self {
+        Self { limits, large: service.large_bodies.clone() }
     }
 
     /// Reads a JSON body.
     ///
     /// # Errors
-    /// `TooLarge`, `TooSlow`, `Invalid`, or `Overloaded` when as many large ones are being read as
-    /// may be.
-    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
-        let (bytes, _large) = self.read(headers, body).await?;
-        parse(&bytes)
+    /// `TooLarge`, `TooSlow`, `Invalid`, or `Overloaded` when there are as many large ones as may be.
+    pub(super) async fn json(&self, headers: &HeaderMap, body: Body) -> Result<Json, Failure> {
+        let (bytes, place) = self.read(headers, body).await?;
+        Ok(Json { value: parse(&bytes)?, place })
     }
 
     async fn read(
         &self,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Failure> {
+    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Failure> {
         let most = self.limits.most_body_bytes();
         let too_large = || {
             let message = format!("the body is larger than {most} bytes");
@@ -61,25 +70,32 @@ impl Bodies {
             // With `Expect: 100-continue` the client has not sent the body; reading would make
             // hyper send the 100.
             if !headers.contains_key(EXPECT) {
-                drop_rest(&mut body).await;
+                let _ = tokio::time::timeout(DROPPING, drop_rest(&mut body, DROPPED_BYTES)).await;
             }
             return Err(too_large());
         }
         let reading = async {
-            let (mut bytes, mut large) = (Vec::new(), None);
+            let (mut bytes, mut place) = (Vec::new(), None);
             while let Some(chunk) = body.next().await {
                 let broken = |_| Failure::new(FailureKind::Invalid, "the body broke off");
                 let chunk = chunk.map_err(broken)?;
                 if bytes.len() + chunk.len() > most {
-                    drop_rest(&mut body).await;
+                    let rest = drop_rest(&mut body, DROPPED_BYTES);
+                    let _ = tokio::time::timeout(DROPPING, rest).await;
                     return Err(too_large());
                 }
                 bytes.extend_from_slice(&chunk);
-                if bytes.len() > self.limits.body_bytes && large.is_none() {
-                    large = Some(self.large.try_acquire().map_err(|_| too_many())?);
+                if bytes.len() > LARGE_BYTES && place.is_none() {
+                    let Ok(taken) = self.large.clone().try_acquire_owned() else {
+                        drop(bytes);
+                        // All of it, so that the answer arrives and the connection goes on.
+                        drop_rest(&mut body, most).await;
+                        return Err(too_many());
+                    };
+                    place = Some(taken);
                 }
             }
-            Ok((bytes, large))
+            Ok((bytes, place))
         };
         let limit = self.limits.body;
         tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| Err(slow(limit)))
@@ -87,23 +103,22 @@ impl Bodies {
 }
 
 fn too_many() -> Failure {
-    let message = format!("{LARGE} requests with inputs in them are being read; no more at once");
+    let message = format!(
+        "{LARGE_BODIES} requests of more than {LARGE_BYTES} bytes are being read; no more at once"
+    );
     Failure::new(FailureKind::Overloaded, message)
 }
 
-/// Reads and forgets a little more of a body that is too large: closing a connection on what was sent
-/// already resets it, and the answer is lost on the way.
-async fn drop_rest(body: &mut BodyDataStream) {
-    let dropping = async {
-        let mut left = DROPPED_BYTES;
-        while let Some(Ok(chunk)) = body.next().await {
-            left = match left.checked_sub(chunk.len()) {
-                Some(left) => left,
-                None => return,
-            };
-        }
-    };
-    let _ = tokio::time::timeout(DROPPING, dropping).await;
+/// Reads and forgets at most so much more of a body: closing a connection on what was sent already
+/// resets it, and the answer is lost on the way.
+async fn drop_rest(body: &mut BodyDataStream, most: usize) {
+    let mut left = most;
+    while let Some(Ok(chunk)) = body.next().await {
+        left = match left.checked_sub(chunk.len()) {
+            Some(left) => left,
+            None => return,
+        };
+    }
 }
 
 fn slow(limit: Duration) -> Failure {

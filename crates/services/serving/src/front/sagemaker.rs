@@ -18,7 +18,7 @@ use parallax_listener::Peer;
 use serde_json::{Map, Value, json};
 
 use super::answer::{ErrorView, refusal};
-use super::body::Bodies;
+use super::body::{Bodies, Json};
 use super::client::client;
 use super::{Limits, Tokens, accept};
 use crate::{Failure, FailureKind, Handle, Request, Service};
@@ -37,7 +37,7 @@ struct Front {
 
 /// The two routes. `/ping` asks for no token.
 pub fn routes(service: Arc<Service>, tokens: Tokens, limits: Limits) -> Router {
-    let bodies = Arc::new(Bodies::new(limits));
+    let bodies = Arc::new(Bodies::new(limits, &service));
     Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
@@ -109,7 +109,7 @@ async fn invoke(
     id: Option<String>,
 ) -> Result<Handle, Failure> {
     front.tokens.check(headers)?;
-    let mut input = front.bodies.json(headers, body).await?;
+    let Json { value: mut input, place: _place } = front.bodies.json(headers, body).await?;
     let operation = match input.as_object_mut().and_then(|fields| fields.remove("operation")) {
         None => DEFAULT.to_owned(),
         Some(Value::String(name)) => name,

@@ -15,6 +15,7 @@ struct Events {
 impl Events {
     async fn of(call: reqwest::RequestBuilder) -> Self {
         let response = call.send().await.unwrap();
+        assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { response, text: String::new() }
     }
@@ -128,6 +129,12 @@ async fn whoever_asks_for_json_gets_the_whole_answer() {
     stage.steps.add_permits(2);
     let (status, answer) = stage.invoke(&json!({ "operation": "steps", "parts": 2 })).await;
     assert_eq!((status, answer), (200, json!({ "parts": 2 })));
+    // What answers at once is a stream too for whoever asks for one.
+    let light = stage.client.post(format!("{}/v1/operations/health", stage.url));
+    let mut light = Events::of(light.header("accept", "text/event-stream").body("{}")).await;
+    let (name, _, job) = light.next().await.unwrap();
+    assert_eq!((name.as_str(), &job["result"]["status"]), ("end", &json!("ready")), "{job}");
+
     let (_, document) = stage.get("/openapi.json").await;
     let of = |name: &str| document["paths"][format!("/v1/operations/{name}")].to_string();
     assert!(of("steps").contains("x-part"), "{}", of("steps"));

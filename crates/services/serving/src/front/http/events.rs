@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{FutureExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
@@ -63,10 +63,13 @@ impl Reader {
         };
         tokio::select! {
             biased;
-            part = told => Next::Part(part),
-            () = job.over() => Next::End,
-            () = progressed => Next::Progress,
+            part = told => return Next::Part(part),
+            () = job.over() => {}
+            () = progressed => return Next::Progress,
         }
+        // What was told between the two looks. The run may go on for others when this job is over.
+        let last = job.parts().get(part).now_or_never().flatten();
+        last.map_or(Next::End, Next::Part)
     }
 
     async fn event(&mut self) -> Event {

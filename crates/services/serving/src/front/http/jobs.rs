@@ -35,6 +35,9 @@ impl Default for Retention {
     }
 }
 
+/// Bytes of what ended jobs told before their answers, kept for readers that come back.
+const PART_BYTES: usize = 64 << 20;
+
 /// How a job ended.
 #[derive(Debug, Clone)]
 struct Ended {
@@ -222,6 +225,7 @@ impl Jobs {
             }
             keep
         });
+        forget_parts(order.iter().rev().filter_map(|id| jobs.get(id)));
         for id in gone {
             if let Some(Entry { key: Some(key), .. }) = jobs.remove(&id)
                 && keys.get(&key).is_some_and(|(of, _)| *of == id)
@@ -230,6 +234,17 @@ impl Jobs {
             }
         }
         table
+    }
+}
+
+/// Frees the parts of ended jobs beyond a bound, those of the newest kept.
+fn forget_parts<'a>(newest_first: impl Iterator<Item = &'a Entry>) {
+    let mut bytes = 0usize;
+    for Entry { job, .. } in newest_first.filter(|entry| entry.job.ended_at().is_some()) {
+        bytes = bytes.saturating_add(job.parts.bytes());
+        if bytes > PART_BYTES {
+            job.parts.forget();
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::refusal;
-use super::body::Bodies;
+use super::body::{self, Bodies};
 use super::client::client;
 use super::{Limits, Tokens, accept};
 use crate::{Failure, FailureKind, Request, Service};
@@ -68,7 +68,7 @@ pub fn routes(
 ) -> Router {
     let streams = Arc::new(Semaphore::new(retention.streams));
     let jobs = Arc::new(Jobs::new(retention, clock));
-    let bodies = Arc::new(Bodies::new(limits));
+    let bodies = Arc::new(Bodies::new(limits, &service));
     let front = Front { service, tokens, bodies, jobs, streams };
     Router::new()
         .route("/v1/operations", get(operations))
@@ -143,14 +143,12 @@ async fn begin(
         return Err(Failure::new(FailureKind::NotFound, "there is no such operation"));
     };
     let key = idempotency_key(headers)?;
-    let watch = match accept::events(headers) {
-        true => Some((events::first_part(headers)?, front.stream()?)),
-        false => None,
-    };
-    let input = front.bodies.json(headers, body).await?;
-    let digest = format!("{operation} {input}");
-    if let Some(key) = &key
-        && let Some(job) = front.jobs.of_key(key, &digest)?
+    let first = accept::events(headers).then(|| events::first_part(headers)).transpose()?;
+    let body::Json { value: input, place: _place } = front.bodies.json(headers, body).await?;
+    let watch = first.map(|part| Ok((part, front.stream()?))).transpose()?;
+    let key = key.map(|key| (key, format!("{operation} {input}")));
+    if let Some((key, digest)) = &key
+        && let Some(job) = front.jobs.of_key(key, digest)?
     {
         return Ok(begun(&job, watch));
     }
@@ -158,10 +156,10 @@ async fn begin(
     let client = client(peer);
     let request = Request { operation: name, input, id: None, client };
     let handle = front.service.submit(request).await?;
-    if !handle.is_queued() {
+    if !handle.is_queued() && watch.is_none() {
         return Ok(Json(handle.outcome().await?).into_response());
     }
-    let job = front.jobs.add(operation, handle, key.map(|key| (key, digest)));
+    let job = front.jobs.add(operation, handle, key);
     Ok(begun(&job, watch))
 }
 

@@ -46,11 +46,11 @@ pub(super) fn document(registry: &Registry, tokens: bool) -> Value {
     paths.insert(
         "/v1/jobs/{id}/events".to_owned(),
         json!({
-            "parameters": [id],
+            "parameters": [id, last_event()],
             "get": {
                 "operationId": "job_events",
                 "summary": "Streams `progress` events, `part` events of an operation that tells parts, and one `end` event with the job. `Last-Event-ID` names the last part that the caller has.",
-                "responses": with_errors(&[401, 404, 429], json!({ "200": {
+                "responses": with_errors(&[400, 401, 404, 429], json!({ "200": {
                     "description": "Server-sent events.",
                     "content": { "text/event-stream": { "schema": { "type": "string" } } },
                 } })),
@@ -75,34 +75,42 @@ pub(super) fn document(registry: &Registry, tokens: bool) -> Value {
     document
 }
 
+fn last_event() -> Value {
+    json!({
+        "name": "Last-Event-ID", "in": "header", "required": false,
+        "description": "The id of the last `part` event that the caller has.",
+        "schema": { "type": "integer", "minimum": 0 },
+    })
+}
+
 fn run(operation: &Description) -> Value {
     let key = json!({
         "name": "Idempotency-Key", "in": "header", "required": false,
         "description": "Names the request: asked again under the same key, it gives the same job.",
         "schema": { "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" },
     });
-    let mut accepted = json_content(of("Job"));
+    let mut answer = json_content(json!(operation.response));
     // Who asks for events gets those of the job at once.
     let mut events = json!({ "type": "string" });
     if let Some(part) = &operation.part {
         events["description"] = json!("`part` events hold what `x-part` says.");
         events["x-part"] = json!(part);
     }
-    accepted["text/event-stream"] = json!({ "schema": events });
+    answer["text/event-stream"] = json!({ "schema": events });
     json!({
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [key],
+        "parameters": [key, last_event()],
         "requestBody": { "required": true, "content": json_content(json!(operation.request)) },
         "responses": with_errors(&[400, 401, 403, 404, 408, 409, 413, 429, 503], json!({
             "200": {
-                "description": "The result, of an operation that answers at once.",
-                "content": json_content(json!(operation.response)),
+                "description": "The result, of an operation that answers at once; the events of the job, if `Accept` asks for them.",
+                "content": answer,
             },
             "202": {
-                "description": "The job, of an operation that takes long; its events, if `Accept` asks for them.",
+                "description": "The job, of an operation that takes long.",
                 "headers": { "Location": { "schema": { "type": "string" } } },
-                "content": accepted,
+                "content": json_content(of("Job")),
             },
         })),
     })
