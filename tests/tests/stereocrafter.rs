@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use parallax_tests::{
     Clip, Finished, Running, audio_md5, clip, convert, finish, frame_md5s, left_eye_psnr, probe,
-    video_seconds,
+    program, video_seconds,
 };
 use parallax_tiny_weights::File;
 use serde_json::Value;
@@ -341,4 +341,41 @@ fn a_conversion_goes_on_with_its_own_halves_alone() {
     let resumed = finish(&mut pair(&["--resume"]));
     assert_eq!(resumed.code, Some(0), "{resumed:?}");
     assert_eq!(times(&studio.source), times(&studio.path("out.mp4")));
+}
+
+#[test]
+fn the_first_stage_exports_its_depth_as_any_estimator_does() {
+    let studio = Studio::new(12);
+    let export = |name: &str, more: &[&str]| {
+        let mut command = program("parallax");
+        command.arg("depth").arg(studio.path("film.mp4")).arg("-o").arg(studio.path(name));
+        finish(command.args(more))
+    };
+    let weights = studio.path("weights");
+    let weights = weights.to_str().unwrap();
+    let stage = ["--engine", "depthcrafter", "--steps", "1", "--weights", weights];
+    for name in ["one.npy", "two.npy"] {
+        let run = export(name, &stage);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stderr.contains("12 frames"), "{run:?}");
+    }
+    let bytes = |name: &str| std::fs::read(studio.path(name)).unwrap();
+    assert!(bytes("one.npy").windows(13).any(|part| part == b"'shape': (12,"));
+    assert_eq!(bytes("one.npy"), bytes("two.npy"), "the same film gives the same depth");
+    assert_eq!(export("draft.npy", &[]).code, Some(0));
+    assert_ne!(bytes("one.npy"), bytes("draft.npy"));
+
+    for (arguments, said) in [
+        (&["--engine", "depthcrafter"][..], "needs --weights DIR"),
+        (
+            &["--engine", "depthcrafter", "--weights", "/nowhere"],
+            "--weights /nowhere: not a folder",
+        ),
+        (&["--engine", "stereocrafter"], "allowed are draft, depthcrafter, depth-from"),
+    ] {
+        let run = export("no.npy", arguments);
+        assert_ne!(run.code, Some(0), "{run:?}");
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+        assert!(!studio.path("no.npy").exists());
+    }
 }

@@ -148,7 +148,7 @@ impl Inpaint {
     }
 }
 
-fn parse_estimator(text: &str) -> Result<&'static DepthSpec, String> {
+pub(crate) fn parse_estimator(text: &str) -> Result<&'static DepthSpec, String> {
     let names = || ESTIMATORS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
     find(ESTIMATORS, text).ok_or_else(|| format!("allowed are {}", names()))
 }

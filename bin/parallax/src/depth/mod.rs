@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
 use parallax_conversion::{
     DepthFrom, DepthSize, SourceLayout, Views, one_view, write_npy, write_npz, write_png,
 };
-use parallax_frame::Frame;
+use parallax_engine_spec::{Brought, Choice, Choices, DepthSpec};
+use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{Damage, Shown, Tools, probe, scan};
-use parallax_stereo::{Clip, DepthEstimator, DraftDepth, Geometry, Plane};
+use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::options::{DamagedArgs, DepthArgs};
+use crate::cli::DeviceChoice;
+use crate::convert::options::{DamagedArgs, DepthArgs, parse_estimator};
 use crate::convert::staging::{Disparity, parse_depth};
 use crate::place;
 
@@ -41,9 +43,23 @@ pub(crate) struct DepthCommand {
     #[arg(long, value_name = "LAYOUT-EYE")]
     source_layout: Option<SourceLayout>,
 
-    /// What sees the depth.
-    #[arg(long, value_enum, default_value_t = DepthEngine::Draft)]
-    engine: DepthEngine,
+    /// What sees the depth: `draft`, `depthcrafter`, which needs --weights and in practice a GPU, or
+    /// `depth-from`.
+    #[arg(long, default_value = "draft", value_name = "ESTIMATOR", value_parser = parse_estimator)]
+    engine: &'static DepthSpec,
+
+    /// The models of `depthcrafter`: a folder with stable-video-diffusion-img2vid-xt-1-1 and
+    /// DepthCrafter in it.
+    #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
+    weights: Option<PathBuf>,
+
+    /// Denoising steps of `depthcrafter`.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
+    steps: u32,
+
+    /// Where `depthcrafter` computes.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+    device: DeviceChoice,
 
     #[command(flatten)]
     depth: DepthArgs,
@@ -58,12 +74,6 @@ pub(crate) struct DepthCommand {
     /// The depth that appears at the screen in a grid's right eye, as for `convert`.
     #[arg(long, default_value_t = 0.5, value_name = "DEPTH", value_parser = parse_depth)]
     convergence: f32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DepthEngine {
-    Draft,
-    DepthFrom,
 }
 
 pub(crate) fn main(args: &DepthCommand) -> ExitCode {
@@ -109,16 +119,9 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
     let media = pictures.applied(&source);
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
-    let estimator: Box<dyn DepthEstimator> = match (&args.depth.depth, args.engine) {
-        (Some(path), DepthEngine::DepthFrom) => {
-            let how = (args.depth.depth_near.near(), args.depth.depth_grid);
-            let depth = DepthFrom::open(&tools, path, how, &cancel)?;
-            depth.check(format.width, format.height, frames)?;
-            Box::new(depth.open_for(&clip, &cancel)?)
-        }
-        (None, DepthEngine::Draft) => Box::new(DraftDepth::new(&clip, cancel.clone())),
-        _ => bail!("--depth goes with --engine depth-from"),
-    };
+    let depth = brought(args, &tools, format, frames, &cancel)?;
+    let model = open(args, depth, (format.width, format.height))?;
+    let estimator = model.estimator(&clip, &Run { cancel: cancel.clone(), ..Run::default() })?;
     let decoder = Shown::open(&tools, &source, &packets, &packets, pictures, &cancel)?;
     let mut seen = Seen { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
     let Some(Ok((_, first))) = seen.peek() else {
@@ -140,6 +143,51 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
     }
     write(output, size, seen.map(|seen| seen.map(|(_, depth)| depth)))?;
     Ok((frames, tools.damage.so_far()))
+}
+
+/// The depth that the user brings, where the estimator takes any.
+fn brought(
+    args: &DepthCommand,
+    tools: &Tools,
+    format: &VideoFormat,
+    frames: u64,
+    cancel: &CancellationToken,
+) -> Result<Option<Brought>> {
+    let Some(path) = &args.depth.depth else { return Ok(None) };
+    ensure!(args.engine.takes(Choice::Depth), "--depth goes with --engine depth-from");
+    let how = (args.depth.depth_near.near(), args.depth.depth_grid);
+    let depth = DepthFrom::open(tools, path, how, cancel)?;
+    depth.check(format.width, format.height, frames)?;
+    let depth = Arc::new(depth);
+    Ok(Some(Brought { engine: depth.clone(), depth }))
+}
+
+/// The estimator that is named, for pictures of a width and a height.
+fn open(
+    args: &DepthCommand,
+    depth: Option<Brought>,
+    size: (u32, u32),
+) -> Result<Arc<dyn DepthModel>> {
+    let spec = args.engine;
+    if spec.weights.is_some() {
+        let folder = args.weights.as_deref().with_context(|| {
+            format!("the engine {} needs --weights DIR (or WEIGHTS_DIR)", spec.name)
+        })?;
+        ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());
+    }
+    let (steps, device) = (Some(args.steps), args.device.device());
+    let choices =
+        Choices { weights: args.weights.clone(), steps, device, depth, ..Choices::default() };
+    let prepared = (spec.select)(&choices).and_then(|model| model.prepare(Some(size)));
+    prepared.and_then(|prepared| prepared.open()).map_err(|refused| {
+        let flag = match (refused.choice, &args.weights) {
+            (Some(Choice::Weights), Some(folder)) => format!("--weights {}", folder.display()),
+            (Some(Choice::Device), _) => format!("--device {device}"),
+            (Some(Choice::MemoryPlan), _) => "too little memory".to_owned(),
+            _ => format!("--engine {}", spec.name),
+        };
+        anyhow::Error::new(refused).context(flag)
+    })
 }
 
 /// Writes an array or a folder of pictures, which appears whole or not at all.
