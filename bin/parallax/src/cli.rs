@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_catalogue::{ALL, by_name};
-use parallax_engine_spec::{Device, Dtype};
+use parallax_engine_spec::Dtype;
 use parallax_stereo::Layout;
 
 use crate::convert::options::{
-    CodecChoice, DamagedArgs, DepthArgs, DrawingArgs, MemoryArgs, PairArgs, PictureArgs,
+    CodecChoice, DamagedArgs, DepthArgs, DeviceChoice, DrawingArgs, MemoryArgs, PairArgs,
+    PictureArgs,
 };
 use crate::convert::staging::StagingArgs;
 use crate::convert::without::Unwanted;
@@ -250,23 +251,6 @@ pub(crate) struct DoctorArgs {
     /// Write the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeviceChoice {
-    /// The processor.
-    Cpu,
-    /// The first NVIDIA GPU.
-    Cuda,
-}
-
-impl DeviceChoice {
-    pub(crate) fn device(self) -> Device {
-        match self {
-            Self::Cpu => Device::Cpu,
-            Self::Cuda => Device::Cuda,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, Selected, find};
 use parallax_conversion::{Near, SourceLayout};
-use parallax_engine_spec::{DepthSpec, InpaintSpec, MemoryPlan};
+use parallax_engine_spec::{DepthSpec, Device, InpaintSpec, MemoryPlan};
 use parallax_media::{Codec, Damaged};
 use parallax_stereo::{Eyes, Fill, Rendering, Warping};
 
@@ -166,6 +166,23 @@ pub(crate) struct MemoryArgs {
     /// it. Defaults to what is free.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4 << 20))]
     pub(crate) memory_limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceChoice {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
+impl DeviceChoice {
+    pub(crate) fn device(self) -> Device {
+        match self {
+            Self::Cpu => Device::Cpu,
+            Self::Cuda => Device::Cuda,
+        }
+    }
 }
 
 /// Depth that the user brings.

@@ -17,8 +17,7 @@ use parallax_media::{Damage, Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::DeviceChoice;
-use crate::convert::options::{DamagedArgs, DepthArgs, parse_estimator};
+use crate::convert::options::{DamagedArgs, DepthArgs, DeviceChoice, parse_estimator};
 use crate::convert::staging::{Disparity, parse_depth};
 use crate::place;
 
