@@ -13,6 +13,7 @@ pub(crate) mod options;
 mod pieces;
 mod pipeline;
 mod progress;
+pub(crate) mod refused;
 mod request;
 mod retries;
 mod room;

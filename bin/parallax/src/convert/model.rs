@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use parallax_catalogue::{Selected, by_name, takers};
-use parallax_engine_spec::{Brought, Choice, Choices, Refused};
+use parallax_engine_spec::{Brought, Choice, Choices};
 use parallax_stereo::Engine;
 
+use super::refused::{told, weights_are_named};
 use crate::cli::ConvertArgs;
 
 /// The flags of choices that only some engines take, in the order in which they are refused.
@@ -45,8 +46,9 @@ pub(crate) fn open(args: &ConvertArgs, depth: Option<Brought>, size: (u32, u32))
     let selected = selected(args)?;
     let choices = choices(args, depth);
     only_its_own(&selected, &choices)?;
-    there(&selected, &choices)?;
-    let told = |refused| told(refused, args);
+    let weights = choices.weights.as_deref();
+    weights_are_named(&selected.name(), selected.models().len(), weights)?;
+    let told = |refused| told(refused, args.weights.as_deref(), args.device.device());
     let prepared = selected.select(&choices).and_then(|engine| engine.prepare(Some(size)));
     let prepared = prepared.map_err(told)?;
     let engine = prepared.open().map_err(told)?;
@@ -81,45 +83,4 @@ fn only_its_own(selected: &Selected, choices: &Choices) -> Result<()> {
 fn engines(names: &[&str]) -> String {
     let word = if names.len() == 1 { "engine" } else { "engines" };
     format!("{word} {}", names.join(", "))
-}
-
-/// Whether there is a folder to look for the models in.
-fn there(selected: &Selected, choices: &Choices) -> Result<()> {
-    let count = selected.models().len();
-    if count == 0 {
-        return Ok(());
-    }
-    let folder = choices.weights.as_deref().with_context(|| {
-        let models = match count {
-            1 => "model".to_owned(),
-            2 => "two models".to_owned(),
-            3 => "three models".to_owned(),
-            more => format!("{more} models"),
-        };
-        format!(
-            "the engine {} needs --weights DIR (or WEIGHTS_DIR) with its {models} in it",
-            selected.name()
-        )
-    })?;
-    ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());
-    Ok(())
-}
-
-/// Names the flag that is to blame.
-fn told(refused: Refused, args: &ConvertArgs) -> Error {
-    let flag = match refused.choice {
-        None => return Error::new(refused),
-        Some(Choice::Weights) => {
-            let folder = args.weights.as_deref().unwrap_or_else(|| "".as_ref());
-            format!("--weights {}", folder.display())
-        }
-        Some(Choice::Device) => format!("--device {}", args.device.device()),
-        Some(Choice::Dtype) => "--dtype".to_owned(),
-        Some(Choice::MemoryPlan) => "--memory-plan".to_owned(),
-        Some(Choice::MemoryLimit) => "--memory-limit".to_owned(),
-        Some(Choice::Reference) => "--reference".to_owned(),
-        Some(Choice::Steps) => "--steps".to_owned(),
-        Some(Choice::Depth) => "--depth".to_owned(),
-    };
-    Error::new(refused).context(flag)
 }

@@ -18,6 +18,7 @@ use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::options::{DamagedArgs, DepthArgs, DeviceChoice, parse_estimator};
+use crate::convert::refused::{told, weights_are_named};
 use crate::convert::staging::{Disparity, parse_depth};
 use crate::place;
 
@@ -168,25 +169,14 @@ fn open(
     size: (u32, u32),
 ) -> Result<Arc<dyn DepthModel>> {
     let spec = args.engine;
-    if spec.weights.is_some() {
-        let folder = args.weights.as_deref().with_context(|| {
-            format!("the engine {} needs --weights DIR (or WEIGHTS_DIR)", spec.name)
-        })?;
-        ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());
-    }
+    let models = spec.weights.map_or(0, |weights| weights.models.len());
+    weights_are_named(spec.name, models, args.weights.as_deref())?;
     let (steps, device) = (Some(args.steps), args.device.device());
     let choices =
         Choices { weights: args.weights.clone(), steps, device, depth, ..Choices::default() };
     let prepared = (spec.select)(&choices).and_then(|model| model.prepare(Some(size)));
-    prepared.and_then(|prepared| prepared.open()).map_err(|refused| {
-        let flag = match (refused.choice, &args.weights) {
-            (Some(Choice::Weights), Some(folder)) => format!("--weights {}", folder.display()),
-            (Some(Choice::Device), _) => format!("--device {device}"),
-            (Some(Choice::MemoryPlan), _) => "too little memory".to_owned(),
-            _ => format!("--engine {}", spec.name),
-        };
-        anyhow::Error::new(refused).context(flag)
-    })
+    let opened = prepared.and_then(|prepared| prepared.open());
+    opened.map_err(|refused| told(refused, args.weights.as_deref(), device))
 }
 
 /// Writes an array or a folder of pictures, which appears whole or not at all.

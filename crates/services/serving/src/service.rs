@@ -197,14 +197,6 @@ impl Service {
         submitted
     }
 
-    /// As [`Service::submit`], and waits for the outcome.
-    ///
-    /// # Errors
-    /// As [`Service::submit`] and as the operation says.
-    pub async fn call(self: &Arc<Self>, request: Request) -> Outcome {
-        self.submit(request).await?.outcome().await
-    }
-
     async fn begin(self: &Arc<Self>, request: Request) -> Result<Handle, Failure> {
         let ready = self.registry.read(&request.operation, request.input)?;
         let cost = ready.cost();

@@ -1,12 +1,26 @@
-//! Outcomes as HTTP answers.
+//! Outcomes and events as HTTP answers.
+
+use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Failure, FailureKind};
+
+/// Between two signs of life of a stream of events.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Server-sent events as they come.
+pub(super) fn stream(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let events = events.map(Ok::<_, Infallible>);
+    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
 
 /// What the body of a refusal holds.
 #[derive(Debug, Serialize, JsonSchema)]

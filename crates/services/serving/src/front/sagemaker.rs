@@ -2,14 +2,12 @@
 //!
 //! The connection is the request: whoever closes it leaves, and a run that nobody waits for ends.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -17,7 +15,7 @@ use futures::stream;
 use parallax_listener::Peer;
 use serde_json::{Map, Value, json};
 
-use super::answer::{ErrorView, refusal};
+use super::answer::{self, ErrorView, refusal};
 use super::body::{Bodies, Json};
 use super::client::client;
 use super::{Limits, Tokens, accept};
@@ -25,8 +23,6 @@ use crate::{Failure, FailureKind, Handle, Request, Service};
 
 /// What a request runs when it names no operation.
 const DEFAULT: &str = "stereo";
-/// Between two signs of life of a stream.
-const ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone)]
 struct Front {
@@ -86,7 +82,7 @@ fn events(handle: Handle, id: Option<String>) -> Response {
             if let Some(part) = parts.get(number).await {
                 let event = Event::default().event("part").id(number.to_string());
                 let event = event.data(part.to_string());
-                return Some((Ok::<_, Infallible>(event), Some((handle, number + 1))));
+                return Some((event, Some((handle, number + 1))));
             }
             let event = match handle.outcome().await.map_err(in_the_contract) {
                 Ok(answer) => Event::default().event("result").data(answer.to_string()),
@@ -95,10 +91,10 @@ fn events(handle: Handle, id: Option<String>) -> Response {
                     Event::default().event("error").data(error.to_string())
                 }
             };
-            Some((Ok(event), None))
+            Some((event, None))
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+    answer::stream(events)
 }
 
 async fn invoke(

@@ -5,25 +5,23 @@
 //! id: who comes again names the last that he has in `Last-Event-ID`, as browsers do by
 //! themselves, and is told the rest.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event;
 use futures::{FutureExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::jobs::Job;
+use crate::front::answer;
 use crate::{Failure, Progress};
 
 /// Between two progress events of one stream.
 const PACE: Duration = Duration::from_millis(250);
-/// Between two signs of life.
-const ALIVE: Duration = Duration::from_secs(15);
 
 /// What a reader has had of a job.
 struct Reader {
@@ -101,10 +99,10 @@ pub(super) fn stream(job: Arc<Job>, part: usize, place: OwnedSemaphorePermit) ->
     let events = stream::unfold(reader, |mut reader| async move {
         match reader.over {
             true => None,
-            false => Some((Ok::<_, Infallible>(reader.event().await), reader)),
+            false => Some((reader.event().await, reader)),
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+    answer::stream(events)
 }
 
 /// The part that comes after the last one that a reader says he has.

@@ -1,0 +1,46 @@
+//! What stands in an engine's way, by the flags of this command.
+
+use std::path::Path;
+
+use anyhow::{Context, Error, Result, ensure};
+use parallax_engine_spec::{Choice, Device, Refused};
+
+/// Whether there is a folder to look for the `count` models of an engine in.
+///
+/// # Errors
+/// Names the option.
+pub(crate) fn weights_are_named(engine: &str, count: usize, folder: Option<&Path>) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let folder = folder.with_context(|| {
+        let models = match count {
+            1 => "model".to_owned(),
+            2 => "two models".to_owned(),
+            3 => "three models".to_owned(),
+            more => format!("{more} models"),
+        };
+        format!("the engine {engine} needs --weights DIR (or WEIGHTS_DIR) with its {models} in it")
+    })?;
+    ensure!(folder.is_dir(), "--weights {}: not a folder", folder.display());
+    Ok(())
+}
+
+/// Names the flag that is to blame.
+pub(crate) fn told(refused: Refused, weights: Option<&Path>, device: Device) -> Error {
+    let flag = match refused.choice {
+        None => return Error::new(refused),
+        Some(Choice::Weights) => {
+            let folder = weights.unwrap_or_else(|| "".as_ref());
+            format!("--weights {}", folder.display())
+        }
+        Some(Choice::Device) => format!("--device {device}"),
+        Some(Choice::Dtype) => "--dtype".to_owned(),
+        Some(Choice::MemoryPlan) => "--memory-plan".to_owned(),
+        Some(Choice::MemoryLimit) => "--memory-limit".to_owned(),
+        Some(Choice::Reference) => "--reference".to_owned(),
+        Some(Choice::Steps) => "--steps".to_owned(),
+        Some(Choice::Depth) => "--depth".to_owned(),
+    };
+    Error::new(refused).context(flag)
+}
