@@ -235,8 +235,15 @@ async fn a_submitted_film_becomes_a_stereoscopic_one() {
     let state = folder.path().join("state");
     let film = clip(&folder.path().join("film.mp4"), Clip { frames: 50, ..Clip::default() });
     let daemon = Daemon::start(&state, &[("INFERENCE_BACKEND", "draft"), ("ROLES", "all")]);
-    let (status, live) = daemon.get("/livez");
-    assert!(status == 200 && live.contains("\"loops\":5"), "{live}");
+    // Readiness does not wait for the loops: one may still be on its way.
+    loop {
+        let (status, live) = daemon.get("/livez");
+        assert_eq!(status, 200, "{live}");
+        if live.contains("\"loops\":5") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(daemon.get("/readyz").0, 200);
 
     let mut command = program("video-worker");
