@@ -8,6 +8,7 @@
 mod choices;
 #[cfg(feature = "weights")]
 pub mod examine;
+mod licence;
 mod refused;
 mod report;
 mod selection;
@@ -15,6 +16,7 @@ mod spec;
 mod weights;
 
 pub use choices::{Brought, Choice, Choices, Device, Dtype, MemoryPlan};
+pub use licence::{Commercial, Licence};
 pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
 pub use selection::{DeviceMemory, Prepared, Ready, Selection, WeightBytes};

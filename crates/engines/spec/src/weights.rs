@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use crate::{Demand, ModelReport, PartReport, StageMemory};
+use crate::{Demand, Licence, ModelReport, PartReport, StageMemory};
 
 /// A model as it is published: a manifest that a program without a tensor library can read.
 #[derive(Debug, Clone, Copy)]
@@ -16,14 +16,37 @@ pub struct Published {
     pub repository: &'static str,
     /// For each file that is read the paths under which it may be found, best first.
     pub files: &'static [&'static [&'static str]],
+    /// Bytes of these files together, to about two digits: what a user is told before a download.
+    pub bytes: u64,
+    /// What the publisher allows.
+    pub licence: Licence,
 }
 
 impl Published {
-    /// The model of a manifest, as reports call it.
+    /// The model of a manifest, as reports call it, with its size and what is allowed:
+    ///
+    /// ```
+    /// use parallax_engine_spec::{Licence, Published};
+    /// use parallax_weights::Manifest;
+    ///
+    /// const SMALL: Manifest = Manifest {
+    ///     name: "depth-small",
+    ///     repository: "someone/Depth-Small",
+    ///     files: &[&["config.json"], &["depth_small.pth"]],
+    /// };
+    /// const MODEL: Published =
+    ///     Published::of(SMALL, "Depth Small", 99_000_000, Licence::APACHE_2_0);
+    /// assert_eq!(MODEL.folder(), "Depth-Small");
+    /// ```
     #[cfg(feature = "weights")]
-    pub const fn of(manifest: parallax_weights::Manifest, title: &'static str) -> Self {
+    pub const fn of(
+        manifest: parallax_weights::Manifest,
+        title: &'static str,
+        bytes: u64,
+        licence: Licence,
+    ) -> Self {
         let parallax_weights::Manifest { name, repository, files } = manifest;
-        Self { name, title, repository, files }
+        Self { name, title, repository, files, bytes, licence }
     }
 
     /// The folder of the model among others: its repository's name.
