@@ -5,7 +5,7 @@
 //! up, so a standing person is an upright card and not a slope.
 
 use crate::Plane;
-use crate::draft::evidence::step;
+use crate::motion::step;
 
 /// Row of the horizon, in parts of the height: a camera held level, tilted slightly down.
 const HORIZON: f32 = 0.33;

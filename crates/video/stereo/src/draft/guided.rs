@@ -9,7 +9,7 @@ use parallax_frame::Frame;
 use rayon::prelude::*;
 
 use crate::Plane;
-use crate::draft::small::Small;
+use crate::motion::Small;
 
 /// Mean over the `(2 radius + 1)` square around every sample, cut at the borders.
 pub(super) fn mean(plane: &Plane, radius: usize) -> Plane {
@@ -76,7 +76,7 @@ impl<'a> Guide<'a> {
     /// Statistics over squares of `radius`; `epsilon` is the variance, of values 0..1, below which
     /// a region counts as flat.
     pub(super) fn of(small: &'a Small, radius: usize, epsilon: f32) -> Self {
-        let channels = [&small.luma, &small.chroma[0], &small.chroma[1]];
+        let channels = small.channels();
         let means = channels.map(|c| mean(c, radius));
         const PAIRS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
         let mut inverse = PAIRS.map(|(i, j)| mean(&product(channels[i], channels[j]), radius));

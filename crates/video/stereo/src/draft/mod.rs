@@ -6,14 +6,9 @@
 //! constants and changes smoothly, because a wrong depth that holds still is watchable and a better
 //! one that flickers is not.
 
-mod camera;
 mod cues;
-mod cut;
 mod evidence;
-mod flow;
 mod guided;
-mod shots;
-mod small;
 mod track;
 
 use std::collections::VecDeque;
@@ -22,8 +17,8 @@ use std::time::Duration;
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
 
-pub use self::shots::Shots;
-use self::track::{Look, Track};
+use self::track::Track;
+use crate::motion::Look;
 use crate::{
     Capabilities, Clip, DepthEstimator, DepthModel, DepthSession, Engine, Error, Plane, Reach, Run,
     Session,
@@ -133,7 +128,7 @@ impl DepthEstimator for DraftDepth {
         }
         let mut ready = Vec::new();
         if let Some((_, last)) = self.opening.back()
-            && last.is_cut_before(&look, 1.0)
+            && look.is_cut_after(last, &look.flow_to(last), 1.0)
         {
             ready = self.open()?;
             self.track = None;

@@ -3,38 +3,16 @@
 use parallax_frame::Frame;
 
 use crate::Plane;
+use crate::draft::cues;
 use crate::draft::evidence::{Evidence, Reading};
-use crate::draft::flow::{Flow, Pyramid};
 use crate::draft::guided::{self, Guide};
-use crate::draft::small::Small;
-use crate::draft::{cues, cut};
+use crate::motion::{Flow, Look};
 
 /// Radius, in working samples, and flatness of the filter that brings evidence to the edges.
 const RADIUS: usize = 8;
 const FLAT: f32 = 4e-4;
 /// Seconds for depth to follow a change.
 const DEPTH_SECONDS: f32 = 0.15;
-
-/// A frame at working size.
-#[derive(Debug, Clone)]
-pub(super) struct Look {
-    small: Small,
-    pyramid: Pyramid,
-}
-
-impl Look {
-    pub(super) fn of(frame: &Frame) -> Self {
-        let small = Small::of(frame);
-        let pyramid = Pyramid::of(&small.luma);
-        Self { small, pyramid }
-    }
-
-    /// Whether `next` begins another shot, by `margin` times what it takes.
-    pub(super) fn is_cut_before(&self, next: &Look, margin: f32) -> bool {
-        let flow = Flow::between(&next.pyramid, &self.pyramid);
-        cut::is_cut(&next.small.luma, &self.small.luma, flow.mean_error(), margin)
-    }
-}
 
 /// State of a shot after one of its frames.
 #[derive(Debug)]
@@ -52,7 +30,7 @@ impl Track {
         let (width, height) = (first.small.luma.width(), first.small.luma.height());
         let mut evidence = Evidence::none(width, height);
         for pair in opening.windows(2).rev() {
-            let flow = Flow::between(&pair[0].pyramid, &pair[1].pyramid);
+            let flow = pair[0].flow_to(pair[1]);
             evidence =
                 Reading::of(&pair[0].pyramid, &pair[1].pyramid, &flow).update(&evidence, seconds);
         }
@@ -61,11 +39,11 @@ impl Track {
     }
 
     pub(super) fn flow_to(&self, look: &Look) -> Flow {
-        Flow::between(&look.pyramid, &self.look.pyramid)
+        look.flow_to(&self.look)
     }
 
     pub(super) fn is_cut(&self, look: &Look, flow: &Flow) -> bool {
-        cut::is_cut(&look.small.luma, &self.look.small.luma, flow.mean_error(), 1.0)
+        look.is_cut_after(&self.look, flow, 1.0)
     }
 
     /// Moves on to the next frame of the shot.
@@ -74,10 +52,10 @@ impl Track {
         self.evidence = reading.update(&self.evidence, seconds);
         let target = target(&self.evidence, &look);
         let follow = 1.0 - (-seconds / DEPTH_SECONDS).exp();
-        let mut depth = reading.carry(&self.depth);
+        let mut depth = reading.motion.carry(&self.depth);
         for (i, depth) in depth.data_mut().iter_mut().enumerate() {
             // What was not there before has no past to be smoothed with.
-            let follow = follow + (1.0 - follow) * 0.7 * (1.0 - reading.trust.data()[i]);
+            let follow = follow + (1.0 - follow) * 0.7 * (1.0 - reading.motion.trust.data()[i]);
             *depth += (target.data()[i] - *depth) * follow;
         }
         self.depth = depth;

@@ -15,3 +15,4 @@ mod resample;
 pub use self::blend::blend;
 pub use self::forward_warp::Warp;
 pub use self::renderer::{View, ViewSynthesis};
+pub(crate) use self::resample::resize;

@@ -10,7 +10,7 @@ use crate::Plane;
 /// Side of a matched block.
 const BLOCK: usize = 8;
 /// Distance between blocks.
-pub(super) const STRIDE: usize = 4;
+pub(crate) const STRIDE: usize = 4;
 /// Samples repeated around each level, and so the farthest a block may reach outside.
 const MARGIN: usize = 16;
 const LEVELS: usize = 3;
@@ -21,7 +21,7 @@ const RIGIDITY: f32 = 0.002;
 
 /// A picture and its halvings, each with repeated borders.
 #[derive(Debug, Clone)]
-pub(super) struct Pyramid {
+pub(crate) struct Pyramid {
     levels: Vec<Padded>,
 }
 
@@ -58,11 +58,11 @@ impl Padded {
 
 impl Pyramid {
     /// Columns and rows of the working picture.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         (self.levels[0].width, self.levels[0].height)
     }
 
-    pub(super) fn of(plane: &Plane) -> Self {
+    pub(crate) fn of(plane: &Plane) -> Self {
         let mut levels = vec![Padded::of(plane)];
         let mut current = halve(plane);
         for _ in 1..LEVELS {
@@ -84,29 +84,29 @@ fn halve(plane: &Plane) -> Plane {
 
 /// Where one block of the current picture was in the previous one.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Motion {
+pub(crate) struct Motion {
     /// Offset from here to there, in working samples.
-    pub(super) dx: f32,
-    pub(super) dy: f32,
+    pub(crate) dx: f32,
+    pub(crate) dy: f32,
     /// Mean absolute luma difference of the match.
-    pub(super) error: f32,
+    pub(crate) error: f32,
     /// Mean absolute luma gradient of the block: without any, the offset means nothing.
-    pub(super) texture: f32,
+    pub(crate) texture: f32,
     /// Luma gradient along the block's weakest direction: without any, the offset is known across
     /// an edge only.
-    pub(super) corner: f32,
+    pub(crate) corner: f32,
 }
 
 /// Motion of every block, row-major; block `(i, j)` is centred on sample `(4i + 2, 4j + 2)`.
 #[derive(Debug, Clone)]
-pub(super) struct Flow {
-    pub(super) columns: usize,
-    pub(super) rows: usize,
-    pub(super) blocks: Vec<Motion>,
+pub(crate) struct Flow {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
+    pub(crate) blocks: Vec<Motion>,
 }
 
 impl Flow {
-    pub(super) fn between(current: &Pyramid, previous: &Pyramid) -> Self {
+    pub(crate) fn between(current: &Pyramid, previous: &Pyramid) -> Self {
         let coarsest = LEVELS - 1;
         let dominant = dominant(&current.levels[coarsest], &previous.levels[coarsest]);
         let mut flow: Option<Flow> = None;
@@ -126,17 +126,17 @@ impl Flow {
     }
 
     /// Mean absolute luma difference that the motion leaves.
-    pub(super) fn mean_error(&self) -> f32 {
+    pub(crate) fn mean_error(&self) -> f32 {
         self.blocks.iter().map(|b| b.error).sum::<f32>() / self.blocks.len().max(1) as f32
     }
 
-    pub(super) fn at(&self, column: usize, row: usize) -> Motion {
+    pub(crate) fn at(&self, column: usize, row: usize) -> Motion {
         self.blocks[row.min(self.rows - 1) * self.columns + column.min(self.columns - 1)]
     }
 
     /// Mean absolute difference of block `index` when it is taken from the fractional offset
     /// `(dx, dy)` instead; infinite beyond the margin.
-    pub(super) fn error_at(
+    pub(crate) fn error_at(
         &self,
         current: &Pyramid,
         previous: &Pyramid,

@@ -11,7 +11,7 @@ const UNMATCHED: f32 = 0.1;
 
 /// Whether `current` begins a new shot after `previous`; `matched` is the mean error of their
 /// block motion. Everything must change by `margin` times as much as usual.
-pub(super) fn is_cut(current: &Plane, previous: &Plane, matched: f32, margin: f32) -> bool {
+pub(crate) fn is_cut(current: &Plane, previous: &Plane, matched: f32, margin: f32) -> bool {
     let count = current.data().len() as f32;
     let pairs = current.data().iter().zip(previous.data());
     let difference = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / count;

@@ -4,11 +4,11 @@
 //! likely background (high in the frame, near its sides) count more to begin with. What does not
 //! follow it either moves by itself or stands in front, and both should come forward.
 
-use super::flow::{Flow, STRIDE};
+use super::flow::Flow;
 
 /// `(dx, dy)` as affine functions of the position relative to the frame's centre and width.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Camera {
+pub(crate) struct Camera {
     x: [f64; 3],
     y: [f64; 3],
 }
@@ -18,7 +18,7 @@ const SOFT_LIMIT: f64 = 0.5;
 const ROUNDS: usize = 6;
 
 impl Camera {
-    pub(super) fn fit(flow: &Flow) -> Self {
+    pub(crate) fn fit(flow: &Flow) -> Self {
         let mut camera = Camera::default();
         for round in 0..ROUNDS {
             let mut normal = [[0.0f64; 3]; 3];
@@ -58,7 +58,7 @@ impl Camera {
     }
 
     /// The offset that the camera's motion gives block `index`, in working samples.
-    pub(super) fn expected(&self, flow: &Flow, index: usize) -> (f32, f32) {
+    pub(crate) fn expected(&self, flow: &Flow, index: usize) -> (f32, f32) {
         let (x, y) = self.offset(basis(flow, index % flow.columns, index / flow.columns));
         (x as f32, y as f32)
     }
@@ -95,9 +95,4 @@ fn solve(m: [[f64; 3]; 3], b: [f64; 3]) -> [f64; 3] {
         *value = det(&replaced) / whole;
     }
     out
-}
-
-/// Working-picture column or row of the centre of block `index` along its axis.
-pub(super) fn centre(index: usize) -> f32 {
-    (index * STRIDE) as f32 + (STRIDE - 1) as f32 / 2.0
 }

@@ -2,7 +2,7 @@
 
 use parallax_frame::Frame;
 
-use super::track::Look;
+use super::look::Look;
 
 /// How much plainer than needed a cut is on which pictures of other sizes agree.
 const PLAINLY: f32 = 1.25;
@@ -29,7 +29,8 @@ impl Shots {
     /// Takes the next frame of a clip; true when it begins another shot than the frame before.
     pub fn begins(&mut self, frame: &Frame) -> bool {
         let look = Look::of(frame);
-        let cut = self.last.as_ref().is_some_and(|last| last.is_cut_before(&look, self.margin));
+        let after = |last: &Look| look.is_cut_after(last, &look.flow_to(last), self.margin);
+        let cut = self.last.as_ref().is_some_and(after);
         self.last = Some(look);
         cut
     }

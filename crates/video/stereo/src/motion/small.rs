@@ -13,14 +13,19 @@ const LONGEST: usize = 320;
 
 /// A working picture with values 0 (black) to 1 (white); chroma -0.5 to 0.5.
 #[derive(Debug, Clone)]
-pub(super) struct Small {
-    pub(super) luma: Plane,
+pub(crate) struct Small {
+    pub(crate) luma: Plane,
     /// Cb and Cr at luma's working size; neutral in gray clips.
-    pub(super) chroma: [Plane; 2],
+    pub(crate) chroma: [Plane; 2],
 }
 
 impl Small {
-    pub(super) fn of(frame: &Frame) -> Self {
+    /// Luma, Cb and Cr.
+    pub(crate) fn channels(&self) -> [&Plane; 3] {
+        [&self.luma, &self.chroma[0], &self.chroma[1]]
+    }
+
+    pub(crate) fn of(frame: &Frame) -> Self {
         let format = frame.format();
         let longest = format.width.max(format.height) as usize;
         let factor = longest.div_ceil(LONGEST);
