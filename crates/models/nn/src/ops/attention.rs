@@ -8,7 +8,7 @@ use candle_core::{Result, Shape, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
-use super::f32_op::{F32Op, apply3, is_cpu_f32};
+use super::f32_op::{F32Op, apply1, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Sizes, Threads, product};
 use super::{TEMPORARY, simd};
 
@@ -24,6 +24,19 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Ten
         return apply3(&op, q, k, v);
     }
     scored(q, k, v, heads, TEMPORARY)
+}
+
+/// Attention among the tokens of each sequence, from one product's output.
+///
+/// `qkv` (N, S, 3 x heads x D): queries, then keys, then values; gives (N, S, heads x D). Equals
+/// [`attention`] on the three parts, which are read in place.
+pub fn self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    if is_cpu_f32(qkv) {
+        return apply1(&Fused { heads }, qkv);
+    }
+    let inner = qkv.dim(2)? / 3;
+    let part = |i: usize| qkv.narrow(2, i * inner, inner)?.contiguous();
+    scored(&part(0)?, &part(1)?, &part(2)?, heads, TEMPORARY)
 }
 
 /// [`attention`] by score matrices of at most `limit` elements, or of one query each.
@@ -110,10 +123,11 @@ struct Streaming {
 }
 
 impl Streaming {
-    fn spatial(&self, q: &[f32], k: &[f32], v: &[f32], tokens: Tokens) -> Vec<f32> {
+    /// Each operand's tokens lie `row_stride` elements apart.
+    fn spatial(&self, q: Mat<'_>, k: Mat<'_>, v: Mat<'_>, tokens: Tokens) -> Vec<f32> {
         let Tokens { queries: s, keys: t, inner, .. } = tokens;
         let width = inner / self.heads;
-        let mut y = vec![0f32; q.len()];
+        let mut y = vec![0f32; tokens.rows * s * inner];
         // A run of query rows is contiguous for all heads at once: the unit of parallel work.
         let blocks = s.div_ceil(QUERIES);
         let mut work: Vec<(usize, usize, &mut [f32])> = Vec::with_capacity(tokens.rows * blocks);
@@ -124,13 +138,11 @@ impl Streaming {
             let queries = y.len() / inner;
             for head in 0..self.heads {
                 let at = head * width;
-                let q = &q[(row * s + b * QUERIES) * inner + at..];
-                let (k, v) = (&k[row * t * inner + at..], &v[row * t * inner + at..]);
                 scratch.run(
                     Tokens { rows: 1, queries, keys: t, inner: width },
-                    Mat::rows(q, inner),
-                    Mat::rows(k, inner),
-                    Mat::rows(v, inner),
+                    q.from(row * s + b * QUERIES, at),
+                    k.from(row * t, at),
+                    v.from(row * t, at),
                 );
                 for (y, out) in y.chunks_exact_mut(inner).zip(scratch.out.chunks_exact(width)) {
                     y[at..at + width].copy_from_slice(out);
@@ -195,7 +207,10 @@ impl F32Op<3> for Streaming {
         }
         let tokens = Tokens { rows: n, queries: s, keys: t, inner };
         let y = match self.sequences {
-            Sequences::Rows => self.spatial(q, k, v, tokens),
+            Sequences::Rows => {
+                let [q, k, v] = [q, k, v].map(|operand| Mat::rows(operand, inner));
+                self.spatial(q, k, v, tokens)
+            }
             Sequences::Frames(frames) => {
                 if s != t || n % frames != 0 {
                     candle_core::bail!("attention over {frames} frames of {:?}", l1.dims());
@@ -204,6 +219,29 @@ impl F32Op<3> for Streaming {
             }
         };
         Ok((y, l1.clone()))
+    }
+}
+
+/// Queries, keys and values side by side.
+struct Fused {
+    heads: usize,
+}
+
+impl F32Op<1> for Fused {
+    fn name(&self) -> &'static str {
+        "self-attention"
+    }
+
+    fn compute(&self, [qkv]: [&[f32]; 1], [shape]: [&Shape; 1]) -> Result<(Vec<f32>, Shape)> {
+        let (n, s, all) = shape.dims3()?;
+        if s == 0 || all % (3 * self.heads) != 0 {
+            candle_core::bail!("self-attention of {:?}, {} heads", shape.dims(), self.heads);
+        }
+        let inner = all / 3;
+        let part = |i: usize| Mat::rows(&qkv[i * inner..], all);
+        let tokens = Tokens { rows: n, queries: s, keys: s, inner };
+        let op = Streaming { sequences: Sequences::Rows, heads: self.heads };
+        Ok((op.spatial(part(0), part(1), part(2), tokens), Shape::from((n, s, inner))))
     }
 }
 
@@ -334,6 +372,18 @@ mod tests {
                 let got = scored(&q, &k, &v, heads, scores).unwrap();
                 assert!(worst(&got, &want) < limit, "{scores}");
             }
+        }
+    }
+
+    #[test]
+    fn parts_of_one_product_attend_as_they_do_alone() {
+        for (n, s, heads, width) in [(1, 1, 1, 2), (2, 150, 3, 8), (1, 300, 2, 64)] {
+            let inner = heads * width;
+            let qkv = Tensor::randn(0f32, 1.0, (n, s, 3 * inner), &Device::Cpu).unwrap();
+            let [q, k, v] =
+                [0, 1, 2].map(|i| qkv.narrow(2, i * inner, inner).unwrap().contiguous().unwrap());
+            let want = attention(&q, &k, &v, heads).unwrap();
+            assert_eq!(worst(&self_attention(&qkv, heads).unwrap(), &want), 0.0);
         }
     }
 

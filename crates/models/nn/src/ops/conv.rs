@@ -37,6 +37,11 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
+    /// Of a weight (out, in, kernel, kernel) and a bias (out).
+    pub fn of(weight: Tensor, bias: Tensor, (stride, padding): (usize, Padding)) -> Self {
+        Self { weight, bias, stride, padding }
+    }
+
     /// Reads `weight` (out, in, kernel, kernel) and `bias` (out).
     pub fn new(
         inputs: usize,

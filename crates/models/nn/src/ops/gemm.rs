@@ -20,6 +20,11 @@ impl<'a> Mat<'a> {
         Self { data, row_stride: 1, col_stride }
     }
 
+    /// The part that begins at element `(i, j)`.
+    pub(super) fn from(self, i: usize, j: usize) -> Self {
+        Self { data: &self.data[i * self.row_stride + j * self.col_stride..], ..self }
+    }
+
     fn holds(&self, rows: usize, cols: usize) -> bool {
         (rows - 1) * self.row_stride + (cols - 1) * self.col_stride < self.data.len()
     }

@@ -6,8 +6,10 @@
 
 mod activation;
 mod attention;
+mod bilinear;
 mod blend;
 mod conv;
+mod conv_transpose;
 mod f32_op;
 mod gemm;
 mod linear;
@@ -16,9 +18,11 @@ mod simd;
 mod temporal_conv;
 
 pub use activation::{geglu, gelu, silu};
-pub use attention::{attention, temporal_attention};
+pub use attention::{attention, self_attention, temporal_attention};
+pub use bilinear::bilinear_aligned;
 pub use blend::{add_scaled, mix};
 pub use conv::{Conv2d, Padding};
+pub use conv_transpose::ConvTranspose2d;
 pub use f32_op::{F32Op, apply1, apply2, apply3, is_cpu_f32};
 pub use linear::Linear;
 pub use norm::{Activation, GroupNorm, LayerNorm};

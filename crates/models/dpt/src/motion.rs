@@ -1,0 +1,104 @@
+//! Attention over time, as Video Depth Anything adds it to the head.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use parallax_nn::ops::{Activation, GroupNorm, LayerNorm, Linear, geglu, temporal_attention};
+
+use crate::config::Temporal;
+
+/// Groups of the norm, and what is added to its variances.
+const GROUPS: usize = 32;
+const GROUP_EPSILON: f64 = 1e-6;
+const LAYER_EPSILON: f64 = 1e-5;
+/// Attentions of a module, one after the other.
+const ATTENTIONS: usize = 2;
+
+/// A block of temporal attention around an identity.
+#[derive(Debug)]
+pub(crate) struct MotionModule {
+    norm: GroupNorm,
+    proj_in: Linear,
+    attentions: Vec<TemporalAttention>,
+    ff_norm: LayerNorm,
+    ff_in: Linear,
+    ff_out: Linear,
+    proj_out: Linear,
+}
+
+#[derive(Debug)]
+struct TemporalAttention {
+    heads: usize,
+    norm: LayerNorm,
+    /// (1, frames, C), added to queries, keys and values.
+    positions: Tensor,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+}
+
+impl MotionModule {
+    pub(crate) fn new(channels: usize, temporal: Temporal, vb: VarBuilder) -> Result<Self> {
+        let vb = vb.pp("temporal_transformer");
+        let block = vb.pp("transformer_blocks.0");
+        Ok(Self {
+            norm: GroupNorm::new(GROUPS, channels, GROUP_EPSILON, vb.pp("norm"))?,
+            proj_in: Linear::new(channels, channels, vb.pp("proj_in"))?,
+            attentions: (0..ATTENTIONS)
+                .map(|i| TemporalAttention::new(channels, temporal, i, &block))
+                .collect::<Result<_>>()?,
+            ff_norm: LayerNorm::new(channels, LAYER_EPSILON, block.pp("ff_norm"))?,
+            ff_in: Linear::new(channels, 8 * channels, block.pp("ff.net.0.proj"))?,
+            ff_out: Linear::new(4 * channels, channels, block.pp("ff.net.2"))?,
+            proj_out: Linear::new(channels, channels, vb.pp("proj_out"))?,
+        })
+    }
+
+    /// Consecutive frames (F, C, H, W) to the same.
+    pub(crate) fn forward(&self, frames: &Tensor) -> Result<Tensor> {
+        let (f, c, h, w) = frames.dims4()?;
+        let x = self.norm.forward(frames, Activation::None)?;
+        // (F, C, H, W) -> (F, H W, C)
+        let x = x.reshape((f, c, h * w))?.transpose(1, 2)?.contiguous()?;
+        let mut x = self.proj_in.forward(&x)?;
+        for attention in &self.attentions {
+            x = attention.forward_add(&x)?;
+        }
+        let hidden = geglu(&self.ff_in.forward(&self.ff_norm.forward(&x)?)?)?;
+        let x = self.proj_out.forward(&self.ff_out.forward_add(&hidden, &x)?)?;
+        let x = x.transpose(1, 2)?.contiguous()?.reshape((f, c, h, w))?;
+        frames + x
+    }
+}
+
+impl TemporalAttention {
+    fn new(channels: usize, temporal: Temporal, i: usize, block: &VarBuilder) -> Result<Self> {
+        if channels % temporal.heads != 0 {
+            candle_core::bail!("{} heads of {channels} channels", temporal.heads);
+        }
+        let vb = block.pp("attention_blocks").pp(i);
+        let projection = |name: &str| Linear::without_bias(channels, channels, vb.pp(name));
+        Ok(Self {
+            heads: temporal.heads,
+            norm: LayerNorm::new(channels, LAYER_EPSILON, block.pp("norms").pp(i))?,
+            positions: vb.get((1, temporal.frames, channels), "pos_encoder.pe")?,
+            query: projection("to_q")?,
+            key: projection("to_k")?,
+            value: projection("to_v")?,
+            out: Linear::new(channels, channels, vb.pp("to_out.0"))?,
+        })
+    }
+
+    /// `x` (F, S, C) plus what its frames tell each other.
+    fn forward_add(&self, x: &Tensor) -> Result<Tensor> {
+        let (frames, _, channels) = x.dims3()?;
+        let seen = self.positions.dim(1)?;
+        if frames > seen {
+            candle_core::bail!("{frames} frames where at most {seen} are seen together");
+        }
+        let positions = self.positions.narrow(1, 0, frames)?.reshape((frames, 1, channels))?;
+        let y = self.norm.forward(x)?.broadcast_add(&positions)?;
+        let [q, k, v] = [&self.query, &self.key, &self.value].map(|layer| layer.forward(&y));
+        self.out.forward_add(&temporal_attention(&q?, &k?, &v?, frames, self.heads)?, x)
+    }
+}
