@@ -39,6 +39,24 @@ pub(crate) struct Maps {
     pub(crate) grid: (usize, usize),
 }
 
+impl Maps {
+    /// Those of image `i`.
+    pub(crate) fn image(&self, i: usize) -> Result<Self> {
+        let one = |map: &Tensor| map.narrow(0, i, 1);
+        let two =
+            |maps: &[Tensor; 2]| Ok::<_, candle_core::Error>([one(&maps[0])?, one(&maps[1])?]);
+        Ok(Self { fine: two(&self.fine)?, coarse: two(&self.coarse)?, grid: self.grid })
+    }
+
+    /// One of the maps of several images.
+    fn joined(images: &[&Self], map: impl Fn(&Self) -> &Tensor) -> Result<Tensor> {
+        match images {
+            [one] => Ok(map(one).clone()),
+            _ => Tensor::cat(&images.iter().map(|maps| map(maps)).collect::<Vec<_>>(), 0),
+        }
+    }
+}
+
 /// 3x3, ReLU, 3x3, around an identity; before the first a ReLU, too.
 #[derive(Debug)]
 struct Residual(Conv2d, Conv2d);
@@ -139,24 +157,28 @@ impl Head {
         Ok(lateral)
     }
 
-    /// Maps to the last layers' numbers (N, 1, H, W), f32, for images of patches of `side` pixels.
+    /// Maps of images to the last layers' numbers (N, 1, H, W), f32; patches are of `side` pixels.
     pub(crate) fn fuse(
         &self,
-        maps: &Maps,
+        images: &[&Maps],
         side: usize,
         tap: &mut Tap,
     ) -> Result<(Tensor, Option<Tensor>)> {
-        let path = self.coarse_path(maps, tap)?;
-        let (n, size) = (path.dim(0)?, (maps.grid.0 * side, maps.grid.1 * side));
-        let (mut depth, mut sky) = (Vec::new(), Vec::new());
-        for first in (0..n).step_by(TOGETHER) {
-            let part = |t: &Tensor| t.narrow(0, first, TOGETHER.min(n - first));
-            let fine = [part(&maps.fine[0])?, part(&maps.fine[1])?];
-            let features = self.fine_path(&part(&path)?, &fine, size, tap)?;
+        let Some(first) = images.first() else { candle_core::bail!("no images") };
+        let size = (first.grid.0 * side, first.grid.1 * side);
+        let path = self.coarse_path(images, tap)?;
+        let (mut depth, mut sky, mut done) = (Vec::new(), Vec::new(), 0);
+        for images in images.chunks(TOGETHER) {
+            let count = images.iter().map(|maps| maps.fine[0].dim(0)).sum::<Result<usize>>()?;
+            let fine = [0, 1].map(|i| Maps::joined(images, |maps| &maps.fine[i]));
+            let [first, second] = fine;
+            let path = path.narrow(0, done, count)?;
+            let features = self.fine_path(&path, &[first?, second?], size, tap)?;
             depth.push(self.depth.forward(&features)?);
             if let Some(last) = &self.sky {
                 sky.push(last.forward(&features)?);
             }
+            done += count;
         }
         let sky = if sky.is_empty() { None } else { Some(Tensor::cat(&sky, 0)?) };
         if let Some(sky) = &sky {
@@ -166,15 +188,15 @@ impl Head {
     }
 
     /// The two coarser maps fused, as large as the second finest: where frames meet, they meet here.
-    fn coarse_path(&self, maps: &Maps, tap: &mut Tap) -> Result<Tensor> {
-        let third = self.moved(0, &maps.coarse[0], tap)?;
-        let fourth = self.moved(1, &maps.coarse[1], tap)?;
+    fn coarse_path(&self, images: &[&Maps], tap: &mut Tap) -> Result<Tensor> {
+        let third = self.moved(0, &Maps::joined(images, |maps| &maps.coarse[0])?, tap)?;
+        let fourth = self.moved(1, &Maps::joined(images, |maps| &maps.coarse[1])?, tap)?;
         let third = self.lateral(2, &third, tap)?;
         let fourth = self.lateral(3, &fourth, tap)?;
         let path = self.fusions[3].forward(&fourth, None, size(&third)?)?;
         tap("path_4", &path)?;
         let path = self.moved(2, &path, tap)?;
-        let path = self.fusions[2].forward(&path, Some(&third), size(&maps.fine[1])?)?;
+        let path = self.fusions[2].forward(&path, Some(&third), size(&images[0].fine[1])?)?;
         tap("path_3", &path)?;
         self.moved(3, &path, tap)
     }

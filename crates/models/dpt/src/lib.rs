@@ -14,8 +14,12 @@ mod layout;
 mod motion;
 mod network;
 mod positions;
+mod preprocess;
+mod windows;
 
 pub use config::{Config, Output, Positions, Temporal, Transformer};
 pub use layout::Layout;
 pub use network::{Depth, DepthNetwork, Features};
 pub use positions::on_grid as positions_on_grid;
+pub use preprocess::{Resampling, SizeRule, network_input};
+pub use windows::{DepthMap, WindowOptions, Windows};

@@ -12,6 +12,8 @@ const GROUP_EPSILON: f64 = 1e-6;
 const LAYER_EPSILON: f64 = 1e-5;
 /// Attentions of a module, one after the other.
 const ATTENTIONS: usize = 2;
+/// Frames whose tokens widen at a time.
+const TOGETHER: usize = 4;
 
 /// A block of temporal attention around an identity.
 #[derive(Debug)]
@@ -64,10 +66,24 @@ impl MotionModule {
         for attention in &self.attentions {
             x = attention.forward_add(&x)?;
         }
-        let hidden = geglu(&self.ff_in.forward(&self.ff_norm.forward(&x)?)?)?;
-        let x = self.proj_out.forward(&self.ff_out.forward_add(&hidden, &x)?)?;
+        let x = self.proj_out.forward(&self.feed_forward(&x)?)?;
         let x = x.transpose(1, 2)?.contiguous()?.reshape((f, c, h, w))?;
         frames + x
+    }
+}
+
+impl MotionModule {
+    /// `x` (F, S, C) through the network of each token. A few frames at a time: what is hidden in it is
+    /// eight times as wide.
+    fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {
+        let frames = x.dim(0)?;
+        let part = |first: usize| {
+            let x = x.narrow(0, first, TOGETHER.min(frames - first))?;
+            let hidden = geglu(&self.ff_in.forward(&self.ff_norm.forward(&x)?)?)?;
+            self.ff_out.forward_add(&hidden, &x)
+        };
+        let parts = (0..frames).step_by(TOGETHER).map(part).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&parts, 0)
     }
 }
 

@@ -58,23 +58,25 @@ impl DepthNetwork {
         self.depth(&features, tap)
     }
 
-    /// The part of [`DepthNetwork::forward`] that looks at each image alone.
+    /// The part of [`DepthNetwork::forward`] that looks at each image alone, image by image.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn features(&self, images: &Tensor, tap: &mut Tap) -> Result<Features> {
-        let (_, _, height, width) = images.dims4()?;
+    pub fn features(&self, images: &Tensor, tap: &mut Tap) -> Result<Vec<Features>> {
+        let (n, _, height, width) = images.dims4()?;
         let grid = self.config.grid((height, width))?;
         let tokens = self.encoder.forward(images, &self.config.taken, tap)?;
-        Ok(Features(self.head.maps(&tokens, grid, tap)?))
+        let maps = self.head.maps(&tokens, grid, tap)?;
+        (0..n).map(|i| Ok(Features(maps.image(i)?))).collect()
     }
 
-    /// The rest of [`DepthNetwork::forward`].
+    /// The rest of [`DepthNetwork::forward`], for images of one size.
     ///
     /// # Errors
     /// As [`DepthNetwork::forward`].
-    pub fn depth(&self, features: &Features, tap: &mut Tap) -> Result<Depth> {
-        let (logits, sky) = self.head.fuse(&features.0, self.config.transformer.patch, tap)?;
+    pub fn depth(&self, features: &[Features], tap: &mut Tap) -> Result<Depth> {
+        let maps: Vec<&Maps> = features.iter().map(|features| &features.0).collect();
+        let (logits, sky) = self.head.fuse(&maps, self.config.transformer.patch, tap)?;
         tap("logits", &logits)?;
         let depth = match self.config.output {
             Output::Relative => logits.relu()?,
