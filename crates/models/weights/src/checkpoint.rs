@@ -11,7 +11,7 @@ use crate::error::{Error, Mismatch, OddTensor};
 use crate::files::Files;
 use crate::header::Entry;
 use crate::inventory::Inventory;
-use crate::load::{Mapped, Reads};
+use crate::load::{Reads, Source};
 use crate::manifest::Recognise;
 use crate::values::odd;
 
@@ -43,6 +43,17 @@ impl Checkpoint {
     /// Find the weights in `dir` and read their headers.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         Ok(Self { dir: dir.to_owned(), files: Files::open(dir)?, recognise: |_| None })
+    }
+
+    /// Reads the header of one file that an engine knows by its name: `.safetensors`, or PyTorch's `.pth`,
+    /// whose pickle is read as a description of tensors and never run.
+    ///
+    /// # Errors
+    /// [`Error::Calls`] when the pickle of a `.pth` file wants more than that, [`Error::Malformed`] for
+    /// everything else that should not be in such a file, [`Error::Pickle`] for pickles of other names.
+    pub fn open_file(path: &Path) -> Result<Self, Error> {
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { dir, files: Files::open_file(path)?, recognise: |_| None })
     }
 
     /// With `recognise` to say what the tensors are where they are not those that are wanted.
@@ -128,11 +139,12 @@ impl Checkpoint {
     /// [`Error::Values`] naming the tensors that hold others.
     pub fn check_values(&self, dtype: impl Fn(&str) -> DType) -> Result<(), Error> {
         let failed = |source| Error::Build { what: self.path().display().to_string(), source };
-        let source = Mapped::open(&self.files.paths, Reads::default()).map_err(failed)?;
+        let source = Source::open(&self.files, Reads::default()).map_err(failed)?;
         let (mut tensors, mut narrow) = (Vec::<OddTensor>::new(), DType::F32);
         for name in self.files.entries.keys() {
             let wanted = dtype(name);
-            if let Some(found) = odd(name, &source.view(name).map_err(failed)?, wanted) {
+            let found = source.look(name, |view| Ok(odd(name, view, wanted))).map_err(failed)?;
+            if let Some(found) = found {
                 tensors.push(found);
                 narrow = wanted;
             }
@@ -166,7 +178,7 @@ impl Checkpoint {
         let inventory = Inventory::of(&build).map_err(failed)?;
         self.check(what, &inventory)?;
         let reads = Reads::default();
-        let source = Mapped::open(&self.files.paths, Arc::clone(&reads)).map_err(failed)?;
+        let source = Source::open(&self.files, Arc::clone(&reads)).map_err(failed)?;
         let network = build(VarBuilder::from_backend(Box::new(source), dtype, device.clone()))
             .map_err(failed)?;
         let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);

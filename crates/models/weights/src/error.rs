@@ -29,12 +29,23 @@ pub enum Error {
     },
     /// Only pickled weights.
     #[error(
-        "{path} is a pickle, which can run code when opened; only safetensors are read (get the safetensors \
-         variant of the model, or convert it)"
+        "{path} is a pickle, which can run code when opened; only safetensors are read, and .pth files that \
+         an engine names (get the safetensors variant of the model, or convert it)"
     )]
     Pickle {
         /// The file.
         path: PathBuf,
+    },
+    /// A pickle that is more than a description of tensors.
+    #[error(
+        "{path} is a pickle that wants to call `{name}`, which no state dict needs; it was not called, and \
+         nothing of the file is used"
+    )]
+    Calls {
+        /// The file.
+        path: PathBuf,
+        /// Module and name.
+        name: String,
     },
     /// A file that cannot be read.
     #[error("read {path}")]

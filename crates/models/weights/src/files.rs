@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::header::{self, Entry};
+use crate::pth::Pickled;
 
 /// File names of diffusers and of transformers.
 const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
@@ -18,6 +20,8 @@ const PICKLES: [&str; 6] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
 pub(crate) struct Files {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// The one file, where it is PyTorch's own.
+    pub(crate) pickled: Option<Arc<Pickled>>,
 }
 
 enum Candidate {
@@ -48,9 +52,7 @@ impl Files {
             let path = dir.join(name);
             if path.is_file() {
                 return match candidate {
-                    Candidate::Whole(_) => {
-                        Ok(Self { entries: header::read(&path)?, paths: vec![path] })
-                    }
+                    Candidate::Whole(_) => Self::safetensors(path),
                     Candidate::Index(_) => Self::sharded(dir, &path),
                 };
             }
@@ -64,6 +66,29 @@ impl Files {
         }
     }
 
+    /// The weights in one file, which is safetensors or PyTorch's own by its name.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, Error> {
+        let path = path.to_owned();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        match extension {
+            "safetensors" => Self::safetensors(path),
+            "pth" => {
+                let pickled = Pickled::open(&path)?;
+                let entries = pickled.entries();
+                Ok(Self { paths: vec![path], entries, pickled: Some(Arc::new(pickled)) })
+            }
+            _ if is_pickle(&path) => Err(Error::Pickle { path }),
+            _ => Err(Error::Malformed {
+                path,
+                why: "weights are in files called .safetensors or .pth".into(),
+            }),
+        }
+    }
+
+    fn safetensors(path: PathBuf) -> Result<Self, Error> {
+        Ok(Self { entries: header::read(&path)?, paths: vec![path], pickled: None })
+    }
+
     fn sharded(dir: &Path, index: &Path) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Index {
@@ -75,7 +100,7 @@ impl Files {
         let Index { weight_map } =
             serde_json::from_str(&text).map_err(|e| malformed(format!("shard index: {e}")))?;
         let shards: BTreeSet<&String> = weight_map.values().collect();
-        let mut files = Self { paths: Vec::new(), entries: BTreeMap::new() };
+        let mut files = Self { paths: Vec::new(), entries: BTreeMap::new(), pickled: None };
         for shard in shards {
             // An index is data from elsewhere: it may name files beside itself, nothing else.
             let plain = Path::new(shard).components().count() == 1
@@ -103,12 +128,16 @@ impl Files {
     }
 }
 
+fn is_pickle(path: &Path) -> bool {
+    path.extension().is_some_and(|e| PICKLES.iter().any(|p| e.eq_ignore_ascii_case(p)))
+}
+
 fn pickle_in(dir: &Path) -> Result<Option<PathBuf>, Error> {
     let io = |source| Error::Io { path: dir.to_owned(), source };
     let mut found: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(dir).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|e| PICKLES.iter().any(|p| e.eq_ignore_ascii_case(p))) {
+        if is_pickle(&path) {
             found.push(path);
         }
     }

@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 /// shapes are, its middle and its end. Enough to tell two sets of weights apart, and read at once.
 const SAMPLE: u64 = 64 << 10;
 
+/// How the files that are read end.
+const READ: [&str; 3] = ["safetensors", "pth", "json"];
+
 /// A digest of the names, sizes and samples of every file of weights or configuration below a folder:
 /// whether results come of the same weights. It does not depend on where the folder lies or on times.
 ///
@@ -24,7 +27,7 @@ pub fn fingerprint(folder: &Path) -> std::io::Result<String> {
             // Follows links, as caches of models are made of them.
             if path.metadata()?.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "safetensors" || e == "json") {
+            } else if path.extension().is_some_and(|e| READ.iter().any(|read| e == *read)) {
                 files.push(path);
             }
         }
@@ -71,6 +74,8 @@ mod tests {
         write(&bytes);
         std::fs::write(folder.path().join("README.md"), "x").unwrap();
         assert_eq!(fingerprint(folder.path()).unwrap(), first, "only what is loaded counts");
+        std::fs::write(folder.path().join("model.pth"), "x").unwrap();
+        assert_ne!(fingerprint(folder.path()).unwrap(), first);
         assert!(fingerprint(&folder.path().join("none")).is_err());
     }
 }

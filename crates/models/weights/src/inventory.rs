@@ -69,7 +69,7 @@ impl SimpleBackend for Recorder {
         if asked.insert(name.to_owned(), s.dims().to_vec()).is_some() {
             bail!("{name} is read twice");
         }
-        Tensor::zeros(1, dtype, dev)?.broadcast_as(s)
+        Tensor::zeros((), dtype, dev)?.broadcast_as(s)
     }
 
     fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {

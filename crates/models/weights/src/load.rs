@@ -1,10 +1,9 @@
-//! Data from mapped files, counted as it is read.
+//! Data from files, counted as it is read.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::safetensors::MmapedSafetensors;
+use candle_core::safetensors::{Load, MmapedSafetensors};
 use candle_core::{DType, Device, Result, Shape, Tensor, bail};
 use candle_nn::var_builder::SimpleBackend;
 use half::f16;
@@ -13,6 +12,9 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use crate::files::Files;
+use crate::pth::Pickled;
+
 /// Values that one task widens: few enough to stay in a core's cache.
 const RUN: usize = 1 << 16;
 
@@ -20,25 +22,41 @@ const RUN: usize = 1 << 16;
 pub(crate) type Reads = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// A source of tensors for a `VarBuilder` that remembers what it gave.
-pub(crate) struct Mapped {
-    files: MmapedSafetensors,
+pub(crate) struct Source {
+    files: Backing,
     reads: Reads,
 }
 
-impl Mapped {
-    /// Map `paths`, whose headers have been checked.
+/// How values are reached.
+enum Backing {
+    Mapped(MmapedSafetensors),
+    Pickled(Arc<Pickled>),
+}
+
+impl Source {
+    /// The tensors of `files`, whose headers have been checked.
     #[allow(unsafe_code)]
-    pub(crate) fn open(paths: &[PathBuf], reads: Reads) -> Result<Self> {
+    pub(crate) fn open(files: &Files, reads: Reads) -> Result<Self> {
+        if let Some(pickled) = &files.pickled {
+            return Ok(Self { files: Backing::Pickled(Arc::clone(pickled)), reads });
+        }
         // SAFETY: a mapping is sound while nobody changes the file. Model files are written once, by a
         // rename from a temporary name, and never edited in place; tensors are copied out at once and
         // the mapping is dropped when the network is built.
-        let files = unsafe { MmapedSafetensors::multi(paths)? };
-        Ok(Self { files, reads })
+        let mapped = unsafe { MmapedSafetensors::multi(&files.paths)? };
+        Ok(Self { files: Backing::Mapped(mapped), reads })
     }
 
-    /// A tensor as it lies in its file.
-    pub(crate) fn view(&self, name: &str) -> Result<TensorView<'_>> {
-        self.files.get(name)
+    /// Looks at a tensor as it lies in its file.
+    pub(crate) fn look<R>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&TensorView<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match &self.files {
+            Backing::Mapped(files) => look(&files.get(name)?),
+            Backing::Pickled(file) => file.look(name, look),
+        }
     }
 
     fn load(&self, name: &str, dtype: DType, dev: &Device) -> Result<Tensor> {
@@ -48,11 +66,12 @@ impl Mapped {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(name.to_owned())
             .or_default() += 1;
-        let view = self.files.get(name)?;
-        if view.dtype() == Dtype::F16 && dtype == DType::F32 && dev.is_cpu() {
-            return widened(&view);
-        }
-        self.files.load(name, dev)?.to_dtype(dtype)
+        self.look(name, |view| {
+            if view.dtype() == Dtype::F16 && dtype == DType::F32 && dev.is_cpu() {
+                return widened(view);
+            }
+            view.load(dev)?.to_dtype(dtype)
+        })
     }
 }
 
@@ -69,7 +88,7 @@ fn widened(view: &TensorView<'_>) -> Result<Tensor> {
     Tensor::from_vec(values, view.shape(), &Device::Cpu)
 }
 
-impl SimpleBackend for Mapped {
+impl SimpleBackend for Source {
     fn get(
         &self,
         s: Shape,
@@ -90,7 +109,10 @@ impl SimpleBackend for Mapped {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.files.get(name).is_ok()
+        match &self.files {
+            Backing::Mapped(files) => files.get(name).is_ok(),
+            Backing::Pickled(file) => file.has(name),
+        }
     }
 }
 
@@ -107,8 +129,8 @@ mod tests {
         let count = bits.len();
         let halves = Tensor::from_vec(bits.clone(), count, &Device::Cpu).unwrap();
         candle_core::safetensors::save(&[("halves", halves)].into(), &path).unwrap();
-        let mapped = Mapped::open(&[path], Reads::default()).unwrap();
-        let wide = mapped.load("halves", DType::F32, &Device::Cpu).unwrap();
+        let source = Source::open(&Files::open_file(&path).unwrap(), Reads::default()).unwrap();
+        let wide = source.load("halves", DType::F32, &Device::Cpu).unwrap();
         let wide = wide.to_vec1::<f32>().unwrap();
         assert_eq!(wide.len(), count);
         for (wide, half) in wide.iter().zip(&bits) {
