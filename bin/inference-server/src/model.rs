@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result};
 use parallax_engine_spec::{
     self as spec, Choice, Choices, DeviceMemory, MemoryPlan, Prepared, Refused, Selection,
-    WeightBytes,
+    WeightBytes, licence_warnings,
 };
 use parallax_ports::MetricsSink;
 use parallax_serving::{Failure, Model, ModelBytes};
@@ -51,6 +51,9 @@ pub(crate) fn open(
 ) -> Result<(Model, u64)> {
     let prepared: Arc<dyn Prepared> =
         engine.prepare(None).map_err(|refused| told(refused, settings))?.into();
+    for warning in licence_warnings(&prepared.models()) {
+        tracing::warn!("{warning}");
+    }
     if let Some(memory) = prepared.memory() {
         watch_memory(memory, metrics.clone())?;
     }

@@ -26,7 +26,7 @@ impl Weights {
     /// Those of the engine, when it has any.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let arn = settings.hf_token_arn.clone().filter(|arn| !arn.is_empty());
-        let models = settings.engine.0.weights?.models;
+        let models = settings.engine.0.weights?.needed(None);
         Some(Self { dir: settings.weights_dir.clone(), models, token_arn: arn })
     }
 
@@ -46,6 +46,9 @@ impl Weights {
         }
         let mut teller = Teller { show, total: 0, done: 0, told: None };
         let mut tell = |event| teller.tell(&event);
+        for Published { title, licence, .. } in self.models {
+            info!(model = title, licence = licence.name, "weights are needed");
+        }
         let models: Vec<Model> = self
             .models
             .iter()

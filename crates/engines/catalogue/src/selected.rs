@@ -132,6 +132,15 @@ impl Prepared for PreparedPair {
         Ok(if words.is_empty() { None } else { Some(words.join("; ")) })
     }
 
+    fn models(&self) -> Vec<&'static Published> {
+        let mut models = self.depth.models();
+        let known = |model: &Published| models.iter().any(|other| other.name == model.name);
+        let others = self.inpaint.models().into_iter().filter(|model| !known(model));
+        let others: Vec<_> = others.collect();
+        models.extend(others);
+        models
+    }
+
     fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
         let (depth, inpaint) = (self.depth.weight_bytes()?, self.inpaint.weight_bytes()?);
         Ok(WeightBytes { least: depth.least + inpaint.least, whole: depth.whole + inpaint.whole })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parallax_stereo::{Capabilities, Engine, Error, Reach, Run};
 
-use crate::Refused;
+use crate::{Published, Refused};
 
 /// An engine, or half of one, with a user's choices. Nothing is opened yet.
 pub trait Selection<P: ?Sized = dyn Engine>: Capabilities {
@@ -50,6 +50,11 @@ pub trait Prepared<P: ?Sized = dyn Engine>: Debug + Send + Sync {
     /// # Errors
     /// When the weights cannot be told from others.
     fn identity(&self) -> Result<Option<String>, Refused>;
+
+    /// The models that [`Prepared::open`] reads: those whose licences count. Defaults to none.
+    fn models(&self) -> Vec<&'static Published> {
+        Vec::new()
+    }
 
     /// What the weights will take, from their headers. Defaults to nothing.
     ///

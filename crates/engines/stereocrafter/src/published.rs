@@ -3,6 +3,8 @@
 use parallax_engine_spec::{Commercial, Licence, Published};
 use parallax_svd::manifest;
 
+use crate::stages::Stages;
+
 /// Sizes follow from the published tensor lists in half precision.
 pub(crate) const SVD: Published =
     Published::of(manifest::SVD, "Stable Video Diffusion", 1_460_000_000, STABILITY);
@@ -30,3 +32,12 @@ pub(crate) static ALL: [Published; 3] = [SVD, DEPTHCRAFTER, STEREOCRAFTER];
 pub(crate) static DEPTH: [Published; 2] = [SVD, DEPTHCRAFTER];
 /// Those of the inpainting stage.
 pub(crate) static INPAINTING: [Published; 2] = [SVD, STEREOCRAFTER];
+
+/// Those that these stages read.
+pub(crate) fn of(stages: Stages) -> &'static [Published] {
+    match stages {
+        Stages::Both => &ALL,
+        Stages::Depth => &DEPTH,
+        Stages::Inpainting => &INPAINTING,
+    }
+}

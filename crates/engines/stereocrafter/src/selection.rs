@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use parallax_engine_spec::{
-    self as spec, Choice, Choices, Dtype, MemoryPlan, Prepared, Refused, WeightBytes,
+    self as spec, Choice, Choices, Dtype, MemoryPlan, Prepared, Published, Refused, WeightBytes,
 };
 use parallax_nn::device::{self, free_bytes};
 use parallax_stereo::{Capabilities, DepthModel, Engine, Error, InpaintModel, Reach, Run};
@@ -17,6 +17,7 @@ use crate::footprint::Footprint;
 use crate::memory::{Memory, footprint};
 use crate::plan::{Pieces, Plan, USUAL_BYTES};
 use crate::precision::Precision;
+use crate::published;
 use crate::size::Size;
 use crate::stages::Stages;
 
@@ -210,6 +211,10 @@ macro_rules! opens {
 
             fn identity(&self) -> Result<Option<String>, Refused> {
                 self.own_identity()
+            }
+
+            fn models(&self) -> Vec<&'static Published> {
+                published::of(self.options.stages).iter().collect()
             }
 
             fn weight_bytes(&self) -> Result<WeightBytes, Refused> {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, Halves, InpaintSpec, WeightsSpec};
+use parallax_engine_spec::{
+    Choice, DepthSpec, EngineSpec, Halves, InpaintSpec, Needs, WeightsSpec,
+};
 
 use crate::engine::NAME;
 use crate::examine;
@@ -60,6 +62,7 @@ const HALF: &[Choice] = &[
 
 const WEIGHTS: WeightsSpec = WeightsSpec {
     models: &published::ALL,
+    needs: Needs::All,
     recognise: examine::recognise,
     examine: examine::model,
     stages: examine::stages,
