@@ -174,6 +174,44 @@ fn only_what_is_needed_is_fetched_once_and_the_token_goes_to_the_hub_alone() {
 }
 
 #[test]
+fn models_come_by_name_with_their_licences() {
+    let hub = Hub::start(files());
+    let dir = tempfile::tempdir().unwrap();
+    let licences = |run: &Finished| -> Vec<String> {
+        let word = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();
+        let line =
+            |event: &Value| format!("{} {}", word(event, "model"), word(event, "commercial"));
+        events(run, "licence").iter().map(line).collect()
+    };
+    let one = run(fetch(&hub, dir.path()).arg("svd"), dir.path());
+    assert_eq!(one.code, Some(0), "{one:?}");
+    assert_eq!(licences(&one), ["svd conditional"]);
+    assert!(dir.path().join("stable-video-diffusion-img2vid-xt-1-1").is_dir());
+    assert!(!dir.path().join("DepthCrafter").exists());
+    // An estimator needs more than the model that is called as it is.
+    let half = run(fetch(&hub, dir.path()).args(["depthcrafter", "svd"]), dir.path());
+    assert_eq!(licences(&half), ["svd conditional", "depthcrafter forbidden"]);
+    assert!(dir.path().join(DEPTH_HERE).is_file() && !dir.path().join("StereoCrafter").exists());
+    let pinned =
+        run(fetch(&hub, dir.path()).args(["svd", "--revision", "depthcrafter=x"]), dir.path());
+    assert!(pinned.error().contains("a model that is fetched: svd"), "{pinned:?}");
+    let nobody = run(fetch(&hub, dir.path()).arg("midas"), dir.path());
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("depthcrafter"), "{nobody:?}");
+
+    // Without a name as ever; a person is told of the rest, and that nothing may be sold.
+    let mut command = program("parallax");
+    command.args(["weights", "fetch", "--dir"]).arg(dir.path());
+    command.env("HF_ENDPOINT", hub.address()).env("HF_TOKEN", TOKEN).env_remove("WEIGHTS_DIR");
+    let all = run(&mut command, dir.path());
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert_complete(dir.path());
+    assert!(all.stderr.contains("StereoCrafter (TencentARC/StereoCrafter): "), "{all:?}");
+    assert!(
+        all.stderr.contains("no commercial use") && all.stderr.contains("weights fetch --help")
+    );
+}
+
+#[test]
 fn a_gated_repository_says_what_is_needed() {
     let hub = Hub::start(files());
     let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use parallax_catalogue::{ALL, by_name};
 use parallax_engine_spec::Dtype;
@@ -16,6 +17,7 @@ use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
 use crate::preview::PreviewArgs;
+use crate::weights;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -47,8 +49,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WeightsCommand {
-    /// Download the models of the `stereocrafter` engine. An interrupted download continues.
-    #[command(after_help = FETCH_HELP)]
+    /// Download models, by their names or for an engine. An interrupted download continues.
+    #[command(after_help = format!("{}\n\n{FETCH_HELP}", weights::table()))]
     Fetch(FetchArgs),
     /// Say which model is what, every tensor that is not as it should be, and the memory needed.
     ///
@@ -64,17 +66,22 @@ Exit codes: 0 complete, 1 other failure, 2 wrong usage or setting, 3 access refu
 
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
+    /// Models, engines, depth estimators and inpainters, as they are listed below.
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(weights::names()),
+          hide_possible_values = true)]
+    pub(crate) names: Vec<String>,
+
     /// Where the models go, each into a folder of its own. Defaults to the folder
     /// `parallax/weights` in the user's data folder.
     #[arg(long, value_name = "DIR", env = "WEIGHTS_DIR")]
     pub(crate) dir: Option<PathBuf>,
 
-    /// Pin a model (svd, depthcrafter, stereocrafter) to a commit, a tag or a branch. Defaults to
-    /// the commit that is in the folder, or else to the newest.
+    /// Pin a model that is fetched to a commit, a tag or a branch. Defaults to the commit that is in the
+    /// folder, or else to the newest.
     #[arg(long, value_name = "MODEL=REVISION")]
     pub(crate) revision: Vec<String>,
 
-    /// Take a model from another repository.
+    /// Take a model that is fetched from another repository.
     #[arg(long, value_name = "MODEL=OWNER/NAME")]
     pub(crate) repository: Vec<String>,
 

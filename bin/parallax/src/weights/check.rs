@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use parallax_catalogue::{ALL, models};
-use parallax_engine_spec::{ModelReport, Published, WeightsSpec};
+use parallax_engine_spec::{ModelReport, Needs, Published, WeightsSpec};
 
 use super::folder::folder;
 use super::report::Report;
@@ -51,13 +51,13 @@ fn examine(
     let mut report = Report { ok: true, ..Report::default() };
     let mut found = false;
     for weights in weights() {
-        let folder = |model: &Published| dir.join(model.folder());
-        if !weights.models.iter().any(|model| folder(model).is_dir()) {
+        let wanted = wanted(weights, dir).into_iter();
+        let models: Vec<ModelReport> =
+            wanted.map(|model| of_one(weights, model, dir.join(model.folder()))).collect();
+        if models.is_empty() {
             continue;
         }
         found = true;
-        let models: Vec<ModelReport> =
-            weights.models.iter().map(|model| of_one(weights, model, folder(model))).collect();
         report.stages.extend((weights.stages)(&models));
         if sound(&models) {
             let demands = (weights.demands)(dir, size, memory).map_err(|error| anyhow!(error))?;
@@ -82,6 +82,19 @@ fn examine(
     Ok(report)
 }
 
+/// The models of an engine that should be in `dir`: all of them once one of them is there that is nothing without
+/// the others, and otherwise those that are there.
+fn wanted<'a>(weights: &'a WeightsSpec, dir: &Path) -> Vec<&'a Published> {
+    let there = |model: &&Published| dir.join(model.folder()).is_dir();
+    match weights.needs {
+        Needs::All if weights.models.iter().any(|model| there(&model)) => {
+            weights.models.iter().collect()
+        }
+        Needs::All => Vec::new(),
+        Needs::One => weights.models.iter().filter(there).collect(),
+    }
+}
+
 /// The weights of every engine that has some.
 fn weights() -> impl Iterator<Item = &'static WeightsSpec> {
     ALL.iter().filter_map(|spec| spec.weights)
@@ -95,6 +108,7 @@ fn sound(models: &[ModelReport]) -> bool {
 mod tests {
     use std::fs;
 
+    use parallax_catalogue::by_name;
     use parallax_engine_spec::PartReport;
 
     use super::*;
@@ -161,6 +175,20 @@ mod tests {
             let report = examined(&dir.path().join(model.folder())).unwrap();
             assert!(report.ok && report.models[0].name == model.title, "{report:?}");
         }
+    }
+
+    #[test]
+    fn of_models_that_are_instead_of_each_other_only_those_that_are_there_are_looked_at() {
+        let all = by_name("stereocrafter").unwrap().weights.unwrap();
+        let one = WeightsSpec { needs: Needs::One, ..*all };
+        let dir = tempfile::tempdir().unwrap();
+        let names = |weights: &WeightsSpec| -> Vec<&str> {
+            wanted(weights, dir.path()).iter().map(|model| model.name).collect()
+        };
+        assert_eq!((names(all), names(&one)), (vec![], vec![]));
+        fs::create_dir(dir.path().join("DepthCrafter")).unwrap();
+        assert_eq!(names(all), ["svd", "depthcrafter", "stereocrafter"]);
+        assert_eq!(names(&one), ["depthcrafter"]);
     }
 
     #[test]

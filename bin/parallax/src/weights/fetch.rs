@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use parallax_engine_spec::Published;
 use parallax_hub::{Error, Kind, Model, Settings, fetch};
 use parallax_process::Termination;
 
 use super::folder::folder;
+use super::names::{UNNAMED, named};
 use super::progress::Teller;
 use crate::cli::FetchArgs;
 
@@ -39,11 +41,16 @@ fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
     settings.offline |= args.offline;
     settings.verify = args.verify;
     settings.tries = args.tries;
-    let models = selected(args)?;
+    let published = published(args);
+    let models = selected(args, &published)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut termination = Termination::listen()?;
         teller.begin(&settings.dir);
+        published.iter().for_each(|model| teller.licence(model));
+        if args.names.is_empty() {
+            teller.others();
+        }
         let mut tell = |event| teller.tell(&event);
         let complete = tokio::select! {
             biased;
@@ -57,17 +64,23 @@ fn run(args: &FetchArgs, teller: &mut Teller) -> Result<bool> {
     })
 }
 
+/// What was asked for.
+fn published(args: &FetchArgs) -> Vec<&'static Published> {
+    let names = args.names.iter().map(String::as_str);
+    if args.names.is_empty() { named([UNNAMED]) } else { named(names) }
+}
+
 /// The models, with what the options change of them.
-fn selected(args: &FetchArgs) -> Result<Vec<Model>> {
-    let all = parallax_catalogue::models().into_iter();
-    let mut models: Vec<Model> =
-        all.map(|model| Model::new(model.name, model.repository, model.files)).collect();
+fn selected(args: &FetchArgs, published: &[&Published]) -> Result<Vec<Model>> {
+    let model = |model: &&Published| Model::new(model.name, model.repository, model.files);
+    let mut models: Vec<Model> = published.iter().map(model).collect();
     let mut change = |options: &[String], set: fn(&mut Model, String)| -> Result<()> {
         for option in options {
             let (name, value) = option.split_once('=').unwrap_or((option.as_str(), ""));
             let known: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
             let Some(model) = models.iter_mut().find(|model| model.name == name) else {
-                bail!("{option:?}: allowed is MODEL=.. with a model of {}", known.join(", "));
+                let known = known.join(", ");
+                bail!("{option:?}: allowed is MODEL=.. with a model that is fetched: {known}");
             };
             set(model, value.to_owned());
         }

@@ -3,10 +3,14 @@
 mod check;
 mod fetch;
 mod folder;
+mod names;
 mod progress;
 mod report;
+mod size;
 
 use std::process::ExitCode;
+
+pub(crate) use names::{names, table};
 
 use crate::cli::WeightsCommand;
 

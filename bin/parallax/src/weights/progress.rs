@@ -5,8 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parallax_engine_spec::{Commercial, Published};
 use parallax_hub::Event;
 use serde_json::json;
+
+use super::names::{UNNAMED, terms};
+use super::size::size;
 
 /// Time between progress events and lines.
 const EVERY_EVENT: Duration = Duration::from_millis(500);
@@ -49,6 +53,35 @@ impl Teller {
         match self.voice {
             Voice::Json => say(&json!({"event": "begin", "dir": dir})),
             _ => self.line(&format!("models go to {}", dir.display())),
+        }
+    }
+
+    /// What the publisher of a model allows.
+    pub(super) fn licence(&self, model: &Published) {
+        let Published { name, title, repository, licence, .. } = model;
+        match self.voice {
+            Voice::Json => say(&json!({
+                "event": "licence",
+                "model": name,
+                "repository": repository,
+                "licence": licence.name,
+                "commercial": match licence.commercial {
+                    Commercial::Allowed => "allowed",
+                    Commercial::Conditional => "conditional",
+                    Commercial::Forbidden => "forbidden",
+                },
+                "gated": licence.gated,
+            })),
+            _ => self.line(&format!("{title} ({repository}): {}", terms(model))),
+        }
+    }
+
+    /// That there are models which were not asked for.
+    pub(super) fn others(&self) {
+        if !matches!(self.voice, Voice::Json) {
+            self.line(&format!(
+                "these are the models of {UNNAMED}; others come by name, see `parallax weights fetch --help`"
+            ));
         }
     }
 
@@ -199,12 +232,4 @@ impl Teller {
 fn say(value: &serde_json::Value) {
     // A reader that went away is no reason to stop the download.
     let _ = writeln!(std::io::stdout().lock(), "{value}");
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
 }

@@ -3,6 +3,8 @@
 use parallax_engine_spec::{Demand, ModelReport, PartReport, StageMemory};
 use serde::Serialize;
 
+use super::size::size;
+
 /// Everything.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
@@ -29,13 +31,13 @@ impl Report {
             println!(
                 "memory for the weights of {}: {} as f16 or bf16, {} as f32",
                 stage.name,
-                super::progress::size(stage.f16_bytes),
-                super::progress::size(stage.f32_bytes)
+                size(stage.f16_bytes),
+                size(stage.f32_bytes)
             );
         }
         for demand in &self.conversions {
             let Demand { device, dtype, width, height, free_bytes, peak_bytes, plan } = demand;
-            let peak = peak_bytes.map(|bytes| format!("{}, ", super::progress::size(bytes)));
+            let peak = peak_bytes.map(|bytes| format!("{}, ", size(bytes)));
             println!(
                 "conversion of {width}x{height} in {:.1} GiB ({device}, {dtype}): {}{plan}",
                 *free_bytes as f64 / (1u64 << 30) as f64,
@@ -54,7 +56,7 @@ fn line(part: &PartReport) -> String {
         network.tensors,
         network.parameters as f64 / 1e6,
         types.join(" and "),
-        super::progress::size(network.stored_bytes),
+        size(network.stored_bytes),
         network.found
     )
 }
