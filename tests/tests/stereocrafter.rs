@@ -188,6 +188,12 @@ fn what_overflows_f16_is_done_again_in_f32_and_told() {
     assert_eq!(frame_md5s(&out), frame_md5s(&again));
     assert!(said.stderr.contains("warning: segment 0: depth: the VAE's decoder"), "{said:?}");
     assert!(said.stderr.contains("2 pieces of work were done again"), "{said:?}");
+    for told in [
+        "warning: the weights of StereoCrafter are not for commercial use (",
+        "warning: the weights of Stable Video Diffusion allow commercial use under conditions only (",
+    ] {
+        assert_eq!(said.stderr.matches(told).count(), 1, "{said:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use parallax_catalogue::{Selected, by_name, takers};
-use parallax_engine_spec::{Brought, Choice, Choices};
+use parallax_engine_spec::{Brought, Choice, Choices, licence_warnings};
 use parallax_stereo::Engine;
 
 use super::refused::{told, weights_are_named};
@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) engine: Arc<dyn Engine>,
     /// Weights and choices, in words; `None` for engines without any.
     pub(crate) identity: Option<String>,
+    /// What the licences of its weights forbid, or allow under conditions only.
+    pub(crate) licences: Vec<String>,
 }
 
 /// What the catalogue has under the names of the engine or its halves.
@@ -53,7 +55,7 @@ pub(crate) fn open(args: &ConvertArgs, depth: Option<Brought>, size: (u32, u32))
     let prepared = prepared.map_err(told)?;
     let engine = prepared.open().map_err(told)?;
     let identity = prepared.identity().map_err(told)?;
-    Ok(Model { engine, identity })
+    Ok(Model { engine, identity, licences: licence_warnings(&prepared.models()) })
 }
 
 fn choices(args: &ConvertArgs, depth: Option<Brought>) -> Choices {

@@ -101,7 +101,8 @@ impl Request {
         let size = pictures.size(&media);
         let selected = model::selected(args)?;
         let (brought, depth) = brought(args, &selected, &tools, (size, frames), &cancel)?;
-        let Model { engine, identity } = model::open(args, brought, size)?;
+        let Model { engine, identity, licences } = model::open(args, brought, size)?;
+        warnings.extend(licences);
         let Drawing { geometry, rendering, staging } = Drawing::check(args, &*engine, size.0)?;
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };

@@ -11,7 +11,7 @@ use clap::Args;
 use parallax_conversion::{
     DepthFrom, DepthSize, SourceLayout, Views, one_view, write_npy, write_npz, write_png,
 };
-use parallax_engine_spec::{Brought, Choice, Choices, DepthSpec};
+use parallax_engine_spec::{Brought, Choice, Choices, DepthSpec, licence_warnings};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{Damage, Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
@@ -169,13 +169,17 @@ fn open(
     size: (u32, u32),
 ) -> Result<Arc<dyn DepthModel>> {
     let spec = args.engine;
-    let models = spec.weights.map_or(0, |weights| weights.models.len());
+    let models = spec.weights.map_or(0, |weights| weights.needed(None).len());
     weights_are_named(spec.name, models, args.weights.as_deref())?;
     let (steps, device) = (Some(args.steps), args.device.device());
     let choices =
         Choices { weights: args.weights.clone(), steps, device, depth, ..Choices::default() };
     let prepared = (spec.select)(&choices).and_then(|model| model.prepare(Some(size)));
-    let opened = prepared.and_then(|prepared| prepared.open());
+    let opened = prepared.and_then(|prepared| {
+        let licences = licence_warnings(&prepared.models());
+        licences.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        prepared.open()
+    });
     opened.map_err(|refused| told(refused, args.weights.as_deref(), device))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, models};
+use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, models, once_each};
 use parallax_engine_spec::{Commercial, Published, WeightsSpec};
 
 use super::size::size;
@@ -41,20 +41,12 @@ pub(crate) fn names() -> Vec<&'static str> {
 /// model too.
 pub(super) fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'static Published> {
     let (parts, all) = (parts(), models());
-    let mut found: Vec<&'static Published> = Vec::new();
-    for name in names {
-        let part = parts.iter().find(|(part, _)| *part == name);
-        let needed: Vec<&Published> = match part {
+    once_each(names.into_iter().flat_map(
+        |name| match parts.iter().find(|(part, _)| *part == name) {
             Some((_, needed)) => needed.iter().collect(),
-            None => all.iter().copied().filter(|model| model.name == name).collect(),
-        };
-        for model in needed {
-            if found.iter().all(|known| known.name != model.name) {
-                found.push(model);
-            }
-        }
-    }
-    found
+            None => all.iter().copied().filter(|model| model.name == name).collect::<Vec<_>>(),
+        },
+    ))
 }
 
 /// The names for a person to choose from.

@@ -7,9 +7,7 @@
 mod built_in;
 mod selected;
 
-use parallax_engine_spec::{
-    Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec, WeightsSpec,
-};
+use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec};
 
 pub use selected::Selected;
 
@@ -53,17 +51,18 @@ pub fn takers(choice: Choice) -> Vec<&'static str> {
 
 /// The models of all engines, each once, in the order in which they are fetched.
 pub fn models() -> Vec<&'static Published> {
-    once_each(ALL.iter().filter_map(|spec| spec.weights))
+    once_each(ALL.iter().filter_map(|spec| spec.weights).flat_map(|weights| weights.models))
 }
 
-fn once_each(weights: impl Iterator<Item = &'static WeightsSpec>) -> Vec<&'static Published> {
-    let mut models: Vec<&'static Published> = Vec::new();
-    for model in weights.flat_map(|weights| weights.models) {
-        if models.iter().all(|known| known.name != model.name) {
-            models.push(model);
+/// These models, each once.
+pub fn once_each(models: impl IntoIterator<Item = &'static Published>) -> Vec<&'static Published> {
+    let mut found: Vec<&'static Published> = Vec::new();
+    for model in models {
+        if found.iter().all(|known| known.name != model.name) {
+            found.push(model);
         }
     }
-    models
+    found
 }
 
 /// Engines that convert any film: they need no depth that somebody brings along.

@@ -50,13 +50,13 @@ impl Selected {
         }
     }
 
-    /// The models that it reads, each once.
+    /// The models that it needs, each once; of several that are instead of each other the first.
     pub fn models(&self) -> Vec<&'static Published> {
         let weights = match self {
             Self::Engine(spec) => [spec.weights, None],
             Self::Pair(depth, inpaint) => [depth.weights, inpaint.and_then(|half| half.weights)],
         };
-        crate::once_each(weights.into_iter().flatten())
+        crate::once_each(weights.into_iter().flatten().flat_map(|weights| weights.needed(None)))
     }
 
     /// The selection with a user's choices: cheap, nothing is opened.
@@ -133,12 +133,7 @@ impl Prepared for PreparedPair {
     }
 
     fn models(&self) -> Vec<&'static Published> {
-        let mut models = self.depth.models();
-        let known = |model: &Published| models.iter().any(|other| other.name == model.name);
-        let others = self.inpaint.models().into_iter().filter(|model| !known(model));
-        let others: Vec<_> = others.collect();
-        models.extend(others);
-        models
+        crate::once_each(self.depth.models().into_iter().chain(self.inpaint.models()))
     }
 
     fn weight_bytes(&self) -> Result<WeightBytes, Refused> {
