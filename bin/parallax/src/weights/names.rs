@@ -101,6 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn every_model_has_its_line_in_the_documentation() {
+        let lines: Vec<&str> = include_str!("../../../../docs/models.md").lines().collect();
+        for model in models() {
+            let line = lines.iter().find(|line| line.starts_with(&format!("| `{}` ", model.name)));
+            let line = line.unwrap_or_else(|| panic!("{} is not in docs/models.md", model.name));
+            for told in [size(model.bytes), model.licence.name.to_owned()] {
+                assert!(line.contains(&told), "{told}: {line}");
+            }
+        }
+    }
+
+    #[test]
     fn every_name_is_listed_and_brings_something() {
         let table = table();
         for name in names() {
