@@ -446,6 +446,8 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
     assert_eq!(frame_md5s(&result), frame_md5s(&expected));
     let (_, log) = server.process.said();
     assert!(log.contains("downloaded and verified"), "{log}");
+    let forbidden = "the weights of StereoCrafter are not for commercial use";
+    assert!(log.contains(forbidden) && log.contains("Stability AI Community License"), "{log}");
     let shown = format!("{log}{}{}", server.metrics(), answer.body);
     assert!(!shown.contains(TOKEN));
     drop(server);
