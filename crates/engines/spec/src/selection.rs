@@ -51,10 +51,9 @@ pub trait Prepared<P: ?Sized = dyn Engine>: Debug + Send + Sync {
     /// When the weights cannot be told from others.
     fn identity(&self) -> Result<Option<String>, Refused>;
 
-    /// The models that [`Prepared::open`] reads: those whose licences count. Defaults to none.
-    fn models(&self) -> Vec<&'static Published> {
-        Vec::new()
-    }
+    /// The models that [`Prepared::open`] reads: programs tell what their licences forbid. Without a default, so
+    /// that no engine forgets them.
+    fn models(&self) -> Vec<&'static Published>;
 
     /// What the weights will take, from their headers. Defaults to nothing.
     ///
@@ -114,5 +113,9 @@ impl<P: ?Sized + Capabilities> Prepared<P> for Ready<P> {
 
     fn identity(&self) -> Result<Option<String>, Refused> {
         Ok(None)
+    }
+
+    fn models(&self) -> Vec<&'static Published> {
+        Vec::new()
     }
 }
