@@ -7,6 +7,7 @@
 //! shot's range becomes 0 to 1, and edges become steps where the picture has them. It holds for any
 //! network and knows none.
 
+mod affine;
 mod alignment;
 mod between;
 mod curve;
