@@ -1,6 +1,8 @@
 //! `parallax-quality`: right eyes against the true ones, as a page with pictures.
 
+mod chain;
 mod metrics;
+mod network;
 mod page;
 mod pictures;
 mod study;
@@ -14,6 +16,7 @@ use clap::Parser;
 use parallax_frame::Frame;
 use parallax_stereo::{Fill, Warping};
 
+use chain::{Chain, Outcome};
 use page::Part;
 use study::{Depth, Way, depths, study};
 use truth::{Moment, Sight, TAKES};
@@ -54,13 +57,23 @@ const WAYS: [(Depth, Warping, Fill, bool, &str); 10] = [
     (Depth::None, Warping::Surface, Fill::Continue, false, "copy"),
 ];
 
+/// Films on which the steps from a network's planes to disparity are measured.
+const THROUGH_STEPS: [usize; 4] = [0, 1, 3, 6];
+
 fn main() -> Result<()> {
     let args = Args::parse();
     let folder = args.out.with_file_name("quality");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let mut parts = Vec::new();
-    for take in TAKES {
+    let mut chains: Vec<(Chain, Vec<Outcome>)> =
+        chain::chains().into_iter().map(|chain| (chain, Vec::new())).collect();
+    for (number, take) in TAKES.into_iter().enumerate() {
         let film = truth::film(take, SIZE, args.frames);
+        if THROUGH_STEPS.contains(&number) {
+            for (chain, outcomes) in &mut chains {
+                outcomes.push(chain::measure(&film, chain)?);
+            }
+        }
         let shown = film.len() * 2 / 3;
         let (mut rows, mut cuts, mut names) =
             (Vec::new(), vec![film[shown].right.clone()], vec!["The true right eye".to_owned()]);
@@ -79,7 +92,7 @@ fn main() -> Result<()> {
         pictures::depths(&grey, &[&film[shown].depth, &draft[shown]])?;
         parts.push(Part { take, rows, cuts: names, hidden_percent: hidden_percent(&film) });
     }
-    fs::write(&args.out, page::page(&parts, SIZE, args.frames))
+    fs::write(&args.out, page::page(&parts, &chains, SIZE, args.frames))
         .with_context(|| format!("write {}", args.out.display()))?;
     println!("{} is written", args.out.display());
     Ok(())

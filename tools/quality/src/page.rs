@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use parallax_scene::{Camera, Scene};
 
+use crate::chain::{Chain, Outcome};
+use crate::network::{SINGLE, VIDEO};
 use crate::study::Scores;
 use crate::truth::{STEREO, Take};
 
@@ -75,7 +77,12 @@ and what it makes may look right all the same. `copy` shows the left eye: what d
 `stereocrafter` needs weights that the project does not have, and is not here.
 ";
 
-pub(crate) fn page(parts: &[Part], (width, height): (u32, u32), frames: u32) -> String {
+pub(crate) fn page(
+    parts: &[Part],
+    chains: &[(Chain, Vec<Outcome>)],
+    (width, height): (u32, u32),
+    frames: u32,
+) -> String {
     let mut out = HEAD.to_owned();
     let (range, convergence) = (STEREO.disparity_percent, STEREO.convergence);
     let _ = writeln!(
@@ -86,6 +93,7 @@ pub(crate) fn page(parts: &[Part], (width, height): (u32, u32), frames: u32) -> 
     let _ = writeln!(out, "\n## All films\n\nMeans of the tables below.\n");
     let rows: Vec<Vec<(String, Scores)>> = parts.iter().map(|part| part.rows.clone()).collect();
     table(&mut out, &means(&rows));
+    out.push_str(&steps(chains));
     for part in parts {
         let _ = writeln!(
             out,
@@ -106,6 +114,52 @@ pub(crate) fn page(parts: &[Part], (width, height): (u32, u32), frames: u32) -> 
     out
 }
 
+/// What the steps from a network's planes to disparity are good for.
+fn steps(chains: &[(Chain, Vec<Outcome>)]) -> String {
+    let films = chains.first().map_or(0, |(_, outcomes)| outcomes.len());
+    let [noise, video] = [SINGLE, VIDEO].map(|faults| 100.0 * faults.noise);
+    let (scale, shift) = (100.0 * SINGLE.scale, 100.0 * SINGLE.shift);
+    let mut out = format!(
+        "
+## From a network's planes to disparity
+
+True depth at 0.35 of the film's width and height, softened, with noise of {noise:.1} % of the range, and with
+another scale (up to {scale:.0} % off) and shift (up to {shift:.0} % of the range) for every frame: what networks
+that see one frame at a time are like. The planes of a video network have noise of {video:.1} % and one scale and
+shift. They pass the steps of `SteadyDepth`, all of them or all but one, and what comes out is brought onto the
+true depth by one scale and one shift for a whole film. Means of {films} films below; right eyes as by default.
+
+- Error: mean absolute error of depth, in percent of its range. Depth flicker: mean change of that error from
+  frame to frame. Spreading nearness over mixed pixels is an error here that pays in the right eye.
+- Edges: F1 score, within two pixels, of where depth steps by a pixel of disparity or more.
+
+| | PSNR seen | PSNR rim | PSNR hidden | SSIM seen | flicker seen | error | depth flicker | edges |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"
+    );
+    for (chain, outcomes) in chains {
+        let Outcome { right, error, flicker, edges } = Outcome::mean(outcomes);
+        let cells = [
+            (right.psnr_seen, 1),
+            (right.psnr_rim, 1),
+            (right.psnr_hidden, 1),
+            (right.ssim_seen, 4),
+            (right.flicker_seen, 2),
+            (error.value(), 2),
+            (flicker.value(), 2),
+            (edges.value(), 3),
+        ]
+        .map(|(score, digits)| value(score, digits));
+        let _ = writeln!(out, "| {} | {} |", chain.name, cells.join(" | "));
+    }
+    out
+}
+
+/// A number of a table.
+fn value(score: Option<f64>, digits: usize) -> String {
+    score.map_or("-".to_owned(), |score| format!("{score:.digits$}"))
+}
+
 /// The mean scores of each way over several films, which were measured in the same ways.
 fn means(films: &[Vec<(String, Scores)>]) -> Vec<(String, Scores)> {
     let ways = films.first().map_or(&[][..], Vec::as_slice).iter().enumerate();
@@ -123,8 +177,6 @@ fn table(out: &mut String, rows: &[(String, Scores)]) {
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (way, s) in rows {
-        let value =
-            |v: Option<f64>, digits: usize| v.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
         let cells = [
             way.clone(),
             value(s.psnr_seen, 1),

@@ -65,7 +65,7 @@ pub(crate) fn study(film: &[Moment], way: Way) -> Result<(Vec<Frame>, Scores)> {
     Ok((rights, scores))
 }
 
-fn clip(film: &[Moment]) -> Result<Clip> {
+pub(crate) fn clip(film: &[Moment]) -> Result<Clip> {
     let first = film.first().context("a film without frames")?;
     Ok(Clip { format: Arc::clone(first.left.format()), rate: FrameRate { num: RATE, den: 1 } })
 }
@@ -100,7 +100,7 @@ impl DepthEstimator for Given {
     }
 }
 
-fn rights(film: &[Moment], depths: &[Plane], way: Way) -> Result<Vec<Frame>> {
+pub(crate) fn rights(film: &[Moment], depths: &[Plane], way: Way) -> Result<Vec<Frame>> {
     let rendering = Rendering { warping: way.warping, fill: way.fill, ..Rendering::default() };
     let run = Run { geometry: GEOMETRY, rendering, ..Run::default() };
     let given = Given(depths.iter().cloned().collect());
@@ -136,7 +136,7 @@ fn luma(frame: &Frame) -> Plane {
     Plane::new(shape.width, shape.height, frame.plane_f32(0))
 }
 
-fn compare(film: &[Moment], rights: &[Frame]) -> Scores {
+pub(crate) fn compare(film: &[Moment], rights: &[Frame]) -> Scores {
     // Of what is seen, of the rim as well, and of what is hidden.
     let [mut error, mut similarity, mut flicker] = [[Mean::default(); 3]; 3];
     let mut before: Option<(Plane, Plane)> = None;

@@ -89,18 +89,23 @@ fn softened(mut frame: Frame) -> Frame {
     let (width, height) = (frame.format().width as usize, frame.format().height as usize);
     for index in 0..3 {
         let plane = Plane::new(width, height, frame.plane_f32(index));
-        let spread = |a: f32, b: f32, c: f32| 0.25 * a + 0.5 * b + 0.25 * c;
-        let across = Plane::from_fn(width, height, |x, y| {
-            let at = |x: usize| plane.at(x.min(width - 1), y);
-            spread(at(x.saturating_sub(1)), at(x), at(x + 1))
-        });
-        let both = Plane::from_fn(width, height, |x, y| {
-            let at = |y: usize| across.at(x, y.min(height - 1));
-            spread(at(y.saturating_sub(1)), at(y), at(y + 1))
-        });
-        frame.set_plane_f32(index, both.data());
+        frame.set_plane_f32(index, spread(&plane).data());
     }
     frame
+}
+
+/// Every sample spread as 1, 2, 1 across and down.
+pub(crate) fn spread(plane: &Plane) -> Plane {
+    let (width, height) = (plane.width(), plane.height());
+    let mixed = |a: f32, b: f32, c: f32| 0.25 * a + 0.5 * b + 0.25 * c;
+    let across = Plane::from_fn(width, height, |x, y| {
+        let at = |x: usize| plane.at(x.min(width - 1), y);
+        mixed(at(x.saturating_sub(1)), at(x), at(x + 1))
+    });
+    Plane::from_fn(width, height, |x, y| {
+        let at = |y: usize| across.at(x, y.min(height - 1));
+        mixed(at(y.saturating_sub(1)), at(y), at(y + 1))
+    })
 }
 
 /// What the left eye, whose depth is `depth`, sees of the right one's pixels, whose depth is `seen`. One
