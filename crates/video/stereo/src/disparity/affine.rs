@@ -32,6 +32,16 @@ impl Affine {
         Self { scale: 1.0 + (self.scale - 1.0) * to, shift: self.shift * to }
     }
 
+    /// What undoes it.
+    pub(super) fn inverse(self) -> Self {
+        Self { scale: 1.0 / self.scale, shift: -self.shift / self.scale }
+    }
+
+    /// This, and `next` after it.
+    pub(super) fn then(self, next: Self) -> Self {
+        Self { scale: self.scale * next.scale, shift: self.shift * next.scale + next.shift }
+    }
+
     pub(super) fn apply(self, plane: &mut Plane) {
         plane.data_mut().iter_mut().for_each(|v| *v = self.scale * *v + self.shift);
     }
@@ -130,6 +140,16 @@ mod tests {
             let off = found.scale * 5.0 + found.shift - (affine.scale * 5.0 + affine.shift);
             assert!((found.scale - affine.scale).abs() < 0.02 && off.abs() < 0.06, "{found:?}");
         }
+    }
+
+    #[test]
+    fn what_undoes_it_does() {
+        let there = Affine { scale: 1.25, shift: 3.0 };
+        assert_eq!(there.then(there.inverse()), Affine::default());
+        assert_eq!(
+            there.then(Affine { scale: 2.0, shift: 1.0 }),
+            Affine { scale: 2.5, shift: 7.0 }
+        );
     }
 
     #[test]

@@ -30,11 +30,15 @@ pub(super) struct Alignment {
     seconds_per_frame: f32,
     last: Option<Plane>,
     affine: Affine,
+    /// Sums of scales and shifts since the shot began, and of how many planes.
+    opening: (Affine, f32),
 }
 
 impl Alignment {
     pub(super) fn new(steps: ChainSteps, seconds_per_frame: f32) -> Self {
-        Self { steps, seconds_per_frame, last: None, affine: Affine::default() }
+        let none = Affine { scale: 0.0, shift: 0.0 };
+        let (affine, opening) = (Affine::default(), (none, 0.0));
+        Self { steps, seconds_per_frame, last: None, affine, opening }
     }
 
     /// `plane` in the scale and shift of the one before it, which was `frames` earlier and in which its
@@ -46,6 +50,9 @@ impl Alignment {
             }
             _ => plane,
         };
+        let (sum, count) = self.opening;
+        let (scale, shift) = (sum.scale + self.affine.scale, sum.shift + self.affine.shift);
+        self.opening = (Affine { scale, shift }, count + 1.0);
         self.last = Some(depth.clone());
         depth
     }
@@ -69,6 +76,22 @@ impl Alignment {
             keep(&mut plane, &before, &back.trust, span);
         }
         plane
+    }
+
+    /// Makes the mean scale and shift of the shot's planes up to here the shot's own, in place of the first
+    /// one's, which may be far off. Returns what all depth up to here becomes it by.
+    pub(super) fn recentre(&mut self) -> Affine {
+        let (sum, count) = self.opening;
+        if count == 0.0 {
+            return Affine::default();
+        }
+        let mean = Affine { scale: sum.scale / count, shift: sum.shift / count };
+        let centred = mean.inverse();
+        self.affine = self.affine.then(centred);
+        if let Some(last) = &mut self.last {
+            centred.apply(last);
+        }
+        centred
     }
 
     /// The last depth that came of it.

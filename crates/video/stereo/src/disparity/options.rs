@@ -6,7 +6,7 @@ use super::range::LOOKAHEAD;
 use crate::{Error, Reach};
 
 /// Of longer shots the last so many seconds count. Alignment has forgotten all but a thousandth of what
-/// came before; the range may differ if something nearer or farther was seen only then.
+/// came before, the range a fortieth.
 const SHOT: Duration = Duration::from_secs(30);
 
 /// Choices of a [`SteadyDepth`](crate::SteadyDepth).
@@ -29,7 +29,7 @@ pub struct ChainSteps {
     pub align: bool,
     /// Mixes in the frame before where it shows the same.
     pub blend: bool,
-    /// One range for a shot, which only widens, in place of every frame's own.
+    /// One range for a shot, which changes too slowly to be seen, in place of every frame's own.
     pub shot_range: bool,
     /// Makes soft edges of depth steps where the picture has its edges.
     pub sharpen: bool,

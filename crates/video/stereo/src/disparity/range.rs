@@ -1,14 +1,19 @@
 //! The range that a shot's depth spans, which becomes 0 to 1.
 //!
-//! It is settled by the shot's opening frames and only ever widens: towards what the frames ahead need,
-//! over as many frames as there are until then, so that nothing jumps. A quiet passage stays quiet.
+//! It is settled by the shot's opening frames and widens towards what the frames ahead need, over as many
+//! frames as there are until then, so that nothing jumps. A quiet passage stays quiet: what was needed is
+//! forgotten so slowly that nobody sees it, and yet within a segment's lead-in, so that a long shot has no
+//! seams.
 
+use super::affine::Affine;
 use crate::Plane;
 
 /// Frames that wait, so that what they need is known before they come out.
 pub(super) const LOOKAHEAD: usize = 8;
 /// Share of the values that lie outside at either end, so that single samples do not decide.
 const OUTSIDE: f32 = 0.005;
+/// Seconds after which most of what is not needed any more is forgotten.
+const FORGET_SECONDS: f32 = 8.0;
 /// At most so many values of a plane are looked at.
 const LOOKED_AT: usize = 1 << 14;
 
@@ -36,6 +41,12 @@ impl Range {
         Self { low, high }
     }
 
+    /// What it becomes by `affine`, whose scale is above 0.
+    pub(super) fn by(self, affine: Affine) -> Self {
+        let value = |v: f32| affine.scale * v + affine.shift;
+        Self { low: value(self.low), high: value(self.high) }
+    }
+
     /// The range of a frame after one of this range, when it and those after it span `ahead`.
     fn widened(self, ahead: impl Iterator<Item = Range>) -> Self {
         ahead.enumerate().fold(self, |range, (k, wanted)| {
@@ -45,6 +56,14 @@ impl Range {
                 high: range.high.max(self.high + (wanted.high - self.high) * share),
             }
         })
+    }
+
+    /// This range with so much left of what is not `needed`.
+    fn relaxed(self, needed: Self, left: f32) -> Self {
+        Self {
+            low: self.low + (needed.low - self.low).max(0.0) * (1.0 - left),
+            high: self.high + (needed.high - self.high).min(0.0) * (1.0 - left),
+        }
     }
 
     /// Depth from this range to 0 to 1; a half where there is none.
@@ -57,23 +76,38 @@ impl Range {
     }
 }
 
+/// The range that covers all of `ranges`.
+fn covering(mut ranges: impl Iterator<Item = Range>) -> Option<Range> {
+    let first = ranges.next()?;
+    Some(ranges.fold(first, |all, other| Range {
+        low: all.low.min(other.low),
+        high: all.high.max(other.high),
+    }))
+}
+
 /// A shot's range, frame by frame.
 #[derive(Debug, Default)]
 pub(super) struct ShotRange(Option<Range>);
 
 impl ShotRange {
-    /// The range of the next frame, when it and those after it span `ahead`.
-    pub(super) fn next(&mut self, mut ahead: impl Iterator<Item = Range>) -> Option<Range> {
-        self.0 = match self.0 {
-            Some(range) => Some(range.widened(ahead)),
-            None => ahead.next().map(|first| {
-                ahead.fold(first, |all, other| Range {
-                    low: all.low.min(other.low),
-                    high: all.high.max(other.high),
-                })
-            }),
+    /// Whether no frame of the shot has its range yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The range of the next frame, `seconds` after the last, when it and those after it span `ahead`.
+    pub(super) fn next(
+        &mut self,
+        ahead: impl Iterator<Item = Range> + Clone,
+        seconds: f32,
+    ) -> Option<Range> {
+        let needed = covering(ahead.clone())?;
+        let range = match self.0 {
+            None => needed,
+            Some(last) => last.relaxed(needed, (-seconds / FORGET_SECONDS).exp()).widened(ahead),
         };
-        self.0
+        self.0 = Some(range);
+        Some(range)
     }
 }
 
@@ -94,21 +128,28 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_there_in_time_without_a_jump_and_never_shrinks() {
+    fn a_range_is_there_in_time_and_never_jumps() {
         let mut shot = ShotRange::default();
         let quiet = [range(0.2, 0.6); 4];
-        assert_eq!(shot.next(quiet.into_iter()), Some(range(0.2, 0.6)));
+        assert_eq!(shot.next(quiet.into_iter(), 0.04), Some(range(0.2, 0.6)));
         // Something nearer comes in with the fourth frame from here.
         let mut wanted = vec![range(0.3, 0.5); 3];
         wanted.extend([range(0.3, 1.0); 4]);
         let highs: Vec<f32> = (0..4)
-            .filter_map(|t| shot.next(wanted[t..t + 4].iter().copied()))
+            .filter_map(|t| shot.next(wanted[t..t + 4].iter().copied(), 0.0))
             .map(|range| range.high)
             .collect();
         for (got, want) in highs.iter().zip([0.7, 0.8, 0.9, 1.0]) {
             assert!((got - want).abs() < 1e-6, "{highs:?}");
         }
-        assert_eq!(shot.next([range(0.4, 0.5)].into_iter()), Some(range(0.2, 1.0)));
+        // What is over is forgotten, and nobody sees how.
+        let quiet = [range(0.4, 0.5)];
+        let mut highs = vec![1.0];
+        for _ in 0..250 {
+            highs.extend(shot.next(quiet.into_iter(), 0.04).map(|range| range.high));
+        }
+        let faster = highs.windows(2).map(|pair| pair[0] - pair[1]).fold(0.0, f32::max);
+        assert!(faster < 0.003 && highs[250] < 0.65, "{faster} {}", highs[250]);
     }
 
     #[test]

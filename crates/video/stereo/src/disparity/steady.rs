@@ -134,8 +134,15 @@ impl<N: InverseDepth> SteadyDepth<N> {
     /// The first of the frames whose depth is settled.
     fn give_out(&mut self) -> Result<Option<(Frame, Plane)>, Error> {
         self.check()?;
+        if self.range.is_open() {
+            let centred = self.queue.recentre();
+            for (_, depth, range) in &mut self.settled {
+                centred.apply(depth);
+                *range = range.by(centred);
+            }
+        }
         let ahead = self.settled.iter().map(|(_, _, range)| *range);
-        let shared = self.range.next(ahead);
+        let shared = self.range.next(ahead, self.seconds_per_frame);
         let Some((frame, mut depth, own)) = self.settled.pop_front() else { return Ok(None) };
         let range = if self.options.steps.shot_range { shared.unwrap_or(own) } else { own };
         range.apply(&mut depth);

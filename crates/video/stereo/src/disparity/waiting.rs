@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use parallax_frame::Frame;
 
+use super::affine::Affine;
 use super::alignment::Alignment;
 use super::between::{Side, mixed};
 use super::options::ChainSteps;
@@ -52,6 +53,11 @@ impl Queue {
         let last = self.frames.back_mut().filter(|last| !last.key)?;
         last.key = true;
         Some(&last.frame)
+    }
+
+    /// As [`Alignment::recentre`].
+    pub(super) fn recentre(&mut self) -> Affine {
+        self.alignment.recentre()
     }
 
     /// Whether frames wait.
