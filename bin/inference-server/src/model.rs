@@ -27,7 +27,7 @@ fn choices(settings: &Settings) -> Choices {
         dtype: None,
         memory_plan: Some(MemoryPlan::Gib(settings.memory_plan)),
         memory_limit: settings.memory_limit_mib.map(|mib| mib << 20),
-        depth: None,
+        ..Choices::default()
     }
 }
 

@@ -8,6 +8,7 @@ use parallax_catalogue::{ALL, by_name};
 use parallax_engine_spec::Dtype;
 use parallax_stereo::Layout;
 
+use crate::convert::network::NetworkArgs;
 use crate::convert::options::{
     CodecChoice, DamagedArgs, DepthArgs, DeviceChoice, DrawingArgs, MemoryArgs, PairArgs,
     PictureArgs,
@@ -146,18 +147,23 @@ pub(crate) struct ConvertArgs {
     #[arg(long, default_value = "full-sbs")]
     pub(crate) layout: Layout,
 
-    /// What makes the second view: `draft` guesses depth from classical cues, as a preview on any
-    /// CPU; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
+    /// What makes the second view: `auto` takes the best of the others whose weights are there and that
+    /// is bearable on this device, and says which; `draft` guesses depth from classical cues, as a preview
+    /// on any CPU; `depth-anything` estimates it by a network that sees frame by frame, and
+    /// `video-depth-anything` by one that sees a shot's frames together; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
     /// and in practice a GPU; `depth-from` takes the depth that --depth names; `copy` shows the same
     /// picture to both eyes.
-    #[arg(long, default_value = "draft", value_parser = parse_engine)]
+    #[arg(long, default_value = AUTOMATIC, value_parser = parse_engine)]
     pub(crate) engine: String,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 
     #[command(flatten)]
     pub(crate) pair: PairArgs,
 
-    /// The models of the engine `stereocrafter`: a folder with
-    /// stable-video-diffusion-img2vid-xt-1-1, DepthCrafter and StereoCrafter in it.
+    /// The folder of all models, each in a folder of its repository's name. Defaults to that of `weights
+    /// fetch`.
     #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
     pub(crate) weights: Option<PathBuf>,
 
@@ -170,7 +176,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) steps: u32,
 
-    /// Where the engine `stereocrafter` computes.
+    /// Where networks compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
     pub(crate) device: DeviceChoice,
 
@@ -291,11 +297,15 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
         .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
 }
 
+/// The name of the choice that is made for the user.
+pub(crate) const AUTOMATIC: &str = "auto";
+
 fn parse_engine(text: &str) -> Result<String, String> {
-    if by_name(text).is_some() {
+    if text == AUTOMATIC || by_name(text).is_some() {
         return Ok(text.to_owned());
     }
-    let names: Vec<&str> = ALL.iter().map(|spec| spec.name).collect();
+    let names: Vec<&str> =
+        [AUTOMATIC].into_iter().chain(ALL.iter().map(|spec| spec.name)).collect();
     Err(format!("allowed are {}", names.join(", ")))
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_nn::VarBuilder;
+use parallax_dpt::{Config, DepthNetwork, Layout, Transformer};
 use parallax_nn::noise::Generator;
 use parallax_svd::{clip, unet, vae};
 use parallax_weights::Inventory;
@@ -98,6 +99,47 @@ pub fn write(dir: &Path, seed: u64) -> Result<()> {
         store(&dir.join(folder), "diffusion_pytorch_model", &config, &names, seed)?;
     }
     Ok(())
+}
+
+/// Writes the folders of a network of single frames and of one of films within `dir`, with random weights
+/// from `seed`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_depth(dir: &Path, seed: u64) -> Result<()> {
+    let single = dir.join("Depth-Anything-V2-Small-hf");
+    let network = tiny_depth();
+    let names = Inventory::of(|vb| DepthNetwork::new(&network, Layout::Transformers, vb))?;
+    store(&single, "model", &depth_settings(&network), &names, seed)?;
+    let video = dir.join("Video-Depth-Anything-Small");
+    let network = network.with_time();
+    let names = Inventory::of(|vb| DepthNetwork::new(&network, Layout::Video, vb))?;
+    fs::create_dir_all(&video)?;
+    let path = video.join("model.safetensors");
+    tensors(&path, &names, seed + 1).with_context(|| format!("write {}", path.display()))
+}
+
+/// A depth network of a few thousand numbers. Channels are multiples of 32, for the norms of films.
+fn tiny_depth() -> Config {
+    let small = Config::small();
+    let transformer = Transformer { width: 64, heads: 1, blocks: 4, ..small.transformer };
+    let (taken, reassembled) = ([0, 1, 2, 3], [32; 4]);
+    Config { transformer, taken, reassembled, features: 32, hidden: 32, ..small }
+}
+
+/// What transformers writes beside such a network.
+fn depth_settings(network: &Config) -> Value {
+    let Config { transformer, taken, reassembled, features, hidden, .. } = network;
+    json!({
+        "backbone_config": {
+            "hidden_size": transformer.width, "num_attention_heads": transformer.heads,
+            "num_hidden_layers": transformer.blocks, "mlp_ratio": transformer.mlp_ratio,
+            "image_size": transformer.table * transformer.patch, "patch_size": transformer.patch,
+            "layer_norm_eps": transformer.block_epsilon, "out_indices": taken.map(|i| i + 1),
+        },
+        "depth_estimation_type": "relative", "fusion_hidden_size": features,
+        "head_hidden_size": hidden, "neck_hidden_sizes": reassembled,
+    })
 }
 
 /// Writes model folders of the published sizes whose values are holes in their files: they take no room,

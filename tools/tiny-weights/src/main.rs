@@ -16,5 +16,6 @@ fn main() -> Result<()> {
         [dir, seed] => (dir, seed.parse().with_context(|| format!("seed {seed:?}"))?),
         _ => bail!("usage: parallax-tiny-weights DIR [SEED | --hollow]"),
     };
-    parallax_tiny_weights::write(Path::new(dir), seed)
+    parallax_tiny_weights::write(Path::new(dir), seed)?;
+    parallax_tiny_weights::write_depth(Path::new(dir), seed)
 }

@@ -9,6 +9,7 @@ mod manifest;
 mod mended;
 mod model;
 mod name;
+pub(crate) mod network;
 pub(crate) mod options;
 mod pieces;
 mod pipeline;

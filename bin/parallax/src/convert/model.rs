@@ -7,15 +7,20 @@ use parallax_catalogue::{Selected, by_name, takers};
 use parallax_engine_spec::{Brought, Choice, Choices, licence_warnings};
 use parallax_stereo::Engine;
 
+use super::network::{chosen, weights_folder};
 use super::refused::{told, weights_are_named};
-use crate::cli::ConvertArgs;
+use crate::cli::{AUTOMATIC, ConvertArgs};
 
 /// The flags of choices that only some engines take, in the order in which they are refused.
-const FLAGS: [(Choice, &str); 4] = [
+const FLAGS: [(Choice, &str); 8] = [
     (Choice::Reference, "--reference"),
     (Choice::Dtype, "--dtype"),
     (Choice::MemoryPlan, "--memory-plan"),
     (Choice::MemoryLimit, "--memory-limit"),
+    (Choice::Model, "--depth-model"),
+    (Choice::DepthSize, "--depth-size"),
+    (Choice::DepthCurve, "--depth-curve"),
+    (Choice::DepthEvery, "--depth-every"),
 ];
 
 /// An engine and what besides its name decides its results.
@@ -28,13 +33,19 @@ pub(crate) struct Model {
     pub(crate) licences: Vec<String>,
 }
 
-/// What the catalogue has under the names of the engine or its halves.
+/// What the catalogue has under the names of the engine or its halves. What was chosen for the user is
+/// `said`.
 ///
 /// # Errors
 /// When this program was built without it.
-pub(crate) fn selected(args: &ConvertArgs) -> Result<Selected> {
+pub(crate) fn selected(args: &ConvertArgs, said: &mut Vec<String>) -> Result<Selected> {
     if let Some(pair) = args.pair.selected() {
         return Ok(pair);
+    }
+    if args.engine == AUTOMATIC {
+        let (choice, line) = chosen(args.weights.as_ref(), args.device.device());
+        said.push(line);
+        return Ok(Selected::Engine(choice.engine));
     }
     let spec = by_name(&args.engine);
     spec.map(Selected::Engine).with_context(|| format!("engine {:?} is not built in", args.engine))
@@ -44,13 +55,18 @@ pub(crate) fn selected(args: &ConvertArgs) -> Result<Selected> {
 ///
 /// # Errors
 /// Names the option or the file that stands in the way.
-pub(crate) fn open(args: &ConvertArgs, depth: Option<Brought>, size: (u32, u32)) -> Result<Model> {
-    let selected = selected(args)?;
+pub(crate) fn open(
+    args: &ConvertArgs,
+    selected: &Selected,
+    depth: Option<Brought>,
+    size: (u32, u32),
+) -> Result<Model> {
     let choices = choices(args, depth);
-    only_its_own(&selected, &choices)?;
+    only_its_own(selected, &choices)?;
     let weights = choices.weights.as_deref();
-    weights_are_named(&selected.name(), selected.models().len(), weights)?;
-    let told = |refused| told(refused, args.weights.as_deref(), args.device.device());
+    let one = selected.takes(Choice::Model);
+    weights_are_named(&selected.name(), &selected.models(), one, weights)?;
+    let told = |refused| told(refused, weights, args.device.device());
     let prepared = selected.select(&choices).and_then(|engine| engine.prepare(Some(size)));
     let prepared = prepared.map_err(told)?;
     let engine = prepared.open().map_err(told)?;
@@ -59,8 +75,8 @@ pub(crate) fn open(args: &ConvertArgs, depth: Option<Brought>, size: (u32, u32))
 }
 
 fn choices(args: &ConvertArgs, depth: Option<Brought>) -> Choices {
-    Choices {
-        weights: args.weights.clone(),
+    args.network.among(Choices {
+        weights: weights_folder(args.weights.as_ref()),
         reference: args.reference,
         steps: Some(args.steps),
         device: args.device.device(),
@@ -68,7 +84,8 @@ fn choices(args: &ConvertArgs, depth: Option<Brought>) -> Choices {
         memory_plan: args.memory.memory_plan,
         memory_limit: args.memory.memory_limit.map(|mib| mib << 20),
         depth,
-    }
+        ..Choices::default()
+    })
 }
 
 /// Refuses what only other engines take.

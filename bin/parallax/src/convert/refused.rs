@@ -2,16 +2,23 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Error, Result, ensure};
-use parallax_engine_spec::{Choice, Device, Refused};
+use anyhow::{Context, Error, Result, bail, ensure};
+use parallax_engine_spec::{Choice, Device, Published, Refused};
 
-/// Whether there is a folder to look for the `count` models of an engine in.
+/// Whether there is a folder to look for the models of an engine in, all of them or one of them.
 ///
 /// # Errors
 /// Names the option.
-pub(crate) fn weights_are_named(engine: &str, count: usize, folder: Option<&Path>) -> Result<()> {
-    if count == 0 {
-        return Ok(());
+pub(crate) fn weights_are_named(
+    engine: &str,
+    models: &[&Published],
+    one_of_them: bool,
+    folder: Option<&Path>,
+) -> Result<()> {
+    let (count, Some(first)) = (models.len(), models.first()) else { return Ok(()) };
+    if let (None, true) = (folder, one_of_them) {
+        let name = first.name;
+        bail!("the engine {engine} needs a model: `parallax weights fetch {name}` brings one");
     }
     let folder = folder.with_context(|| {
         let models = match count {
@@ -41,6 +48,10 @@ pub(crate) fn told(refused: Refused, weights: Option<&Path>, device: Device) -> 
         Some(Choice::Reference) => "--reference".to_owned(),
         Some(Choice::Steps) => "--steps".to_owned(),
         Some(Choice::Depth) => "--depth".to_owned(),
+        Some(Choice::Model) => "--depth-model".to_owned(),
+        Some(Choice::DepthSize) => "--depth-size".to_owned(),
+        Some(Choice::DepthCurve) => "--depth-curve".to_owned(),
+        Some(Choice::DepthEvery) => "--depth-every".to_owned(),
     };
     Error::new(refused).context(flag)
 }

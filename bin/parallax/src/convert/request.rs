@@ -99,9 +99,9 @@ impl Request {
         let packets = scan(&tools, &media, &cancel)?;
         let frames = packets.shown();
         let size = pictures.size(&media);
-        let selected = model::selected(args)?;
+        let selected = model::selected(args, &mut warnings)?;
         let (brought, depth) = brought(args, &selected, &tools, (size, frames), &cancel)?;
-        let Model { engine, identity, licences } = model::open(args, brought, size)?;
+        let Model { engine, identity, licences } = model::open(args, &selected, brought, size)?;
         warnings.extend(licences);
         let Drawing { geometry, rendering, staging } = Drawing::check(args, &*engine, size.0)?;
         // Depth is matched by counting from the film's first frame: so there is one segment.

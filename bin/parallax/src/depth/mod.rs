@@ -17,6 +17,7 @@ use parallax_media::{Damage, Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
 use tokio_util::sync::CancellationToken;
 
+use crate::convert::network::{NetworkArgs, weights_folder};
 use crate::convert::options::{DamagedArgs, DepthArgs, DeviceChoice, parse_estimator};
 use crate::convert::refused::{told, weights_are_named};
 use crate::convert::staging::{Disparity, parse_depth};
@@ -43,13 +44,13 @@ pub(crate) struct DepthCommand {
     #[arg(long, value_name = "LAYOUT-EYE")]
     source_layout: Option<SourceLayout>,
 
-    /// What sees the depth: `draft`, `depthcrafter`, which needs --weights and in practice a GPU, or
-    /// `depth-from`.
+    /// What sees the depth: `draft`, the networks `depth-anything` and `video-depth-anything`,
+    /// `depthcrafter`, which needs --weights and in practice a GPU, or `depth-from`.
     #[arg(long, default_value = "draft", value_name = "ESTIMATOR", value_parser = parse_estimator)]
     engine: &'static DepthSpec,
 
-    /// The models of `depthcrafter`: a folder with stable-video-diffusion-img2vid-xt-1-1 and
-    /// DepthCrafter in it.
+    /// The folder of all models, each in a folder of its repository's name. Defaults to that of `weights
+    /// fetch`.
     #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
     weights: Option<PathBuf>,
 
@@ -57,9 +58,12 @@ pub(crate) struct DepthCommand {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     steps: u32,
 
-    /// Where `depthcrafter` computes.
+    /// Where networks compute.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
     device: DeviceChoice,
+
+    #[command(flatten)]
+    network: NetworkArgs,
 
     #[command(flatten)]
     depth: DepthArgs,
@@ -169,18 +173,24 @@ fn open(
     size: (u32, u32),
 ) -> Result<Arc<dyn DepthModel>> {
     let spec = args.engine;
-    let models = spec.weights.map_or(0, |weights| weights.needed(None).len());
-    weights_are_named(spec.name, models, args.weights.as_deref())?;
+    let models: Vec<_> = spec.weights.map_or(&[][..], |weights| weights.models).iter().collect();
+    let weights = weights_folder(args.weights.as_ref());
+    weights_are_named(spec.name, &models, spec.takes(Choice::Model), weights.as_deref())?;
     let (steps, device) = (Some(args.steps), args.device.device());
-    let choices =
-        Choices { weights: args.weights.clone(), steps, device, depth, ..Choices::default() };
+    let choices = args.network.among(Choices {
+        weights: weights.clone(),
+        steps,
+        device,
+        depth,
+        ..Choices::default()
+    });
     let prepared = (spec.select)(&choices).and_then(|model| model.prepare(Some(size)));
     let opened = prepared.and_then(|prepared| {
         let licences = licence_warnings(&prepared.models());
         licences.iter().for_each(|warning| eprintln!("warning: {warning}"));
         prepared.open()
     });
-    opened.map_err(|refused| told(refused, args.weights.as_deref(), device))
+    opened.map_err(|refused| told(refused, weights.as_deref(), device))
 }
 
 /// Writes an array or a folder of pictures, which appears whole or not at all.

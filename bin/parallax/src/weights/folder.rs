@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 /// The folder that was named, or the user's own for such data.
-pub(super) fn folder(named: Option<&PathBuf>) -> Result<PathBuf> {
+pub(crate) fn folder(named: Option<&PathBuf>) -> Result<PathBuf> {
     if let Some(dir) = named {
         return Ok(dir.clone());
     }

@@ -10,6 +10,7 @@ mod size;
 
 use std::process::ExitCode;
 
+pub(crate) use folder::folder;
 pub(crate) use names::{names, table};
 
 use crate::cli::WeightsCommand;

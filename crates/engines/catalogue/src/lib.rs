@@ -4,17 +4,23 @@
 //! command, the server and the daemon list, refuse and open engines by what is here, each with its own flags
 //! and variables. Which engines there are besides the built-in ones is up to the features.
 
+mod automatic;
 mod built_in;
 mod selected;
 
 use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec};
 
+pub use automatic::{Automatic, automatic};
 pub use selected::Selected;
 
 /// Every engine, in the order in which users see them.
 pub const ALL: &[EngineSpec] = &[
     built_in::DRAFT,
     built_in::COPY,
+    #[cfg(feature = "depth-anything")]
+    parallax_depth_anything::SPEC,
+    #[cfg(feature = "depth-anything")]
+    parallax_depth_anything::VIDEO_SPEC,
     #[cfg(feature = "stereocrafter")]
     parallax_stereocrafter::SPEC,
     built_in::DEPTH_FROM,
@@ -23,6 +29,10 @@ pub const ALL: &[EngineSpec] = &[
 /// Every depth estimator: any of them goes with any inpainter.
 pub const ESTIMATORS: &[DepthSpec] = &[
     built_in::DRAFT_DEPTH,
+    #[cfg(feature = "depth-anything")]
+    parallax_depth_anything::DEPTH_SPEC,
+    #[cfg(feature = "depth-anything")]
+    parallax_depth_anything::VIDEO_DEPTH_SPEC,
     #[cfg(feature = "stereocrafter")]
     parallax_stereocrafter::DEPTH_SPEC,
     built_in::DEPTH_BROUGHT,

@@ -26,6 +26,14 @@ pub enum Choice {
     MemoryLimit,
     /// [`Choices::depth`].
     Depth,
+    /// [`Choices::model`].
+    Model,
+    /// [`Choices::depth_size`].
+    DepthSize,
+    /// [`Choices::depth_curve`].
+    DepthCurve,
+    /// [`Choices::depth_every`].
+    DepthEvery,
 }
 
 /// What a user chose. An engine reads those fields that its spec takes.
@@ -47,6 +55,14 @@ pub struct Choices {
     pub memory_limit: Option<u64>,
     /// The depth that the user brings, opened.
     pub depth: Option<Brought>,
+    /// Which of an engine's models, by its published name. Defaults to the first whose weights are there.
+    pub model: Option<String>,
+    /// Shorter side in pixels of the picture that a depth network sees. Defaults to what suits the device.
+    pub depth_size: Option<u32>,
+    /// How far the camera steps back from what a depth network saw, -3 to 3. Defaults to 0.
+    pub depth_curve: Option<f32>,
+    /// The depth network sees every so many-th frame. Defaults to 1.
+    pub depth_every: Option<u32>,
 }
 
 impl Choices {
@@ -59,6 +75,10 @@ impl Choices {
             Choice::MemoryPlan => self.memory_plan.is_some(),
             Choice::MemoryLimit => self.memory_limit.is_some(),
             Choice::Depth => self.depth.is_some(),
+            Choice::Model => self.model.is_some(),
+            Choice::DepthSize => self.depth_size.is_some(),
+            Choice::DepthCurve => self.depth_curve.is_some(),
+            Choice::DepthEvery => self.depth_every.is_some(),
             Choice::Weights | Choice::Steps | Choice::Device => false,
         }
     }

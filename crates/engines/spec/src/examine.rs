@@ -55,6 +55,21 @@ pub fn network<T: serde::de::DeserializeOwned, E: StdError>(
     PartReport { name, network, problems }
 }
 
+/// A network whose configuration lies in its weights: `inventory` lists what `checkpoint` should hold.
+pub fn self_described(
+    name: &'static str,
+    opened: Result<(Checkpoint, Inventory), Error>,
+) -> PartReport {
+    match opened {
+        Ok((checkpoint, inventory)) => PartReport {
+            name,
+            network: Some(describe(&checkpoint)),
+            problems: differences(&checkpoint, name, &inventory),
+        },
+        Err(error) => PartReport { name, network: None, problems: vec![chain(&error)] },
+    }
+}
+
 /// Reads every value of a network and adds what is wrong with them to its report.
 pub fn values(
     report: &mut PartReport,

@@ -11,10 +11,13 @@ mod config;
 mod encoder;
 mod head;
 mod layout;
+pub mod manifest;
 mod motion;
 mod network;
 mod positions;
 mod preprocess;
+mod settings;
+mod shapes;
 mod windows;
 
 pub use config::{Config, Output, Positions, Temporal, Transformer};

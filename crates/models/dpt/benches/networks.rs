@@ -1,0 +1,35 @@
+//! Milliseconds of depth networks on the CPU, best of a few: `cargo bench -p parallax-dpt`.
+//!
+//! `tools/golden/bench_dpt.py` runs the same cases in PyTorch on the same cores and prints both.
+//! Arguments are substrings of the cases to run.
+
+use candle_core::Result;
+use parallax_dpt::{Config, DepthNetwork, Layout};
+use parallax_nn::ignore;
+use parallax_test_networks::{Case, random, random_weights, run_cases, time};
+
+fn single(name: &str, (height, width): (usize, usize)) -> Result<()> {
+    let net = DepthNetwork::new(&Config::small(), Layout::Transformers, random_weights())?;
+    let x = random((1, 3, height, width))?;
+    time(name, || Ok(net.forward(&x, &mut ignore)?.depth))
+}
+
+const CASES: [Case; 4] = [
+    ("Depth Anything V2 Small, 252x448", |name| single(name, (252, 448))),
+    ("Depth Anything V2 Small, 518x518", |name| single(name, (518, 518))),
+    ("Depth Anything V2 Small, 518x518, the encoder", |name| {
+        let net = DepthNetwork::new(&Config::small(), Layout::Transformers, random_weights())?;
+        let x = random((1, 3, 518, 518))?;
+        time(name, || net.features(&x, &mut ignore).map(|_| x.clone()))
+    }),
+    ("Video Depth Anything Small, 4 frames of 252x448, the head", |name| {
+        let config = Config::small().with_time();
+        let net = DepthNetwork::new(&config, Layout::Video, random_weights())?;
+        let features = net.features(&random((4, 3, 252, 448))?, &mut ignore)?;
+        time(name, || Ok(net.depth(&features, &mut ignore)?.depth))
+    }),
+];
+
+fn main() -> Result<()> {
+    run_cases(&CASES)
+}
