@@ -14,6 +14,7 @@ use parallax_stereo::{
 };
 use parallax_weights as weights;
 
+use crate::failure::unsupported;
 use crate::family::{Chosen, Family};
 use crate::input::Input;
 use crate::options::Options;
@@ -114,22 +115,6 @@ pub(crate) fn reach(family: Family, options: &Options, run: &Run) -> Reach {
         Family::Video => Reach { back: ANCHOR, ..options.chain.reach(LAG) },
     };
     run.reach().and(reach)
-}
-
-/// A choice that is out of range, as an error of a session.
-pub(crate) fn unsupported(checked: Result<(), Refused>) -> Result<(), Error> {
-    checked.map_err(|refused| Error::Unsupported(refused.to_string()))
-}
-
-/// The engine's error for one of the tensor library.
-pub(crate) fn failed(error: candle_core::Error) -> Error {
-    let text = format!("{error:?}").to_ascii_lowercase();
-    if text.contains("out of memory") || text.contains("out_of_memory") {
-        return Error::OutOfMemory(format!(
-            "the device has too little memory: {error}; a smaller --depth-size takes less of it"
-        ));
-    }
-    Error::Failed(error.to_string())
 }
 
 impl Capabilities for DepthAnything {

@@ -6,6 +6,7 @@
 
 mod engine;
 mod examine;
+mod failure;
 mod family;
 mod input;
 mod options;

@@ -11,7 +11,8 @@ use parallax_nn::device::{self, free_bytes};
 use parallax_stereo::{Capabilities, ChainOptions, DepthModel, Engine, Error, Reach, Run};
 use parallax_weights::fingerprint;
 
-use crate::engine::{self, DepthAnything, unsupported};
+use crate::engine::{self, DepthAnything};
+use crate::failure::unsupported;
 use crate::family::{Chosen, Family};
 use crate::options::Options;
 

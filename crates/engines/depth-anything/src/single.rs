@@ -8,7 +8,7 @@ use parallax_frame::Frame;
 use parallax_nn::ignore;
 use parallax_stereo::{Error, InverseDepth, Plane};
 
-use crate::engine::failed;
+use crate::failure::failed;
 use crate::input::{Input, plane};
 
 /// Added to depth before it is inverted, so that what is next to the camera does not take the whole range.

@@ -8,7 +8,7 @@ use parallax_frame::Frame;
 use parallax_nn::ignore;
 use parallax_stereo::{Error, InverseDepth, Plane};
 
-use crate::engine::failed;
+use crate::failure::failed;
 use crate::input::Input;
 
 /// Frames that may wait for their depth: a window's, and one that is on its way.

@@ -27,7 +27,11 @@ macro_rules! mapped {
         |x: &[f32], y: &mut [f32]| {
             simd::over(
                 #[inline(always)]
-                || y.iter_mut().zip(x).for_each(|(y, &x)| *y = $f(x)),
+                || {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = $f(x);
+                    }
+                },
             )
         }
     };

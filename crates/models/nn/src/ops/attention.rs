@@ -285,8 +285,9 @@ impl Scratch {
             simd::over(
                 #[inline(always)]
                 || {
-                    rows.zip(running)
-                        .for_each(|((row, out), (max, total))| fold(row, out, max, total, scale))
+                    for ((row, out), (max, total)) in rows.zip(running) {
+                        fold(row, out, max, total, scale);
+                    }
                 },
             );
             product(
@@ -322,11 +323,15 @@ fn fold(row: &mut [f32], out: &mut [f32], maximum: &mut f32, total: &mut f32, sc
     if new > *maximum {
         // exp clamps at a normal number, so the first block is told apart by its empty total.
         let keep = if *total == 0.0 { 0.0 } else { simd::exp(*maximum - new) };
-        out.iter_mut().for_each(|o| *o *= keep);
+        for o in out.iter_mut() {
+            *o *= keep;
+        }
         *total *= keep;
         *maximum = new;
     }
-    row.iter_mut().for_each(|x| *x = simd::exp(*x * scale - new));
+    for x in row.iter_mut() {
+        *x = simd::exp(*x * scale - new);
+    }
     *total += simd::sum(row, |x| x) as f32;
 }
 

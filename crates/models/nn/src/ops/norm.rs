@@ -181,12 +181,14 @@ impl F32Op<3> for Grouped {
                 #[inline(always)]
                 || match then {
                     Activation::None => {
-                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * scale + shift)
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            *y = (x - mean) * scale + shift;
+                        }
                     }
                     Activation::Silu => {
-                        y.iter_mut()
-                            .zip(x)
-                            .for_each(|(y, &x)| *y = simd::silu((x - mean) * scale + shift));
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            *y = simd::silu((x - mean) * scale + shift);
+                        }
                     }
                 },
             );

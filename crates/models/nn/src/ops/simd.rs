@@ -6,6 +6,9 @@
 use pulp::Arch;
 
 /// Run `f` compiled for the widest instruction set available at run time.
+///
+/// Loops in it are written as `for`: what an iterator's own method runs may stay a function by itself, which
+/// knows only the narrowest instructions.
 pub(super) fn over<R>(f: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(f)
 }
