@@ -29,7 +29,7 @@ const NOISE: f32 = 7.0;
 /// Share of the contrast that is taken within one sample at an edge. A slope takes a sixth.
 const STEEP: f32 = 0.25;
 /// Samples around a pixel that are asked.
-const ASKED: isize = 2;
+const ASKED: usize = 2;
 /// Distance, in samples, and difference of colour, of luma from 0 to 1, at which they count half.
 const NEARBY: f32 = 1.5;
 const ALIKE: f32 = 0.05;
@@ -119,6 +119,7 @@ impl<'a> Sharpening<'a> {
     }
 
     /// The depth of the surface that a pixel of this `colour` belongs to.
+    #[inline(always)]
     fn chosen(
         &self,
         at: (f32, f32),
@@ -126,36 +127,32 @@ impl<'a> Sharpening<'a> {
         colour: [f32; 3],
         [far, near]: [f32; 2],
     ) -> Option<f32> {
-        let (columns, rows) = (self.depth.width() as isize, self.depth.height() as isize);
-        // Of either surface: weight, and weighted depth.
-        let mut sums = [[0.0f32; 2]; 2];
+        let (columns, rows) = (self.depth.width(), self.depth.height());
+        let around = |i: usize, size: usize| i.saturating_sub(ASKED)..(i + ASKED + 1).min(size);
+        let asked = around(nearest.0, columns);
+        // Weight, and weighted depth, of both surfaces and of the nearer one.
+        let (mut both, mut nearer) = ([0.0f32; 2], [0.0f32; 2]);
         let middle = 0.5 * (far + near);
         let certain = 2.0 / (near - far);
-        for dy in -ASKED..=ASKED {
-            let y = nearest.1 as isize + dy;
-            if !(0..rows).contains(&y) {
-                continue;
-            }
-            for dx in -ASKED..=ASKED {
-                let x = nearest.0 as isize + dx;
-                if !(0..columns).contains(&x) {
-                    continue;
-                }
-                let i = (y * columns + x) as usize;
-                let depth = self.depth.data()[i];
+        for y in around(nearest.1, rows) {
+            let from = y * columns;
+            let depths = &self.depth.data()[from + asked.start..from + asked.end];
+            let colours = &self.colours[from + asked.start..from + asked.end];
+            let ay = y as f32 - at.1;
+            for ((x, depth), other) in asked.clone().zip(depths).zip(colours) {
                 let off = (depth - middle) * certain;
-                let (ax, ay) = (x as f32 - at.0, y as f32 - at.1);
-                let distance = (ax * ax + ay * ay) / (NEARBY * NEARBY);
-                let other = &self.colours[i];
+                let ax = x as f32 - at.0;
+                let distance = (ax * ax + ay * ay) * (1.0 / (NEARBY * NEARBY));
                 let [l, b, r] = [0, 1, 2].map(|k| colour[k] - other[k]);
-                let unlike = (l * l + b * b + r * r) / (ALIKE * ALIKE);
+                let unlike = (l * l + b * b + r * r) * (1.0 / (ALIKE * ALIKE));
                 let weight = off * off / ((1.0 + distance * distance) * (1.0 + unlike * unlike));
-                let sum = &mut sums[usize::from(off > 0.0)];
-                sum[0] += weight;
-                sum[1] += weight * depth;
+                let in_front = if off > 0.0 { weight } else { 0.0 };
+                (both[0], both[1]) = (both[0] + weight, both[1] + weight * depth);
+                (nearer[0], nearer[1]) = (nearer[0] + in_front, nearer[1] + in_front * depth);
             }
         }
-        let [weight, depth] = if sums[1][0] > sums[0][0] { sums[1] } else { sums[0] };
+        let farther = [both[0] - nearer[0], both[1] - nearer[1]];
+        let [weight, depth] = if nearer[0] > farther[0] { nearer } else { farther };
         (weight > 0.0).then(|| depth / weight)
     }
 }
