@@ -267,6 +267,9 @@ fn a_small_pickle_costs_little() {
     }
     let many = [b"\x80\x02(".to_vec(), deep(1 << 21, b"N"), b"t.".to_vec()].concat();
     assert!(refused("many values", &file(&many, &[]).bytes).contains("more than 1048576 values"));
+    let keys = (0..=1u32 << 20).flat_map(|key| [b"r".as_slice(), &key.to_le_bytes()].concat());
+    let keys = [b"\x80\x02}".to_vec(), keys.collect()].concat();
+    assert!(refused("many keys", &file(&keys, &[]).bytes).contains("remembers more than 1048576"));
     let large = [b"\x80\x02".to_vec(), deep(17 << 20, b"(")].concat();
     assert!(refused("a large pickle", &file(&large, &[]).bytes).contains("16777216 are the most"));
 }
@@ -382,4 +385,36 @@ fn sixty_four_bit_records_are_read_and_held_against_the_others() {
         let message = refused(what, &good().wide(|record| record[at] = byte));
         assert!(message.contains(what), "{at}: {what}: {message}");
     }
+}
+
+#[test]
+fn sizes_of_sixty_four_bits_count_where_those_of_thirty_two_do_not_do() {
+    let pickle = dict(&[("x", Floats::default().pickled())]);
+    let wide = |bytes: &[u8], field: &[u64]| {
+        let numbers: Vec<u8> = field.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let field = [&[1, 0, numbers.len() as u8, 0], numbers.as_slice()].concat();
+        let other = [0xca, 0xfe, 1, 0, 7];
+        let mut zip =
+            Zip::with_extra(&[("m/data.pkl", bytes)], &[&other, field.as_slice()].concat());
+        let central = zip.centrals[0];
+        zip.bytes[central + 20..central + 28].fill(0xff);
+        zip.with(central + 42, &[0xff; 4])
+    };
+    let size = pickle.len() as u64;
+    // It is read as far as the storage, which this file does not have.
+    assert!(refused("read", &wide(&pickle, &[size, size, 0])).contains("storage \"0\" is missing"));
+    for (what, field) in [
+        ("directory is damaged", &[size, size][..]),
+        ("m/data.pkl is compressed", &[size, size + 1, 0]),
+        ("ends behind the last byte", &[u64::MAX, u64::MAX, 0]),
+        ("is not where the directory says", &[size, size, 1]),
+        ("is not where the directory says", &[size, size, u64::MAX]),
+    ] {
+        let message = refused(what, &wide(&pickle, field));
+        assert!(message.contains(what), "{what}: {message}");
+    }
+    let twice = Zip::with_extra(&[("m/data.pkl", &pickle)], &[1, 0, 0, 0, 1, 0, 0, 0]).bytes;
+    assert!(refused("twice", &twice).contains("its sizes are there twice"));
+    let cut = Zip::with_extra(&[("m/data.pkl", &pickle)], &[1, 0, 9, 0]).bytes;
+    assert!(refused("cut", &cut).contains("directory is damaged"));
 }

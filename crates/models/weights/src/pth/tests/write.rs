@@ -13,6 +13,11 @@ pub(super) struct Zip {
 
 impl Zip {
     pub(super) fn of(entries: &[(&str, &[u8])]) -> Self {
+        Self::with_extra(entries, &[])
+    }
+
+    /// With these fields to each entry of the directory.
+    pub(super) fn with_extra(entries: &[(&str, &[u8])], extra: &[u8]) -> Self {
         let (mut bytes, mut locals, mut directory) = (Vec::new(), Vec::new(), Vec::new());
         let mut centrals = Vec::new();
         for (name, data) in entries {
@@ -26,10 +31,11 @@ impl Zip {
                 [b"PK\x03\x04", common.as_slice(), &name_and_extra, name.as_bytes(), data].concat(),
             );
             centrals.push(directory.len());
-            directory.extend([b"PK\x01\x02\x14\0", common.as_slice(), &name_and_extra].concat());
+            let lengths = [name.len() as u16, extra.len() as u16].map(u16::to_le_bytes).concat();
+            directory.extend([b"PK\x01\x02\x14\0", common.as_slice(), &lengths].concat());
             directory.extend([0; 10]);
             directory.extend(local.to_le_bytes());
-            directory.extend(name.as_bytes());
+            directory.extend([name.as_bytes(), extra].concat());
         }
         let start = bytes.len();
         centrals.iter_mut().for_each(|at| *at += start);
@@ -131,8 +137,15 @@ pub(super) fn text(text: &str) -> Vec<u8> {
     [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
 }
 
+/// As short as Python writes it.
 pub(super) fn int(number: i64) -> Vec<u8> {
-    [b"\x8a\x08".as_slice(), &number.to_le_bytes()].concat()
+    let bytes = number.to_le_bytes();
+    match number {
+        0..=0xff => vec![b'K', bytes[0]],
+        0x100..=0xffff => vec![b'M', bytes[0], bytes[1]],
+        _ if i32::try_from(number).is_ok() => [b"J", &bytes[..4]].concat(),
+        _ => [b"\x8a\x08".as_slice(), &bytes].concat(),
+    }
 }
 
 pub(super) fn tuple(items: &[Vec<u8>]) -> Vec<u8> {
