@@ -13,6 +13,7 @@ use crate::convert::options::{
     CodecChoice, DamagedArgs, DepthArgs, DeviceChoice, DrawingArgs, MemoryArgs, PairArgs,
     PictureArgs,
 };
+use crate::convert::part::PartArgs;
 use crate::convert::staging::StagingArgs;
 use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
@@ -201,6 +202,9 @@ pub(crate) struct ConvertArgs {
     pub(crate) pictures: PictureArgs,
 
     #[command(flatten)]
+    pub(crate) part: PartArgs,
+
+    #[command(flatten)]
     pub(crate) damaged: DamagedArgs,
 
     /// Seed of every random choice: the same seed gives the same file.
@@ -345,6 +349,10 @@ mod tests {
             vec!["--device", "tpu"],
             vec!["--without", "video"],
             vec!["--resume", "--restart"],
+            vec!["--start", "1:60"],
+            vec!["--end=-1"],
+            vec!["--fps", "0"],
+            vec!["--max-height", "8"],
         ] {
             let args = ["parallax", "convert", "in.mp4"].into_iter().chain(bad.iter().copied());
             assert!(Cli::try_parse_from(args).is_err(), "{bad:?}");

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 use parallax_job::JobId;
-use parallax_media::{Codec, Damaged, DecodeOptions};
+use parallax_media::{Codec, Damaged, DecodeOptions, Excerpt, Scaled};
 use parallax_stereo::{Rendering, Staging};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,6 +57,10 @@ pub(super) struct Frames {
     crf: u8,
     preset: String,
     segment_seconds: u32,
+    #[serde(default, skip_serializing_if = "Excerpt::is_whole")]
+    excerpt: Excerpt,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scaled: Option<Scaled>,
 }
 
 /// The options behind a field, as a user knows them.
@@ -80,6 +84,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("crf", "--crf"),
     ("preset", "--preset"),
     ("segment_seconds", "--segment-seconds"),
+    ("excerpt", "--start, --end or --fps"),
+    ("scaled", "--max-height or --max-width"),
 ];
 
 impl Frames {
@@ -107,6 +113,8 @@ impl Frames {
             crf: request.encode.crf,
             preset: request.encode.preset.clone(),
             segment_seconds: request.segment_seconds,
+            excerpt: request.excerpt,
+            scaled: request.encode.scaled,
         })
     }
 
@@ -266,6 +274,8 @@ mod tests {
             crf: 16,
             preset: "medium".to_owned(),
             segment_seconds: 10,
+            excerpt: Excerpt::default(),
+            scaled: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod model;
 mod name;
 pub(crate) mod network;
 pub(crate) mod options;
+pub(crate) mod part;
 mod pieces;
 mod pipeline;
 mod progress;

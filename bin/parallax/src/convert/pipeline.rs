@@ -81,6 +81,7 @@ fn chunker(request: &Request, workplace: &Workplace, reporter: &Arc<Reporter>) -
         // That was the first thing done.
         rehearse: false,
         views_settled: true,
+        excerpt: request.excerpt,
         ..ChunkSettings::default()
     };
     let cutting = reporter.clone();
@@ -94,6 +95,7 @@ fn assembler(request: &Request, workplace: &Workplace, reporter: &Arc<Reporter>)
     MediaAssembler::new(workplace.clone())
         .with_output(declaration(request.layout), request.matroska())
         .without(request.without.clone())
+        .of_excerpt(request.excerpt)
         .with_observer(move |report| stream_report::conclude(&announced, report, &told))
 }
 

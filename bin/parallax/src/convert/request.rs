@@ -8,8 +8,12 @@ use anyhow::{Context, Result, bail, ensure};
 use parallax_catalogue::Selected;
 use parallax_conversion::{DepthFrom, Near, Views};
 use parallax_engine_spec::{Brought, Choice};
+use parallax_frame::VideoFormat;
 use parallax_job::Mode;
-use parallax_media::{DecodeOptions, EncodeSettings, Media, MuxPlan, Packets, Tools, probe, scan};
+use parallax_media::{
+    DecodeOptions, EncodeSettings, Excerpt, Media, MuxPlan, Packets, StreamKind, Tools, excerpt,
+    probe, scan, shown_rate,
+};
 use parallax_stereo::{Engine, Geometry, Layout, Rendering, Run, Staging};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) segment_seconds: u32,
     /// What decides how much room it takes.
     pub(crate) film: Film,
+    /// What of the source is wanted.
+    pub(crate) excerpt: Excerpt,
     /// Streams of the source that are left out.
     pub(crate) without: BTreeSet<u32>,
     /// Whether to start without room for all of it.
@@ -85,10 +91,11 @@ impl Request {
         warnings.extend(warning);
         let encode = encode_settings(args, &media);
         let full_chroma = args.pictures.full_chroma;
-        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice: args.codec };
+        let (choice, size) = (args.codec, args.part.size);
+        let encoding = Encoding { layout: args.layout, full_chroma, pictures, choice, size };
         let codec = encoding.codec(&tools, &media, &encode, &mut warnings, &cancel)?;
-        let encode = EncodeSettings { codec, ..encode };
-        let format = encoding.format(&media);
+        let (format, scaled) = encoding.format(&media);
+        let encode = EncodeSettings { codec, scaled, ..encode };
         let streams =
             streams::decide(&tools, &media, named.as_deref(), (&format, &encode), &cancel)?;
         let output = match named {
@@ -96,8 +103,9 @@ impl Request {
             None => named_beside(args, &input, streams.container.extension())?,
         };
         // Reads all of the film, so what needs no look at it is checked before.
-        let packets = scan(&tools, &media, &cancel)?;
+        let (packets, excerpt, times) = wanted(args, &tools, &media, &cancel)?;
         let frames = packets.shown();
+        warnings.extend(cut_by_packets(&excerpt, &media, &streams));
         let size = pictures.size(&media);
         let selected = model::selected(args, &mut warnings)?;
         let (brought, depth) = brought(args, &selected, &tools, (size, frames), &cancel)?;
@@ -106,16 +114,7 @@ impl Request {
         let Drawing { geometry, rendering, staging } = Drawing::check(args, &*engine, size.0)?;
         // Depth is matched by counting from the film's first frame: so there is one segment.
         let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
-        let rate = media.video.rate;
-        let film = Film {
-            bytes: media.bytes,
-            frames,
-            seconds: frames as f64 * f64::from(rate.den) / f64::from(rate.num),
-            pixels: u64::from(size.0) * u64::from(size.1),
-            result_pixels: u64::from(format.width) * u64::from(format.height),
-            codec,
-            crf: args.crf,
-        };
+        let film = film(&media, &packets, size, &format, &encode);
         Ok(Self {
             input,
             output,
@@ -138,11 +137,12 @@ impl Request {
             segment_seconds,
             depth,
             film,
+            excerpt,
             without,
             ignore_room: args.ignore_room,
             tools,
             frames,
-            times: times(&packets, &media),
+            times,
             warnings,
         })
     }
@@ -243,11 +243,63 @@ fn encode_settings(args: &ConvertArgs, media: &Media) -> EncodeSettings {
     }
 }
 
-/// Seconds from the first frame to each; empty where the container does not say.
-fn times(packets: &Packets, media: &Media) -> Vec<f64> {
+/// The frames that are converted, what is asked for of the film, and seconds from the film's first frame
+/// to each; without those where the container does not say.
+fn wanted(
+    args: &ConvertArgs,
+    tools: &Tools,
+    media: &Media,
+    cancel: &CancellationToken,
+) -> Result<(Packets, Excerpt, Vec<f64>)> {
+    let packets = scan(tools, media, cancel)?;
+    let first = packets.frame_times().map_or(0, |times| times[0]);
+    let wanted = args.part.excerpt(media, &packets)?;
+    let packets = excerpt(packets, media, &wanted)?;
     let times = packets.frame_times().unwrap_or_default();
     let base = media.video.time_base;
-    times.iter().map(|time| base.seconds(time - times[0])).collect()
+    let times = times.iter().map(|time| base.seconds(time - first)).collect();
+    Ok((packets, wanted, times))
+}
+
+/// What is not as exact as it was asked for.
+fn cut_by_packets(excerpt: &Excerpt, media: &Media, plan: &MuxPlan) -> Option<String> {
+    let copied = plan.kept.iter().filter(|kept| {
+        let sound = media.stream(kept.index).is_some_and(|s| s.kind == StreamKind::Audio);
+        sound && kept.converted_to.is_none()
+    });
+    let copied: Vec<String> = copied.map(|kept| kept.index.to_string()).collect();
+    if copied.is_empty() || excerpt.start_us.is_none() && excerpt.end_us.is_none() {
+        return None;
+    }
+    let streams = copied.join(", ");
+    Some(format!(
+        "the sound of stream {streams} is copied, so it is cut by whole packets: it begins and ends up to \
+         a packet, some hundredths of a second, later than the pictures, and stays in step with them"
+    ))
+}
+
+/// What decides how much room a result of `format` takes: the film, what of it is shown, and the `size`
+/// of its pictures.
+fn film(
+    media: &Media,
+    packets: &Packets,
+    size: (u32, u32),
+    format: &VideoFormat,
+    encode: &EncodeSettings,
+) -> Film {
+    let (frames, all) = (packets.shown(), packets.packets.len());
+    let rate = shown_rate(packets, media);
+    Film {
+        bytes: media.bytes,
+        share: (frames as f64 / all.max(1) as f64).min(1.0),
+        recoded: packets.are_excerpted(),
+        frames,
+        seconds: frames as f64 * f64::from(rate.den) / f64::from(rate.num),
+        pixels: u64::from(size.0) * u64::from(size.1),
+        result_pixels: u64::from(format.width) * u64::from(format.height),
+        codec: encode.codec,
+        crf: encode.crf,
+    }
 }
 
 /// Segments at the same time where nobody says how many: engines with a model share one device.

@@ -11,6 +11,8 @@ use parallax_media::Codec;
 
 /// Bits of a pixel of an ordinary film by x264 at quality 16, as a rule; 6 more halve them.
 const BITS_AT_16: f64 = 0.15;
+/// Bits of a pixel of a piece that is encoded without loss.
+const LOSSLESS_BITS: f64 = 5.0;
 /// A source that spends more on a pixel is taken to be hard to encode, up to this many times.
 const HARDEST: f64 = 4.0;
 /// Bytes of one second of everything but pictures, at most.
@@ -23,6 +25,10 @@ const RESERVE: u64 = 1 << 20;
 pub(crate) struct Film {
     /// Bytes of the source.
     pub(crate) bytes: u64,
+    /// What share of its frames is converted, as far as that is known.
+    pub(crate) share: f64,
+    /// Its pieces are not copied, but encoded without loss.
+    pub(crate) recoded: bool,
     pub(crate) frames: u64,
     pub(crate) seconds: f64,
     /// Pixels of one frame of the source.
@@ -56,7 +62,8 @@ impl Film {
             // Lossless.
             Codec::Ffv1 => 40.0,
         };
-        let source_bits = self.bytes as f64 * 8.0 / (self.pixels as f64 * frames).max(1.0);
+        let source_bits =
+            self.bytes as f64 * self.share * 8.0 / (self.pixels as f64 * frames).max(1.0);
         let bits = source_bits.clamp(BITS_AT_16, BITS_AT_16 * HARDEST) * quality * thrift;
         let results = bits * self.result_pixels as f64 * frames / 8.0;
         self.with_results(results as u64)
@@ -69,7 +76,10 @@ impl Film {
 
     fn with_results(&self, results: u64) -> Needs {
         let others = (self.seconds * OTHER_STREAMS).min(self.bytes as f64) as u64;
-        Needs { segments: self.bytes, results, film: results + others }
+        let pixels = self.pixels as f64 * self.frames as f64;
+        let segments =
+            if self.recoded { (pixels * LOSSLESS_BITS / 8.0) as u64 } else { self.bytes };
+        Needs { segments, results, film: results + others }
     }
 }
 
@@ -79,6 +89,8 @@ pub(crate) struct Disks<'a> {
     pub(crate) input: &'a Path,
     pub(crate) state: &'a Path,
     pub(crate) output: &'a Path,
+    /// Bytes of the input.
+    pub(crate) bytes: u64,
 }
 
 impl Disks<'_> {
@@ -88,7 +100,7 @@ impl Disks<'_> {
         let (state, output) = (existing(self.state), existing(self.output));
         let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
         let copied = device(self.input)? != device(&state)?;
-        let source = if copied { needs.segments } else { 0 };
+        let source = if copied { self.bytes } else { 0 };
         let there = taken(self.state);
         let all = source + needs.segments + needs.results + needs.film;
         let what = format!(
@@ -165,6 +177,8 @@ mod tests {
 
     const FILM: Film = Film {
         bytes: 5_000_000_000,
+        share: 1.0,
+        recoded: false,
         frames: 172_800,
         seconds: 7200.0,
         pixels: 1920 * 1080,
@@ -180,6 +194,8 @@ mod tests {
         assert!(needs.film > needs.results && needs.segments == FILM.bytes);
         let small = Film { crf: 28, codec: Codec::X265, ..FILM }.needs();
         assert!(small.results * 6 < needs.results, "{small:?}");
+        let part = Film { recoded: true, share: 0.01, frames: 1728, seconds: 72.0, ..FILM }.needs();
+        assert!(part.results < needs.results / 90 && part.segments > part.results, "{part:?}");
         let hard = Film { bytes: 60_000_000_000, ..FILM }.needs();
         assert!(hard.results > needs.results && hard.results < needs.results * 5, "{hard:?}");
     }
@@ -196,7 +212,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let state = at("no/such");
-        let disks = Disks { input: folder.path(), state: &state, output: folder.path() };
+        let disks =
+            Disks { input: folder.path(), state: &state, output: folder.path(), bytes: 1000 };
         let huge = Needs { segments: 1 << 50, results: 2 << 50, film: 3 << 50 };
         let error = disks.check(huge).unwrap_err().to_string();
         for part in ["no/such: about", "GB are needed", "GB are free", "--ignore-room"] {

@@ -4,12 +4,13 @@ use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::{Views, one_view};
 use parallax_frame::VideoFormat;
 use parallax_media::{
-    Codec, DecodeOptions, EncodeSettings, Hdr, Media, Tools, choose_encoder, detect_bars,
+    Codec, DecodeOptions, EncodeSettings, Hdr, Media, Scaled, Tools, choose_encoder, detect_bars,
 };
-use parallax_stereo::{Layout, shaped_format};
+use parallax_stereo::Layout;
 use tokio_util::sync::CancellationToken;
 
 use super::options::{CodecChoice, Interlaced, PictureArgs};
+use super::part::SizeArgs;
 
 /// Rows and columns that every encoder needs: one sample of colour stands for two of each.
 const LEAST_SIDE: u32 = 2;
@@ -51,15 +52,16 @@ pub(crate) struct Encoding {
     pub(crate) full_chroma: bool,
     pub(crate) pictures: DecodeOptions,
     pub(crate) choice: CodecChoice,
+    pub(crate) size: SizeArgs,
 }
 
 impl Encoding {
-    /// The pictures of the result.
-    pub(crate) fn format(self, media: &Media) -> VideoFormat {
+    /// The pictures of the result, and how they are scaled to that.
+    pub(crate) fn format(self, media: &Media) -> (VideoFormat, Option<Scaled>) {
         let mut source = (*media.video.format).clone();
         (source.width, source.height) = self.pictures.size(media);
         let aspect = self.pictures.sample_aspect(media);
-        shaped_format(self.layout, &source, aspect, self.full_chroma).0
+        self.size.of(self.layout, &source, (aspect, self.full_chroma))
     }
 
     /// The encoder that works for it, tried at the result's size.
@@ -74,7 +76,7 @@ impl Encoding {
         warnings: &mut Vec<String>,
         cancel: &CancellationToken,
     ) -> Result<Codec> {
-        let format = self.format(media);
+        let (format, _) = self.format(media);
         let shown = media.path.display();
         let (width, height) = self.pictures.size(media);
         ensure!(

@@ -61,7 +61,8 @@ impl State {
         }
         if !request.ignore_room {
             let output = request.output.parent().unwrap_or(Path::new("."));
-            let disks = Disks { input: &request.input, state: path, output };
+            let bytes = request.film.bytes;
+            let disks = Disks { input: &request.input, state: path, output, bytes };
             disks.check(request.film.needs())?;
         }
         let output = request.output.clone();

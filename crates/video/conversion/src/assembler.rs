@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parallax_job::{JobId, ObjectKey};
-use parallax_media::{AssembleOptions, Assembled, Declaration, assemble, declared};
+use parallax_media::{AssembleOptions, Assembled, Declaration, Excerpt, assemble, declared};
 use parallax_ports::{Assembler, MediaError};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ pub struct MediaAssembler {
     declaration: Option<Declaration>,
     matroska: bool,
     without: BTreeSet<u32>,
+    excerpt: Excerpt,
     observer: Arc<Observer>,
 }
 
@@ -47,6 +48,7 @@ impl MediaAssembler {
             declaration: None,
             matroska: false,
             without: BTreeSet::new(),
+            excerpt: Excerpt::default(),
             observer: Arc::new(|_| ()),
         }
     }
@@ -62,6 +64,13 @@ impl MediaAssembler {
     #[must_use]
     pub fn without(mut self, streams: BTreeSet<u32>) -> Self {
         self.without = streams;
+        self
+    }
+
+    /// Takes no more of the source than its results are of.
+    #[must_use]
+    pub fn of_excerpt(mut self, excerpt: Excerpt) -> Self {
+        self.excerpt = excerpt;
         self
     }
 
@@ -97,7 +106,7 @@ impl Assembler for MediaAssembler {
         let out = folder.path().join(if self.matroska { "final.mkv" } else { "final.mp4" });
         let (tools, target) = (tools.clone(), out.clone());
         let told = self.declaration;
-        let without = self.without.clone();
+        let (without, excerpt) = (self.without.clone(), self.excerpt);
         let workplace = self.workplace.clone();
         let job = job_id.clone();
         // The folder goes along, so that it outlives the work even when this future is dropped.
@@ -120,7 +129,7 @@ impl Assembler for MediaAssembler {
                     .map_err(|error| ConversionError::from(error).naming(&at, named))?,
                 (None, None) => Declaration::default(),
             };
-            let options = AssembleOptions { declaration, without };
+            let options = AssembleOptions { declaration, without, excerpt };
             let report = assemble(&tools, &results, &source, &target, options, &cancel);
             report
                 .map(|report| (folder, report))

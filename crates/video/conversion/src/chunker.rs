@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use parallax_frame::{PixelFormat, TimeBase, VideoFormat};
 use parallax_job::{JobId, MAX_SEGMENTS, Mode, ObjectKey, Segment};
 use parallax_media::{
-    Container, Damage, Dropped, EncodeSettings, Media, MuxPlan, Scratch, SegmentFile, Split, Tools,
-    plan_segments_at, probe, sample, scan, split,
+    Container, Damage, Dropped, EncodeSettings, Excerpt, Media, MuxPlan, Scratch, SegmentFile,
+    Split, Tools, excerpt, plan_segments_at, probe, sample, scan, split,
 };
 use parallax_ports::{Chunker, Cut, Error, Kind, MediaError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error as ConversionError;
+use crate::first_frame::first_time;
 use crate::shots::first_of_a_shot;
 use crate::source_layout::{already_stereoscopic, declared_views};
 use crate::workplace::{Workplace, blocking, unless_cancelled};
@@ -33,11 +34,19 @@ pub struct ChunkSettings {
     /// Whether the final file's streams are tried first, so that a film whose streams cannot be
     /// joined fails before any of it is converted. Defaults to yes.
     pub rehearse: bool,
+    /// What of the source is wanted. Defaults to all of it.
+    pub excerpt: Excerpt,
 }
 
 impl Default for ChunkSettings {
     fn default() -> Self {
-        Self { target: Duration::from_secs(30), most: 2000, views_settled: false, rehearse: true }
+        Self {
+            target: Duration::from_secs(30),
+            most: 2000,
+            views_settled: false,
+            rehearse: true,
+            excerpt: Excerpt::default(),
+        }
     }
 }
 
@@ -90,7 +99,7 @@ impl Chunker for MediaChunker {
         let name = self.workplace.source_name(job_id);
         let film = self.workplace.film.clone();
         let made = blocking(cancel, move |cancel| {
-            let (unit, split) =
+            let (starts, split) =
                 cut(&tools, &source, folder.path(), settings, &cancel).map_err(|error| {
                     let named = |file: &str| match file {
                         "source.mp4" => name.clone(),
@@ -99,7 +108,7 @@ impl Chunker for MediaChunker {
                     ConversionError::from(error).naming(folder.path(), named)
                 })?;
             if let Some(film) = film {
-                film.note(&starts_ms(unit, &split.segments));
+                film.note(&starts);
             }
             // From here on only the segments are needed.
             let _ = std::fs::remove_file(&source);
@@ -132,7 +141,7 @@ fn cut(
     folder: &Path,
     settings: ChunkSettings,
     cancel: &CancellationToken,
-) -> parallax_media::Result<(TimeBase, Split)> {
+) -> parallax_media::Result<(Vec<u64>, Split)> {
     let media = probe(tools, source, cancel)?;
     // Segments may lose the headers that tell.
     for lost in media.without_dynamic_hdr()? {
@@ -149,24 +158,24 @@ fn cut(
     let packets = scan(tools, &media, cancel)?;
     // Told once: here, where the film is cut.
     tools.damage.add(&packets.damage);
+    let (unit, first) = (media.video.time_base, first_time(&packets));
+    let packets = excerpt(packets, &media, &settings.excerpt)?;
     let most = settings.most.clamp(1, MAX_SEGMENTS);
-    let plan =
-        plan_segments_at(&packets, media.video.time_base, settings.target, most, |places| {
-            if packets.are_moved() {
-                // A part of the file is found by the times that it stores.
-                return Ok(None);
-            }
-            first_of_a_shot(tools, &media, &packets, places, cancel)
-        })?;
+    let plan = plan_segments_at(&packets, unit, settings.target, most, |places| {
+        if packets.are_moved() {
+            // A part of the file is found by the times that it stores.
+            return Ok(None);
+        }
+        first_of_a_shot(tools, &media, &packets, places, cancel)
+    })?;
     let split = split(tools, &media, &packets, &plan, folder, cancel)?;
-    Ok((media.video.time_base, split))
+    Ok((starts_ms(unit, first, &split.segments), split))
 }
 
-/// When segments begin, in milliseconds after the first one.
-fn starts_ms(unit: TimeBase, segments: &[SegmentFile]) -> Vec<u64> {
-    let ms = |segment: &SegmentFile| unit.rescale(segment.start, 1000);
-    let first = segments.first().map_or(0, ms);
-    segments.iter().map(|segment| u64::try_from(ms(segment) - first).unwrap_or(0)).collect()
+/// When segments begin, in milliseconds after the film's first frame, which is at `first`.
+fn starts_ms(unit: TimeBase, first: i64, segments: &[SegmentFile]) -> Vec<u64> {
+    let ms = |segment: &SegmentFile| unit.rescale(segment.start - first, 1000);
+    segments.iter().map(|segment| u64::try_from(ms(segment)).unwrap_or(0)).collect()
 }
 
 /// Tries the streams of the final file (MP4), which is made when every segment is converted.

@@ -13,6 +13,7 @@ mod edits;
 mod join;
 mod loss;
 mod mux_plan;
+mod part;
 mod streams;
 mod tags;
 mod trial;
@@ -27,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::child;
 use crate::declare::{Marks, mark_mp4};
 use crate::error::{Error, Kind, Result, show_path};
-use crate::media::Media;
+use crate::excerpt::{Excerpt, excerpt};
+use crate::media::{Media, Stream};
 use crate::output::Partial;
 use crate::packets::Packets;
 use crate::probe::probe;
@@ -35,6 +37,7 @@ use crate::programs::{Tools, file_url};
 use crate::scan::scan;
 use crate::seconds::seconds;
 use crate::stereo_mode::Declaration;
+use crate::window::Window;
 
 pub use loss::Loss;
 pub use mux_plan::MuxPlan;
@@ -48,6 +51,8 @@ pub struct AssembleOptions {
     pub declaration: Declaration,
     /// Indices of the source's streams that are not wanted.
     pub without: BTreeSet<u32>,
+    /// What of the source the results are. Defaults to all of it.
+    pub excerpt: Excerpt,
 }
 
 /// What the final file holds.
@@ -87,30 +92,45 @@ pub fn assemble(
     };
     let mut media = probe(tools, source, cancel)?;
     let left_out = media.leave_out(&options.without);
-    let packets = scan(tools, &media, cancel)?;
+    let packets = excerpt(scan(tools, &media, cancel)?, &media, &options.excerpt)?;
+    let window = packets.window();
     let container = Container::of(out);
     let parts = join::read(tools, results, cancel)?;
     let timeline = join::timeline(&media, &packets, &parts);
     let folder = folder_of(out);
     let mut plan =
         MuxPlan::decide(tools, &media, Some(container), Scratch { sample: first, folder }, cancel)?;
-    let captions = read_captions(tools, &media, &mut plan, folder, cancel)?;
+    plan.begin_at(window, tools, &media);
+    let captions = read_captions(tools, &media, &mut plan, (folder, window), cancel)?;
     // Of two for one stream the first counts.
     let mut clocks = packets.clocks.clone();
     clocks.extend(delay::shifts(tools, &media, &plan, folder, cancel)?);
 
     let list = join::write_list(&parts, &timeline, out)?;
     let partial = Partial::create(out)?;
-    let inputs =
-        Inputs { list: &list.path(), source, captions: captions.as_ref().map(|text| text.path()) };
+    let inputs = Inputs {
+        list: &list.path(),
+        source,
+        captions: captions.as_ref().map(|text| text.path()),
+        window,
+    };
     let mut command = inputs.command(tools, &media, timeline.start_us);
     plan.inputs(&media, tools, &[], &mut command);
-    plan.arguments(&media, tools, captions.is_some(), &mut command);
+    let chapters = inputs.chapters(&media, &timeline, folder)?;
+    if let Some(chapters) = &chapters {
+        command.args(["-f", "ffmetadata", "-i"]).arg(file_url(&chapters.path()));
+    }
+    plan.arguments(&media, tools, (captions.is_some(), window), &mut command);
+    if chapters.is_some() {
+        let input = 2 + usize::from(captions.is_some()) + plan.input_count();
+        command.arg("-map_chapters").arg(input.to_string());
+    }
+    part::cut_to(window, &plan, &media, &mut command);
     if container == Container::Mp4 {
         // Matroska stores no lengths of frames.
         timeline.arguments(&mut command);
     }
-    plan.continue_clocks(&media, &clocks, &mut command);
+    plan.continue_clocks(&media, &clocks, window, &mut command);
     if let (Container::Matroska, Some(mode)) = (container, options.declaration.stereo) {
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
     }
@@ -133,15 +153,27 @@ pub fn assemble(
     let found = probe(tools, partial.path(), cancel).map_err(Error::of_own_file)?;
     let frames = check(tools, &found, container, &timeline, &mut warnings, cancel)?;
     partial.finish()?;
-    let mut losses = plan.losses.clone();
-    losses.extend(audit::losses(&media, &plan, &found));
-    let MuxPlan { kept, mut dropped, captions, .. } = plan;
+    let before = part::subtitles_before(window, &plan.kept, tools, &media, cancel)?;
+    media.chapters = window.chapters(&media);
+    plan.losses.extend(before);
+    plan.losses.extend(audit::losses(&media, &plan, &found));
+    Ok(concluded(plan, left_out, frames, warnings))
+}
+
+/// What is told of a finished film.
+fn concluded(
+    plan: MuxPlan,
+    left_out: Vec<Stream>,
+    frames: u64,
+    warnings: Vec<String>,
+) -> Assembled {
+    let MuxPlan { kept, mut dropped, captions, losses, .. } = plan;
     dropped.extend(left_out.into_iter().map(|stream| Dropped {
         index: stream.index,
         codec: stream.codec,
         reason: "it was not wanted".to_owned(),
     }));
-    Ok(Assembled { frames, kept, dropped, losses, captions, warnings })
+    Assembled { frames, kept, dropped, losses, captions, warnings }
 }
 
 /// What a film is joined from.
@@ -151,6 +183,8 @@ struct Inputs<'a> {
     source: &'a Path,
     /// Captions as a file of their own.
     captions: Option<PathBuf>,
+    /// What the pictures were cut to.
+    window: Window,
 }
 
 impl Inputs<'_> {
@@ -162,18 +196,34 @@ impl Inputs<'_> {
         command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", &demuxers]);
         // With -copyts and explicit offsets both inputs keep their distance, whatever start ffmpeg
         // would give them from the streams that happen to be used.
-        command.args(["-copyts", "-itsoffset", &seconds(start_us - media.start_us)]);
+        let origin_us = self.window.origin_us(media);
+        command.args(["-copyts", "-itsoffset", &seconds(start_us - origin_us)]);
         command.args(["-f", "concat", "-safe", "1", "-i"]).arg(file_url(self.list));
         tools.guard(&mut command);
-        // ffmpeg before 6 takes an offset of exactly minus the start as its own choice and replaces it
-        // by one that ignores streams without use here; a microsecond is below every audio tick.
-        let nudge_us = if media.is_mp4() { 0 } else { 1 };
-        command.args(["-itsoffset", &seconds(nudge_us - media.start_us), "-i"]);
-        command.arg(file_url(self.source));
+        self.window.input(media, &mut command);
+        command.arg("-i").arg(file_url(self.source));
         if let Some(text) = &self.captions {
-            command.args(["-itsoffset", &seconds(-media.start_us), "-i"]).arg(file_url(text));
+            command.args(["-itsoffset", &seconds(-origin_us), "-i"]).arg(file_url(text));
         }
         command
+    }
+
+    /// The chapters of a part of the film; `None` where the source's own are taken.
+    fn chapters(
+        &self,
+        media: &Media,
+        timeline: &join::Timeline,
+        folder: &Path,
+    ) -> Result<Option<part::Chapters>> {
+        if self.window.is_whole() || media.chapters.is_empty() {
+            return Ok(None);
+        }
+        let all_us = media.duration_seconds.map(|seconds| (seconds * 1e6) as i64);
+        let start_us = self.window.origin_us(media) - media.start_us;
+        let last_us = timeline.times_us.last().copied().unwrap_or(0);
+        let end_us = self.window.length_us(media).or(all_us.map(|all| all - start_us));
+        let chapters = self.window.chapters(media);
+        part::Chapters::write(&chapters, end_us.unwrap_or(last_us), folder).map(Some)
     }
 }
 
@@ -189,13 +239,13 @@ fn read_captions(
     tools: &Tools,
     media: &Media,
     plan: &mut MuxPlan,
-    folder: &Path,
+    (folder, window): (&Path, Window),
     cancel: &CancellationToken,
 ) -> Result<Option<captions::Text>> {
     if !plan.captions {
         return Ok(None);
     }
-    let text = match captions::read(tools, media, folder, cancel) {
+    let text = match captions::read(tools, media, (folder, window), cancel) {
         Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Space) => return Err(error),
         Err(error) => {
             let what = "captions inside the pictures".to_owned();

@@ -24,6 +24,7 @@ use crate::damage::{Damage, DamageKind, Damaged, WAY_ON};
 use crate::error::{Error, Kind, Result, show_path};
 use crate::media::Media;
 use crate::programs::Tools;
+use crate::window::Excerpted;
 pub use expected::Expected;
 use feed::{End, Feed, Manner, Next, Picture};
 use log::Look;
@@ -129,15 +130,20 @@ impl Decoder {
     }
 
     /// As [`Decoder::open_with`], of a file in which there are more pictures than the expected ones:
-    /// those at other times are left out.
+    /// those at other times are left out. Of an excerpt no more is read than it needs.
     pub(crate) fn open_among(
         tools: &Tools,
         media: &Media,
-        times: Vec<i64>,
+        (times, excerpted): (Vec<i64>, Option<&Excerpted>),
         options: DecodeOptions,
         cancel: &CancellationToken,
     ) -> Result<Self> {
-        let part = Part { among: true, ..Part::default() };
+        let mut part = Part { among: true, ..Part::default() };
+        if let (Some(excerpted), Some(first), Some(last)) = (excerpted, times.first(), times.last())
+        {
+            part.seek_us = excerpted.seek_us;
+            part.select = Select::Times(*first..last + 1);
+        }
         Self::start(tools, media, Expected::Times(times.into()), options, part, cancel)
     }
 

@@ -17,6 +17,7 @@ use crate::matroska::{self, UNITS_PER_SECOND};
 use crate::output::Partial;
 use crate::probe::probe;
 use crate::programs::{Tools, file_url};
+use crate::scaled::Scaled;
 use crate::scan::scan;
 use crate::stereo_mode::Packing;
 
@@ -60,6 +61,9 @@ pub struct EncodeSettings {
     pub packing: Option<Packing>,
     /// Static HDR metadata to write (x265 and SVT-AV1). Defaults to none.
     pub hdr: Hdr,
+    /// The pictures become smaller. Defaults to `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled: Option<Scaled>,
 }
 
 impl Default for EncodeSettings {
@@ -73,6 +77,7 @@ impl Default for EncodeSettings {
             sample_aspect: (1, 1),
             packing: None,
             hdr: Hdr::default(),
+            scaled: None,
         }
     }
 }
@@ -355,7 +360,11 @@ fn filter(format: &VideoFormat, settings: &EncodeSettings) -> String {
     let (num, den) = settings.sample_aspect;
     // Without a limit it looks for a fraction of terms up to 100; streams hold 16 bits.
     let aspect = format!("setsar=sar={num}/{den}:max=65535");
-    if tags.is_empty() { aspect } else { format!("setparams={},{aspect}", tags.join(":")) }
+    let scaled = settings.scaled.map_or(String::new(), Scaled::filter);
+    if tags.is_empty() {
+        return format!("{scaled}{aspect}");
+    }
+    format!("{scaled}setparams={},{aspect}", tags.join(":"))
 }
 
 /// The encoder's own options, also for trying it out.

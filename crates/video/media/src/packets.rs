@@ -2,6 +2,7 @@
 
 use crate::damage::Damage;
 use crate::stream_clock::Clock;
+use crate::window::{Excerpted, Window};
 
 /// One packet, in decode order. Times are ticks of the stream's time base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Packets {
     pub(crate) gaps: bool,
     /// The file ends before its headers say.
     pub(crate) cut: bool,
+    /// Only a part of the film is shown.
+    pub(crate) excerpted: Option<Excerpted>,
 }
 
 impl From<Vec<Packet>> for Packets {
@@ -55,6 +58,16 @@ impl Packets {
     /// Whether times are not those that the file stores.
     pub fn are_moved(&self) -> bool {
         self.packets.iter().any(|packet| packet.pts != packet.stored)
+    }
+
+    /// Whether only a part of the film is shown.
+    pub fn are_excerpted(&self) -> bool {
+        self.excerpted.is_some()
+    }
+
+    /// What the film was cut to.
+    pub(crate) fn window(&self) -> Window {
+        self.excerpted.as_ref().map(|excerpted| excerpted.window).unwrap_or_default()
     }
 
     /// Number of packets that are shown. For almost all streams the number of frames; field-coded
@@ -77,6 +90,9 @@ impl Packets {
     /// of most frames is taken: the one before it may have been a long pause. One length for all is
     /// no news: of containers that store none, ffprobe makes it of the average rate.
     pub fn end(&self) -> Option<i64> {
+        if let Some(excerpted) = &self.excerpted {
+            return Some(excerpted.end);
+        }
         let shown = self.packets.iter().filter(|packet| !packet.hidden);
         let mut times: Vec<(i64, i64)> =
             shown.filter_map(|p| p.pts.map(|pts| (pts, p.duration))).collect();

@@ -49,7 +49,10 @@ impl Shown {
         let wanted = wanted(packets);
         let decoder = match &wanted {
             Wanted::All => Decoder::open_with(tools, media, expected, options, cancel)?,
-            Wanted::At(times) => Decoder::open_among(tools, media, times.clone(), options, cancel)?,
+            Wanted::At(times) => {
+                let of = (times.clone(), packets.excerpted.as_ref());
+                Decoder::open_among(tools, media, of, options, cancel)?
+            }
             Wanted::Moved(times) => {
                 let whole = !packets.gaps && !packets.cut;
                 let frames = whole.then_some(times.len() as u64).into();

@@ -12,6 +12,7 @@ use crate::child;
 use crate::error::{Error, Kind, Result, escape, show_path};
 use crate::media::Media;
 use crate::programs::{Tools, file_url};
+use crate::window::Window;
 
 /// ffmpeg's name for them.
 pub(super) const KIND: &str = "ATSC A53 Part 4 Closed Captions";
@@ -68,7 +69,7 @@ pub(super) fn in_pictures(
 pub(super) fn read(
     tools: &Tools,
     media: &Media,
-    folder: &Path,
+    (folder, window): (&Path, Window),
     cancel: &CancellationToken,
 ) -> Result<Option<Text>> {
     let scratch = tempfile::Builder::new()
@@ -91,5 +92,65 @@ pub(super) fn read(
     ended.check("read the captions inside the pictures", Kind::Input)?;
     let written = std::fs::read_to_string(text.path());
     let written = written.map_err(|e| Error::io("read", &text.path(), e))?;
-    Ok(written.lines().any(|line| line.starts_with("Dialogue:")).then_some(text))
+    let lines = written.lines().filter_map(|line| within(line, window)).collect::<Vec<_>>();
+    let mut said = lines.iter().filter(|line| line.starts_with(EVENT));
+    if said.next().is_none() {
+        return Ok(None);
+    }
+    std::fs::write(text.path(), lines.join("\n") + "\n")
+        .map_err(|e| Error::io("write", &text.path(), e))?;
+    Ok(Some(text))
+}
+
+/// How lines of ASS begin that say something.
+const EVENT: &str = "Dialogue:";
+
+/// A line of ASS, cut to `window`; `None` when it is said outside of that.
+fn within(line: &str, Window { start_us, end_us }: Window) -> Option<String> {
+    let fields: Vec<&str> = line.splitn(4, ',').collect();
+    let [layer, start, end, rest] = fields[..] else { return Some(line.to_owned()) };
+    let (Some(from), Some(until)) = (hundredths(start), hundredths(end)) else {
+        return Some(line.to_owned());
+    };
+    if !layer.starts_with(EVENT) {
+        return Some(line.to_owned());
+    }
+    let first = start_us.map_or(from, |us| from.max(us / 10_000));
+    let last = end_us.map_or(until, |us| until.min(us / 10_000));
+    (first < last).then(|| format!("{layer},{},{},{rest}", clock(first), clock(last)))
+}
+
+/// A time of ASS, `h:mm:ss.cc`.
+fn hundredths(text: &str) -> Option<i64> {
+    let mut parts = text.split([':', '.']).map(str::parse::<i64>);
+    let mut next = || parts.next()?.ok();
+    let (h, m, s, c) = (next()?, next()?, next()?, next()?);
+    Some(((h * 60 + m) * 60 + s) * 100 + c)
+}
+
+fn clock(hundredths: i64) -> String {
+    let (s, c) = (hundredths / 100, hundredths % 100);
+    format!("{}:{:02}:{:02}.{c:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_are_cut_to_a_part() {
+        let window = Window { start_us: Some(62_000_000), end_us: Some(65_000_000) };
+        let cut = |from: &str, until: &str| {
+            within(&format!("Dialogue: 0,{from},{until},Default,,0,0,0,,a, b"), window)
+        };
+        assert_eq!(cut("0:00:01.00", "0:01:02.00"), None);
+        assert_eq!(
+            cut("0:01:01.50", "0:01:03.25").unwrap(),
+            "Dialogue: 0,0:01:02.00,0:01:03.25,Default,,0,0,0,,a, b"
+        );
+        assert!(cut("0:01:04.00", "1:00:00.00").unwrap().contains(",0:01:05.00,"));
+        assert_eq!(cut("0:01:05.00", "0:01:06.00"), None);
+        let head = "Format: Layer, Start, End, Style";
+        assert_eq!(within(head, window).unwrap(), head);
+    }
 }

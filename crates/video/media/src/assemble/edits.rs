@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::media::{Media, StreamKind};
 use crate::movie::{Movie, Track};
 use crate::programs::{Tools, file_url};
+use crate::seconds::seconds;
 
 /// Pieces of one track. Each is a branch of a filter graph, which are slow by the thousand.
 const MOST_PIECES: usize = 500;
@@ -200,8 +201,15 @@ impl Cut {
         self.runs().len()
     }
 
-    /// The filters that make the sound of inputs `first` and on, called `label`, for `encoder`.
-    pub(super) fn graph(&self, first: usize, label: &str, encoder: &str) -> String {
+    /// The filters that make the sound of inputs `first` and on, called `label`, for `encoder`: that of
+    /// the film from `part.0` microseconds on, `part.1` long or to its end.
+    pub(super) fn graph(
+        &self,
+        first: usize,
+        label: &str,
+        encoder: &str,
+        part: (i64, Option<i64>),
+    ) -> String {
         let total = self.lead + self.pieces.iter().map(|piece| piece.lasts).sum::<u64>();
         // Some players, ffmpeg among them, play the last packet whole. So it is filled from the
         // other end: what the film's beginning hides, everyone hides.
@@ -234,7 +242,14 @@ impl Cut {
         }
         let concat = if number > 1 { format!("concat=n={number}:v=0:a=1,") } else { String::new() };
         // Pieces are joined in microseconds, which are not the places of samples.
-        let _ = write!(graph, "{names}{concat}asettb=1/sr,asetpts=N-{fill}[{label}]");
+        let _ = write!(graph, "{names}{concat}asettb=1/sr,asetpts=N-{fill}");
+        if part != (0, None) {
+            let (from, length) = (seconds(part.0), part.1);
+            let end = length.map(|length| format!(":end={}", seconds(part.0 + length)));
+            let end = end.unwrap_or_default();
+            let _ = write!(graph, ",atrim=start={from}{end},asetpts=PTS-round({from}/TB)");
+        }
+        let _ = write!(graph, "[{label}]");
         graph
     }
 }
@@ -323,11 +338,11 @@ mod tests {
     #[test]
     fn aac_is_filled_at_its_beginning_which_is_hidden() {
         let cut = cut(&[(400, Some(0)), (800, Some(48_000))], MP4).unwrap();
-        let graph = cut.graph(2, "one", "aac");
+        let graph = cut.graph(2, "one", "aac", (0, None));
         // 57600 samples are 56.25 packets.
         assert!(graph.contains("adelay=delays=768S"), "{graph}");
         assert!(graph.ends_with("asetpts=N-768[one]"), "{graph}");
-        assert!(!cut.graph(2, "one", "alac").contains("adelay"));
+        assert!(!cut.graph(2, "one", "alac", (0, None)).contains("adelay"));
     }
 
     #[test]

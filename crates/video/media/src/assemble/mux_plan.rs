@@ -8,9 +8,11 @@ use super::edits::Cut;
 use super::loss::Loss;
 use super::streams::{Container, Dropped, Kept, shown};
 use super::tags;
+use crate::error::escape;
 use crate::media::{Media, Stream, StreamKind};
 use crate::programs::Tools;
 use crate::stream_clock::Clock;
+use crate::window::Window;
 
 /// What becomes of everything in a source but its pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,13 @@ pub struct MuxPlan {
 impl MuxPlan {
     /// Options that continue the clocks of kept streams where the source's jumps, and forget lengths
     /// that are none.
-    pub(super) fn continue_clocks(&self, media: &Media, clocks: &[Clock], command: &mut Command) {
+    pub(super) fn continue_clocks(
+        &self,
+        media: &Media,
+        clocks: &[Clock],
+        window: Window,
+        command: &mut Command,
+    ) {
         for (place, kept) in (1..).zip(&self.kept).filter(|(_, kept)| !kept.cut) {
             let clock = clocks.iter().find(|clock| clock.stream == kept.index);
             if let Some(clock) = clock {
@@ -50,6 +58,8 @@ impl MuxPlan {
                 let length = "if(lt(DURATION\\,16777216)\\,DURATION\\,0)";
                 let filter = format!("setts=pts=PTS:dts=DTS:duration={length}");
                 command.arg(format!("-bsf:{place}")).arg(filter);
+            } else if let Some(filter) = subtitle_filter(media, kept, window) {
+                command.arg(format!("-bsf:{place}")).arg(filter);
             }
         }
     }
@@ -58,6 +68,34 @@ impl MuxPlan {
     /// `limit` goes before each.
     pub(super) fn inputs(&self, media: &Media, tools: &Tools, limit: &[&str], to: &mut Command) {
         self.cut().for_each(|(_, _, cut)| cut.inputs(tools, &media.path, limit, to));
+    }
+
+    /// How many these are.
+    pub(super) fn input_count(&self) -> usize {
+        self.cut().map(|(_, _, cut)| cut.input_count()).sum()
+    }
+
+    /// Leaves out what is said of the film's first picture, where `window` begins at another one.
+    /// What this ffmpeg cannot cut is left out.
+    pub(super) fn begin_at(&mut self, window: Window, tools: &Tools, media: &Media) {
+        if window.start_us.is_some() && !tools.version.at_least(5, 0) {
+            let uncut = |kept: &mut Kept| {
+                let subtitle = |s: &Stream| s.kind == StreamKind::Subtitle;
+                kept.converted_to.is_some() && media.stream(kept.index).is_some_and(subtitle)
+            };
+            let reason = "only ffmpeg 5.0 and later cut it to a part of the film".to_owned();
+            self.dropped.extend(self.kept.extract_if(.., uncut).map(|kept| {
+                let Kept { index, codec, .. } = kept;
+                Dropped { index, codec, reason: reason.clone() }
+            }));
+        }
+        if window.start_us.is_some()
+            && let Some(timecode) = self.timecode.take()
+        {
+            let what = format!("the timecode {}", escape(&timecode, 40));
+            let reason = "it is that of a picture before the part".to_owned();
+            self.losses.push(Loss { what, reason });
+        }
     }
 
     /// Places in the final file of sounds that are cut, what they become, and how.
@@ -75,7 +113,7 @@ impl MuxPlan {
         &self,
         media: &Media,
         tools: &Tools,
-        with_captions: bool,
+        (with_captions, window): (bool, Window),
         command: &mut Command,
     ) {
         command.args(["-map", "0:v:0", "-c", "copy"]);
@@ -95,7 +133,12 @@ impl MuxPlan {
         let mut input = if with_captions { 3 } else { 2 };
         for (place, kept, cut) in self.cut() {
             let encoder = kept.converted_to.unwrap_or_default();
-            command.arg("-filter_complex").arg(cut.graph(input, &format!("cut{place}"), encoder));
+            let part = (
+                window.start_us.map_or(0, |start| start - media.start_us),
+                window.length_us(media),
+            );
+            let graph = cut.graph(input, &format!("cut{place}"), encoder, part);
+            command.arg("-filter_complex").arg(graph);
             input += cut.input_count();
         }
         for (place, kept) in (1..).zip(&self.kept) {
@@ -172,6 +215,19 @@ impl MuxPlan {
         let data = stream.kind == StreamKind::Other && self.timecode.is_some();
         data && tags::tag(&stream.tags, "timecode") == self.timecode.as_ref()
     }
+}
+
+/// What cuts a subtitle to `window`. What is copied goes from the screen where the part ends; what is
+/// converted keeps its length there, for ffmpeg would lose the last packet in the filter. But it comes
+/// from before the part's beginning, too, which muxers would begin the film with.
+fn subtitle_filter(media: &Media, kept: &Kept, window: Window) -> Option<String> {
+    media.stream(kept.index).filter(|stream| stream.kind == StreamKind::Subtitle)?;
+    if kept.converted_to.is_some() {
+        return window.start_us.map(|_| "noise=amount=0:drop=lt(pts\\,0)".to_owned());
+    }
+    let end = window.length_us(media)?;
+    let rest = format!("max(1\\,{end}/1000000/TB-PTS)");
+    Some(format!("setts=pts=PTS:dts=DTS:duration=min(DURATION\\,{rest})"))
 }
 
 fn is_sound(media: &Media, index: u32) -> bool {

@@ -12,6 +12,7 @@ use crate::child;
 use crate::error::{Error, Kind, Result};
 use crate::media::Media;
 use crate::programs::{Tools, file_url};
+use crate::window::Window;
 
 /// Bytes that one attempt writes, about.
 const BYTES: &str = "1000000";
@@ -48,7 +49,7 @@ impl Trial<'_> {
         self.tools.guard(&mut command);
         command.args(["-t", SECONDS, "-i"]).arg(file_url(&self.media.path));
         plan.inputs(self.media, self.tools, &["-t", SECONDS], &mut command);
-        plan.arguments(self.media, self.tools, false, &mut command);
+        plan.arguments(self.media, self.tools, (false, Window::default()), &mut command);
         command.args(["-flush_packets", "1", "-fs", BYTES]).arg(file_url(&out));
         let ended = child::run(&mut command, self.cancel, Some(LONGEST), |_| Ok(()))?;
         let begun = std::fs::metadata(&out).is_ok_and(|file| file.len() > 0);

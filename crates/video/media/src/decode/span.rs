@@ -46,7 +46,9 @@ impl Decoder {
             );
             return Err(Error::input(&media.path, what));
         }
-        let mut part = Part { longest: span.longest, span: true, ..Part::default() };
+        // Pictures that are not shown may lie between those that are.
+        let among = packets.excerpted.is_some();
+        let mut part = Part { longest: span.longest, span: true, among, ..Part::default() };
         let expected = if packets.are_moved() {
             part.select = Select::Numbers(first..end);
             part.names = Some(within.into());

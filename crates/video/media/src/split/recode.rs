@@ -9,6 +9,7 @@ use super::segment::{SegmentFile, segment_path};
 use crate::decode::{DecodeOptions, Expected};
 use crate::encode::{Codec, EncodeSettings, Encoder, Timing};
 use crate::error::{Error, Result};
+use crate::excerpt::shown_rate;
 use crate::hdr::Hdr;
 use crate::media::Media;
 use crate::packets::Packets;
@@ -27,7 +28,8 @@ pub(super) fn recode(
 ) -> Result<Vec<SegmentFile>> {
     let options = DecodeOptions::default();
     let shown = Shown::open(tools, media, packets, expected(media, packets), options, cancel)?;
-    let timing = Timing { time_base: shown.decoder().time_base(), rate: media.video.rate };
+    let timing =
+        Timing { time_base: shown.decoder().time_base(), rate: shown_rate(packets, media) };
     let format = shown.decoder().format().clone();
     let settings = EncodeSettings {
         codec: codec(media),
