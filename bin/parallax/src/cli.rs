@@ -35,7 +35,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Convert a video into a stereoscopic one.
-    Convert(ConvertArgs),
+    Convert(Box<ConvertArgs>),
     /// Write a video's depth to a file.
     Depth(DepthCommand),
     /// Say what a file is: streams, layout, and the parallax between its eyes.

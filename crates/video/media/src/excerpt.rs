@@ -79,9 +79,9 @@ pub fn excerpt(packets: Packets, media: &Media, excerpt: &Excerpt) -> Result<Pac
 /// Where to begin reading for the frame at `first`, in microseconds; `None` for the file's beginning.
 fn beginning(packets: &Packets, media: &Media, first: i64) -> Option<i64> {
     let cuts = cut_points(packets).into_iter().skip(1);
-    let from = cuts.filter_map(|cut| packets.packets[cut].pts).filter(|&at| at <= first);
+    let mut from = cuts.filter_map(|cut| packets.packets[cut].pts).filter(|&at| at <= first);
     let earlier = if media.is_broadcast() { EARLIER_US } else { 0 };
-    from.last().map(|at| media.video.time_base.rescale(at, 1_000_000) - earlier)
+    from.next_back().map(|at| media.video.time_base.rescale(at, 1_000_000) - earlier)
 }
 
 /// Hides all packets but those at `wanted` times, ascending.
