@@ -23,9 +23,9 @@ const RUNS: usize = 3;
 fn depth(x: f32, y: f32) -> f32 {
     let card = |size: f32| ((x / size).floor() + (y / size).floor()).rem_euclid(5.0) < 1.0;
     let floor = 0.1 + 0.2 * y / SIZE.1 as f32;
-    if card(170.0) {
+    if card(480.0) {
         floor + 0.5
-    } else if card(110.0) {
+    } else if card(310.0) {
         floor + 0.2
     } else {
         floor
