@@ -153,13 +153,14 @@ mod tests {
 
     #[test]
     fn edges_count_within_two_pixels() {
-        let card = |from: usize| Plane::from_fn(100, 4, |x, _| if x < from { 0.2 } else { 0.9 });
-        let score = |made: &Plane| f1(&edges(made), &edges(&card(50)), 100);
-        assert_eq!(score(&card(52)), Some(1.0));
-        assert_eq!(score(&card(53)), Some(0.0));
-        assert_eq!(f1(&edges(&card(0)), &edges(&card(0)), 100), None);
+        // Two hundred columns: ten pixels of disparity from far to near.
+        let card = |from: usize| Plane::from_fn(200, 4, |x, _| if x < from { 0.2 } else { 0.9 });
+        let score = |made: &Plane| f1(&edges(made), &edges(&card(100)), 200);
+        assert_eq!(score(&card(102)), Some(1.0));
+        assert_eq!(score(&card(103)), Some(0.0));
+        assert_eq!(f1(&edges(&card(0)), &edges(&card(0)), 200), None);
         // Of a slope eight pixels long five lie within two pixels of the edge.
-        let slope = Plane::from_fn(100, 4, |x, _| (x as f32 - 46.0).clamp(0.0, 8.0) / 8.0);
+        let slope = Plane::from_fn(200, 4, |x, _| (x as f32 - 96.0).clamp(0.0, 8.0) / 8.0);
         let precision = 5.0 / 8.0;
         let want = 2.0 * precision / (precision + 1.0);
         assert!((score(&slope).unwrap_or(0.0) - want).abs() < 1e-9);
