@@ -303,7 +303,7 @@ fn what_does_not_go_together_is_refused_before_anything_is_made() {
         (&["--inpaint", "stereocrafter"][..], "the engine draft+stereocrafter needs --weights DIR"),
         (
             &["--inpaint", "stereocrafter", "--reference"],
-            "--reference is for the engine stereocrafter,",
+            "--reference is for the engines depth-anything, video-depth-anything, stereocrafter,",
         ),
         (
             &["--inpaint", "stereocrafter", "--weights", weights, "--eyes", "both"],
@@ -313,11 +313,14 @@ fn what_does_not_go_together_is_refused_before_anything_is_made() {
         (&["--depth-engine", "depth-from"], "--depth"),
         (
             &["--depth-engine", "draft", "--dtype", "f16"],
-            "--dtype is for the engine stereocrafter, not draft",
+            "--dtype is for the engines depth-anything, video-depth-anything, stereocrafter, not draft",
         ),
         (&["--depth-engine", "draft", "--engine", "copy"], "cannot be used with"),
         (&["--inpaint", "black", "--fill", "black"], "cannot be used with"),
-        (&["--depth-engine", "magic"], "allowed are draft, depthcrafter, depth-from"),
+        (
+            &["--depth-engine", "magic"],
+            "allowed are draft, depth-anything, video-depth-anything, depthcrafter, depth-from",
+        ),
     ] {
         let mut command = convert(&studio.source);
         let run = finish(command.args(given).env_remove("WEIGHTS_DIR"));

@@ -135,6 +135,23 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) memory_plan: u64,
 
+    /// Which model of a depth network's engine, by the name of `parallax weights fetch`. Defaults to the first
+    /// whose weights are there, or that is brought.
+    #[arg(long, env = "SERVER_DEPTH_MODEL")]
+    pub(crate) depth_model: Option<String>,
+
+    /// Shorter side in pixels of what a depth network sees. Defaults to 280 on the cpu and 518 on a GPU.
+    #[arg(long, env = "SERVER_DEPTH_SIZE")]
+    pub(crate) depth_size: Option<u32>,
+
+    /// How far the camera of a depth network steps back, -3 to 3. Defaults to 0.
+    #[arg(long, env = "SERVER_DEPTH_CURVE", allow_negative_numbers = true)]
+    pub(crate) depth_curve: Option<f32>,
+
+    /// A depth network looks at every so many-th frame, 1 to 8. Defaults to 1.
+    #[arg(long, env = "SERVER_DEPTH_EVERY")]
+    pub(crate) depth_every: Option<u32>,
+
     /// Memory in MiB of the device that `stereocrafter` may take at most. No pixel depends on it.
     /// Defaults to what is free.
     #[arg(long, env = "SERVER_MEMORY_LIMIT_MIB",
@@ -320,7 +337,7 @@ impl Settings {
         let engine = self.engine.0;
         if self.reference && !engine.takes(Choice::Reference) {
             let others = takers(Choice::Reference).join(", ");
-            bail!("SERVER_REFERENCE is for the engine {others}, not {}", engine.name);
+            bail!("SERVER_REFERENCE is for the engines {others}, not {}", engine.name);
         }
         if self.device == Some(Device::Cuda) && !self.engine.has_a_device() {
             bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", engine.name);
@@ -414,8 +431,11 @@ mod tests {
                 &["--engine", "draft", "--device", "cuda"],
                 "SERVER_DEVICE=cuda: the engine draft runs on",
             ),
-            (&["--engine", "copy", "--reference"], "is for the engine stereocrafter, not copy"),
-            (&["--engine", "depth-from"], "[possible values: draft, copy, stereocrafter]"),
+            (&["--engine", "copy", "--reference"], "video-depth-anything, stereocrafter, not copy"),
+            (
+                &["--engine", "depth-from"],
+                "[possible values: draft, copy, depth-anything, video-depth-anything, stereocrafter]",
+            ),
             (&["--input-bucket-name", "B"], "INPUT_BUCKET_NAME"),
             (&["--drain-seconds", "3601"], "0..=3600"),
             (&["--origins", "cdn.example"], "cdn.example"),

@@ -27,7 +27,11 @@ fn choices(settings: &Settings) -> Choices {
         dtype: None,
         memory_plan: Some(MemoryPlan::Gib(settings.memory_plan)),
         memory_limit: settings.memory_limit_mib.map(|mib| mib << 20),
-        ..Choices::default()
+        depth: None,
+        model: settings.depth_model.clone(),
+        depth_size: settings.depth_size,
+        depth_curve: settings.depth_curve,
+        depth_every: settings.depth_every,
     }
 }
 
@@ -80,6 +84,10 @@ fn told(refused: Refused, settings: &Settings) -> Error {
         ),
         Some(Choice::Weights) => format!("WEIGHTS_DIR {}", settings.weights_dir.display()),
         Some(Choice::MemoryPlan) => format!("SERVER_MEMORY_PLAN={}", settings.memory_plan),
+        Some(Choice::Model) => "SERVER_DEPTH_MODEL".to_owned(),
+        Some(Choice::DepthSize) => "SERVER_DEPTH_SIZE".to_owned(),
+        Some(Choice::DepthCurve) => "SERVER_DEPTH_CURVE".to_owned(),
+        Some(Choice::DepthEvery) => "SERVER_DEPTH_EVERY".to_owned(),
         Some(_) | None => "SERVER_ENGINE".to_owned(),
     };
     Error::new(refused).context(variable)

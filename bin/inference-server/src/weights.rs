@@ -26,7 +26,7 @@ impl Weights {
     /// Those of the engine, when it has any.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let arn = settings.hf_token_arn.clone().filter(|arn| !arn.is_empty());
-        let models = settings.engine.0.weights?.needed(None);
+        let models = settings.engine.0.weights?.needed(settings.depth_model.as_deref());
         Some(Self { dir: settings.weights_dir.clone(), models, token_arn: arn })
     }
 

@@ -41,7 +41,7 @@ pub fn automatic(folder: Option<&Path>, device: Device) -> Automatic {
 }
 
 /// Whether every file of a model is in its folder.
-fn is_there(model: &Published, folder: &Path) -> bool {
+pub fn is_there(model: &Published, folder: &Path) -> bool {
     let folder = folder.join(model.folder());
     model.files.iter().all(|paths| paths.iter().any(|path| folder.join(path).is_file()))
 }

@@ -10,7 +10,7 @@ mod selected;
 
 use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec};
 
-pub use automatic::{Automatic, automatic};
+pub use automatic::{Automatic, automatic, is_there};
 pub use selected::Selected;
 
 /// Every engine, in the order in which users see them.

@@ -1,5 +1,7 @@
 //! `parallax doctor`: what this machine has, what is missing and how to get it.
 
+mod engines;
+
 use std::process::{Command, ExitCode};
 
 use nix::sys::statvfs::statvfs;
@@ -16,7 +18,7 @@ struct Finding {
     required: bool,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'static str>,
+    remedy: Option<String>,
 }
 
 const INSTALL_FFMPEG: &str = "install ffmpeg 4.4 or later with libx264 (Debian, Ubuntu: \
@@ -36,9 +38,9 @@ pub(crate) fn main(args: &DoctorArgs) -> ExitCode {
                 (false, true) => "MISSING",
                 (false, false) => "absent ",
             };
-            println!("{mark}  {:<12} {}", finding.what, finding.found);
-            if let Some(remedy) = finding.remedy {
-                println!("         {:<12} -> {remedy}", "");
+            println!("{mark}  {:<20} {}", finding.what, finding.found);
+            if let Some(remedy) = &finding.remedy {
+                println!("         {:<20} -> {remedy}", "");
             }
         }
     }
@@ -58,6 +60,7 @@ fn examine() -> Vec<Finding> {
     });
     findings.push(room());
     findings.push(gpu());
+    findings.extend(engines::findings());
     findings
 }
 
@@ -67,7 +70,7 @@ fn programs() -> Vec<Finding> {
         ok: false,
         required: true,
         found,
-        remedy: Some(INSTALL_FFMPEG),
+        remedy: Some(INSTALL_FFMPEG.to_owned()),
     };
     let programs = match Programs::find() {
         Ok(programs) => programs,
@@ -84,7 +87,7 @@ fn programs() -> Vec<Finding> {
     let encoder = |what, name: &str, required| {
         let ok = has(name);
         let found = if ok { "available" } else { "not in this build of ffmpeg" };
-        let remedy = (!ok).then_some(INSTALL_FFMPEG);
+        let remedy = (!ok).then(|| INSTALL_FFMPEG.to_owned());
         Finding { what, ok, required, found: found.to_owned(), remedy }
     };
     vec![
@@ -93,7 +96,7 @@ fn programs() -> Vec<Finding> {
             ok: recent,
             required: true,
             found: format!("{} at {}", version.name, programs.ffmpeg.display()),
-            remedy: (!recent).then_some(INSTALL_FFMPEG),
+            remedy: (!recent).then(|| INSTALL_FFMPEG.to_owned()),
         },
         encoder("libx264", "libx264", true),
         encoder("libx265", "libx265", false),
@@ -108,7 +111,8 @@ fn room() -> Finding {
         }
         Err(error) => (false, error.to_string()),
     };
-    let remedy = (!ok).then_some("unfinished work takes about twice the result; see --state-dir");
+    let remedy =
+        (!ok).then(|| "unfinished work takes about twice the result; see --state-dir".to_owned());
     Finding { what: "disk", ok, required: false, found, remedy }
 }
 
@@ -123,7 +127,7 @@ fn gpu() -> Finding {
             what: "gpu",
             ok: false,
             required: false,
-            found: "no NVIDIA GPU; the draft engine does not need one".to_owned(),
+            found: "no NVIDIA GPU; draft and the depth networks do not need one".to_owned(),
             remedy: None,
         },
     }
