@@ -468,15 +468,19 @@ fn weights_come_from_the_hub_and_the_engine_gives_what_convert_makes() {
     let last = finished.stderr.lines().last().unwrap_or_default();
     assert!(last.contains("bytes at least; 1048576 are allowed"), "{last}");
 
-    // What cannot be had ends the start with one reason.
-    let nowhere = folder.path().join("nowhere");
+    what_cannot_be_had_ends_the_start(folder.path(), hub.address());
+}
+
+/// Starts with no weights and none to be had end with one reason.
+fn what_cannot_be_had_ends_the_start(folder: &Path, hub: &str) {
+    let nowhere = folder.join("nowhere");
     for (variables, named) in [
-        ([("HF_ENDPOINT", hub.address()), ("HF_TOKEN", "hf_canary_wrong")], "answered 403"),
+        ([("HF_ENDPOINT", hub), ("HF_TOKEN", "hf_canary_wrong")], "answered 403"),
         ([("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "hf_canary_wrong")], "HF_HUB_OFFLINE"),
     ] {
         let mut command = program("inference-server");
         command.env("SERVER_ENGINE", "stereocrafter").env("SERVER_DEVICE", "cpu");
-        command.env("WEIGHTS_DIR", &nowhere).env("SERVER_SCRATCH", folder.path());
+        command.env("WEIGHTS_DIR", &nowhere).env("SERVER_SCRATCH", folder);
         command.env("SERVER_ADDRESS", "127.0.0.1:0").env("HEALTH_ADDRESS", "127.0.0.1:0");
         let finished = finish(command.envs(variables));
         assert_ne!(finished.code, Some(0));

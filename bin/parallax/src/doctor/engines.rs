@@ -9,7 +9,7 @@ use parallax_engine_spec::{Choice, Choices, EngineSpec, Published};
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
 use parallax_stereo::{Clip, Run};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::convert::network::weights_folder;
 
 /// How long an engine is looked at.

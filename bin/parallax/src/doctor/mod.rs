@@ -1,25 +1,15 @@
 //! `parallax doctor`: what this machine has, what is missing and how to get it.
 
 mod engines;
+mod finding;
 
 use std::process::{Command, ExitCode};
 
 use nix::sys::statvfs::statvfs;
 use parallax_media::Programs;
-use serde::Serialize;
 
+use self::finding::Finding;
 use crate::cli::DoctorArgs;
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    what: &'static str,
-    ok: bool,
-    /// Whether conversions fail without it.
-    required: bool,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
 
 const INSTALL_FFMPEG: &str = "install ffmpeg 4.4 or later with libx264 (Debian, Ubuntu: \
     apt-get install ffmpeg; Fedora: dnf install ffmpeg; macOS: brew install ffmpeg)";

@@ -17,7 +17,7 @@ const CURVES: std::ops::RangeInclusive<f32> = -3.0..=3.0;
 const EVERY: std::ops::RangeInclusive<u32> = 1..=8;
 
 /// Choices of an engine.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Options {
     /// Shorter side of the network's input in pixels, 140 to 1036. Defaults to 280 on the processor and 518
     /// on a GPU.
@@ -64,11 +64,5 @@ impl Options {
 
     pub(crate) fn resampling(&self) -> Resampling {
         if self.reference { Resampling::Cubic } else { Resampling::Antialiased }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { side: None, chain: ChainOptions::default(), reference: false }
     }
 }

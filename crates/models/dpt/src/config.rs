@@ -154,7 +154,7 @@ impl Config {
     /// When a side is no multiple of a patch's.
     pub fn grid(&self, (height, width): (usize, usize)) -> candle_core::Result<(usize, usize)> {
         let patch = self.transformer.patch;
-        if height * width == 0 || height % patch != 0 || width % patch != 0 {
+        if height * width == 0 || !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
             candle_core::bail!("an image of {width}x{height}: its sides are multiples of {patch}");
         }
         Ok((height / patch, width / patch))

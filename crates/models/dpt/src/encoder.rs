@@ -47,7 +47,7 @@ impl Encoder {
     pub(crate) fn new(config: &Transformer, layout: Layout, vb: &VarBuilder) -> Result<Self> {
         let root = layout.encoder(vb);
         let (width, side) = (config.width, config.patch);
-        if width % config.heads != 0 {
+        if !width.is_multiple_of(config.heads) {
             candle_core::bail!("{} heads of a width of {width}", config.heads);
         }
         let table = (1, config.table * config.table + 1, width);

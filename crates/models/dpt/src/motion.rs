@@ -89,7 +89,7 @@ impl MotionModule {
 
 impl TemporalAttention {
     fn new(channels: usize, temporal: Temporal, i: usize, block: &VarBuilder) -> Result<Self> {
-        if channels % temporal.heads != 0 {
+        if !channels.is_multiple_of(temporal.heads) {
             candle_core::bail!("{} heads of {channels} channels", temporal.heads);
         }
         let vb = block.pp("attention_blocks").pp(i);

@@ -32,7 +32,7 @@ impl Config {
         Some(Self {
             transformer: Transformer {
                 width,
-                heads: if width % HEAD == 0 { width / HEAD } else { 1 },
+                heads: if width.is_multiple_of(HEAD) { width / HEAD } else { 1 },
                 blocks,
                 mlp_ratio: block(0)? / width,
                 patch: of(format!("{encoder}.patch_embed.proj.weight"), 2)?,

@@ -234,7 +234,7 @@ impl F32Op<1> for Fused {
 
     fn compute(&self, [qkv]: [&[f32]; 1], [shape]: [&Shape; 1]) -> Result<(Vec<f32>, Shape)> {
         let (n, s, all) = shape.dims3()?;
-        if s == 0 || all % (3 * self.heads) != 0 {
+        if s == 0 || !all.is_multiple_of(3 * self.heads) {
             candle_core::bail!("self-attention of {:?}, {} heads", shape.dims(), self.heads);
         }
         let inner = all / 3;
