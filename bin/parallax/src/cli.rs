@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Convert a video into a stereoscopic one.
+    /// Convert a video, a picture or a folder of them into stereoscopic ones.
     Convert(Box<ConvertArgs>),
     /// Write a video's depth to a file.
     Depth(DepthCommand),
@@ -130,13 +130,19 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// The video to convert.
+    /// The video or the picture (JPEG, PNG, WebP) to convert, or a folder of them, of which all are
+    /// converted that are not yet.
     pub(crate) input: PathBuf,
 
-    /// The file to make (.mp4 or .mkv). Defaults to the input's name with a suffix that players
-    /// recognise, beside the input: MP4, or Matroska where MP4 would lose a stream.
+    /// The file to make (.mp4 or .mkv; .png or .jpg of a picture). Defaults to the input's name with a
+    /// suffix that players recognise, beside the input: MP4, or Matroska where MP4 would lose a
+    /// stream; JPEG of a JPEG, else PNG.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Of a folder, convert what is in the folders below it, too.
+    #[arg(long)]
+    pub(crate) recursive: bool,
 
     /// Leave a stream of the source out of the result: its number, as `parallax inspect` shows it,
     /// or all `audio`, `subtitles` or `attachments`. May be repeated.

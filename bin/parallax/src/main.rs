@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match cli.command {
-        Command::Convert(args) => convert::main(&args),
+        Command::Convert(args) => convert::main(*args),
         Command::Depth(args) => depth::main(&args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Preview(args) => preview::main(&args),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use parallax_media::{Damage, show_path};
-use parallax_stereo::{Retry, ShotReport, Stage};
+use parallax_stereo::{Layout, Retry, ShotReport, Stage};
 use serde_json::json;
 
 use super::mended::Mended;
@@ -116,6 +116,32 @@ impl Reporter {
                 "frames": request.frames,
                 "frames_done": before,
             })),
+        }
+    }
+
+    /// A picture is being converted.
+    pub(crate) fn picture(&self, (input, output): (&Path, &Path), engine: &str, layout: Layout) {
+        let mut state = self.state();
+        (state.total, state.started) = (1, Instant::now());
+        match self.voice {
+            Voice::Json => event(&json!({
+                "event": "started",
+                "input": lossless(input),
+                "output": lossless(output),
+                "engine": engine,
+                "layout": layout.to_string(),
+                "frames": 1,
+                "frames_done": 0,
+            })),
+            _ => eprintln!("converting {} to {}", show_path(input), show_path(output)),
+        }
+    }
+
+    /// Something that is no trouble: people read it as `message` and programs as `said`.
+    pub(crate) fn noted(&self, message: &str, said: &serde_json::Value) {
+        match self.voice {
+            Voice::Json => event(said),
+            _ => eprintln!("{message}"),
         }
     }
 
@@ -334,13 +360,14 @@ impl Reporter {
         }
     }
 
-    /// The conversion was stopped by its user.
-    pub(crate) fn interrupted(&self, args: &ConvertArgs) {
+    /// The conversion was stopped by its user; `film` can be continued.
+    pub(crate) fn interrupted(&self, args: &ConvertArgs, film: bool) {
         if let Some(bar) = &self.state().bar {
             bar.abandon();
         }
         match self.voice {
             Voice::Json => event(&json!({"event": "interrupted"})),
+            _ if !film => eprintln!("interrupted; nothing is left of {}", show_path(&args.input)),
             _ => eprintln!(
                 "interrupted; continue with the same command and --resume (input {})",
                 show_path(&args.input)

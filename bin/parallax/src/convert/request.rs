@@ -26,6 +26,9 @@ use super::without;
 use crate::cli::ConvertArgs;
 use crate::place;
 
+/// How names of films that are made end.
+const FILMS: [&str; 2] = ["mp4", "mkv"];
+
 /// A conversion that can be started.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -83,7 +86,7 @@ impl Request {
         media.leave_out(&without);
 
         let mut warnings = Vec::new();
-        let named = args.output.as_ref().map(|output| check_output(output, &input, args));
+        let named = args.output.as_ref().map(|output| check_output(output, &input, args, &FILMS));
         let named = named.transpose()?;
         warnings.extend(media.without_dynamic_hdr()?);
         let Views { pictures, warning } =
@@ -174,14 +177,14 @@ fn has_extension(path: &Path, extension: &str) -> bool {
 }
 
 /// How pairs are drawn, by an engine that does so.
-struct Drawing {
-    geometry: Geometry,
-    rendering: Rendering,
-    staging: Staging,
+pub(super) struct Drawing {
+    pub(super) geometry: Geometry,
+    pub(super) rendering: Rendering,
+    pub(super) staging: Staging,
 }
 
 impl Drawing {
-    fn check(args: &ConvertArgs, engine: &dyn Engine, width: u32) -> Result<Self> {
+    pub(super) fn check(args: &ConvertArgs, engine: &dyn Engine, width: u32) -> Result<Self> {
         let staging = args.staging.staging();
         ensure!(
             !args.reference || staging == Staging::default(),
@@ -203,7 +206,7 @@ impl Drawing {
 
 /// The depth that the user brings for a film of this size and of so many frames, and what tells it from
 /// other depth.
-fn brought(
+pub(super) fn brought(
     args: &ConvertArgs,
     selected: &Selected,
     tools: &Tools,
@@ -227,7 +230,7 @@ fn brought(
     Ok((Some(Brought { engine: depth.clone(), depth }), Some(identity)))
 }
 
-fn source_file(named: &Path) -> Result<PathBuf> {
+pub(super) fn source_file(named: &Path) -> Result<PathBuf> {
     let shown = named.display();
     let input = named.canonicalize().with_context(|| format!("{shown}: cannot be opened"))?;
     ensure!(input.is_file(), "{shown}: not a file");
@@ -313,13 +316,22 @@ fn jobs(has_model: bool) -> u32 {
 
 fn named_beside(args: &ConvertArgs, input: &Path, extension: &str) -> Result<PathBuf> {
     let output = beside(&args.input, args.layout, &args.pictures.name, extension)?;
-    check_output(&output, input, args)
+    check_output(&output, input, args, &FILMS)
 }
 
-fn check_output(output: &Path, input: &Path, args: &ConvertArgs) -> Result<PathBuf> {
+/// The name of the file to make, which ends in one of `endings`.
+///
+/// # Errors
+/// When it cannot be made, or is there already.
+pub(super) fn check_output(
+    output: &Path,
+    input: &Path,
+    args: &ConvertArgs,
+    endings: &[&str],
+) -> Result<PathBuf> {
     let shown = output.display();
-    let known = has_extension(output, "mp4") || has_extension(output, "mkv");
-    ensure!(known, "{shown}: the output's name must end in .mp4 or .mkv");
+    let known = endings.iter().any(|ending| has_extension(output, ending));
+    ensure!(known, "{shown}: the output's name must end in .{}", endings.join(" or ."));
     // Found out now rather than after hours of work.
     let output = place::writable(output)?;
     ensure!(output != input, "{shown}: the output would replace the input");

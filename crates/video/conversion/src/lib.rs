@@ -21,6 +21,7 @@ mod names;
 mod preview;
 mod shots;
 mod source_layout;
+mod still;
 mod tone;
 mod workplace;
 
@@ -37,4 +38,5 @@ pub use lead_in::{LeadIn, Preceding, Surroundings};
 pub use names::tag;
 pub use preview::{Preview, PreviewDepth, Sheet, preview};
 pub use source_layout::{SourceLayout, Views, declared_views, one_view, refuse_views};
+pub use still::convert_still;
 pub use workplace::Workplace;

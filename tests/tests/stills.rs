@@ -1,0 +1,213 @@
+//! Pictures, and folders of pictures and films.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use parallax_tests::{Clip, Finished, Running, clip, finish, left_eye_psnr, probe, program};
+use serde_json::Value;
+
+fn convert(input: &Path) -> Command {
+    let mut command = program("parallax");
+    command.arg("convert").arg(input).args(["--preset", "ultrafast", "--engine", "draft"]);
+    command
+}
+
+/// A picture of `size` by ffmpeg, with samples of the kind `pixels`.
+fn picture(path: &Path, size: &str, pixels: &str, filter: &str) -> PathBuf {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"]);
+    let (width, height) = size.split_once('x').unwrap();
+    // Its own sizes are even.
+    let cut = format!("format=rgb24,crop={width}:{height}:40:24:exact=1");
+    command.arg("testsrc2=s=128x96").args(["-vf", &format!("{cut},{filter}format={pixels}")]);
+    let status = command.args(["-frames:v", "1", "-q:v", "2"]).arg(path).status();
+    assert!(status.unwrap().success(), "{command:?}");
+    path.to_owned()
+}
+
+fn size(path: &Path) -> (u64, u64) {
+    let video = &probe(path)["streams"][0];
+    (video["width"].as_u64().unwrap(), video["height"].as_u64().unwrap())
+}
+
+/// A profile of no colours in particular, of red, green and blue.
+fn profile() -> Vec<u8> {
+    let mut profile = vec![7; 200];
+    profile[16..20].copy_from_slice(b"RGB ");
+    profile
+}
+
+/// The JPEG with a profile, and notes that say that it is to be turned by a quarter.
+fn noted(jpeg: &Path) {
+    let picture = std::fs::read(jpeg).unwrap();
+    let segment = |kind: u8, body: &[u8]| {
+        let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+        [&[0xFF, kind], &length[..], body].concat()
+    };
+    let turn: &[u8] = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let icc = [b"ICC_PROFILE\0\x01\x01".to_vec(), profile()].concat();
+    let notes = [segment(0xE1, turn), segment(0xE2, &icc)].concat();
+    std::fs::write(jpeg, [&picture[..2], &notes, &picture[2..]].concat()).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn events(run: &Finished) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_photo_is_turned_upright_and_keeps_its_profile_and_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let photo = picture(&at("photo.jpg"), "61x47", "yuvj420p", "");
+    let upright = picture(&at("upright.png"), "61x47", "rgb24", "transpose=clock,");
+    noted(&photo);
+    let run = finish(&mut convert(&photo));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let made = at("photo_LRF_Full_SBS.jpg");
+    assert_eq!(names(folder.path()), ["photo.jpg", "photo_LRF_Full_SBS.jpg", "upright.png"]);
+    assert_eq!(
+        (size(&made), probe(&made)["streams"][0]["codec_name"].clone()),
+        ((94, 61), "mjpeg".into())
+    );
+    assert!(
+        left_eye_psnr(&upright, &made) > 25.0,
+        "turned otherwise: {}",
+        left_eye_psnr(&upright, &made)
+    );
+    let bytes = std::fs::read(&made).unwrap();
+    let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|found| found == wanted);
+    assert!(has(&profile()) && has(b"Exif\0\0"), "its profile and its notes");
+    assert!(has(b"\x01\x12\0\x03\0\0\0\x01\0\x01") && !has(b"\x01\x12\0\x03\0\0\0\x01\0\x06"));
+
+    let error = finish(&mut convert(&photo)).error().to_owned();
+    assert!(error.contains("exists already; pass --overwrite"), "{error}");
+    let out = at("out.png");
+    let layout = ["--layout", "half-tb", "--max-width", "24"];
+    let run = finish(convert(&photo).args(layout).arg("-o").arg(&out));
+    assert_eq!((run.code, size(&out)), (Some(0), (24, 30)), "{run:?}");
+    assert!(std::fs::read(&out).unwrap().windows(4).any(|kind| kind == b"iCCP"));
+}
+
+#[test]
+fn every_layout_makes_a_picture_of_any_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let art = picture(&at("art.png"), "33x25", "rgb48be", "");
+    let cases = [
+        ("half-sbs", "_LR", (34, 25)),
+        ("full-tb", "_TBF_fulltb", (33, 50)),
+        ("cross-eyed", "_RLF_cross", (66, 25)),
+        ("right-only", "_right", (33, 25)),
+        ("rgbd", "_RGBD", (66, 25)),
+        ("anaglyph-dubois", "_redcyan_dubois", (33, 25)),
+        ("vr180", "_180x180_LR", (100, 50)),
+    ];
+    for (layout, tag, expected) in cases {
+        let run = finish(convert(&art).args(["--layout", layout]));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let made = at(&format!("art{tag}.png"));
+        assert_eq!(size(&made), expected, "{layout}");
+        assert_eq!(probe(&made)["streams"][0]["pix_fmt"], "rgb48be", "{layout}");
+    }
+    let dot = picture(&at("dot.png"), "1x1", "rgb24", "");
+    assert_eq!(finish(&mut convert(&dot)).code, Some(0));
+    assert_eq!(size(&at("dot_LRF_Full_SBS.png")), (2, 1));
+}
+
+#[test]
+fn what_is_no_whole_picture_is_refused_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let photo = picture(&at("photo.jpg"), "61x47", "yuvj420p", "");
+    let whole = std::fs::read(&photo).unwrap();
+    for (name, bytes, why) in [
+        ("cut.jpg", &whole[..whole.len() / 2], "damaged or cut short"),
+        ("head.jpg", &whole[..8], "cut.jpg: "),
+        ("text.jpg", b"no picture at all", "not a readable video"),
+        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "make a JPEG or PNG of it first"),
+    ] {
+        std::fs::write(at(name), bytes).unwrap();
+        let run = finish(&mut convert(&at(name)));
+        let error = run.error();
+        assert!(error.contains(why) || name == "head.jpg", "{name}: {error}");
+        assert!(error.contains(name), "{name}: {error}");
+        std::fs::remove_file(at(name)).unwrap();
+    }
+    for (args, why) in [
+        (&["--start", "1"][..], "--start is for films"),
+        (&["-o", "film.mp4"][..], "must end in .png or .jpg or .jpeg"),
+        (&["--recursive"][..], "is not a folder"),
+    ] {
+        let run = finish(convert(&photo).args(args));
+        assert!(run.error().contains(why), "{run:?}");
+    }
+    assert_eq!(names(folder.path()), ["photo.jpg"]);
+}
+
+#[test]
+fn a_folder_is_converted_once_and_what_fails_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("below")).unwrap();
+    let error = finish(&mut convert(folder.path())).error().to_owned();
+    assert!(
+        error.contains("holds no films and no pictures") && error.contains("--recursive"),
+        "{error}"
+    );
+
+    picture(&at("below/art.png"), "16x12", "rgb24", "");
+    picture(&at("photo.jpg"), "16x12", "yuvj420p", "");
+    picture(&at("photo_preview.png"), "16x12", "rgb24", "");
+    std::fs::write(at("broken.jpg"), "no picture").unwrap();
+    std::fs::write(at("notes.txt"), "not looked at").unwrap();
+    clip(&at("film.mp4"), Clip { size: (32, 24), frames: 5, ..Clip::default() });
+    let run = finish(convert(folder.path()).args(["--recursive", "--json"]));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let told = events(&run);
+    let summary = told.last().unwrap();
+    assert_eq!((&summary["converted"], &summary["skipped"]), (&3.into(), &1.into()), "{summary}");
+    let failed = summary["failed"].as_array().unwrap();
+    assert!(failed.len() == 1 && failed[0]["input"].as_str().unwrap().ends_with("broken.jpg"));
+    for made in ["below/art_LRF_Full_SBS.png", "photo_LRF_Full_SBS.jpg", "film_LRF_Full_SBS.mp4"] {
+        assert!(at(made).is_file(), "{made}: {:?}", names(folder.path()));
+    }
+
+    std::fs::remove_file(at("broken.jpg")).unwrap();
+    let before = names(folder.path());
+    let again = finish(convert(folder.path()).arg("--recursive"));
+    assert_eq!(again.code, Some(0), "{again:?}");
+    // Three sources, their three results, and the preview.
+    assert!(again.stderr.contains("0 converted, 7 skipped, 0 failed"), "{again:?}");
+    assert_eq!(names(folder.path()), before);
+}
+
+#[test]
+fn ctrl_c_stops_the_folder_and_not_just_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.mp4", "b.mp4"] {
+        clip(&folder.path().join(name), Clip { frames: 100, ..Clip::default() });
+    }
+    let mut run = Running::start(convert(folder.path()).arg("--json"));
+    while !run.said().0.contains("\"started\"") {
+        assert!(!run.has_ended(), "{:?}", run.said());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    run.signal(Signal::SIGINT);
+    let run = run.wait();
+    assert_eq!(run.code, Some(130), "{run:?}");
+    let told = events(&run);
+    let summary = told.last().unwrap();
+    assert_eq!((&summary["converted"], &summary["not_done"]), (&0.into(), &2.into()), "{run:?}");
+    assert!(!folder.path().join("b_LRF_Full_SBS.mp4").exists());
+}
