@@ -90,7 +90,7 @@ fn only_for_films(args: &ConvertArgs) -> Result<()> {
         ("--crop-bars", args.pictures.crop_bars),
         ("--source-layout", args.pictures.source_layout.is_some()),
     ];
-    for (flag, _) in said.into_iter().filter(|(_, said)| *said) {
+    if let Some((flag, _)) = said.into_iter().find(|(_, said)| *said) {
         bail!("{flag} is for films, and {} is a picture: leave it out", show_path(&args.input));
     }
     Ok(())
