@@ -115,6 +115,11 @@ fn depth_of_networks_is_exported() {
     };
     let one = depth("one.npy", &["--engine", "depth-anything"]);
     assert_eq!(one, depth("again.npy", &["--engine", "depth-anything"]));
+    let mut command = home.at_home(program("parallax"));
+    command.arg("preview").arg(&home.source).args(["--depth-size", "140", "--count", "1"]);
+    let sheet = finish(command.args(["--width", "64", "-o"]).arg(home.path("sheet.png")));
+    ready(&sheet);
+    assert!(sheet.stderr.contains("engine depth-anything: Depth Anything V2 Small"), "{sheet:?}");
     let bent = depth("bent.npy", &["--engine", "depth-anything", "--depth-curve", "2"]);
     let fewer = depth("fewer.npy", &["--engine", "depth-anything", "--depth-every", "3"]);
     assert!(one.len() == bent.len() && one != bent);

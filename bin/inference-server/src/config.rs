@@ -109,7 +109,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "SERVER_DEVICE", value_enum)]
     pub(crate) device: Option<Device>,
 
-    /// Folder of the models that `stereocrafter` needs. What is missing is downloaded at the start,
+    /// Folder of the models that the engine needs. What is missing is downloaded at the start,
     /// with `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` as the hub's own tools read them.
     #[arg(long, env = "WEIGHTS_DIR", default_value = "/opt/ml/model/weights")]
     pub(crate) weights_dir: PathBuf,
@@ -141,7 +141,7 @@ pub(crate) struct Settings {
     pub(crate) depth_model: Option<String>,
 
     /// Shorter side in pixels of what a depth network sees. Defaults to 280 on the cpu and 518 on a GPU.
-    #[arg(long, env = "SERVER_DEPTH_SIZE")]
+    #[arg(long, env = "SERVER_DEPTH_SIZE", value_parser = clap::value_parser!(u32).range(140..=1036))]
     pub(crate) depth_size: Option<u32>,
 
     /// How far the camera of a depth network steps back, -3 to 3. Defaults to 0.
@@ -149,7 +149,7 @@ pub(crate) struct Settings {
     pub(crate) depth_curve: Option<f32>,
 
     /// A depth network looks at every so many-th frame, 1 to 8. Defaults to 1.
-    #[arg(long, env = "SERVER_DEPTH_EVERY")]
+    #[arg(long, env = "SERVER_DEPTH_EVERY", value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) depth_every: Option<u32>,
 
     /// Memory in MiB of the device that `stereocrafter` may take at most. No pixel depends on it.
@@ -339,6 +339,21 @@ impl Settings {
             let others = takers(Choice::Reference).join(", ");
             bail!("SERVER_REFERENCE is for the engines {others}, not {}", engine.name);
         }
+        for (variable, set, choice) in [
+            ("SERVER_DEPTH_MODEL", self.depth_model.is_some(), Choice::Model),
+            ("SERVER_DEPTH_SIZE", self.depth_size.is_some(), Choice::DepthSize),
+            ("SERVER_DEPTH_CURVE", self.depth_curve.is_some(), Choice::DepthCurve),
+            ("SERVER_DEPTH_EVERY", self.depth_every.is_some(), Choice::DepthEvery),
+        ] {
+            if set && !engine.takes(choice) {
+                let others = takers(choice).join(", ");
+                bail!("{variable} is for the engines {others}, not {}", engine.name);
+            }
+        }
+        if self.depth_curve.is_some_and(|curve| !(-3.0..=3.0).contains(&curve)) {
+            let found = self.depth_curve.unwrap_or_default();
+            bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
+        }
         if self.device == Some(Device::Cuda) && !self.engine.has_a_device() {
             bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", engine.name);
         }
@@ -352,7 +367,7 @@ impl Settings {
     }
 
     pub(crate) fn device(&self) -> Device {
-        let own = if self.engine.has_a_device() { Device::Cuda } else { Device::Cpu };
+        let own = if self.engine.needs_a_gpu() { Device::Cuda } else { Device::Cpu };
         self.device.unwrap_or(own)
     }
 
@@ -431,6 +446,12 @@ mod tests {
                 &["--engine", "draft", "--device", "cuda"],
                 "SERVER_DEVICE=cuda: the engine draft runs on",
             ),
+            (
+                &["--engine", "draft", "--depth-size", "300"],
+                "SERVER_DEPTH_SIZE is for the engines depth-",
+            ),
+            (&["--engine", "depth-anything", "--depth-size", "139"], "140..=1036"),
+            (&["--engine", "depth-anything", "--depth-curve", "-4"], "SERVER_DEPTH_CURVE -4"),
             (&["--engine", "copy", "--reference"], "video-depth-anything, stereocrafter, not copy"),
             (
                 &["--engine", "depth-from"],

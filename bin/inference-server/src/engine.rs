@@ -35,4 +35,9 @@ impl EngineName {
     pub(crate) fn has_a_device(self) -> bool {
         self.0.takes(Choice::Device)
     }
+
+    /// Whether it is of no use without a GPU.
+    pub(crate) fn needs_a_gpu(self) -> bool {
+        self.0.takes(Choice::MemoryPlan)
+    }
 }

@@ -8,7 +8,7 @@ use parallax_catalogue::{ALL, by_name};
 use parallax_engine_spec::Dtype;
 use parallax_stereo::Layout;
 
-use crate::convert::network::NetworkArgs;
+use crate::convert::network::{AUTOMATIC, NetworkArgs};
 use crate::convert::options::{
     CodecChoice, DamagedArgs, DepthArgs, DeviceChoice, DrawingArgs, MemoryArgs, PairArgs,
     PictureArgs,
@@ -154,11 +154,11 @@ pub(crate) struct ConvertArgs {
     #[arg(long, default_value = "full-sbs")]
     pub(crate) layout: Layout,
 
-    /// What makes the second view: `auto` takes the best of the others whose weights are there and that
-    /// is bearable on this device, and says which; `draft` guesses depth from classical cues, as a preview
-    /// on any CPU; `depth-anything` estimates it by a network that sees frame by frame, and
-    /// `video-depth-anything` by one that sees a shot's frames together; `stereocrafter` estimates it and fills what was hidden by diffusion, and needs --weights
-    /// and in practice a GPU; `depth-from` takes the depth that --depth names; `copy` shows the same
+    /// What makes the second view: `auto` takes a depth network where the weights of one are here and
+    /// `draft` elsewhere, and says which; `draft` guesses depth from classical cues, as a preview on any
+    /// CPU; `depth-anything` estimates it by a network that sees frame by frame, and
+    /// `video-depth-anything` by one that sees a shot's frames together; `stereocrafter` estimates it and
+    /// fills what was hidden by diffusion, and needs in practice a GPU; `depth-from` takes the depth that --depth names; `copy` shows the same
     /// picture to both eyes.
     #[arg(long, default_value = AUTOMATIC, value_parser = parse_engine)]
     pub(crate) engine: String,
@@ -174,8 +174,8 @@ pub(crate) struct ConvertArgs {
     #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// Have the engine `stereocrafter` compute what the published pipeline computes, for comparison:
-    /// less stable over time, and the right eye is cut to multiples of 128.
+    /// Have networks compute what the published programs compute, quirks included, for comparison: less
+    /// stable over time, and `stereocrafter` cuts the right eye to multiples of 128.
     #[arg(long)]
     pub(crate) reference: bool,
 
@@ -187,8 +187,8 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
     pub(crate) device: DeviceChoice,
 
-    /// The type that the engine `stereocrafter` denoises and decodes in. `auto` is f32 on the processor
-    /// and f16 on a GPU.
+    /// The type that networks compute in. `auto` is f32 on the processor, which is all that depth networks
+    /// know there, and f16 on a GPU.
     #[arg(long, value_enum, default_value_t = TypeChoice::Auto)]
     pub(crate) dtype: TypeChoice,
 
@@ -306,9 +306,6 @@ fn parse_size(text: &str) -> Result<(usize, usize), String> {
         .and_then(|(width, height)| Some((side(width)?, side(height)?)))
         .ok_or_else(|| format!("{text:?}; allowed is WIDTHxHEIGHT with sides of 1 to 16384 pixels"))
 }
-
-/// The name of the choice that is made for the user.
-pub(crate) const AUTOMATIC: &str = "auto";
 
 fn parse_engine(text: &str) -> Result<String, String> {
     if text == AUTOMATIC || by_name(text).is_some() {

@@ -2,20 +2,25 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use parallax_conversion::{
     DepthFrom, Preview, PreviewDepth, SourceLayout, Views, one_view, preview,
 };
+use parallax_engine_spec::{Choice, Choices};
 use parallax_media::{Packets, Tools, probe, scan};
 use parallax_stereo::Geometry;
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::options::{DepthArgs, DrawingArgs};
+use crate::convert::network::{AUTOMATIC, Estimator, NetworkArgs, open_estimator, weights_folder};
+use crate::convert::options::{DepthArgs, DeviceChoice, DrawingArgs};
 use crate::convert::staging::{Disparity, parse_depth};
 use crate::place;
 
+/// How far a network looks back before each frame.
+const SECOND: Duration = Duration::from_secs(1);
 /// Frames of one sheet at most.
 const MOST: usize = 100;
 
@@ -62,9 +67,21 @@ pub(crate) struct PreviewArgs {
     #[arg(long, value_name = "LAYOUT-EYE")]
     source_layout: Option<SourceLayout>,
 
-    /// What sees the depth: `draft` or `depth-from`.
-    #[arg(long, default_value = "draft", value_parser = ["draft", "depth-from"])]
-    engine: String,
+    /// What sees the depth: `auto`, the best that is there, as for `convert`, or an estimator, as for
+    /// `depth`. Networks see the second before each frame, where a conversion sees its whole shot.
+    #[arg(long, default_value = AUTOMATIC, value_name = "ESTIMATOR", value_parser = Estimator::parse)]
+    engine: Estimator,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// The folder of all models, as for `convert`.
+    #[arg(long, env = "WEIGHTS_DIR", value_name = "DIR")]
+    weights: Option<PathBuf>,
+
+    /// Where networks compute.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+    device: DeviceChoice,
 }
 
 pub(crate) fn main(args: &PreviewArgs) -> ExitCode {
@@ -102,22 +119,37 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
     let (width, height) = pictures.size(&media);
     let packets = scan(&tools, &media, &cancel)?;
-    let file = match (&args.depth.depth, args.engine.as_str()) {
-        (Some(path), "depth-from") => {
+    let (spec, line) = args.engine.spec(args.weights.as_ref(), args.device.device(), &args.network);
+    line.iter().for_each(|line| eprintln!("{line}"));
+    let file = match (&args.depth.depth, spec.takes(Choice::Depth)) {
+        (Some(path), true) => {
             let how = (args.depth.depth_near.near(), args.depth.depth_grid);
             let depth = DepthFrom::open(&tools, path, how, &cancel)?;
             depth.check(width, height, packets.shown())?;
             Some(depth)
         }
-        (Some(_), _) => anyhow::bail!("--depth goes with --engine depth-from"),
-        (None, _) => None,
+        (Some(_), false) => anyhow::bail!("--depth goes with --engine depth-from"),
+        (None, true) => anyhow::bail!("--engine depth-from goes with --depth FILE"),
+        (None, false) => None,
+    };
+    let model = match &file {
+        Some(_) => None,
+        None => Some(open_estimator(spec, &choices(args), (width, height))?),
     };
     let times = packets.frame_times().with_context(|| {
         format!("{}: stores no presentation times to find frames by", media.path.display())
     })?;
     let frames = choose(args, &media, &packets, &times)?;
     let how = Preview {
-        depth: file.as_ref().map_or(PreviewDepth::Draft, PreviewDepth::File),
+        depth: match (&file, &model) {
+            (Some(file), _) => PreviewDepth::File(file),
+            (None, Some(model)) => {
+                // A network takes its time for each frame.
+                let back = if spec.weights.is_some() { SECOND } else { Duration::MAX };
+                PreviewDepth::Estimated { model: &**model, back }
+            }
+            (None, None) => anyhow::bail!("no depth"),
+        },
         geometry: Geometry {
             disparity_percent: args.disparity.percent(width)?,
             convergence: args.convergence,
@@ -129,6 +161,14 @@ fn run(args: &PreviewArgs) -> Result<(PathBuf, usize)> {
     let sheet = preview(&tools, (&media, &packets), &frames, how, &cancel)?;
     sheet.write(&output).with_context(|| format!("write {}", output.display()))?;
     Ok((output, frames.len()))
+}
+
+fn choices(args: &PreviewArgs) -> Choices {
+    args.network.among(Choices {
+        weights: weights_folder(args.weights.as_ref()),
+        device: args.device.device(),
+        ..Choices::default()
+    })
 }
 
 /// The positions of the frames that are asked for.

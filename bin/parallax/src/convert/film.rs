@@ -10,6 +10,7 @@ use parallax_ports::Ledger;
 use parallax_ports::ledger::{SegmentRow, SegmentState};
 use parallax_process::Termination;
 use parallax_worker::{Roles, Stop};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Step, Trouble};
@@ -37,6 +38,9 @@ pub(super) fn run(
     let request = Request::check(args)?;
     if stop.is_cancelled() {
         return Ok(Ending::Interrupted);
+    }
+    for line in &request.chosen {
+        reporter.noted(line, &json!({"event": "engine", "message": line}));
     }
     request.warnings.iter().for_each(|warning| reporter.warning(warning));
     stream_report::announce(&request.streams, reporter);

@@ -69,8 +69,11 @@ const OPTIONS: &[(&str, &str)] = &[
     ("input_bytes", "its size"),
     ("input_modified_ms", "its time of change"),
     ("layout", "--layout"),
-    ("engine", "--engine"),
-    ("model", "--weights, --device, --dtype, --steps or --reference"),
+    ("engine", "--engine (as named, or as `auto` took it)"),
+    (
+        "model",
+        "--weights, --device, --dtype, --steps, --reference or the options --depth-model, --depth-size, --depth-curve and --depth-every",
+    ),
     ("disparity_percent", "--disparity"),
     ("convergence", "--convergence"),
     ("depth", "--depth"),

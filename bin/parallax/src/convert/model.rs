@@ -7,9 +7,9 @@ use parallax_catalogue::{Selected, by_name, takers};
 use parallax_engine_spec::{Brought, Choice, Choices, licence_warnings};
 use parallax_stereo::Engine;
 
-use super::network::{chosen, weights_folder};
+use super::network::{AUTOMATIC, chosen, weights_folder};
 use super::refused::{told, weights_are_named};
-use crate::cli::{AUTOMATIC, ConvertArgs};
+use crate::cli::ConvertArgs;
 
 /// The flags of choices that only some engines take, in the order in which they are refused.
 const FLAGS: [(Choice, &str); 8] = [
@@ -43,7 +43,10 @@ pub(crate) fn selected(args: &ConvertArgs, said: &mut Vec<String>) -> Result<Sel
         return Ok(pair);
     }
     if args.engine == AUTOMATIC {
-        let (choice, line) = chosen(args.weights.as_ref(), args.device.device());
+        let (choice, line) = {
+            let named = args.network.depth_model.as_deref();
+            chosen(args.weights.as_ref(), args.device.device(), named)
+        };
         said.push(line);
         return Ok(Selected::Engine(choice.engine));
     }

@@ -1,12 +1,27 @@
 //! Depth networks: their options, and the choice of an engine by what is there.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::{Result, bail};
 use clap::Args;
-use parallax_catalogue::{Automatic, automatic};
-use parallax_engine_spec::{Choices, Device, Published};
+use parallax_catalogue::{Automatic, ESTIMATORS, automatic, find};
+use parallax_engine_spec::{Choice, Choices, DepthSpec, Device, Published, licence_warnings};
+use parallax_stereo::DepthModel;
 
+use super::refused::{told, weights_are_named};
 use crate::weights;
+
+/// The name of the choice that is made for the user.
+pub(crate) const AUTOMATIC: &str = "auto";
+
+/// The flags of depth networks.
+const FLAGS: [(Choice, &str); 4] = [
+    (Choice::Model, "--depth-model"),
+    (Choice::DepthSize, "--depth-size"),
+    (Choice::DepthCurve, "--depth-curve"),
+    (Choice::DepthEvery, "--depth-every"),
+];
 
 /// How a depth network sees a film.
 #[derive(Debug, Args)]
@@ -52,12 +67,19 @@ pub(crate) fn weights_folder(named: Option<&PathBuf>) -> Option<PathBuf> {
 }
 
 /// The best engine for what is there, and a line that says which and why.
-pub(crate) fn chosen(weights: Option<&PathBuf>, device: Device) -> (Automatic, String) {
+pub(crate) fn chosen(
+    weights: Option<&PathBuf>,
+    device: Device,
+    named: Option<&str>,
+) -> (Automatic, String) {
     let folder = weights_folder(weights);
-    let choice = automatic(folder.as_deref(), device);
+    let choice = automatic(folder.as_deref(), device, named);
     let Automatic { engine, model, better } = choice;
     let name = engine.name;
     let why = match (model, &folder) {
+        (Some(Published { title, .. }), _) if named.is_some() => {
+            format!("engine {name}: {title} is one of its models")
+        }
         (Some(Published { title, .. }), Some(folder)) => {
             format!("engine {name}: {title} is in {}", folder.display())
         }
@@ -67,4 +89,67 @@ pub(crate) fn chosen(weights: Option<&PathBuf>, device: Device) -> (Automatic, S
         format!("; better: `parallax weights fetch {name}` ({} MB)", bytes.div_ceil(1_000_000))
     });
     (choice, why + how.as_deref().unwrap_or_default())
+}
+
+/// What sees the depth, as a user names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Estimator {
+    /// The best that is there.
+    Automatic,
+    /// One of the catalogue.
+    Named(&'static DepthSpec),
+}
+
+impl Estimator {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == AUTOMATIC {
+            return Ok(Self::Automatic);
+        }
+        let known = ESTIMATORS.iter().map(|spec| spec.name);
+        let names = || [AUTOMATIC].into_iter().chain(known).collect::<Vec<_>>().join(", ");
+        find(ESTIMATORS, text).map(Self::Named).ok_or_else(|| format!("allowed are {}", names()))
+    }
+
+    /// The one that it is, and a line that says which where it was chosen for the user.
+    pub(crate) fn spec(
+        self,
+        weights: Option<&PathBuf>,
+        device: Device,
+        network: &NetworkArgs,
+    ) -> (&'static DepthSpec, Option<String>) {
+        match self {
+            Self::Named(spec) => (spec, None),
+            Self::Automatic => {
+                let (choice, line) = chosen(weights, device, network.depth_model.as_deref());
+                let spec = find(ESTIMATORS, choice.engine.name).unwrap_or(&ESTIMATORS[0]);
+                (spec, Some(line))
+            }
+        }
+    }
+}
+
+/// Opens an estimator for pictures of a width and a height, and tells of its licences.
+///
+/// # Errors
+/// Names the option or the file that stands in the way.
+pub(crate) fn open_estimator(
+    spec: &'static DepthSpec,
+    choices: &Choices,
+    size: (u32, u32),
+) -> Result<Arc<dyn DepthModel>> {
+    for (choice, flag) in FLAGS {
+        if choices.chosen(choice) && !spec.takes(choice) {
+            bail!("{flag} is not for {}", spec.name);
+        }
+    }
+    let models: Vec<_> = spec.weights.map_or(&[][..], |weights| weights.models).iter().collect();
+    let weights = choices.weights.as_deref();
+    weights_are_named(spec.name, &models, spec.takes(Choice::Model), weights)?;
+    let prepared = (spec.select)(choices).and_then(|model| model.prepare(Some(size)));
+    let opened = prepared.and_then(|prepared| {
+        let licences = licence_warnings(&prepared.models());
+        licences.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        prepared.open()
+    });
+    opened.map_err(|refused| told(refused, weights, choices.device))
 }

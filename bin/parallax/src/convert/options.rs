@@ -88,8 +88,8 @@ impl DrawingArgs {
 /// An engine out of two halves.
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
-    /// In place of --engine: what sees the depth (`draft`, `depthcrafter`, which needs --weights, or
-    /// `depth-from`). Goes with any --inpaint.
+    /// In place of --engine: what sees the depth (`draft`, `depth-anything`, `video-depth-anything`,
+    /// `depthcrafter` or `depth-from`). Goes with any --inpaint.
     #[arg(long, value_name = "ESTIMATOR", conflicts_with = "engine", value_parser = parse_estimator)]
     pub(crate) depth_engine: Option<&'static DepthSpec>,
 
@@ -148,7 +148,7 @@ impl Inpaint {
     }
 }
 
-pub(crate) fn parse_estimator(text: &str) -> Result<&'static DepthSpec, String> {
+fn parse_estimator(text: &str) -> Result<&'static DepthSpec, String> {
     let names = || ESTIMATORS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
     find(ESTIMATORS, text).ok_or_else(|| format!("allowed are {}", names()))
 }

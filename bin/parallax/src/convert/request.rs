@@ -29,6 +29,9 @@ use crate::place;
 /// How names of films that are made end.
 const FILMS: [&str; 2] = ["mp4", "mkv"];
 
+/// Seconds that a segment has at least where a network is led in to each.
+const LED_IN_SECONDS: u32 = 60;
+
 /// A conversion that can be started.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -71,6 +74,8 @@ pub(crate) struct Request {
     pub(crate) streams: MuxPlan,
     /// What is not as it was asked for.
     pub(crate) warnings: Vec<String>,
+    /// What was chosen for the user, in words.
+    pub(crate) chosen: Vec<String>,
 }
 
 impl Request {
@@ -110,13 +115,19 @@ impl Request {
         let frames = packets.shown();
         warnings.extend(cut_by_packets(&excerpt, &media, &streams));
         let size = pictures.size(&media);
-        let selected = model::selected(args, &mut warnings)?;
+        let mut chosen = Vec::new();
+        let selected = model::selected(args, &mut chosen)?;
         let (brought, depth) = brought(args, &selected, &tools, (size, frames), &cancel)?;
         let Model { engine, identity, licences } = model::open(args, &selected, brought, size)?;
         warnings.extend(licences);
         let Drawing { geometry, rendering, staging } = Drawing::check(args, &*engine, size.0)?;
         // Depth is matched by counting from the film's first frame: so there is one segment.
-        let segment_seconds = if depth.is_some() { u32::MAX } else { args.segment_seconds };
+        let segment_seconds = match (&depth, selected.takes(Choice::DepthEvery)) {
+            (Some(_), _) => u32::MAX,
+            // Each is led in from its shot's beginning, which a network has to see again.
+            (None, true) => args.segment_seconds.max(LED_IN_SECONDS),
+            (None, false) => args.segment_seconds,
+        };
         let film = film(&media, &packets, size, &format, &encode);
         Ok(Self {
             input,
@@ -147,6 +158,7 @@ impl Request {
             frames,
             times,
             warnings,
+            chosen,
         })
     }
 

@@ -11,15 +11,14 @@ use clap::Args;
 use parallax_conversion::{
     DepthFrom, DepthSize, SourceLayout, Views, one_view, write_npy, write_npz, write_png,
 };
-use parallax_engine_spec::{Brought, Choice, Choices, DepthSpec, licence_warnings};
+use parallax_engine_spec::{Brought, Choice, Choices, DepthSpec};
 use parallax_frame::{Frame, VideoFormat};
 use parallax_media::{Damage, Shown, Tools, probe, scan};
 use parallax_stereo::{Clip, DepthEstimator, DepthModel, Geometry, Plane, Run};
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::network::{NetworkArgs, weights_folder};
-use crate::convert::options::{DamagedArgs, DepthArgs, DeviceChoice, parse_estimator};
-use crate::convert::refused::{told, weights_are_named};
+use crate::convert::network::{AUTOMATIC, Estimator, NetworkArgs, open_estimator, weights_folder};
+use crate::convert::options::{DamagedArgs, DepthArgs, DeviceChoice};
 use crate::convert::staging::{Disparity, parse_depth};
 use crate::place;
 
@@ -44,10 +43,10 @@ pub(crate) struct DepthCommand {
     #[arg(long, value_name = "LAYOUT-EYE")]
     source_layout: Option<SourceLayout>,
 
-    /// What sees the depth: `draft`, the networks `depth-anything` and `video-depth-anything`,
+    /// What sees the depth: `auto`, the best of the others whose weights are there, as for `convert`; `draft`, the networks `depth-anything` and `video-depth-anything`,
     /// `depthcrafter`, which needs --weights and in practice a GPU, or `depth-from`.
-    #[arg(long, default_value = "draft", value_name = "ESTIMATOR", value_parser = parse_estimator)]
-    engine: &'static DepthSpec,
+    #[arg(long, default_value = AUTOMATIC, value_name = "ESTIMATOR", value_parser = Estimator::parse)]
+    engine: Estimator,
 
     /// The folder of all models, each in a folder of its repository's name. Defaults to that of `weights
     /// fetch`.
@@ -123,8 +122,10 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
     let media = pictures.applied(&source);
     let format = &media.video.format;
     let clip = Clip { format: Arc::clone(format), rate: media.video.rate };
-    let depth = brought(args, &tools, format, frames, &cancel)?;
-    let model = open(args, depth, (format.width, format.height))?;
+    let (spec, line) = args.engine.spec(args.weights.as_ref(), args.device.device(), &args.network);
+    line.iter().for_each(|line| eprintln!("{line}"));
+    let depth = brought(args, spec, &tools, (format, frames), &cancel)?;
+    let model = open(args, spec, depth, (format.width, format.height))?;
     let estimator = model.estimator(&clip, &Run { cancel: cancel.clone(), ..Run::default() })?;
     let decoder = Shown::open(&tools, &source, &packets, &packets, pictures, &cancel)?;
     let mut seen = Seen { decoder: Some(decoder), estimator, ready: Vec::new() }.peekable();
@@ -152,13 +153,13 @@ fn run(args: &DepthCommand) -> Result<(u64, Damage)> {
 /// The depth that the user brings, where the estimator takes any.
 fn brought(
     args: &DepthCommand,
+    spec: &DepthSpec,
     tools: &Tools,
-    format: &VideoFormat,
-    frames: u64,
+    (format, frames): (&VideoFormat, u64),
     cancel: &CancellationToken,
 ) -> Result<Option<Brought>> {
     let Some(path) = &args.depth.depth else { return Ok(None) };
-    ensure!(args.engine.takes(Choice::Depth), "--depth goes with --engine depth-from");
+    ensure!(spec.takes(Choice::Depth), "--depth goes with --engine depth-from");
     let how = (args.depth.depth_near.near(), args.depth.depth_grid);
     let depth = DepthFrom::open(tools, path, how, cancel)?;
     depth.check(format.width, format.height, frames)?;
@@ -166,31 +167,22 @@ fn brought(
     Ok(Some(Brought { engine: depth.clone(), depth }))
 }
 
-/// The estimator that is named, for pictures of a width and a height.
+/// The estimator, for pictures of a width and a height.
 fn open(
     args: &DepthCommand,
+    spec: &'static DepthSpec,
     depth: Option<Brought>,
     size: (u32, u32),
 ) -> Result<Arc<dyn DepthModel>> {
-    let spec = args.engine;
-    let models: Vec<_> = spec.weights.map_or(&[][..], |weights| weights.models).iter().collect();
-    let weights = weights_folder(args.weights.as_ref());
-    weights_are_named(spec.name, &models, spec.takes(Choice::Model), weights.as_deref())?;
-    let (steps, device) = (Some(args.steps), args.device.device());
+    let device = args.device.device();
     let choices = args.network.among(Choices {
-        weights: weights.clone(),
-        steps,
+        weights: weights_folder(args.weights.as_ref()),
+        steps: Some(args.steps),
         device,
         depth,
         ..Choices::default()
     });
-    let prepared = (spec.select)(&choices).and_then(|model| model.prepare(Some(size)));
-    let opened = prepared.and_then(|prepared| {
-        let licences = licence_warnings(&prepared.models());
-        licences.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        prepared.open()
-    });
-    opened.map_err(|refused| told(refused, weights.as_deref(), device))
+    open_estimator(spec, &choices, size)
 }
 
 /// Writes an array or a folder of pictures, which appears whole or not at all.

@@ -171,7 +171,7 @@ mod tests {
         let planned: u64 = report.stages.iter().map(|stage| stage.f16_bytes).sum();
         assert_eq!(planned, 2 * (parameters + shared));
         assert!(report.conversions.iter().all(|demand| demand.peak_bytes > Some(planned)));
-        for model in models() {
+        for model in by_name("stereocrafter").unwrap().weights.unwrap().models {
             let report = examined(&dir.path().join(model.folder())).unwrap();
             assert!(report.ok && report.models[0].name == model.title, "{report:?}");
         }

@@ -25,9 +25,17 @@ const fn best_first(device: Device) -> [&'static str; 2] {
 }
 
 /// The best engine whose weights are in `folder` and that `device` runs at a usable speed; the first
-/// engine of all where there is none. It is the same whatever else the machine does.
-pub fn automatic(folder: Option<&Path>, device: Device) -> Automatic {
+/// engine of all where there is none. Of a model that is `named` it is the engine, whether its weights are there
+/// or not. It is the same whatever else the machine does.
+pub fn automatic(folder: Option<&Path>, device: Device, named: Option<&str>) -> Automatic {
     let engines = || best_first(device).into_iter().filter_map(crate::by_name);
+    let has = |engine: &&'static EngineSpec| {
+        let models = engine.weights.map_or(&[][..], |weights| weights.models);
+        models.iter().find(|model| named == Some(model.name))
+    };
+    if let Some((engine, model)) = engines().find_map(|engine| Some((engine, has(&engine)?))) {
+        return Automatic { engine, model: Some(model), better: None };
+    }
     for engine in engines() {
         let models = engine.weights.map_or(&[][..], |weights| weights.models);
         let model =

@@ -15,7 +15,7 @@ use parallax_stereo::{
     Session, StereoPair, WarpFills,
 };
 
-const CHOICES: [Choice; 8] = [
+const CHOICES: [Choice; 12] = [
     Choice::Weights,
     Choice::Reference,
     Choice::Steps,
@@ -24,6 +24,10 @@ const CHOICES: [Choice; 8] = [
     Choice::MemoryPlan,
     Choice::MemoryLimit,
     Choice::Depth,
+    Choice::Model,
+    Choice::DepthSize,
+    Choice::DepthCurve,
+    Choice::DepthEvery,
 ];
 
 fn names<'a>(specs: impl IntoIterator<Item = &'a EngineSpec>) -> Vec<&'a str> {
@@ -48,17 +52,24 @@ fn every_engine_is_found_by_its_name_and_says_what_it_is() {
 
 #[test]
 fn programs_list_what_they_can_serve() {
-    let networks: &[&str] = if cfg!(feature = "stereocrafter") { &["stereocrafter"] } else { &[] };
-    assert_eq!(names(of_any_film()), [&["draft", "copy"], networks].concat());
+    let depth: &[&str] = match cfg!(feature = "depth-anything") {
+        true => &["depth-anything", "video-depth-anything"],
+        false => &[],
+    };
+    let diffusion: &[&str] = if cfg!(feature = "stereocrafter") { &["stereocrafter"] } else { &[] };
+    let networks = [depth, diffusion].concat();
+    assert_eq!(names(of_any_film()), [&["draft", "copy"], &networks[..]].concat());
     assert_eq!(names(self_contained()), ["draft", "copy"]);
     assert_eq!(takers(Choice::Reference), networks);
     assert_eq!(takers(Choice::Depth), ["depth-from"]);
     let models: Vec<&str> = models().into_iter().map(|model| model.name).collect();
-    let wanted: &[&str] = match networks {
-        [] => &[],
-        _ => &["svd", "depthcrafter", "stereocrafter"],
-    };
-    assert_eq!(models, wanted);
+    for (has, wanted) in [
+        (!diffusion.is_empty(), &["svd", "depthcrafter", "stereocrafter"][..]),
+        (!depth.is_empty(), &["depth-anything-v2-small", "video-depth-anything-small"]),
+    ] {
+        assert_eq!(wanted.iter().filter(|name| models.contains(name)).count() > 0, has);
+        assert!(!has || wanted.iter().all(|name| models.contains(name)), "{models:?}");
+    }
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::single::Single;
 use crate::video::{LAG, Video};
 
 /// A shot's first frame anchors all windows of it: whoever begins within the shot has to begin there. Longer
-/// shots than this are anchored so long before.
-const ANCHOR: Duration = Duration::from_secs(600);
+/// shots than this are anchored so long before, or every part of them would be seen from their beginning.
+const ANCHOR: Duration = Duration::from_secs(120);
 
 /// An engine of the family, its weights read.
 #[derive(Debug)]

@@ -51,7 +51,7 @@ impl Family {
             let folder = root.join(published.folder());
             Chosen { model, published, folder }
         };
-        let there = |chosen: &Chosen| chosen.model.weights_file(&chosen.folder).is_file();
+        let there = |chosen: &Chosen| chosen.model.is_there(&chosen.folder);
         let Some(name) = name else {
             let mut models = self.models().map(chosen);
             return models.find(there).ok_or_else(|| {
@@ -74,10 +74,10 @@ impl Family {
         if there(&chosen) {
             return Ok(chosen);
         }
-        let file = chosen.model.weights_file(&chosen.folder);
+        let folder = chosen.folder.display();
         Err(Refused::of(
             Choice::Weights,
-            format!("no {}; `parallax weights fetch {name}` brings it", file.display()),
+            format!("it is not whole in {folder}; `parallax weights fetch {name}` brings it"),
         ))
     }
 }

@@ -44,6 +44,12 @@ impl Model {
         there.unwrap_or_else(|| folder.join(paths.first().copied().unwrap_or_default()))
     }
 
+    /// Whether every file of the model is in `folder`.
+    pub fn is_there(&self, folder: &Path) -> bool {
+        let files = self.manifest.files.iter();
+        files.clone().all(|paths| paths.iter().any(|path| folder.join(path).is_file()))
+    }
+
     /// Opens the model in `folder`: its weights, not read yet, and the network that they are of.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use common::{build, by_authors_names, tensors, tiny, tiny_video, transformers};
-use parallax_dpt::{Config, DepthNetwork, Layout, Output, Positions};
+use common::{Tensors, build, by_authors_names, tensors, tiny, tiny_video, transformers};
+use parallax_dpt::{Config, DepthNetwork, Layout, Output, Positions, Transformer};
 use parallax_test_networks::assert_parity;
 
 /// Pictures (N, H, W, 3) of bytes as the network wants them.
@@ -184,4 +184,48 @@ fn a_short_window_is_seen_as_it_is() {
     let images = normalised(&Tensor::cat(&[&pixels, &pixels], 0).unwrap());
     let error = network.forward(&images, &mut parallax_nn::ignore).unwrap_err().to_string();
     assert!(error.contains("64 frames"), "{error}");
+}
+
+/// A network of `real_grids.safetensors`: heads, blocks that are taken, channels, fused and hidden ones.
+fn real_grids(golden: &Tensors, name: &str) -> DepthNetwork {
+    let (heads, blocks, taken, reassembled, features, hidden) = match name {
+        "narrow" => (2, 4, [0, 1, 2, 3], [6, 8, 12, 16], 12, 8),
+        _ => (5, 9, [1, 2, 6, 8], [12, 8, 16, 24], 8, 32),
+    };
+    let prefix = format!("{name}.weights.");
+    let weights = golden
+        .iter()
+        .filter_map(|(key, tensor)| Some((key.strip_prefix(&prefix)?.to_owned(), tensor.clone())));
+    let weights: Tensors = weights.collect();
+    let width = weights["backbone.embeddings.cls_token"].dim(2).unwrap();
+    let transformer = Transformer { width, heads, blocks, ..Config::small().transformer };
+    let config = Config { transformer, taken, reassembled, features, hidden, ..Config::small() };
+    build(&transformers(config), Layout::Transformers, weights)
+}
+
+#[test]
+fn networks_on_real_grids() {
+    let golden = tensors("real_grids.safetensors");
+    for name in ["narrow", "deep"] {
+        let network = real_grids(&golden, name);
+        for (rows, columns) in [(37, 37), (28, 49), (37, 66), (27, 36)] {
+            let (h, w) = (14 * rows, 14 * columns);
+            let value = |c: usize, i: usize| {
+                let (y, x) = (i / w, i % w);
+                ((y * 7 + x * 13 + y * x) % (31 + 6 * c)) as f32 / 16.0 - 1.0
+            };
+            let samples = (0..3).flat_map(|c| (0..h * w).map(move |i| value(c, i))).collect();
+            let image = Tensor::from_vec(samples, (1, 3, h, w), &Device::Cpu).unwrap();
+            let depth = network.forward(&image, &mut parallax_nn::ignore).unwrap().depth;
+            let every =
+                |length: usize| Tensor::arange_step(0u32, length as u32, 7, &Device::Cpu).unwrap();
+            let got = depth.index_select(&every(h), 2).unwrap().index_select(&every(w), 3).unwrap();
+            let want = &golden[&format!("{name}.{rows}x{columns}")];
+            assert_parity(
+                &format!("{name} {rows}x{columns}"),
+                &got.reshape(want.dims()).unwrap(),
+                want,
+            );
+        }
+    }
 }

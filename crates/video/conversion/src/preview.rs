@@ -7,12 +7,13 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use parallax_frame::Frame;
 use parallax_media::{DecodeOptions, Decoder, Media, Packets, Span, Tools};
 use parallax_stereo::{
-    Capabilities, Clip, DepthEstimator, Draft, DraftDepth, Error as StereoError, Geometry, Layout,
-    Plane, Rendering, Rgb, Run, ViewSynthesis, compose,
+    Clip, DepthEstimator, DepthModel, Error as StereoError, Geometry, Layout, Plane, Rendering,
+    Rgb, Run, ViewSynthesis, compose,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::DepthFrom;
 use crate::error::Error;
 use crate::tone::ToneMap;
 
-/// Frames after the chosen one that the draft engine may want to see first.
+/// Frames after the chosen one that an estimator may want to see first.
 const AHEAD: usize = 8;
 /// Samples between tiles.
 const GAP: usize = 4;
@@ -29,8 +30,13 @@ const COLUMNS: usize = 5;
 /// Where a preview's depth comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum PreviewDepth<'a> {
-    /// The draft engine.
-    Draft,
+    /// An estimator, which is led in by so much of the film before each frame, as far as it looks back at all.
+    Estimated {
+        /// The estimator's model.
+        model: &'a dyn DepthModel,
+        /// The lead-in at most: what a conversion sees before may reach farther.
+        back: Duration,
+    },
     /// Depth that the user brings.
     File(&'a DepthFrom),
 }
@@ -109,20 +115,23 @@ pub fn preview(
             return Err(StereoError::Unsupported(what).into());
         }
         let back = match how.depth {
-            PreviewDepth::Draft => {
-                Draft.reach(&Run::default()).back.as_secs_f64() * clip.rate.fps()
+            PreviewDepth::Estimated { model, back } => {
+                model.reach(&Run::default()).back.min(back).as_secs_f64() * clip.rate.fps()
             }
             PreviewDepth::File(_) => 0.0,
         };
         let first = position.saturating_sub(back.ceil() as usize);
         let last = match how.depth {
-            PreviewDepth::Draft => (position + AHEAD).min(times.len() - 1),
+            PreviewDepth::Estimated { .. } => (position + AHEAD).min(times.len() - 1),
             PreviewDepth::File(_) => position,
         };
         let span = Span { times: times[first]..times[last] + 1, longest: None };
         let decoder = Decoder::open_span(tools, media, packets, span, how.pictures, cancel)?;
         let (frame, depth) = match how.depth {
-            PreviewDepth::Draft => drafted(decoder, &clip, times[position], cancel)?,
+            PreviewDepth::Estimated { model, .. } => {
+                let run = Run { cancel: cancel.clone(), ..Run::default() };
+                estimated(decoder, model.estimator(&clip, &run)?, times[position])?
+            }
             PreviewDepth::File(file) => {
                 let frame = decoder.into_iter().next().transpose()?;
                 let frame = frame.ok_or_else(|| StereoError::Failed("no frame".to_owned()))?;
@@ -146,21 +155,30 @@ pub fn preview(
     Ok(sheet)
 }
 
-/// The frame at `time` and the depth that the draft engine gives it, led in by those before.
-fn drafted(
+/// The frame at `time` and the depth that an estimator gives it, led in by those before.
+fn estimated(
     decoder: Decoder,
-    clip: &Clip,
+    mut estimator: Box<dyn DepthEstimator>,
     time: i64,
-    cancel: &CancellationToken,
 ) -> Result<(Frame, Plane), Error> {
-    let mut estimator = DraftDepth::new(clip, cancel.clone());
     let wanted = |ready: Vec<(Frame, Plane)>| ready.into_iter().find(|(f, _)| f.pts == time);
     for frame in decoder {
-        if let Some(found) = wanted(estimator.push(frame?)?) {
-            return Ok(found);
+        let mut ready = estimator.push(frame?)?;
+        while !ready.is_empty() {
+            if let Some(found) = wanted(ready) {
+                return Ok(found);
+            }
+            ready = estimator.more()?;
         }
     }
-    let found = wanted(estimator.finish()?);
+    let mut found = wanted(estimator.finish()?);
+    while found.is_none() {
+        let more = estimator.more()?;
+        if more.is_empty() {
+            break;
+        }
+        found = wanted(more);
+    }
     Ok(found.ok_or_else(|| StereoError::Failed(format!("no depth for the frame at {time}")))?)
 }
 

@@ -133,7 +133,9 @@ impl MediaClock {
 fn thinned(times: &[i64], unit: TimeBase, most: FrameRate, rate: FrameRate) -> Vec<i64> {
     let us = |time: i64| unit.rescale(time - times[0], 1_000_000);
     let length_us = |rate: FrameRate| i64::from(rate.den) * 1_000_000 / i64::from(rate.num.max(1));
-    let (step, late) = (length_us(most), length_us(rate) * 9 / 10);
+    let step = length_us(most);
+    // No pause earns more than a frame.
+    let late = (length_us(rate) * 9 / 10).min(step * 9 / 10);
     // Times of Matroska are rounded to milliseconds.
     let tolerance = TOLERANCE_US.min(step / 4);
     let (mut wanted, mut due) = (Vec::new(), i64::MIN);
@@ -164,6 +166,19 @@ mod tests {
         let times: Vec<i64> = (0..20_000).map(|n| n * 1001).collect();
         let every_second: Vec<i64> = (0..10_000).map(|n| n * 2002).collect();
         assert_eq!(rate_of(&times, 30, (60_000, 1001)), every_second);
+    }
+
+    #[test]
+    fn pauses_earn_no_bursts() {
+        let slow = (0..16).map(|n| n * 60_000);
+        let fast = (0..240).map(|n| 16 * 60_000 + n * 1000);
+        let times: Vec<i64> = slow.chain(fast).collect();
+        let kept = rate_of(&times, 20, (12, 1));
+        for second in 0..4 {
+            let from = (16 + second) * 60_000;
+            let count = kept.iter().filter(|time| (from..from + 60_000).contains(*time)).count();
+            assert!(count <= 21, "{count} frames in second {second}");
+        }
     }
 
     #[test]

@@ -222,6 +222,20 @@ fn a_scale_that_jitters_does_not_make_a_held_shot_flicker() {
 }
 
 #[test]
+fn a_held_shot_does_not_jump_where_its_opening_ends() {
+    let held = cards().disparity(0.0);
+    for every in [1, 2, 3, 5, 6] {
+        let network = Knowing { jitter: 0.1, ..knowing(|_| held.clone()) };
+        let options = ChainOptions { every, ..ChainOptions::default() };
+        let depths = depths(network, options, (0..28).map(|t| at(t, &CARDS[0])));
+        let changes: Vec<f32> = depths.windows(2).map(flicker).collect();
+        let most =
+            |range: std::ops::Range<usize>| changes[range].iter().copied().fold(0.0, f32::max);
+        assert!(most(0..14) < 2.0 * most(14..27) + 2e-3, "every {every}: {changes:?}");
+    }
+}
+
+#[test]
 fn what_comes_nearer_in_a_consistent_network_is_not_aligned_away() {
     // The picture stands still, and so alignment takes what depth does for a network's whim.
     let held = cards().disparity(0.0);

@@ -1,8 +1,10 @@
 //! What a conversion would look like.
 
+use std::time::Duration;
+
 use parallax_conversion::{Preview, PreviewDepth, preview};
 use parallax_media::{Tools, probe, scan};
-use parallax_stereo::{Geometry, Rendering};
+use parallax_stereo::{Draft, Geometry, Rendering};
 use tokio_util::sync::CancellationToken;
 
 use crate::clips::make;
@@ -25,7 +27,7 @@ fn a_preview_of_high_dynamic_range_is_shown_as_an_ordinary_screen_can() {
         let media = probe(&tools, &film, &cancel).unwrap();
         let packets = scan(&tools, &media, &cancel).unwrap();
         let how = Preview {
-            depth: PreviewDepth::Draft,
+            depth: PreviewDepth::Estimated { model: &Draft, back: Duration::MAX },
             geometry: Geometry::default(),
             rendering: Rendering::default(),
             pictures: parallax_media::DecodeOptions::default(),

@@ -104,12 +104,13 @@ impl<N: InverseDepth> SteadyDepth<N> {
             if settled.is_empty() {
                 break;
             }
+            // All of a run, before the shot's centre moves for those that are here.
             for (frame, depth) in settled {
                 let range = Range::of(&depth);
                 self.settled.push_back((frame, depth, range));
-                if self.settled.len() >= LOOKAHEAD {
-                    out.extend(self.give_out()?);
-                }
+            }
+            while self.settled.len() >= LOOKAHEAD {
+                out.extend(self.give_out()?);
             }
         }
         while over && !self.settled.is_empty() {
@@ -141,7 +142,7 @@ impl<N: InverseDepth> SteadyDepth<N> {
                 *range = range.by(centred);
             }
         }
-        let ahead = self.settled.iter().map(|(_, _, range)| *range);
+        let ahead = self.settled.iter().map(|(_, _, range)| *range).take(LOOKAHEAD);
         let shared = self.range.next(ahead, self.seconds_per_frame);
         let Some((frame, mut depth, own)) = self.settled.pop_front() else { return Ok(None) };
         let range = if self.options.steps.shot_range { shared.unwrap_or(own) } else { own };
