@@ -35,8 +35,16 @@ const PREVIEW: &str = "_preview";
 struct Summary {
     converted: usize,
     skipped: usize,
-    /// Files and why.
+    /// Files, folders that cannot be listed, and why.
     failed: Vec<(PathBuf, String)>,
+}
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    /// Folders below it that cannot be listed, and why.
+    unlisted: Vec<(PathBuf, String)>,
 }
 
 pub(super) fn main(mut args: ConvertArgs) -> ExitCode {
@@ -61,9 +69,10 @@ fn run(args: &mut ConvertArgs, reporter: &Reporter) -> Result<ExitCode> {
         args.state_dir.is_none(),
         "--state-dir keeps one conversion, and {shown} is a folder: leave it out"
     );
-    let mut files = Vec::new();
-    list(&folder, args.recursive, &mut files)?;
-    if files.is_empty() {
+    let mut found = Found::default();
+    list(&folder, args.recursive, &mut found)?;
+    let Found { files, unlisted } = found;
+    if files.is_empty() && unlisted.is_empty() {
         let more = if args.recursive { "" } else { "; --recursive looks below it, too" };
         bail!("{shown}: holds no films and no pictures, by the endings of their names{more}");
     }
@@ -75,9 +84,12 @@ fn run(args: &mut ConvertArgs, reporter: &Reporter) -> Result<ExitCode> {
         heard.once(i32::from(INTERRUPTED)).await;
         asked.cancel();
     });
-    let summary = convert(args, &files, reporter, &stop);
+    unlisted.iter().for_each(|(_, why)| reporter.error(why));
+    let all = files.len() + unlisted.len();
+    let summary = Summary { failed: unlisted, ..Summary::default() };
+    let summary = convert(args, &files, summary, reporter, &stop);
     runtime.shutdown_background();
-    summary.tell(reporter, files.len());
+    summary.tell(reporter, all);
     Ok(match (stop.is_cancelled(), summary.failed.is_empty()) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (false, true) => ExitCode::SUCCESS,
@@ -88,10 +100,10 @@ fn run(args: &mut ConvertArgs, reporter: &Reporter) -> Result<ExitCode> {
 fn convert(
     args: &mut ConvertArgs,
     files: &[PathBuf],
+    mut summary: Summary,
     reporter: &Reporter,
     stop: &CancellationToken,
 ) -> Summary {
-    let mut summary = Summary::default();
     // What is made, and of the first source that would make it.
     let mut makers: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for file in files.iter().filter(|file| result(file).is_none()) {
@@ -172,8 +184,11 @@ impl Summary {
 }
 
 /// Appends the films and pictures of `folder` by the endings of their names, in their order; nothing of
-/// those whose names begin with a dot.
-fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<()> {
+/// those whose names begin with a dot. Of folders below it that cannot be listed it is noted why.
+///
+/// # Errors
+/// When `folder` itself cannot be listed.
+fn list(folder: &Path, recursive: bool, found: &mut Found) -> Result<()> {
     let context = || format!("{}: cannot be listed", show_path(folder));
     let mut entries = fs::read_dir(folder)
         .with_context(context)?
@@ -187,11 +202,11 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<()> 
         let path = entry.path();
         // Links to folders are not followed: they may lead back here.
         if entry.file_type().with_context(context)?.is_dir() {
-            if recursive {
-                list(&path, recursive, files)?;
+            if recursive && let Err(error) = list(&path, recursive, found) {
+                found.unlisted.push((path, format!("{error:#}")));
             }
         } else if path.is_file() && (ends(&path, &FILMS) || ends(&path, &PICTURES)) {
-            files.push(path);
+            found.files.push(path);
         }
     }
     Ok(())

@@ -17,6 +17,12 @@ pub(super) fn main(args: &ConvertArgs) -> ExitCode {
         reporter.error(&format!("--recursive: {} is not a folder", args.input.display()));
         return ExitCode::FAILURE;
     }
+    if Picture::of(&args.input).is_some()
+        && let Err(error) = still::alone(args)
+    {
+        reporter.error(&format!("{error:#}"));
+        return ExitCode::FAILURE;
+    }
     match convert(args, &reporter, &CancellationToken::new()) {
         Ending::Completed => ExitCode::SUCCESS,
         Ending::Interrupted => ExitCode::from(INTERRUPTED),

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::convert_still;
-use parallax_media::{Picture, Tools, read_still, show_path, write_still};
+use parallax_media::{Damaged, Picture, Tools, read_still, show_path, write_still};
 use parallax_process::Termination;
 use parallax_stereo::Run;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::ending::{Ending, INTERRUPTED};
 use super::model::{self, Model};
 use super::name::beside;
+use super::options::{CodecChoice, Interlaced};
 use super::progress::Reporter;
 use super::request::{Drawing, brought, check_output, source_file};
 use crate::cli::ConvertArgs;
+
+/// Pixels on a side of the largest picture that encoders of JPEG make.
+const JPEG_SIDE: u32 = 65_500;
+/// What --segment-seconds is where nobody says it.
+const SEGMENT_SECONDS: u32 = 10;
 
 /// Converts the picture of `kind` that `args` name, until it is finished or `stop` is asked for.
 ///
@@ -63,6 +69,8 @@ fn convert(
     still.lost.iter().for_each(|lost| reporter.warning(lost));
     let format = still.frame.format().clone();
     let size = (format.width, format.height);
+    let (result, scaled) = args.part.size.of(args.layout, &format, ((1, 1), false));
+    fits(output, (result.width, result.height))?;
     let mut said = Vec::new();
     let selected = model::selected(args, &mut said)?;
     said.iter().for_each(|line| reporter.warning(line));
@@ -73,14 +81,45 @@ fn convert(
     let (seed, cancel) = (args.seed, cancel.clone());
     let run = Run { geometry, rendering, staging, seed, cancel, ..Run::default() };
     reporter.picture((input, output), engine.name(), args.layout);
-    let (_, scaled) = args.part.size.of(args.layout, &format, ((1, 1), false));
     let made = convert_still(&*engine, &run, still.frame.clone(), args.layout)
         .with_context(|| show_path(input))?;
     let sharp = args.layout.is_anaglyph() || args.pictures.full_chroma;
-    Ok(write_still(&tools, (&made, scaled), &still, output, sharp, &run.cancel)?)
+    let lost = write_still(&tools, (&made, scaled), &still, output, sharp, &run.cancel)?;
+    lost.iter().for_each(|lost| reporter.warning(lost));
+    Ok(())
 }
 
-/// Refuses what says something of films.
+/// Refuses a size that the kind of file does not hold, before any work is done for it.
+fn fits(output: &Path, (width, height): (u32, u32)) -> Result<()> {
+    let jpeg = output.extension().is_some_and(|end| !end.eq_ignore_ascii_case("png"));
+    ensure!(
+        !jpeg || width.max(height) <= JPEG_SIDE,
+        "{}: the result has {width}x{height} pixels, and a JPEG at most {JPEG_SIDE} on a side: pass -o NAME.png \
+         or --max-width",
+        show_path(output)
+    );
+    Ok(())
+}
+
+/// Refuses what says something of films, where no folder holds any.
+///
+/// # Errors
+/// Names the option.
+pub(super) fn alone(args: &ConvertArgs) -> Result<()> {
+    let said = [
+        ("--resume", args.resume),
+        ("--restart", args.restart),
+        ("--state-dir", args.state_dir.is_some()),
+        ("--jobs", args.jobs.is_some()),
+        ("--segment-seconds", args.segment_seconds != SEGMENT_SECONDS),
+        ("--codec", args.codec != CodecChoice::Auto),
+        ("--interlaced", args.pictures.interlaced != Interlaced::Refuse),
+        ("--damaged", args.damaged.damaged != Damaged::default()),
+    ];
+    refuse(args, &said)
+}
+
+/// Refuses what says something of films that would show in the picture.
 fn only_for_films(args: &ConvertArgs) -> Result<()> {
     let said = [
         ("--start", args.part.start.is_some()),
@@ -90,7 +129,12 @@ fn only_for_films(args: &ConvertArgs) -> Result<()> {
         ("--crop-bars", args.pictures.crop_bars),
         ("--source-layout", args.pictures.source_layout.is_some()),
     ];
-    if let Some((flag, _)) = said.into_iter().find(|(_, said)| *said) {
+    refuse(args, &said)
+}
+
+/// Refuses the first option that is said.
+fn refuse(args: &ConvertArgs, said: &[(&str, bool)]) -> Result<()> {
+    if let Some((flag, _)) = said.iter().find(|(_, said)| *said) {
         bail!("{flag} is for films, and {} is a picture: leave it out", show_path(&args.input));
     }
     Ok(())
@@ -99,9 +143,16 @@ fn only_for_films(args: &ConvertArgs) -> Result<()> {
 /// Where the picture goes: beside its source, in the source's own format where that keeps every sample.
 fn output(args: &ConvertArgs, kind: Picture, input: &Path) -> Result<PathBuf> {
     let endings = ["png", "jpg", "jpeg"];
-    if let Some(output) = &args.output {
-        return check_output(output, input, args, &endings);
-    }
-    let beside = beside(&args.input, args.layout, &args.pictures.name, kind.extension())?;
-    check_output(&beside, input, args, &endings)
+    let named = match &args.output {
+        Some(output) => output.clone(),
+        None => beside(&args.input, args.layout, &args.pictures.name, kind.extension())?,
+    };
+    let output = check_output(&named, input, args, &endings)?;
+    // Of a film, --resume may find its result there; a picture has nothing to go on from.
+    ensure!(
+        args.overwrite || !output.exists(),
+        "{}: exists already; pass --overwrite to replace it",
+        show_path(&output)
+    );
+    Ok(output)
 }

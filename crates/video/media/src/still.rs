@@ -4,7 +4,9 @@
 //! noted, is taken from one file's boxes and put into the other's.
 
 mod exif;
+mod fed;
 mod kind;
+mod parts;
 mod read;
 mod write;
 

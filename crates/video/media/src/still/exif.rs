@@ -4,6 +4,9 @@
 /// The tag that says how the picture is to be turned.
 const ORIENTATION: u16 = 0x0112;
 
+/// What stands before the notes in a JPEG, and by mistake elsewhere.
+const PREFIX: &[u8] = b"Exif\0\0";
+
 /// One notes' bytes, in their own order.
 struct Tiff<'a> {
     bytes: &'a [u8],
@@ -12,6 +15,7 @@ struct Tiff<'a> {
 
 impl<'a> Tiff<'a> {
     fn of(bytes: &'a [u8]) -> Option<Self> {
+        let bytes = bytes.strip_prefix(PREFIX).unwrap_or(bytes);
         let big = match bytes.get(..4)? {
             b"MM\0*" => true,
             b"II*\0" => false,
@@ -62,7 +66,7 @@ pub(super) fn upright(exif: &[u8]) -> Option<Vec<u8>> {
     let tiff = Tiff::of(exif)?;
     let (turn, smaller) = tiff.places()?;
     let one = if tiff.big { [0, 1] } else { [1, 0] };
-    let mut notes = exif.to_vec();
+    let mut notes = tiff.bytes.to_vec();
     if let Some(at) = turn {
         notes.get_mut(at..at + 2)?.copy_from_slice(&one);
     }
@@ -105,8 +109,10 @@ mod tests {
     fn notes_of_both_orders_are_read_and_set_upright() {
         for big in [true, false] {
             let notes = notes(big, 6);
-            assert_eq!(orientation(&notes), 6);
+            let prefixed = [PREFIX, &notes].concat();
+            assert_eq!((orientation(&notes), orientation(&prefixed)), (6, 6));
             let after = upright(&notes).unwrap();
+            assert_eq!(upright(&prefixed), Some(after.clone()));
             assert_eq!((orientation(&after), after.len()), (1, notes.len()));
             assert_eq!(after[after.len() - 4..], [0; 4], "no small picture of the flat one");
         }

@@ -19,6 +19,10 @@ pub enum Picture {
 impl Picture {
     /// The kind of the picture at `path`; `None` when it is something else, or cannot be read.
     pub fn of(path: &Path) -> Option<Self> {
+        // Others, such as pipes, may never let themselves be opened.
+        if !std::fs::metadata(path).ok()?.is_file() {
+            return None;
+        }
         let mut head = Vec::new();
         std::fs::File::open(path).ok()?.take(64).read_to_end(&mut head).ok()?;
         let webp = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP");

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use img_parts::{DynImage, ImageEXIF, ImageICC};
 use parallax_frame::{Chroma, Colour, Frame, PixelFormat, Range, VideoFormat};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::exif;
+use super::fed::fed;
 use super::kind::Picture;
-use crate::child;
+use super::parts::{Parts, apart};
 use crate::error::{Error, Kind, Result, show_path};
-use crate::programs::{Tools, file_url};
+use crate::programs::Tools;
 
 /// A picture, upright.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub struct Still {
     /// What is not taken along, a sentence each.
     pub lost: Vec<String>,
 }
+
+/// How the programs name what they are given.
+const STDIN: &str = "pipe:0";
 
 #[derive(Deserialize)]
 struct Answer {
@@ -45,8 +48,8 @@ struct Shape {
 /// Reads the picture at `path`, of `kind`.
 ///
 /// # Errors
-/// `Input` when it is damaged, cut short, too large, or of a kind that the programs do not read; `Io`;
-/// `Tool`; `Cancelled`.
+/// `Input` when it is damaged, cut short, too large, moves, or is of a kind that the programs do not read;
+/// `Io`; `Tool`; `Cancelled`.
 pub fn read_still(
     tools: &Tools,
     path: &Path,
@@ -59,11 +62,8 @@ pub fn read_still(
         return Err(Error::input(path, what));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    let parts = DynImage::from_bytes(bytes.into());
-    let parts = parts.map_err(|e| Error::input(path, format!("damaged or cut short: {e}")))?;
-    let notes = parts.as_ref().and_then(ImageEXIF::exif);
-    let icc = parts.as_ref().and_then(ImageICC::icc_profile).map(|icc| icc.to_vec());
-    let shape = shape(tools, path, kind, cancel)?;
+    let Parts { bare, exif: notes, icc, mut lost } = apart(path, bytes)?;
+    let shape = shape(tools, (path, &bare), kind, cancel)?;
     let turn = notes.as_ref().map_or(1, |notes| exif::orientation(notes));
     let (width, height) = match turn {
         5..=8 => (shape.height, shape.width),
@@ -78,10 +78,9 @@ pub fn read_still(
         ..Colour::default()
     };
     let format = Arc::new(VideoFormat { width, height, pixels, colour });
-    let data = decoded(tools, path, kind, (exif::turned(turn), &format), cancel)?;
+    let data = decoded(tools, (path, &bare), kind, (exif::turned(turn), &format), cancel)?;
     let frame = Frame::new(format, 0, data)
         .map_err(|e| Error::input(path, format!("damaged or cut short: {e}")))?;
-    let mut lost = Vec::new();
     if ["rgba", "argb", "bgra", "yuva", "ya", "pal8"].iter().any(|a| shape.pix_fmt.starts_with(a)) {
         lost.push("transparency, if there is any, is left out".to_owned());
     }
@@ -89,7 +88,7 @@ pub fn read_still(
         lost.push("12 of 16 bits of each sample are kept".to_owned());
     }
     // A profile of grey or of inks describes no picture of red, green and blue.
-    let icc = icc.filter(|icc| {
+    let icc = icc.map(|icc| icc.to_vec()).filter(|icc| {
         let fits = icc.get(16..20) == Some(b"RGB ");
         if !fits {
             lost.push("the ICC profile is left out: it is not of red, green and blue".to_owned());
@@ -101,13 +100,19 @@ pub fn read_still(
 }
 
 /// Size and samples as they are stored.
-fn shape(tools: &Tools, path: &Path, kind: Picture, cancel: &CancellationToken) -> Result<Shape> {
+fn shape(
+    tools: &Tools,
+    (path, bytes): (&Path, &[u8]),
+    kind: Picture,
+    cancel: &CancellationToken,
+) -> Result<Shape> {
     let mut command = tools.ffprobe();
-    command.args(["-protocol_whitelist", "file,pipe", "-f", kind.demuxer(), "-show_streams"]);
-    command.args(["-of", "json", "-i"]).arg(file_url(path));
+    command.args(["-protocol_whitelist", "pipe", "-f", kind.demuxer(), "-show_streams"]);
+    command.args(["-of", "json", "-i", STDIN]);
     let limit = Some(tools.limits.probe_time);
-    let (output, ended) = child::capture(&mut command, cancel, limit, 1 << 20)?;
-    ended.check(&format!("{}: not a readable picture", show_path(path)), Kind::Input)?;
+    let (output, ended) = fed(&mut command, bytes, cancel, limit, 1 << 20)?;
+    let doing = format!("{}: not a readable picture", show_path(path));
+    ended.check(&doing, Kind::Input).map_err(nameless)?;
     let unreadable = || Error::input(path, "not a readable picture");
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| unreadable())?;
     let shape = answer.streams.into_iter().next().ok_or_else(unreadable)?;
@@ -123,26 +128,31 @@ fn shape(tools: &Tools, path: &Path, kind: Picture, cancel: &CancellationToken) 
 /// The samples of the picture in `format`, turned by filters.
 fn decoded(
     tools: &Tools,
-    path: &Path,
+    (path, bytes): (&Path, &[u8]),
     kind: Picture,
     (turned, format): (&str, &VideoFormat),
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>> {
     let pixels = format.pixels.ffmpeg_name();
     let mut command = tools.ffmpeg();
-    command.args(["-protocol_whitelist", "file,pipe", "-xerror", "-err_detect", "explode"]);
-    command.args(["-noautorotate", "-f", kind.demuxer(), "-i"]).arg(file_url(path));
+    command.args(["-protocol_whitelist", "pipe", "-xerror", "-err_detect", "explode"]);
+    command.args(["-noautorotate", "-f", kind.demuxer(), "-i", STDIN]);
     let scale = "scale=out_range=full:out_color_matrix=bt601:\
                  flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp";
     command.args(["-vf", &format!("{turned}{scale},format={pixels}"), "-frames:v", "1"]);
     command.args(["-c:v", "rawvideo", "-f", "rawvideo", "pipe:1"]);
     let size = format.frame_bytes() as u64;
-    let (data, ended) = child::capture(&mut command, cancel, tools.patience(0), size + 1)?;
+    let (data, ended) = fed(&mut command, bytes, cancel, tools.patience(0), size + 1)?;
     let doing = format!("{}: damaged or cut short", show_path(path));
-    ended.check(&doing, Kind::Input)?;
+    ended.check(&doing, Kind::Input).map_err(nameless)?;
     // What decoders complain about they paint over, and end well.
     if !ended.words().is_empty() {
-        return Err(ended.failure(&doing, Kind::Input));
+        return Err(nameless(ended.failure(&doing, Kind::Input)));
     }
     Ok(data)
+}
+
+/// An error without the programs' name of the file, which it names itself.
+fn nameless(error: Error) -> Error {
+    error.saying(|message| message.replace("pipe:0: ", ""))
 }

@@ -1,21 +1,21 @@
 //! Writing a picture.
 
-use std::io::{Read, Write};
 use std::path::Path;
 
 use img_parts::{Bytes, DynImage, ImageEXIF, ImageICC};
 use parallax_frame::Frame;
 use tokio_util::sync::CancellationToken;
 
+use super::fed::fed;
 use super::read::Still;
-use crate::child::Child;
 use crate::error::{Error, Kind, Result, show_path};
 use crate::output::Partial;
 use crate::programs::Tools;
 use crate::scaled::Scaled;
 
 /// Writes `frame`, which was made of `still`, to `path`: JPEG where its name says so, else PNG. The file
-/// appears whole or not at all. With `sharp_colours` a JPEG has colour at full resolution.
+/// appears whole or not at all. With `sharp_colours` a JPEG has colour at full resolution. Returns
+/// what it does not hold of the notes, a sentence each.
 ///
 /// # Errors
 /// `Input` when it cannot be encoded; `Space`; `Io`; `Tool`; `Cancelled`.
@@ -26,7 +26,7 @@ pub fn write_still(
     path: &Path,
     sharp_colours: bool,
     cancel: &CancellationToken,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let jpeg = path.extension().is_some_and(|end| !end.eq_ignore_ascii_case("png"));
     let pixels = match (jpeg, sharp_colours, still.deep) {
         (true, true, _) => "yuvj444p",
@@ -47,28 +47,53 @@ pub fn write_still(
         false => command.args(["-c:v", "png"]),
     };
     command.args(["-f", "image2pipe", "pipe:1"]);
-    let mut child = Child::spawn(&mut command, cancel, tools.patience(0), |_| false)?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let mut made = Vec::new();
-    std::thread::scope(|scope| {
-        // Who takes no more of it has a reason, which the end tells.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(frame.data())));
-        if let Some(mut stdout) = stdout {
-            let _ = stdout.read_to_end(&mut made);
-        }
-    });
-    child.wait()?.check(&format!("encode {}", show_path(path)), Kind::Input)?;
+    let (made, ended) = fed(&mut command, frame.data(), cancel, tools.patience(0), u64::MAX)?;
+    ended.check(&format!("encode {}", show_path(path)), Kind::Input)?;
     let partial = Partial::create(path)?;
-    let whole = noted(made, still).map_err(|e| Error::input(path, e))?;
+    let (whole, lost) = noted(made, still.icc.as_deref(), still.exif.as_deref())
+        .map_err(|e| Error::input(path, e))?;
     std::fs::write(partial.path(), whole).map_err(|e| Error::io("write", path, e))?;
-    partial.finish()
+    partial.finish()?;
+    Ok(lost)
 }
 
-/// The picture `made` with the profile and the notes of `still`.
-fn noted(made: Vec<u8>, still: &Still) -> std::result::Result<Bytes, img_parts::Error> {
+/// The picture `made` with the profile `icc` and the notes `exif`, and what it does not hold of them, a sentence
+/// each.
+fn noted(
+    made: Vec<u8>,
+    icc: Option<&[u8]>,
+    exif: Option<&[u8]>,
+) -> std::result::Result<(Bytes, Vec<String>), img_parts::Error> {
     let made = Bytes::from(made);
-    let Some(mut parts) = DynImage::from_bytes(made.clone())? else { return Ok(made) };
-    parts.set_icc_profile(still.icc.clone().map(Bytes::from));
-    parts.set_exif(still.exif.clone().map(Bytes::from));
-    Ok(parts.encoder().bytes())
+    let mut lost = Vec::new();
+    let Some(mut parts) = DynImage::from_bytes(made.clone())? else { return Ok((made, lost)) };
+    if let Some(icc) = icc {
+        parts.set_icc_profile(Some(Bytes::copy_from_slice(icc)));
+        if parts.icc_profile().is_none() {
+            lost.push("the ICC profile is left out: it is too long".to_owned());
+        }
+    }
+    if let Some(exif) = exif {
+        parts.set_exif(Some(Bytes::copy_from_slice(exif)));
+        if parts.exif().is_none() {
+            lost.push("what the camera noted is left out: it is too long".to_owned());
+        }
+    }
+    Ok((parts.encoder().bytes(), lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_that_do_not_fit_are_told() {
+        let jpeg = || b"\xFF\xD8\xFF\xDA\0\x02\xFF\xD9".to_vec();
+        let long = vec![7; 70_000];
+        let (whole, lost) = noted(jpeg(), Some(&long), Some(&long)).unwrap();
+        assert!(whole.len() > long.len() && whole.len() < 2 * long.len(), "{}", whole.len());
+        assert_eq!(lost, ["what the camera noted is left out: it is too long"]);
+        let (_, lost) = noted(jpeg(), None, Some(&long[..65_000])).unwrap();
+        assert_eq!(lost, [""; 0]);
+    }
 }
