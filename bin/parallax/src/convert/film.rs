@@ -10,7 +10,6 @@ use parallax_ports::Ledger;
 use parallax_ports::ledger::{SegmentRow, SegmentState};
 use parallax_process::Termination;
 use parallax_worker::{Roles, Stop};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Step, Trouble};
@@ -39,9 +38,7 @@ pub(super) fn run(
     if stop.is_cancelled() {
         return Ok(Ending::Interrupted);
     }
-    for line in &request.chosen {
-        reporter.noted(line, &json!({"event": "engine", "message": line}));
-    }
+    request.chosen.iter().for_each(|line| reporter.remark(line));
     request.warnings.iter().for_each(|warning| reporter.warning(warning));
     stream_report::announce(&request.streams, reporter);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

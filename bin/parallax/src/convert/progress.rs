@@ -137,6 +137,13 @@ impl Reporter {
         }
     }
 
+    /// What a person may want to know; programs are told the same by other events.
+    pub(crate) fn remark(&self, message: &str) {
+        if !matches!(self.voice, Voice::Json) {
+            eprintln!("{message}");
+        }
+    }
+
     /// Something that is no trouble: people read it as `message` and programs as `said`.
     pub(crate) fn noted(&self, message: &str, said: &serde_json::Value) {
         match self.voice {

@@ -73,7 +73,7 @@ fn convert(
     fits(output, (result.width, result.height))?;
     let mut said = Vec::new();
     let selected = model::selected(args, &mut said)?;
-    said.iter().for_each(|line| reporter.warning(line));
+    said.iter().for_each(|line| reporter.remark(line));
     let (brought, _) = brought(args, &selected, &tools, (size, 1), cancel)?;
     let Model { engine, licences, .. } = model::open(args, &selected, brought, size)?;
     licences.iter().for_each(|line| reporter.warning(line));
