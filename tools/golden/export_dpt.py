@@ -39,7 +39,7 @@ def network(width, heads, blocks, taken, channels, features, hidden):
         tensor.data = torch.randn(tensor.shape) * spread + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
         tensor.data = tensor.data.half().float()
     # Depth above zero, so that the last layer hides nothing.
-    model.head.conv3.bias.data += 1.0
+    model.head.conv3.bias.data = (model.head.conv3.bias.data + 1.0).half().float()
     return model
 
 
