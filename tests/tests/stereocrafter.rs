@@ -120,7 +120,9 @@ fn a_killed_conversion_resumes_to_the_same_frames_and_other_models_are_refused()
     let other = finish(&mut studio.convert("out.mp4", &["--resume", "--reference"]));
     assert!(other.error().contains("default, 1 steps"), "{other:?}");
     let (out, resumed) = studio.made("out.mp4", &["--resume", "--json"]);
-    let started: Value = serde_json::from_str(resumed.stdout.lines().next().unwrap()).unwrap();
+    // Licences are told first.
+    let events = resumed.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let started = events.into_iter().find(|event| event["event"] == "started").unwrap();
     assert!(started["frames_done"].as_u64() >= Some(1), "{started}");
     assert_eq!(frame_md5s(&out), frame_md5s(&plain));
     assert_eq!(audio_md5(&out), audio_md5(&studio.source));
@@ -380,7 +382,10 @@ fn the_first_stage_exports_its_depth_as_any_estimator_does() {
             &["--engine", "depthcrafter", "--weights", "/nowhere"],
             "--weights /nowhere: not a folder",
         ),
-        (&["--engine", "stereocrafter"], "allowed are draft, depthcrafter, depth-from"),
+        (
+            &["--engine", "stereocrafter"],
+            "allowed are auto, draft, depth-anything, video-depth-anything, depthcrafter, depth-from",
+        ),
     ] {
         let run = export("no.npy", arguments);
         assert_ne!(run.code, Some(0), "{run:?}");

@@ -232,8 +232,6 @@ fn what_is_no_whole_picture_is_refused_and_leaves_nothing() {
         (&["--resume", "--overwrite"], "--resume is for films"),
         (&["--restart"], "--restart is for films"),
         (&["--state-dir", "kept"], "--state-dir is for films"),
-        (&["--jobs", "1"], "--jobs is for films"),
-        (&["--segment-seconds", "5"], "--segment-seconds is for films"),
         (&["--codec", "h264"], "--codec is for films"),
         (&["--interlaced", "as-is"], "--interlaced is for films"),
         (&["--damaged", "refuse"], "--damaged is for films"),

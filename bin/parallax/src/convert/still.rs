@@ -20,8 +20,6 @@ use crate::cli::ConvertArgs;
 
 /// Pixels on a side of the largest picture that encoders of JPEG make.
 const JPEG_SIDE: u32 = 65_500;
-/// What --segment-seconds is where nobody says it.
-const SEGMENT_SECONDS: u32 = 10;
 
 /// Converts the picture of `kind` that `args` name, until it is finished or `stop` is asked for.
 ///
@@ -101,7 +99,8 @@ fn fits(output: &Path, (width, height): (u32, u32)) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what says something of films, where no folder holds any.
+/// Refuses what says something of films, where no folder holds any. How much is done at once, and in which
+/// steps, nobody sees in a picture.
 ///
 /// # Errors
 /// Names the option.
@@ -110,8 +109,6 @@ pub(super) fn alone(args: &ConvertArgs) -> Result<()> {
         ("--resume", args.resume),
         ("--restart", args.restart),
         ("--state-dir", args.state_dir.is_some()),
-        ("--jobs", args.jobs.is_some()),
-        ("--segment-seconds", args.segment_seconds != SEGMENT_SECONDS),
         ("--codec", args.codec != CodecChoice::Auto),
         ("--interlaced", args.pictures.interlaced != Interlaced::Refuse),
         ("--damaged", args.damaged.damaged != Damaged::default()),
