@@ -224,10 +224,13 @@ fn a_picture_of_one_row_is_refused_by_its_size() {
 }
 
 #[test]
-fn folders_and_missing_files_are_named() {
+fn empty_folders_and_missing_files_are_named() {
     let place = Place::new();
-    let run = finish(&mut convert(place.folder.path()));
-    refused(&run, place.folder.path().to_str().unwrap(), &["not a file"]);
+    let empty = place.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let run = finish(&mut convert(&empty));
+    refused(&run, empty.to_str().unwrap(), &["holds no films and no pictures"]);
+    std::fs::remove_dir(&empty).unwrap();
     let run = finish(&mut convert(&place.path("missing.mp4")));
     refused(&run, "missing.mp4", &["No such file"]);
     assert_eq!(place.names(), ["film.mp4"]);
