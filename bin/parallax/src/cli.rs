@@ -19,7 +19,7 @@ use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
 use crate::preview::PreviewArgs;
-use crate::weights;
+use crate::weights::names;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WeightsCommand {
     /// Download models, by their names or for an engine. An interrupted download continues.
-    #[command(after_help = format!("{}\n\n{FETCH_HELP}", weights::table()))]
+    #[command(after_help = format!("{}\n\n{FETCH_HELP}", names::table()))]
     Fetch(FetchArgs),
     /// Say which model is what, every tensor that is not as it should be, and the memory needed.
     ///
@@ -69,7 +69,7 @@ Exit codes: 0 complete, 1 other failure, 2 wrong usage or setting, 3 access refu
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
     /// Models, engines, depth estimators and inpainters, as they are listed below.
-    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(weights::names()),
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(names::names()),
           hide_possible_values = true)]
     pub(crate) names: Vec<String>,
 

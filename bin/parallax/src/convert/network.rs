@@ -10,7 +10,7 @@ use parallax_engine_spec::{Choice, Choices, DepthSpec, Device, Published, licenc
 use parallax_stereo::DepthModel;
 
 use super::refused::{told, weights_are_named};
-use crate::weights;
+use crate::weights::folder::folder;
 
 /// The name of the choice that is made for the user.
 pub(crate) const AUTOMATIC: &str = "auto";
@@ -62,7 +62,7 @@ impl NetworkArgs {
 
 /// The folder of the models: the one that is named, or else the user's own where there is one.
 pub(crate) fn weights_folder(named: Option<&PathBuf>) -> Option<PathBuf> {
-    let own = || weights::folder(None).ok().filter(|folder| folder.is_dir());
+    let own = || folder(None).ok().filter(|folder| folder.is_dir());
     named.cloned().or_else(own)
 }
 

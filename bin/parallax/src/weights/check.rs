@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use parallax_catalogue::{ALL, models};
 use parallax_engine_spec::{ModelReport, Needs, Published, WeightsSpec};
 
-use super::folder;
+use super::folder::folder;
 use super::report::Report;
 use crate::cli::CheckArgs;
 

@@ -7,7 +7,7 @@ use parallax_engine_spec::Published;
 use parallax_hub::{Error, Kind, Model, Settings, fetch};
 use parallax_process::Termination;
 
-use super::folder;
+use super::folder::folder;
 use super::names::{UNNAMED, named};
 use super::progress::Teller;
 use crate::cli::FetchArgs;

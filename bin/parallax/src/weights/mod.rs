@@ -2,16 +2,13 @@
 
 mod check;
 mod fetch;
-mod folder;
-mod names;
+pub(crate) mod folder;
+pub(crate) mod names;
 mod progress;
 mod report;
 mod size;
 
 use std::process::ExitCode;
-
-pub(crate) use folder::folder;
-pub(crate) use names::{names, table};
 
 use crate::cli::WeightsCommand;
 
