@@ -1,7 +1,8 @@
 # make demo    renders a sample and converts it: the main job, from a clean clone
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
-# make check   lint and test: what a change must pass
+# make check   lint, test and book: what a change must pass
+# make book  checks the book (links, commands, generated pages) and builds target/book/html/index.html
 # make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
@@ -21,9 +22,10 @@ FILMS_AT_ONCE ?= 3
 CLIPS_BUILD ?= release
 
 # Where tools/setup puts Python tools that the machine lacks.
-export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax
+export PATH := $(CACHE)/venv/bin:$(CACHE)/lint/bin:$(PATH)
 
-.PHONY: demo test lint check clips corpus field fuzz quality bench bench-worker soak setup setup-lint fmt
+.PHONY: demo test lint check book clips corpus field fuzz quality bench bench-worker soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -50,7 +52,11 @@ lint: setup-lint
 	tools/check-architecture --self-test
 	tools/check-architecture
 
-check: lint test
+check: lint test book
+
+book: setup-lint
+	$(CARGO) build --locked --workspace --bins
+	tools/check-book
 
 clips: setup
 	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }
