@@ -30,7 +30,7 @@ fn passing_cards(folder: &Path) -> Film {
     // 160 pixels in a period, so that every period shows the same.
     let card = "lt(mod(X-3.2*N+3200\\,160)\\,56)*gt(Y\\,60)";
     let on_card = "130+70*sin((X-3.2*N)*0.589+Y*0.47)*cos(Y*0.39)";
-    film(folder, &format!("if({card}\\,{on_card}\\,{WALL})"), 2 * PERIOD, 10 * PERIOD)
+    film(folder, &format!("if({card}\\,{on_card}\\,{WALL})"), 2 * PERIOD, 6 * PERIOD)
 }
 
 /// One shot whose past counts: something comes in from the right, stays and goes on moving within itself,
