@@ -13,6 +13,8 @@ const HEIGHT: usize = 180;
 const RATE: usize = 25;
 /// Frames after which the picture repeats, and between keyframes.
 const PERIOD: usize = 50;
+/// Frames of the short segments of a film whose past counts.
+const SHORT: usize = 25;
 /// Frames by which those options look ahead.
 const AHEAD: usize = 7;
 
@@ -36,14 +38,14 @@ fn passing_cards(folder: &Path) -> Film {
 /// One shot whose past counts: something comes in from the right, stays and goes on moving within itself,
 /// and nobody sees again what it covers; a card comes in from the left soon after a border.
 fn one_that_stays(folder: &Path) -> Film {
-    let left = "max(140\\,300-3.2*N)";
+    let left = "max(140\\,300-6.4*N)";
     let guest = format!("gte(X\\,{left})*lt(X\\,{left}+56)*gt(Y\\,50)*lt(Y\\,150)");
-    let on_guest = "130+70*sin((X+3.2*N)*0.589+Y*0.47)*cos(Y*0.39)";
-    let at = "(2.5*mod(N+147\\,200)-40)";
+    let on_guest = "130+70*sin((X+6.4*N)*0.589+Y*0.47)*cos(Y*0.39)";
+    let at = "(5*mod(N+73.5\\,100)-40)";
     let card = format!("gte(X\\,{at})*lt(X\\,{at}+40)*gt(Y\\,130)");
     let on_card = format!("120+80*sin((X-{at})*0.41+Y*0.53)*cos(Y*0.37)");
     let luma = format!("if({card}\\,{on_card}\\,if({guest}\\,{on_guest}\\,{WALL}))");
-    film(folder, &luma, PERIOD, 3 * PERIOD)
+    film(folder, &luma, SHORT, 3 * SHORT)
 }
 
 /// A film of this luma in segments of so many frames, each of which begins with a keyframe.
@@ -55,7 +57,7 @@ fn film(folder: &Path, luma: &str, segment: usize, frames: usize) -> Film {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &picture]);
     command.args(["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-pix_fmt", "yuv420p"]);
-    command.args(["-g", &PERIOD.to_string(), "-sc_threshold", "0"]);
+    command.args(["-g", &segment.min(PERIOD).to_string(), "-sc_threshold", "0"]);
     assert!(command.arg(&path).status().unwrap().success());
     Film { path, segment, frames }
 }
