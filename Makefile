@@ -10,6 +10,7 @@
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
+# make checkov  security rules over Terraform and the container files; installs 300 MB once
 # make bench-worker   measures the daemon on AWS against a moto server on this machine
 
 CARGO ?= cargo
@@ -25,7 +26,7 @@ CLIPS_BUILD ?= release
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax
 export PATH := $(CACHE)/venv/bin:$(CACHE)/lint/bin:$(PATH)
 
-.PHONY: demo test lint check book clips corpus field fuzz quality bench bench-worker soak setup setup-lint fmt
+.PHONY: demo test lint check book clips corpus field fuzz quality bench bench-worker checkov soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -51,6 +52,8 @@ lint: setup-lint
 	tools/lint-files
 	tools/check-architecture --self-test
 	tools/check-architecture
+	tools/check-terraform --self-test
+	tools/check-terraform
 
 check: lint test book
 
@@ -106,6 +109,12 @@ bench-worker: setup
 	$(CARGO) build --locked -p sagemaker-emulator
 	VIDEO_WORKER=$(abspath target/release/video-worker) \
 		$(CARGO) test --locked -p parallax-tests --bench worker
+
+# Not part of `lint`: the installation takes longer than all linters together.
+CHECKOV = $(CACHE)/checkov
+checkov:
+	@[ -x $(CHECKOV)/bin/checkov ] || { python3 -m venv $(CHECKOV) && $(CHECKOV)/bin/pip install --quiet checkov==3.3.30; }
+	$(CHECKOV)/bin/checkov --config-file terraform/checkov.yaml --directory .
 
 setup:
 	@tools/setup

@@ -1,4 +1,4 @@
-//! Queues, buckets and tables as the Terraform files of this repository declare them.
+//! Queues, buckets and tables as terraform/modules/data declares them; tools/check-terraform compares the two.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{
 use aws_sdk_sqs::types::QueueAttributeName;
 use parallax_aws::{Aws, Tables};
 
-/// Seconds that a message stays hidden for receivers that do not say: terraform/queues.tf.
+/// Seconds that a message stays hidden for receivers that do not say: queues.tf.
 const VISIBILITY: &str = "120";
 const MAX_RECEIVES: u32 = 120;
 const DAY: u32 = 24 * 3600;
@@ -73,7 +73,7 @@ async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> QueueUrls {
     QueueUrls { queue: call.send().await.unwrap().queue_url.unwrap(), dead_letters }
 }
 
-/// The queues of terraform/queues.tf.
+/// The queues of queues.tf.
 pub(super) async fn queues(aws: &Aws) -> Queues {
     let sqs = aws.sqs();
     Queues {
@@ -105,7 +105,7 @@ async fn bucket(aws: &Aws, name: &str, told: &[(&str, &QueueUrls)]) {
     call.notification_configuration(all.build()).send().await.unwrap();
 }
 
-/// The buckets of terraform/buckets.tf, which tell their queues what arrives.
+/// The buckets of buckets.tf, which tell their queues what arrives.
 pub(super) async fn buckets(aws: &Aws, queues: &Queues, input: &str, output: &str) {
     bucket(aws, input, &[("input/", &queues.chunking), ("segments/", &queues.video_worker)]).await;
     let told = ["jobs/", "sagemaker-async-responses/", "sagemaker-async-failures/"];
@@ -113,7 +113,7 @@ pub(super) async fn buckets(aws: &Aws, queues: &Queues, input: &str, output: &st
     bucket(aws, output, &told).await;
 }
 
-/// The tables of terraform/tables.tf.
+/// The tables of tables.tf.
 pub(super) async fn tables(aws: &Aws) -> Tables {
     use ScalarAttributeType::{N, S};
     let name = |kind: &str| format!("stereo-{kind}");

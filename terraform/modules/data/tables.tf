@@ -4,6 +4,11 @@ resource "aws_dynamodb_table" "jobs" {
   name         = "${var.name}-jobs"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "job_id"
+
+  deletion_protection_enabled = var.deletion_protection
+  stream_enabled              = var.streams
+  stream_view_type            = var.streams ? "NEW_AND_OLD_IMAGES" : null
+
   attribute {
     name = "job_id"
     type = "S"
@@ -42,6 +47,11 @@ resource "aws_dynamodb_table" "segment_completions" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "job_id"
   range_key    = "segment_index"
+
+  deletion_protection_enabled = var.deletion_protection
+  stream_enabled              = var.streams
+  stream_view_type            = var.streams ? "NEW_AND_OLD_IMAGES" : null
+
   attribute {
     name = "job_id"
     type = "S"
@@ -59,6 +69,9 @@ resource "aws_dynamodb_table" "reassembly_triggered" {
   name         = "${var.name}-reassembly-triggered"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "job_id"
+
+  deletion_protection_enabled = var.deletion_protection
+
   attribute {
     name = "job_id"
     type = "S"
@@ -76,6 +89,9 @@ resource "aws_dynamodb_table" "inference_invocations" {
   name         = "${var.name}-inference-invocations"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "output_location"
+
+  deletion_protection_enabled = var.deletion_protection
+
   attribute {
     name = "output_location"
     type = "S"

@@ -1,0 +1,103 @@
+"""Planted drifts: a check that finds none of these checks nothing."""
+
+import pathlib
+import shutil
+import tempfile
+
+import rules
+
+DATA, WORKER = "terraform/modules/data", "terraform/modules/worker"
+ENDPOINT, WATCH = "terraform/modules/endpoint", "terraform/modules/observability"
+COMPLETE, RUST = "terraform/examples/complete", "tests/src/cloud/resources.rs"
+CONFIG, AWS = "bin/video-worker/src/config.rs", "crates/platform/aws/src"
+
+# What is copied to plant drifts in.
+NEEDED = [
+    "terraform",
+    "docs/ops",
+    "deploy/grafana",
+    RUST,
+    "bin/video-worker/src",
+    "bin/inference-server/src",
+    "crates",
+]
+
+# (drift, file, what stands there, what is written instead, what is found)
+DRIFTS = [
+    ("a queue without a role", f"{WORKER}/variables.tf", '["chunking", "reassembly"])', '["reassembly"])', "nobody takes from the queue chunking"),
+    ("a role that is new", "crates/core/worker/src/roles.rs", 'Role::Reconcile => "reconcile"', 'Role::Reconcile => "repair"', "has the role repair"),
+    ("a queue that the daemon is not told", f"{WORKER}/environment.tf", 'var.queues["reassembly"].url', '"elsewhere"', "not told the queue reassembly"),
+    ("a service that is left out", f"{COMPLETE}/main.tf", "  cpu_architecture        = var.cpu_architecture\n", "  media                   = null\n", "takes from the queue chunking"),
+    ("a fifth queue", f"{DATA}/queues.tf", "  queues = {\n", "  queues = {\n    deletion      = { visibility_seconds = 120, max_receives = 120 }\n", "the queue deletion"),
+    ("a variable that is new", CONFIG, 'env = "DAMAGED"', 'env = "DAMAGES"', "reads DAMAGES"),
+    ("a variable that is gone", CONFIG, 'env = "LEASE_SECONDS"', "long", "has LEASE_SECONDS, which nobody reads"),
+    ("a variable that nobody reads", f"{WORKER}/environment.tf", "LOG_FORMAT    ", "LOG_FORMATS   ", "LOG_FORMATS is set and nobody reads it"),
+    ("a server's variable that is new", "bin/inference-server/src/config.rs", 'env = "SERVER_STEPS"', 'env = "SERVER_STRIDES"', "reads SERVER_STRIDES"),
+    ("a range that is too wide", f"{WORKER}/variables.tf", "var.lease_seconds <= 43200", "var.lease_seconds <= 86400", "lease_seconds allows more"),
+    ("a call without a right", f"{WORKER}/roles.tf", '      "dynamodb:Query",\n', "", "dynamodb:Query, which nobody is granted"),
+    ("a right without a call", f"{WORKER}/roles.tf", '      "dynamodb:Query",\n', '      "dynamodb:Query",\n      "dynamodb:Scan",\n', "dynamodb:Scan is granted and never used"),
+    ("a call that is not known", f"{AWS}/objects.rs", "client.head_bucket()", "client.put_bucket_policy()", "put_bucket_policy"),
+    ("a call that is new", f"{AWS}/objects.rs", "client.head_bucket()", "client.head_bucket(); client.scan()", "dynamodb:Scan, which nobody is granted"),
+    ("a right of operators for a service", f"{WORKER}/roles.tf", '"s3:AbortMultipartUpload"]\n      resources = ["${local.input}/segments/*"', '"s3:AbortMultipartUpload", "s3:DeleteObject"]\n      resources = ["${local.input}/segments/*"', "which is for operators"),
+    ("a server without a right", "terraform/modules/http/role.tf", ', "s3:AbortMultipartUpload"', "", "s3:AbortMultipartUpload, which nobody is granted"),
+    ("every right", f"{WORKER}/operator.tf", '["s3:DeleteObject"]', '["s3:DeleteObject", "s3:*"]', "s3:*"),
+    ("an alarm of nothing", f"{WATCH}/worker.tf", '"InvariantViolations"', '"InvariantsBroken"', "InvariantsBroken, which no code reports"),
+    ("an alarm by another dimension", f"{WATCH}/worker.tf", 'metric_name         = "Ready"\n  dimensions          = { Backend', 'metric_name         = "Ready"\n  dimensions          = { Replica', "Replica, which no code reports"),
+    ("a metric that code gave up", f"{AWS}/conversion.rs", '"SegmentConversionDurationSeconds"', '"SegmentSeconds"', "SegmentConversionDurationSeconds, which no code reports"),
+    ("AWS's metric by another dimension", f"{WATCH}/endpoint.tf", '"Invocation5XXErrors"\n  dimensions          = { EndpointName = each.value, VariantName = "AllTraffic" }', '"Invocation5XXErrors"\n  dimensions          = { EndpointName = each.value }', "asks for Invocation5XXErrors"),
+    ("an alarm without its page", f"{WATCH}/queues.tf", "alarms.md#dead-letters", "alarms.md#letters", "the alarm dead_letters names no section"),
+    ("a section without an alarm", "docs/ops/alarms.md", "## Restarts", "## Rainfall\n\n**Meaning.** **First look.** **Fix.**\n\n## Restarts", "no alarm has the section rainfall"),
+    ("a section without a fix", "docs/ops/alarms.md", "**Fix.** None.", "", "lacks **Fix.**"),
+    ("an alarm that tells nobody", f"{WATCH}/queues.tf", "  alarm_actions       = local.actions\n  ok_actions          = local.actions\n}\n\n", "}\n\n", "the alarm dead_letters tells nobody"),
+    ("dead letters without alarms", f"{WATCH}/queues.tf", "for_each            = var.dead_letters", "for_each            = var.queues", "is not there for each of ${var.dead_letters}"),
+    ("a panel of nothing", "deploy/grafana/parallax.json", "parallax_segments_total", "parallax_pieces_total", "no code has the metric parallax_pieces_total"),
+    ("another retention", f"{DATA}/queues.tf", "= 7 * 24 * 3600", "= 4 * 24 * 3600", "retention of queues"),
+    ("other receives", RUST, "MAX_RECEIVES: u32 = 120", "MAX_RECEIVES: u32 = 5", "receives: modules/data has 120"),
+    ("another visibility", f"{DATA}/queues.tf", "reassembly    = { visibility_seconds = 120", "reassembly    = { visibility_seconds = 900", "cannot be compared"),
+    ("another key", f"{DATA}/tables.tf", 'hash_key     = "output_location"', 'hash_key     = "job_id"', "cannot be compared"),
+    ("another index", RUST, '("status", "completed_at")', '("status", "finished_at")', "keys and indexes"),
+    ("another prefix", f"{DATA}/buckets.tf", '"sagemaker-async-failures/"]', '"sagemaker-failures/"]', "events of the output bucket"),
+    ("items that stay", RUST, "[&tables.triggers, &tables.invocations]", "[&tables.triggers]", "tables whose items expire"),
+    ("a name that is not there", f"{COMPLETE}/main.tf", "module.endpoint.max_in_flight", "module.endpoint.max_instances", "module.endpoint.max_instances is not there"),
+    ("an argument that is not there", f"{COMPLETE}/main.tf", "  emails        = var.emails", "  mails         = var.emails", "does not know"),
+    ("a variable that is not used", f"{ENDPOINT}/endpoint.tf", "var.side_by_side", '"full"', "var.side_by_side is never used"),
+    ("a variable that is not declared", f"{WORKER}/service.tf", "var.log_days", "var.log_weeks", "var.log_weeks is not declared"),
+    ("one partition", f"{WORKER}/roles.tf", '"arn:${data.aws_partition.current.partition}:iam', '"arn:aws:iam', "one partition of several"),
+    ("a provider without a bound", f"{DATA}/versions.tf", ">= 6.20, < 7.0", ">= 6.20", "no upper bound"),
+    ("signs out of line", f"{DATA}/queues.tf", "  for_each  = local.queues\n  queue_url", "  for_each = local.queues\n  queue_url", "= is not in column"),
+    ("another indentation", f"{DATA}/queues.tf", "  statement {\n    sid       = \"OnlyTls\"", "  statement {\n      sid       = \"OnlyTls\"", "indented by 6"),
+]
+
+
+def copied(root, folder):
+    for name in NEEDED:
+        source, target = root / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("goldens", "target", "*.safetensors"))
+        else:
+            shutil.copy(source, target)
+
+
+def run(root):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        copied(root, folder)
+        wrong = [f"nothing is planted, and found: {fault}" for fault in rules.check(folder)]
+        for drift, path, there, instead, found in DRIFTS:
+            file = folder / path
+            text = file.read_text()
+            if there not in text:
+                wrong.append(f"{drift}: {path} does not have {there!r}: plant it otherwise")
+                continue
+            file.write_text(text.replace(there, instead, 1))
+            faults = rules.check(folder)
+            if not any(found in fault for fault in faults):
+                wrong.append(f"{drift} is not found; found are {faults}")
+            file.write_text(text)
+    for line in wrong:
+        print(f"terraform self-test: {line}")
+    if wrong:
+        return 1
+    print(f"{len(DRIFTS)} planted drifts are found")
+    return 0
