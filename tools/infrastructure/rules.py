@@ -3,6 +3,7 @@
 import alarms
 import consumers
 import declared
+import deploy
 import environment
 import layout
 import references
@@ -12,4 +13,4 @@ from hcl import Tree
 
 def check(root):
     tree = Tree(root)
-    return [fault for rule in (layout, references, consumers, environment, rights, alarms, declared) for fault in rule.check(tree)]
+    return [fault for rule in (layout, references, consumers, environment, rights, alarms, declared, deploy) for fault in rule.check(tree)]
