@@ -1,8 +1,11 @@
 # make demo    renders a sample and converts it: the main job, from a clean clone
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
-# make check   lint, test and book: what a change must pass
+# make check   lint, test, book and release-check: what a change must pass
 # make book  checks the book (links, commands, generated pages) and builds target/book/html/index.html
+# make release-check   packs the debug programs as a release is packed, and checks the result
+# make release   builds and checks what a release publishes, into target/dist: static programs, bills, sums
+# make coverage  runs the tests under cargo-llvm-cov and reports, into target/coverage
 # make clips CLIPS=DIR   converts every clip of a folder, alone and through the server, and checks
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
@@ -23,10 +26,9 @@ FILMS_AT_ONCE ?= 3
 CLIPS_BUILD ?= release
 
 # Where tools/setup puts Python tools that the machine lacks.
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax
-export PATH := $(CACHE)/venv/bin:$(CACHE)/lint/bin:$(PATH)
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check book clips corpus field fuzz quality bench bench-worker checkov soak setup setup-lint fmt
+.PHONY: demo test lint check book release release-check coverage clips corpus field fuzz quality bench bench-worker checkov soak setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -47,6 +49,7 @@ lint: setup-lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) deny --log-level error check bans licenses sources
+	tools/check-advisories
 	$(CARGO) hakari generate --diff
 	$(CARGO) hakari manage-deps --dry-run
 	tools/lint-files
@@ -55,11 +58,26 @@ lint: setup-lint
 	tools/check-terraform --self-test
 	tools/check-terraform
 
-check: lint test book
+check: lint test book release-check
 
 book: setup-lint
 	$(CARGO) build --locked --workspace --bins
 	tools/check-book
+
+release: setup-lint
+	tools/release
+
+release-check: setup-lint
+	$(CARGO) build --locked -p parallax -p video-worker
+	tools/release --dry-run --binaries target/debug
+
+coverage: setup
+	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --locked --quiet cargo-llvm-cov
+	@mkdir -p target/coverage
+	eval "$$($(CARGO) llvm-cov show-env --export-prefix)" && $(CARGO) llvm-cov clean --workspace \
+		&& $(CARGO) build --locked --workspace --bins && $(CARGO) nextest run --locked --workspace \
+		&& $(CARGO) llvm-cov report --lcov --output-path target/coverage/lcov.info \
+		&& $(CARGO) llvm-cov report >target/coverage/summary.txt
 
 clips: setup
 	@test -n "$(CLIPS)" || { echo "CLIPS=DIR names the folder of clips"; exit 2; }

@@ -20,7 +20,7 @@ use crate::engine::EngineName;
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = parallax_process::version(), about, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -9,14 +9,14 @@ use tracing::warn;
 
 use crate::config::Settings;
 
-/// The engine, its version, options, device and weights. The weights are looked at once, with the
+/// The engine, the program's release and commit, options, device and weights. The weights are looked at once, with the
 /// first request: until then they may be on their way.
 pub(crate) fn of(settings: &Settings, engine: &dyn Selection) -> Recipe {
     let spec = settings.engine.0;
     let text = format!(
         "{} {} {}{}",
         spec.name,
-        env!("CARGO_PKG_VERSION"),
+        parallax_process::version(),
         settings.device().as_str(),
         engine.words()
     );
@@ -53,7 +53,7 @@ mod tests {
     /// Stored with results: other words, and no earlier result is found again.
     #[test]
     fn the_words_that_are_stored_do_not_change() {
-        let version = env!("CARGO_PKG_VERSION");
+        let version = parallax_process::version();
         assert_eq!(recipe(&["--engine", "draft"]), Some(format!("draft {version} cpu")));
         assert_eq!(recipe(&["--engine", "copy"]), Some(format!("copy {version} cpu")));
         let weights = tempfile::tempdir().unwrap();

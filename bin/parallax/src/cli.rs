@@ -23,7 +23,7 @@ use crate::weights::names;
 
 /// Ordinary video in, stereoscopic 3D out.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = parallax_process::version(), about, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Write a log to standard error; twice for more.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]

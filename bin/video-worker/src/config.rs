@@ -15,7 +15,7 @@ use crate::backend::Backend;
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = parallax_process::version(), about, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -8,4 +8,4 @@ mod version;
 pub use pool::share_pool;
 pub use run::{end, run};
 pub use signals::Termination;
-pub use version::{COMMIT, log_version};
+pub use version::{COMMIT, log_version, version};
