@@ -1,5 +1,6 @@
 """Alarms and dashboards are of metrics that exist, and every alarm says where it is explained."""
 
+import functools
 import json
 import re
 
@@ -28,8 +29,14 @@ PAGE = "docs/ops/alarms.md"
 PARTS = ["**Meaning.**", "**First look.**", "**Fix.**"]
 
 
+@functools.lru_cache(maxsize=None)
+def words(code):
+    """Strings of one word in a file."""
+    return frozenset(re.findall(r'"([A-Za-z_]\w*)"', code))
+
+
 def literals(tree, folders):
-    return {text for folder in folders for _, code in tree.rust(folder) for text in re.findall(r'"([A-Za-z_]\w*)"', code)}
+    return set().union(*(words(code) for folder in folders for _, code in tree.rust(folder)))
 
 
 def watched(module):

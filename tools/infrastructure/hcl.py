@@ -14,12 +14,28 @@ def parse(text):
     return hcl2.loads(text)
 
 
+@functools.lru_cache(maxsize=None)
+def unchanged(path, _time, _size):
+    return path.read_text()
+
+
+def text_of(path):
+    """A file's text, which is read again only when it has changed."""
+    stat = path.stat()
+    return unchanged(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=None)
+def without_tests(text):
+    return text.split("#[cfg(test)]")[0]
+
+
 class Module:
     """The files of one folder."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.files = {path.name: path.read_text() for path in sorted(folder.glob("*.tf"))}
+        self.files = {path.name: text_of(path) for path in sorted(folder.glob("*.tf"))}
         self.documents = [parse(text) for text in self.files.values()]
         self.templates = {path.name: path.read_text() for path in sorted(folder.glob("*.tftpl"))}
 
@@ -68,13 +84,13 @@ class Tree:
         return self.modules[f"modules/{name}"]
 
     def read(self, path):
-        return (self.root / path).read_text()
+        return text_of(self.root / path)
 
     def rust(self, folder):
         """(path, text without tests) of a folder's sources."""
         for path in sorted((self.root / folder).rglob("*.rs")):
             if path.name != "tests.rs" and "tests" not in path.relative_to(self.root / folder).parts[:-1]:
-                yield path.relative_to(self.root), path.read_text().split("#[cfg(test)]")[0]
+                yield path.relative_to(self.root), without_tests(text_of(path))
 
 
 def keys_in(value):

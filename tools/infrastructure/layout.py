@@ -4,6 +4,7 @@ Indentation follows brackets by twos, and the signs of equality of lines that st
 each other. Where Terraform is installed, `terraform fmt` has the last word.
 """
 
+import functools
 import re
 
 ASSIGNMENT = re.compile(r'^( *)((?:"[^"]*"|\([^)]*\)|[\w.-]+)) *= ?(.*)$')
@@ -14,6 +15,7 @@ def without_strings(line):
     return re.sub(r"(^|\s)(#|//).*$", "", line)
 
 
+@functools.lru_cache(maxsize=None)
 def check_text(name, text):
     depth, heredoc, group, faults = 0, None, [], []
 
