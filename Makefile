@@ -129,7 +129,7 @@ bench-worker: setup
 		$(CARGO) test --locked -p parallax-tests --bench worker
 
 # Not part of `lint`: the installation takes longer than all linters together.
-CHECKOV = $(CACHE)/checkov
+CHECKOV = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/checkov
 checkov:
 	@[ -x $(CHECKOV)/bin/checkov ] || { python3 -m venv $(CHECKOV) && $(CHECKOV)/bin/pip install --quiet checkov==3.3.30; }
 	$(CHECKOV)/bin/checkov --config-file terraform/checkov.yaml --directory .

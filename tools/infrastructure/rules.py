@@ -5,6 +5,7 @@ import consumers
 import declared
 import deploy
 import environment
+import hygiene
 import layout
 import references
 import rights
@@ -13,4 +14,4 @@ from hcl import Tree
 
 def check(root):
     tree = Tree(root)
-    return [fault for rule in (layout, references, consumers, environment, rights, alarms, declared, deploy) for fault in rule.check(tree)]
+    return [fault for rule in (layout, references, consumers, environment, rights, alarms, declared, deploy, hygiene) for fault in rule.check(tree)]

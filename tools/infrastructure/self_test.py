@@ -79,6 +79,20 @@ DRIFTS = [
     ("an image with an old variable", "Dockerfile.gpu", "SERVER_SCRATCH=/tmp", "SCRATCH=/tmp", "does not read SCRATCH"),
     ("an image for root by default", "Dockerfile.gpu", "USER 65532", "USER 0", "runs as root"),
     ("another generation of GPUs", "Dockerfile.gpu", "CUDA_COMPUTE_CAP=80", "CUDA_COMPUTE_CAP=90", "the generation 80"),
+    ("a bucket of anybody's name", f"{DATA}/buckets.tf", '"${var.name}-input-${data.aws_caller_identity.current.account_id}"', '"${var.name}-input"', "is anybody's"),
+    ("a table that may go", f"{DATA}/tables.tf", "deletion_protection_enabled = var.deletion_protection", "deletion_protection_enabled = false", "may be deleted"),
+    ("a table without its past", f"{DATA}/tables.tf", "    enabled = true", "    enabled = false", "cannot be restored"),
+    ("a queue without dead letters", f"{DATA}/queues.tf", "deadLetterTargetArn", "deadLetterTarget", "has no dead-letter queue"),
+    ("a bucket without owner", f"{DATA}/buckets.tf", '"aws_s3_bucket_ownership_controls" "this" {\n  for_each = local.buckets', '"aws_s3_bucket_ownership_controls" "this" {\n  for_each = { input = local.buckets.input }', "not every bucket has aws_s3_bucket_ownership_controls"),
+    ("a queue without TLS", f"{DATA}/queues.tf", '"aws:SecureTransport"', '"aws:Transport"', "the policy of a queue lets in"),
+    ("an expiry of nothing", f"{DATA}/buckets.tf", '"segments/" = ', '"sections/" = ', "no key begins with sections/"),
+    ("a right on everything", f"{WORKER}/roles.tf", "resources = local.sends[each.key]", 'resources = ["*"]', "on everything"),
+    ("a role for other accounts", f"{ENDPOINT}/role.tf", '"aws:SourceAccount"', '"aws:SourceArn"', "another account's service"),
+    ("metrics of any name", f"{WORKER}/roles.tf", '"cloudwatch:namespace"', '"cloudwatch:space"', "any namespace"),
+    ("a log for ever", f"{WORKER}/service.tf", "  retention_in_days = var.log_days\n", "", "kept for ever"),
+    ("two segments on one GPU", f"{ENDPOINT}/endpoint.tf", "per_instance = 1", "per_instance = 2", "more than one segment"),
+    ("a limit of its own", f"{COMPLETE}/main.tf", "inference_max_in_flight = module.endpoint.max_in_flight", "inference_max_in_flight = 5", "limit in flight is not that"),
+    ("an alarm that is too late", f"{WATCH}/endpoint.tf", "= 1500", "= 1900", "have expired already"),
     ("signs out of line", f"{DATA}/queues.tf", "  for_each  = local.queues\n  queue_url", "  for_each = local.queues\n  queue_url", "= is not in column"),
     ("another indentation", f"{DATA}/queues.tf", "  statement {\n    sid       = \"OnlyTls\"", "  statement {\n      sid       = \"OnlyTls\"", "indented by 6"),
 ]
@@ -86,7 +100,7 @@ DRIFTS = [
 # Drifts that only Terraform finds.
 EVALUATED = [
     ("a key that is not there", f"{WORKER}/environment.tf", 'var.tables["jobs"].name', 'var.tables["films"].name', "Invalid index"),
-    ("a value that is refused", f"{COMPLETE}/main.tf", "inference_max_in_flight = module.endpoint.max_in_flight", "inference_max_in_flight = 21", "1 to 20"),
+    ("a value that is refused", f"{ENDPOINT}/outputs.tf", "aws_appautoscaling_target.this.max_capacity", "21", "1 to 20"),
     ("a queue of another name", f"{DATA}/buckets.tf", 'this["video-worker"]', 'this["worker"]', "Invalid index"),
     ("types that do not fit", f"{WATCH}/dashboard.tf", "(index % 3) * 8", "row.title * 8", "Invalid operand"),
 ]
