@@ -4,6 +4,8 @@ import functools
 import json
 import re
 
+from hcl import without_tests
+
 # Metrics of AWS's own that are used here, with the dimensions that they have.
 QUEUE, ENDPOINT, VARIANT = {"QueueName"}, {"EndpointName"}, {"EndpointName", "VariantName"}
 TASKS = {"ClusterName", "ServiceName"}
@@ -22,9 +24,18 @@ THEIRS = {
     ("ECS/ContainerInsights", "RunningTaskCount"): TASKS,
 }
 OURS = "${var.metrics_namespace}"
-SOURCES = ["crates/platform/aws/src", "crates/core/worker/src", "bin/video-worker/src"]
 # Named ahead of the code, which is being written.
-AHEAD = {"Backend", "Ready", "PermitsHeld", "PermitOverdueSeconds", "InvariantViolations", "SegmentsCompleted", "SegmentsFailed"}
+AHEAD = {
+    "SegmentConversionDurationSeconds": {"Cloud", "SegmentSizeBucket"},
+    "ConversionSecondsPerMb": {"Cloud", "SegmentSizeBucket"},
+    "Ready": {"Backend"},
+    "PermitsHeld": {"Backend"},
+    "PermitOverdueSeconds": {"Backend"},
+    "InvariantViolations": {"Backend"},
+    "SegmentsCompleted": {"Backend"},
+    "SegmentsFailed": {"Backend"},
+}
+TABLE = "crates/platform/aws/src/numbers.rs"
 PAGE = "docs/ops/alarms.md"
 PARTS = ["**Meaning.**", "**First look.**", "**Fix.**"]
 
@@ -66,14 +77,25 @@ def drawn(module):
         yield "the dashboard", space, metric, dimensions
 
 
+def reported(tree):
+    """The daemon's own metrics with their dimensions, from the table that it reports by."""
+    if not (tree.root / TABLE).exists():
+        return AHEAD
+    text = without_tests(tree.read(TABLE))
+    sets = {name: set(re.findall(r'"(\w+)"', some)) for name, some in re.findall(r"const (\w+): &\[&str\] = &\[(.*?)\]", text)}
+    rows = re.findall(r'Reported \{\s*name: "(\w+)",.*?dimensions: (\w+),', text, re.S)
+    return {name: sets[dimensions] for name, dimensions in rows}
+
+
 def metrics(tree):
-    ours = literals(tree, SOURCES) | AHEAD
+    ours = reported(tree)
     for path, module in tree.modules.items():
         for where, namespace, metric, dimensions in [*watched(module), *drawn(module)]:
-            if namespace == OURS:
-                for name in sorted({metric} | (dimensions or set())):
-                    if name not in ours:
-                        yield f"{path}: {where} is of {name}, which no code reports"
+            if namespace == OURS and metric not in ours:
+                yield f"{path}: {where} is of {metric}, which no code reports"
+            elif namespace == OURS:
+                if dimensions != ours[metric]:
+                    yield f"{path}: {where} asks for {metric} by {sorted(dimensions)}, not {sorted(ours[metric])}"
             elif (namespace, metric) not in THEIRS:
                 yield f"{path}: {where} is of {namespace} {metric}, which alarms.py does not know"
             elif dimensions is not None and dimensions != THEIRS[namespace, metric]:

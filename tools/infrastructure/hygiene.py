@@ -83,7 +83,8 @@ def limits(tree):
         for server in {"endpoint", "http"} & set(kinds):
             if "worker" in kinds and calls[kinds["worker"]]["inference_max_in_flight"] != "${module." + kinds[server] + ".max_in_flight}":
                 yield f"{path}: the worker's limit in flight is not that of module.{kinds[server]}"
-    queueing = re.search(r"QUEUEING: Duration = Duration::from_secs\((\d+)\)", tree.read("bin/video-worker/src/platform/aws.rs"))
+    worker = "".join(text for _, text in tree.rust("bin/video-worker/src"))
+    queueing = re.search(r"QUEUEING: Duration = Duration::from_secs\((\d+)\)", worker)
     for _, name, alarm in tree.module("observability").resources("aws_cloudwatch_metric_alarm"):
         if name == "endpoint_queue" and not (queueing and alarm["threshold"] < int(queueing.group(1))):
             yield "modules/observability: endpoint_queue tells when requests have expired already"

@@ -94,9 +94,9 @@ FOR_OTHERS = {
     },
 }
 # Only an operator's commands do these.
-OPERATORS = {"s3:DeleteObject", "dynamodb:BatchWriteItem", "sqs:GetQueueUrl"}
-# Granted ahead of the calls, which are being written: pause and resume, delete, redrive over all queues.
-AHEAD = {"dynamodb:GetItem", "dynamodb:BatchWriteItem", "sqs:GetQueueUrl"}
+OPERATORS = {"s3:DeleteObject", "dynamodb:BatchWriteItem"}
+# Granted ahead of the calls, which are being written: pause and resume, delete.
+AHEAD = {"dynamodb:GetItem", "dynamodb:BatchWriteItem"}
 
 
 def calls(tree):

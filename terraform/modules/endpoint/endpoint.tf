@@ -24,9 +24,12 @@ locals {
       METRICS_NAMESPACE        = var.metrics_namespace
       LOG_FILTER               = var.log_filter
     },
-    var.weights_s3_uri == null ? { HF_TOKEN_ARN = aws_secretsmanager_secret.hf_token.arn } : { HF_HUB_OFFLINE = "1" },
+    var.weights_s3_uri == null ? {} : { HF_HUB_OFFLINE = "1" },
+    local.asks_with_token ? { HF_TOKEN_ARN = aws_secretsmanager_secret.hf_token.arn } : {},
     var.extra_environment,
   )
+
+  asks_with_token = var.hub_token && var.weights_s3_uri == null
 
   # A model cannot be changed; another one is made beside it and takes over.
   model = "${var.name}-${substr(sha256(jsonencode([var.image, local.environment, var.weights_s3_uri, var.subnet_ids, var.security_group_ids])), 0, 12)}"

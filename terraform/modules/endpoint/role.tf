@@ -57,7 +57,7 @@ data "aws_iam_policy_document" "this" {
     }
   }
   dynamic "statement" {
-    for_each = var.weights_s3_uri == null ? [1] : []
+    for_each = local.asks_with_token ? [1] : []
     content {
       sid       = "ReadToken"
       actions   = ["secretsmanager:GetSecretValue"]

@@ -1,6 +1,10 @@
 variable "name" {
   description = "Name of the endpoint, and prefix of everything else's."
   type        = string
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9](-*[a-zA-Z0-9]){1,35}$", var.name))
+    error_message = "2 to 36 of a-z, A-Z, 0-9 and '-': names of configurations are longer by 27, and end at 63."
+  }
 }
 
 variable "image" {
@@ -94,6 +98,12 @@ variable "security_group_ids" {
   description = "Their security groups."
   type        = list(string)
   default     = []
+}
+
+variable "hub_token" {
+  description = "Whether the engine's models are gated: the secret has to have a value before the first start then."
+  type        = bool
+  default     = true
 }
 
 variable "engine" {

@@ -18,12 +18,12 @@ locals {
       SERVER_DAMAGED      = var.damaged
       SERVER_INPUTS       = "s3://${var.buckets["input"].name}/segments"
       SERVER_OUTPUTS      = "s3://${var.buckets["output"].name}/jobs"
-      HF_TOKEN_ARN        = aws_secretsmanager_secret.this["hf-token"].arn
       AWS_REGION          = local.region
       METRICS_PROVIDER    = "cloudwatch"
       METRICS_NAMESPACE   = var.metrics_namespace
       LOG_FILTER          = var.log_filter
     },
+    var.hub_token ? { HF_TOKEN_ARN = aws_secretsmanager_secret.this["hf-token"].arn } : {},
     var.extra_environment,
   )
 }

@@ -77,6 +77,12 @@ variable "volume_gib" {
   default     = 200
 }
 
+variable "hub_token" {
+  description = "Whether the engine's models are gated: the secret has to have a value before the first start then."
+  type        = bool
+  default     = true
+}
+
 variable "engine" {
   description = "The stereo engine: stereocrafter, depth-anything, video-depth-anything, draft or copy."
   type        = string

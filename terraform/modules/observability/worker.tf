@@ -16,6 +16,40 @@ resource "aws_cloudwatch_metric_alarm" "not_ready" {
   ok_actions          = local.actions
 }
 
+# A replica among others, or of a service among others.
+resource "aws_cloudwatch_metric_alarm" "replica_not_ready" {
+  alarm_name          = "${var.name}-replica-not-ready"
+  alarm_description   = "Some replica takes no work. docs/ops/alarms.md#replica-not-ready"
+  namespace           = var.metrics_namespace
+  metric_name         = "Ready"
+  dimensions          = { Backend = var.pool }
+  statistic           = "Minimum"
+  period              = 60
+  evaluation_periods  = 15
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+}
+
+# Only replicas with the role reconcile count permits, so that their silence is told whoever else is ready.
+resource "aws_cloudwatch_metric_alarm" "nobody_reconciles" {
+  alarm_name          = "${var.name}-nobody-reconciles"
+  alarm_description   = "No replica with the role reconcile reports. docs/ops/alarms.md#nobody-reconciles"
+  namespace           = var.metrics_namespace
+  metric_name         = "PermitsHeld"
+  dimensions          = { Backend = var.pool }
+  statistic           = "SampleCount"
+  period              = 60
+  evaluation_periods  = 10
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+}
+
 resource "aws_cloudwatch_metric_alarm" "permit_overdue" {
   alarm_name          = "${var.name}-permit-overdue"
   alarm_description   = "A permit is held long past its deadline. docs/ops/alarms.md#permit-overdue"

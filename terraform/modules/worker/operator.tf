@@ -4,14 +4,13 @@
 data "aws_iam_policy_document" "operator" {
   source_policy_documents = [data.aws_iam_policy_document.every.json]
 
-  # redrive looks through every dead-letter queue, and finds each by the name in its queue's policy.
+  # redrive looks through every dead-letter queue; which they are is in the other queues' policies.
   statement {
     sid = "DeadLetters"
     actions = [
       "sqs:ChangeMessageVisibility",
       "sqs:DeleteMessage",
       "sqs:GetQueueAttributes",
-      "sqs:GetQueueUrl",
       "sqs:ReceiveMessage",
     ]
     resources = local.dead_letters
@@ -43,9 +42,9 @@ data "aws_iam_policy_document" "operator" {
     )
   }
   statement {
-    sid       = "DeleteRows"
+    sid       = "DeleteRows" # a job's own row stays
     actions   = ["dynamodb:BatchWriteItem"]
-    resources = local.ledger
+    resources = [for key, table in var.tables : table.arn if key != "jobs"]
   }
 }
 
