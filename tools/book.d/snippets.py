@@ -102,3 +102,14 @@ def _end(group):
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def shared_ports():
+    """Ports that the commands of two pages use: pages are run at the same time."""
+    users = {}
+    for page, blocks in runnable():
+        for port in set(re.findall(r"127\.0\.0\.1:(\d+)", "".join(block.text for block in blocks))):
+            users.setdefault(port, []).append(str(page.relative_to(pages.ROOT)))
+    for port, names in users.items():
+        if len(names) > 1:
+            yield f"port {port} is used by {' and '.join(names)}"

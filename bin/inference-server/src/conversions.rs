@@ -9,6 +9,7 @@ use parallax_ports::MetricsSink;
 use parallax_stereo_service::ConversionSink;
 
 use crate::config::{MetricsProvider, Settings};
+use crate::metrics;
 
 /// Counts in `/metrics`, and in CloudWatch where that is asked for.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ impl Conversions {
 impl ConversionSink for Conversions {
     async fn converted(&self, duration: Duration, bytes: u64) {
         let seconds = duration.as_secs_f64();
-        self.metrics.observe("parallax_serving_conversion_seconds", &[], seconds);
-        self.metrics.observe("parallax_serving_segment_bytes", &[], bytes as f64);
+        self.metrics.observe(metrics::CONVERSION_SECONDS, &[], seconds);
+        self.metrics.observe(metrics::SEGMENT_BYTES, &[], bytes as f64);
         if let Some(cloudwatch) = &self.cloudwatch {
             cloudwatch.converted(duration, bytes).await;
         }

@@ -4,6 +4,7 @@ mod config;
 mod conversions;
 mod engine;
 mod healthy;
+mod metrics;
 mod model;
 mod recipe;
 mod run;

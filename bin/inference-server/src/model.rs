@@ -114,8 +114,8 @@ fn watch_memory(memory: DeviceMemory, metrics: Arc<dyn MetricsSink>) -> Result<(
         // Ends when the driver does not answer any more.
         while let Some(taken) = memory() {
             most = most.max(taken);
-            metrics.gauge("parallax_serving_gpu_memory_bytes", &[], taken as f64);
-            metrics.gauge("parallax_serving_gpu_memory_high_water_bytes", &[], most as f64);
+            metrics.gauge(crate::metrics::GPU_MEMORY, &[], taken as f64);
+            metrics.gauge(crate::metrics::GPU_MEMORY_HIGH_WATER, &[], most as f64);
             std::thread::sleep(LOOK);
         }
     };

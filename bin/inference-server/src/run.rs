@@ -200,7 +200,7 @@ async fn load(
         Ok(()) => {
             loaded.raise();
             let seconds = start.began.elapsed().as_secs_f64();
-            start.metrics.gauge("parallax_serving_start_seconds", &[], seconds);
+            start.metrics.gauge(crate::metrics::START_SECONDS, &[], seconds);
             info!(seconds, "ready");
             Ok(())
         }
