@@ -1,18 +1,20 @@
-"""The reference of metrics, from the constants that name them and the comments above these."""
+"""The reference of the server's metrics, from the constants that name them and the comments above these."""
 
 import re
 
 import pages
 
 HEAD = """\
-# Metrics
+# Metrics of inference-server
 
-Written by `tools/book-reference` from the constants that name them; do not edit. Both daemons answer with theirs at
-`/metrics` of `HEALTH_ADDRESS`; [the daemon's page](../ops/video-worker.md#what-to-watch) and
-[the server's](../ops/inference-server.md#watching) say which to look at, [alarms](../ops/alarms.md) what to do.
+Written by `tools/book-reference` from the constants that name them; do not edit. The server answers with them at
+`/metrics` of `HEALTH_ADDRESS`; [its page](../ops/inference-server.md#watching) says what they are for.
+
+| metric | meaning |
+| --- | --- |
 """
-NAMED = re.compile(r"((?:^[ \t]*///[^\n]*\n)+)[ \t]*(?:pub(?:\([a-z]+\))? )?const [A-Z_]+: &str =\s*\"(parallax_[a-z_]+)\";", re.M)
-USED = re.compile(r"\.(?:count|gauge|observe)\(\s*\"(parallax_[a-z_]+)\"")
+NAMED = re.compile(r"((?:^[ \t]*///[^\n]*\n)+)[ \t]*(?:pub(?:\([a-z]+\))? )?const [A-Z_]+: &str =\s*\"(parallax_serving_[a-z_]+)\";", re.M)
+USED = re.compile(r"\.(?:count|gauge|observe)\(\s*\"(parallax_serving_[a-z_]+)\"")
 
 
 def _sources():
@@ -44,12 +46,4 @@ def bare():
 
 def page():
     """The page, as Markdown."""
-    rows = sorted(_rows().items())
-    parts = [HEAD]
-    for title, mine in (
-        ("video-worker", lambda name: not name.startswith("parallax_serving_")),
-        ("inference-server", lambda name: name.startswith("parallax_serving_")),
-    ):
-        listed = "\n".join(f"| `{name}` | {text} |" for name, text in rows if mine(name))
-        parts.append(f"## {title}\n\n| metric | meaning |\n| --- | --- |\n{listed}\n")
-    return "\n".join(parts)
+    return HEAD + "".join(f"| `{name}` | {text} |\n" for name, text in sorted(_rows().items()))

@@ -12,7 +12,7 @@ def generated(binaries):
     """Each generated page with what it should say."""
     yield pages.ROOT / "docs" / "reference" / "cli.md", cli.page(binaries)
     yield pages.ROOT / "docs" / "reference" / "api.md", api.page(api.describe(binaries))
-    yield pages.ROOT / "docs" / "reference" / "metrics.md", metrics.page()
+    yield pages.ROOT / "docs" / "reference" / "server-metrics.md", metrics.page()
 
 
 def undocumented(binaries):
