@@ -67,8 +67,9 @@ book: setup-lint
 release: setup-lint
 	tools/release
 
+# Of the whole workspace, as the tests have it: with other features much would be built again.
 release-check: setup-lint
-	$(CARGO) build --locked -p parallax -p video-worker
+	$(CARGO) build --locked --workspace --bins
 	tools/release --dry-run --binaries target/debug
 
 coverage: setup
