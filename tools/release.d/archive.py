@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import re
 import subprocess
 import tarfile
@@ -36,6 +37,14 @@ def _said(*words):
     return done.stdout + done.stderr
 
 
+def unlisted(path, bill):
+    """Packages whose sources a program names, in what it says when it panics, and its bill does not."""
+    listed = {f"{one['name']}-{one['version']}" for one in bill["components"]}
+    for found in sorted(set(re.findall(rb"/registry/src/[^/\0]+/([\w+.-]+?-\d+\.\d+\.\d+[\w+.-]*)/", path.read_bytes()))):
+        if found.decode() not in listed:
+            yield f"{path.name} has code of {found.decode()}, which its bill does not list"
+
+
 def program_faults(path, version, commit, static):
     """What is wrong with a program as it was packed."""
     said = _said(path, "--version").strip()
@@ -66,6 +75,8 @@ def faults(out, name, programs, version, commit, static):
         yield from program_faults(path, version, commit, static)
         text = (unpacked / name / f"{program}.cdx.json").read_text()
         yield from bom.faults(text, program)
+        if static:
+            yield from unlisted(path, json.loads(text))
         if f'"{digest(path)}"' not in text:
             yield f"the bill of {program} is of another file"
     for page in ["LICENSE", "THIRD-PARTY-LICENCES.txt", "README.md", "CHANGELOG.md"]:

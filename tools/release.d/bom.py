@@ -89,6 +89,8 @@ def faults(text, program):
     listed = {(one["name"], one["version"]) for one in bill["components"] + [bill["metadata"]["component"]]}
     for name, number in sorted(packages.tree(program) - listed):
         yield f"the bill of {program} lacks {name} {number}"
+    for name, number in sorted(listed - packages.tree(program)):
+        yield f"the bill of {program} lists {name} {number}, which is not linked"
     for one in bill["components"]:
         if "licenses" not in one:
             yield f"the bill of {program} has no licence of {one['name']}"

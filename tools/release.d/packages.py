@@ -31,7 +31,7 @@ def checksums():
 
 
 def tree(program):
-    """Name and version of all that `cargo tree` sees linked into a program: the check of the walk below."""
+    """Name and version of all that is linked into a program that is built alone, with its own features."""
     lines = cargo("tree", "--locked", "-p", program, "-e", "normal", "--target", TARGET, "--prefix", "none",
                   "--format", "{p}").splitlines()
     found = set()
@@ -42,14 +42,19 @@ def tree(program):
 
 
 def linked(known, program):
-    """Packages of a program and who needs whom, found by walking cargo's graph.
+    """Packages of a program and who needs whom.
 
-    What only builds or tests need is left out. Features are those of the whole workspace, so a package may be
-    listed that this program has no code of; none is missing.
+    The graph is that of the whole workspace with the features of all programs, so it is walked as far as this
+    program goes. What only builds or tests need is left out.
     """
-    packages = {one["id"]: one for one in known["packages"]}
+    mine = tree(program)
+    packages = {one["id"]: one for one in known["packages"] if (one["name"], one["version"]) in mine}
     needs = {
-        node["id"]: [dep["pkg"] for dep in node["deps"] if any(k["kind"] is None for k in dep["dep_kinds"])]
+        node["id"]: [
+            dep["pkg"]
+            for dep in node["deps"]
+            if dep["pkg"] in packages and any(kind["kind"] is None for kind in dep["dep_kinds"])
+        ]
         for node in known["resolve"]["nodes"]
     }
     first = next(i for i, one in packages.items() if one["name"] == program and one["source"] is None)
