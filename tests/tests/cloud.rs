@@ -15,9 +15,9 @@ use nix::sys::signal::Signal;
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey};
 use parallax_local::Depth;
 use parallax_ports::ledger::{Job, SegmentState};
-use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
-use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order, content};
-use parallax_tests::{Clip, Daemon, audio_md5, clip, frame_md5s, number, seed};
+use parallax_ports::{Ledger, Listing, ObjectStore, Queue};
+use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order, QueueUrls, content};
+use parallax_tests::{Clip, Daemon, audio_md5, clip, finish, frame_md5s, number, seed};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -200,29 +200,53 @@ async fn a_stopped_replica_leaves_no_message_hidden() {
     );
 }
 
+/// Runs a command of operators and answers what it said.
+fn command(cloud: &Cloud, endpoint: &Endpoint, args: &[&str]) -> String {
+    let done = finish(cloud.worker_of(endpoint).args(args));
+    assert_eq!(done.code, Some(0), "{args:?}: {done:?}");
+    done.stdout
+}
+
+/// Gives a message up, as its queue does after too many deliveries.
+async fn give_up(cloud: &Cloud, urls: &QueueUrls) {
+    let taken = cloud.take_all(&urls.queue).await;
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    cloud.queue(&urls.dead_letters).send(&taken[0].body, &[]).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_put_into_the_bucket_becomes_a_final_object() {
+async fn a_job_is_submitted_followed_and_deleted_by_commands_alone() {
     let cloud = Cloud::start(EventFaults::default(), Cloud::endpoint_pool()).await;
     let endpoint = cloud.endpoint(2, Duration::ZERO, &[]);
-    let daemon = Daemon::run(cloud.worker_of(&endpoint).env("ROLES", "all"));
     let film = clip(&cloud.folder().join("film.mp4"), Clip { frames: 50, ..Clip::default() });
-    let job_id: JobId = "film".parse().unwrap();
-    let job = Job::new(job_id.clone(), Mode::Sbs, SystemClock.now());
-    assert!(cloud.ledger.create_job(&job).await.unwrap());
-    let source = cloud.buckets.input.uri(&ObjectKey::Source(job_id.clone())).unwrap();
-    cloud.objects.upload(&film, &source).await.unwrap();
+    let path = film.to_str().unwrap();
+    let run = |args: &[&str]| command(&cloud, &endpoint, args);
+    // Its bucket tells the queue once that it will.
+    cloud.take_all(&cloud.queues.chunking.queue).await;
+    assert_eq!(run(&["submit", path, "--job-id", "film", "--title", "A film"]), "film\n");
+    // What a queue itself gave up is found by its redrive policy.
+    give_up(&cloud, &cloud.queues.chunking).await;
+    assert!(run(&["redrive"]).contains("moved 1, reopened 0, refused 0"));
+    assert_eq!(run(&["submit", path, "--job-id", "unwanted", "--mode", "anaglyph"]), "unwanted\n");
+    assert!(run(&["cancel", "unwanted"]).starts_with("cancelled: job unwanted"));
+    let daemon = Daemon::run(cloud.worker_of(&endpoint).env("ROLES", "all"));
     let guard = Guard::new(Duration::from_secs(120));
-    loop {
+    let job_id: JobId = "film".parse().unwrap();
+    let listed = loop {
+        let listed = run(&["jobs", "--status", "completed", "--json"]);
+        if !listed.is_empty() {
+            break serde_json::from_str::<serde_json::Value>(&listed).unwrap()["job"].clone();
+        }
         let job = cloud.job(&job_id).await;
         assert_ne!(job.status, JobStatus::Failed, "{job:?}");
-        if job.status == JobStatus::Completed {
-            break;
-        }
         guard.check(|| daemon.process.said().1);
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    };
+    assert_eq!((&listed["job_id"], &listed["title"]), (&"film".into(), &"A film".into()));
+    let bytes = film.metadata().unwrap().len();
+    assert_eq!(listed["source_file_size_bytes"], bytes);
     let made = cloud.folder().join("final.mp4");
-    let uri = cloud.buckets.output.uri(&ObjectKey::Final(job_id)).unwrap();
+    let uri = cloud.buckets.output.uri(&ObjectKey::Final(job_id.clone())).unwrap();
     cloud.objects.download(&uri, &made).await.unwrap();
     // The container copies, so nothing of the film may have changed.
     assert_eq!(frame_md5s(&made), frame_md5s(&film));
@@ -230,4 +254,15 @@ async fn a_source_put_into_the_bucket_becomes_a_final_object() {
     assert!(endpoint.stats().succeeded > 0, "the endpoint did it");
     daemon.process.signal(Signal::SIGTERM);
     assert_eq!(daemon.process.wait_at_most(DRAIN).code, Some(0));
+    for job in ["film", "unwanted"] {
+        let done = run(&["delete", job]);
+        assert!(done.contains(&format!("input/{job} (1 object)")), "{done}");
+        assert!(done.contains(&format!("deleted: job {job}")), "{done}");
+        for folder in cloud.buckets.folders_of(&job.parse().unwrap()).unwrap() {
+            assert_eq!(cloud.objects.list(&folder, None, 9).await.unwrap(), [], "{folder}");
+        }
+    }
+    assert_eq!(cloud.ledger.segments(&job_id).await.unwrap(), []);
+    let deleted = run(&["jobs", "--status", "deleted"]);
+    assert!(deleted.contains("job film is deleted") && deleted.contains("job unwanted is deleted"));
 }

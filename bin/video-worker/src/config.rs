@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use parallax_job::Mode;
+use clap::{Args, Parser, ValueEnum};
 use parallax_media::Damaged;
 use parallax_secret::Secret;
 use parallax_telemetry::logs::Format;
 use parallax_worker::{Role, Roles};
 
 use crate::backend::Backend;
+use crate::command::Command;
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
@@ -30,99 +30,6 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Hand a video to a daemon that runs over the same local state folder.
-    Submit(SubmitArgs),
-    /// Say what state a job and each of its segments is in, and what it waits for.
-    Explain(ExplainArgs),
-    /// Send dead letters back to where they came from, and let failed jobs go on.
-    Redrive(RedriveArgs),
-    /// Let a job's segments that wait for their next attempt, as when a backend asked for an hour, have
-    /// it at once.
-    RetryNow(RetryNowArgs),
-    /// End the attempt at a segment and free its permit, because you know that nothing runs it.
-    Release(ReleaseArgs),
-    /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.
-    Healthy,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The job.
-    pub(crate) job_id: parallax_job::JobId,
-    /// One JSON object instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RetryNowArgs {
-    /// The job.
-    pub(crate) job_id: parallax_job::JobId,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RedriveArgs {
-    /// Only what belongs to this job. If it failed, its failed segments, and no others, run again.
-    #[arg(long)]
-    pub(crate) job: Option<parallax_job::JobId>,
-    /// Only dead letters for this role: segments, output-events, chunking or reassembly.
-    #[arg(long, value_parser = receiving)]
-    pub(crate) queue: Option<Role>,
-    /// The most dead letters to move.
-    #[arg(long, default_value_t = 100,
-        value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) limit: u32,
-    /// Say what would be done and do nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// One JSON object a line instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReleaseArgs {
-    /// The job.
-    #[arg(long)]
-    pub(crate) job: parallax_job::JobId,
-    /// The segment's index, from 0.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..100_000))]
-    pub(crate) segment: u32,
-    /// How you know, in at most 500 characters; it is kept with the segment.
-    #[arg(long, value_parser = reason)]
-    pub(crate) because: String,
-    /// One JSON object a line instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn reason(text: &str) -> std::result::Result<String, String> {
-    let text = text.trim();
-    match text.chars().count() {
-        1..=500 if !text.contains(char::is_control) => Ok(text.to_owned()),
-        count => Err(format!("{count} characters: expected one line of 1 to 500")),
-    }
-}
-
-fn receiving(text: &str) -> std::result::Result<Role, String> {
-    let found = Role::RECEIVING.into_iter().find(|role| role.as_str() == text);
-    found.ok_or_else(|| "allowed are segments, output-events, chunking, reassembly".to_owned())
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SubmitArgs {
-    /// The video.
-    pub(crate) input: PathBuf,
-    /// Kind of result: `sbs` or `anaglyph`.
-    #[arg(long, default_value = "sbs")]
-    pub(crate) mode: Mode,
-    /// The job's id. Defaults to a random one.
-    #[arg(long)]
-    pub(crate) job_id: Option<parallax_job::JobId>,
 }
 
 /// Where the daemon runs.

@@ -1,7 +1,10 @@
 //! `video-worker`: the queue daemon. Any subset of the pipeline's roles in one process.
 
 mod backend;
+mod command;
 mod config;
+mod end;
+mod jobs;
 mod metrics;
 mod operate;
 mod platform;
@@ -13,7 +16,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use config::{Cli, Command};
+use command::Command;
+use config::Cli;
 
 fn main() -> ExitCode {
     parallax_process::share_pool();
@@ -41,6 +45,11 @@ fn main() -> ExitCode {
         match &cli.command {
             None => run::run(&cli.settings).await,
             Some(Command::Submit(args)) => submit::submit(&cli.settings, args).await,
+            Some(Command::Jobs(args)) => jobs::jobs(&cli.settings, args).await,
+            Some(Command::Cancel(args)) => end::cancel(&cli.settings, args).await,
+            Some(Command::Delete(args)) => end::delete(&cli.settings, args).await,
+            Some(Command::Pause(args)) => end::switch(&cli.settings, args, true).await,
+            Some(Command::Resume(args)) => end::switch(&cli.settings, args, false).await,
             Some(Command::Explain(args)) => operate::explain(&cli.settings, args).await,
             Some(Command::Redrive(args)) => operate::redrive(&cli.settings, args).await,
             Some(Command::RetryNow(args)) => operate::retry_now(&cli.settings, args).await,

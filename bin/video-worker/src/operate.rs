@@ -11,7 +11,8 @@ use parallax_job::Timestamp;
 use parallax_worker::{Done, Explanation, Operator, Redrive, Release, SegmentExplanation, Step};
 use serde_json::json;
 
-use crate::config::{ExplainArgs, RedriveArgs, ReleaseArgs, RetryNowArgs, Settings};
+use crate::command::{ExplainArgs, RedriveArgs, ReleaseArgs, RetryNowArgs};
+use crate::config::Settings;
 use crate::platform;
 
 /// Longest time for a health check's answer.
@@ -42,6 +43,13 @@ fn text(found: &Explanation) -> String {
         out += &format!(", {} of {total} segments completed", found.completed);
     }
     out += &format!("\n  waits for {}\n", found.waits_for);
+    if !job.status.is_terminal() {
+        for role in &found.paused {
+            out += &format!(
+                "  the role {role} is paused: nothing is received for it until it is resumed\n"
+            );
+        }
+    }
     if let Some(reason) = &job.reason {
         out += &format!("  failed because {reason}\n");
     }
@@ -88,9 +96,12 @@ fn line(segment: &SegmentExplanation) -> String {
 /// When the ledger or a queue cannot be used; what was printed before was done, and is counted. Also
 /// when nothing was set going although something was named or found.
 pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<()> {
-    let (operator, _state) = platform::operator(settings).await?;
-    if operator.dead_letters.is_none() && args.job.is_none() {
-        bail!("DEAD_LETTER_QUEUE_URL is not set: there are no dead letters to redrive");
+    let (operator, _state) = platform::redriver(settings).await?;
+    if operator.dead_letters.is_empty() && args.job.is_none() {
+        bail!(
+            "there are no dead letters to redrive: DEAD_LETTER_QUEUE_URL is not set, and no queue has a \
+             redrive policy"
+        );
     }
     let asked = Redrive {
         job: args.job.clone(),
@@ -98,25 +109,25 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
         limit: args.limit as usize,
         dry_run: args.dry_run,
     };
-    let would = if args.dry_run { "would be " } else { "" };
     let mut counts = [0usize; 4];
     let mut tell = |step: Step| {
-        let (which, done) = match step.done {
-            Done::Moved => (0, format!("{would}moved")),
-            Done::Reopened => (1, format!("{would}reopened")),
-            Done::Refused => (2, "refused".to_owned()),
-            Done::Unsettled => (3, "unsettled".to_owned()),
+        let which = match step.done {
+            Done::Moved => 0,
+            Done::Reopened => 1,
+            Done::Unsettled => 3,
+            _ => 2,
         };
         counts[which] += 1;
         if args.json {
             say(&json!({"step": step, "dry_run": args.dry_run}));
         } else {
-            say(&format_args!("{done}: {} ({})", step.what, step.why));
+            say(&told(&step, args.dry_run));
         }
     };
     let now = Timestamp::from_system_clock();
     let ended = parallax_worker::redrive(&operator, &asked, now, &mut tell).await;
     let [moved, reopened, refused, unsettled] = counts;
+    let would = if args.dry_run { "would be " } else { "" };
     if !args.json {
         let unsettled =
             if unsettled > 0 { format!(", unsettled {unsettled}") } else { String::new() };
@@ -146,9 +157,9 @@ async fn nothing_to_redrive(operator: &Operator, job_id: &JobId) -> Result<Strin
         Some(job) => job.status.to_string(),
         None => "gone".to_owned(),
     };
-    let letters = match operator.dead_letters {
-        Some(_) => "no dead letter that was asked for is of it",
-        None => "DEAD_LETTER_QUEUE_URL is not set, so that dead letters were not looked at",
+    let letters = match operator.dead_letters.is_empty() {
+        false => "no dead letter that was asked for is of it",
+        true => "no queue of dead letters is known, so that none was looked at",
     };
     Ok(format!(
         "job {job_id}: nothing to redrive: it is {status}, no segment of it was given up, and {letters}"
@@ -202,8 +213,26 @@ pub(crate) async fn release(settings: &Settings, args: &ReleaseArgs) -> Result<(
     }
 }
 
+/// What was done, or would be, on one line.
+pub(crate) fn told(step: &Step, dry_run: bool) -> String {
+    let (would, done) = match step.done {
+        Done::Moved => (true, "moved"),
+        Done::Reopened => (true, "reopened"),
+        Done::Cancelled => (true, "cancelled"),
+        Done::Removed => (true, "removed"),
+        Done::Deleted => (true, "deleted"),
+        Done::Paused => (true, "paused"),
+        Done::Resumed => (true, "resumed"),
+        Done::Already => (false, "nothing to do"),
+        Done::Refused => (false, "refused"),
+        Done::Unsettled => (false, "unsettled"),
+    };
+    let would = if would && dry_run { "would be " } else { "" };
+    format!("{would}{done}: {} ({})", step.what, step.why)
+}
+
 /// A line on standard output. Work does not stop in the middle because nobody reads any more.
-fn say(line: &dyn Display) {
+pub(crate) fn say(line: &dyn Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 

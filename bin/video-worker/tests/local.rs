@@ -81,8 +81,8 @@ fn a_file_is_not_submitted_to_nobody() {
         command.env_clear().env("STATE_DIR", folder.path().join("state"));
         command.envs(environment.iter().copied()).arg("submit").arg(&video).output().unwrap()
     };
-    let done = submit(&[("PLATFORM", "aws")]);
-    assert!(refused(&done).contains("PLATFORM=aws"), "{done:?}");
+    let done = submit(&[("PLATFORM", "aws"), ("AWS_REGION", "eu-west-1")]);
+    assert!(refused(&done).contains("JOBS_TABLE_NAME is not set"), "{done:?}");
     assert_eq!(done.stdout, b"", "no id");
     // A deployment's variables, and its platform forgotten.
     let done = submit(&[("VIDEO_WORKER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/q")]);
@@ -93,4 +93,87 @@ fn a_file_is_not_submitted_to_nobody() {
     );
     assert!(!folder.path().join("state").exists(), "nothing was begun");
     assert!(said(&submit(&[("PLATFORM", "LOCAL")])).len() > 1);
+}
+
+#[test]
+fn jobs_are_listed_cancelled_and_deleted_by_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("video.mp4");
+    std::fs::write(&video, "not really a video").unwrap();
+    let (video, state) = (video.to_str().unwrap(), folder.path().join("state"));
+    assert_eq!(said(&run(&state, &["jobs"])), "there are none\n");
+    let plan = run(&state, &["submit", video, "--dry-run"]);
+    assert!(said(&plan).starts_with("would be submitted: "), "{plan:?}");
+    assert_eq!(said(&run(&state, &["jobs"])), "there are none\n");
+    for job in ["job-1", "job-2", "job-3"] {
+        assert_eq!(said(&run(&state, &["submit", video, "--job-id", job])), format!("{job}\n"));
+    }
+    let taken = refused(&run(&state, &["submit", video, "--job-id", "job-1"]));
+    assert!(taken.contains("there is a job of this id, and its source was uploaded"), "{taken}");
+    let page = run(&state, &["jobs", "--limit", "2"]);
+    let lines: Vec<&str> = said(&page).lines().collect();
+    assert!(lines[0].starts_with("job job-3 is created, sbs, made "), "{lines:?}");
+    assert!(lines[0].ends_with("; video.mp4") && lines[1].starts_with("job job-2 "), "{lines:?}");
+    let next = lines[2].strip_prefix("there are more: --after ").unwrap();
+    let rest = run(&state, &["jobs", "--after", next, "--json"]);
+    let rest: serde_json::Value = serde_json::from_str(said(&rest)).unwrap();
+    assert_eq!(rest["job"]["job_id"], "job-1");
+    assert_eq!(rest["job"]["source_file_size_bytes"], 18);
+    let cancelled = run(&state, &["cancel", "job-1", "--because", "wrong film"]);
+    assert_eq!(said(&cancelled), "cancelled: job job-1 (it was created)\n");
+    let again = run(&state, &["cancel", "job-1"]);
+    let already = "nothing to do: job job-1 (it is failed: cancelled by an operator: wrong film)\n";
+    assert_eq!(said(&again), already);
+    let failed = run(&state, &["jobs", "--status", "failed"]);
+    assert!(said(&failed).contains("; why: cancelled by an operator: wrong film"), "{failed:?}");
+    let running = run(&state, &["delete", "job-2"]);
+    let words = refused(&running);
+    assert!(words.contains("it is created: cancel it first, or say --force"), "{words}");
+    let deleted = run(&state, &["delete", "job-1"]);
+    assert!(said(&deleted).contains("/input/job-1 (1 object)"), "{deleted:?}");
+    assert!(!state.join("objects/input/input/job-1/source.mp4").exists());
+    assert!(state.join("objects/input/input/job-2/source.mp4").exists());
+    let again = run(&state, &["delete", "job-1"]);
+    assert_eq!(
+        said(&again),
+        "deleted: job job-1 (nothing is recorded of it any more but that it is deleted)\n"
+    );
+    for (args, why) in [
+        (&["cancel", "job-9"][..], "job job-9: there is none of this id"),
+        (&["delete", "job-9"], "job job-9: there is none of this id"),
+    ] {
+        assert!(refused(&run(&state, args)).contains(why), "{args:?}");
+    }
+    for (args, why) in [
+        (&["cancel", "a/b"][..], "A-Z"),
+        (&["delete", "../x"], "A-Z"),
+        (&["pause", "reconcile"], "allowed are segments"),
+        (&["jobs", "--status", "lost"], "is not known"),
+        (&["jobs", "--after", "x"], "what an earlier list ended with"),
+        (&["jobs", "--limit", "0"], "1..=1000"),
+    ] {
+        let done = run(&state, args);
+        let words = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.code() == Some(2) && words.contains(why), "{args:?}: {words}");
+    }
+}
+
+#[test]
+fn a_role_is_paused_and_resumed_by_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let plan = run(state, &["pause", "chunking", "--dry-run"]);
+    assert!(said(&plan).starts_with("would be paused: role chunking"), "{plan:?}");
+    assert!(said(&run(state, &["pause", "chunking"])).starts_with("paused: role chunking"));
+    let again = run(state, &["pause", "chunking"]);
+    assert_eq!(said(&again), "nothing to do: role chunking (it is paused)\n");
+    let video = state.join("video.mp4");
+    std::fs::write(&video, "not really a video").unwrap();
+    said(&run(state, &["submit", video.to_str().unwrap(), "--job-id", "job"]));
+    let explained = run(state, &["explain", "job"]);
+    assert!(said(&explained).contains("the role chunking is paused"), "{explained:?}");
+    let resumed = run(state, &["resume", "chunking", "--json"]);
+    let resumed: serde_json::Value = serde_json::from_str(said(&resumed)).unwrap();
+    assert_eq!(resumed["step"]["done"], "resumed");
+    assert!(!said(&run(state, &["explain", "job"])).contains("paused"));
 }

@@ -141,6 +141,7 @@ impl Embedded {
         let ports = Ports {
             ledger: local.ledger.clone(),
             turns: None,
+            switches: None,
             objects: local.objects.clone(),
             segments: inbox("segments", &local.segments),
             output_events: inbox("output-events", &local.output_events),
@@ -195,13 +196,15 @@ impl Embedded {
         let local = &self.local;
         let operator = Operator {
             ledger: local.ledger.clone(),
+            switches: local.ledger.clone(),
             objects: local.objects.clone(),
+            listing: local.objects.clone(),
             buckets: local.buckets.clone(),
             segments: local.segments.clone(),
             output_events: local.output_events.clone(),
             chunking: Some(local.chunking.clone()),
             reassembly: local.reassembly.clone(),
-            dead_letters: None,
+            dead_letters: Vec::new(),
         };
         let job = Some(self.job_id.clone());
         let asked = Redrive { job, queue: None, limit: 0, dry_run: false };

@@ -30,13 +30,15 @@ pub(super) async fn operator(settings: &Settings) -> Result<(Operator, StateDir)
     let (state, local) = open(settings).await?;
     let operator = Operator {
         ledger: local.ledger.clone(),
+        switches: local.ledger.clone(),
         objects: local.objects.clone(),
+        listing: local.objects.clone(),
         buckets: local.buckets.clone(),
         segments: local.segments.clone(),
         output_events: local.output_events.clone(),
         chunking: Some(local.chunking.clone()),
         reassembly: local.reassembly.clone(),
-        dead_letters: Some(local.dead_letters.clone()),
+        dead_letters: vec![local.dead_letters.clone()],
     };
     Ok((operator, state))
 }
@@ -69,6 +71,7 @@ pub(super) async fn ports(
         ledger: local.ledger.clone(),
         backend: super::backend::backend(settings, &objects, Some(&workplace))?,
         turns: None,
+        switches: Some(local.ledger.clone()),
         objects,
         segments: inbox("segments", &local.segments),
         output_events: inbox("output-events", &local.output_events),

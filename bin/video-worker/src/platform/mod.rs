@@ -21,7 +21,6 @@ use crate::config::{CompletionOwner, MetricsProvider, Platform, Settings};
 
 pub(crate) use aws::conversions;
 pub(crate) use backend::needs_scratch;
-pub(crate) use local::open as open_local;
 pub(crate) use opened::Opened;
 
 /// The ledger and the queues, for commands of operators, and what is held while they are used.
@@ -34,6 +33,17 @@ pub(crate) async fn operator(settings: &Settings) -> Result<(Operator, Option<St
             local::operator(settings).await.map(|(operator, state)| (operator, Some(state)))
         }
         Platform::Aws => aws::operator(settings).await.map(|operator| (operator, None)),
+    }
+}
+
+/// The same, with every queue of dead letters.
+///
+/// # Errors
+/// As [`operator`].
+pub(crate) async fn redriver(settings: &Settings) -> Result<(Operator, Option<StateDir>)> {
+    match settings.platform()? {
+        Platform::Local => operator(settings).await,
+        Platform::Aws => aws::with_dead_letters(settings).await.map(|operator| (operator, None)),
     }
 }
 

@@ -289,7 +289,16 @@ impl Drop for Daemon {
 
 impl Daemon {
     pub(crate) fn start(cloud: &Cloud, more: &[(&str, &str)]) -> Self {
-        let mut command = cloud.command(&cloud.environment(), &[]);
+        Self::start_in(cloud, &cloud.environment(), more)
+    }
+
+    /// One in an environment of its own.
+    pub(crate) fn start_in(
+        cloud: &Cloud,
+        environment: &BTreeMap<String, String>,
+        more: &[(&str, &str)],
+    ) -> Self {
+        let mut command = cloud.command(environment, &[]);
         command.envs(more.iter().copied()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());

@@ -11,6 +11,7 @@ mod ids;
 pub mod ledger;
 mod media;
 mod objects;
+mod operators;
 mod queue;
 pub mod request;
 
@@ -21,5 +22,6 @@ pub use ids::Ids;
 pub use ledger::Ledger;
 pub use media::{Assembler, Chunker, Cut, MediaError};
 pub use objects::{LONGEST_NOTE, ObjectMeta, ObjectStore};
+pub use operators::{Listing, OperatorLedger, Place, Switches};
 pub use parallax_telemetry_api::{MetricsSink, NoMetrics, health};
 pub use queue::{Message, Queue, Receipt};

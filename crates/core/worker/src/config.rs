@@ -65,6 +65,9 @@ pub struct Config {
     /// Whether completions are recorded and reassembly asked for here. Defaults to true; false
     /// beside a deployed part that does both from a queue of its own.
     pub completes: bool,
+    /// Whether the ledger says what such a part completed. Defaults to true; otherwise a segment of which
+    /// nothing is recorded may be done, and its result is looked for before it is attempted again.
+    pub knows_completions: bool,
     /// A deliberate bug; without effect unless the feature `mutants` is on.
     pub mutant: Option<Mutant>,
 }
@@ -111,6 +114,7 @@ impl Config {
             reassembly_lease: Duration::from_secs(120),
             drain: Duration::from_secs(100),
             completes: true,
+            knows_completions: true,
             mutant: None,
         }
     }

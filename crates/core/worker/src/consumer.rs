@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::Role;
+use crate::delays::PAUSED;
 use crate::inbox::Quiet;
 use crate::mailbox::Mailbox;
 use crate::outcome::Outcome;
@@ -33,6 +34,9 @@ pub(crate) trait Intake: Send {
     /// Whether messages are handled beside each other, each in a task; otherwise one after the other,
     /// and nothing is received meanwhile.
     const CONCURRENT: bool;
+
+    /// Nothing is received for a while: what is held for that is given back.
+    fn stand_by(&mut self, round: &Round<'_>) -> impl Future<Output = ()> + Send;
 
     /// Waits until messages may be received.
     fn admit(
@@ -90,6 +94,11 @@ pub(crate) async fn consume<H: Handler, I: Intake<Pass = H::Pass>>(
         pulse.tick();
         reap(&mut tasks);
         let round = Round { pulse: &pulse, stop: &stop, wait: quiet.wait(&context.config) };
+        if context.switchboard.is_paused(role).await {
+            intake.stand_by(&round).await;
+            stop.pause(PAUSED).await;
+            continue;
+        }
         let most = match intake.admit(&mut tasks, &round).await {
             Admission::Receive(most) => most,
             Admission::Skip => continue,
@@ -141,6 +150,8 @@ impl Intake for OneByOne {
     type Pass = ();
 
     const CONCURRENT: bool = false;
+
+    async fn stand_by(&mut self, _: &Round<'_>) {}
 
     async fn admit(&mut self, _: &mut JoinSet<()>, _: &Round<'_>) -> Admission {
         Admission::Receive(1)

@@ -6,10 +6,11 @@ use parallax_job::Timestamp;
 use parallax_ports::{Error, Kind, Ledger, Message};
 use tracing::warn;
 
-use crate::delays::SOON;
+use crate::delays::{SOON, SWITCHES_SWEEPS};
 use crate::mutant::buggify;
 use crate::outcome::Outcome;
 use crate::recent::Recent;
+use crate::switchboard::Switchboard;
 use crate::triggers::Triggers;
 use crate::{Config, Ports, metrics};
 
@@ -20,11 +21,15 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) recent: Recent,
     pub(crate) triggers: Triggers,
+    pub(crate) switchboard: Switchboard,
 }
 
 impl Context {
     pub(crate) fn new(ports: Ports, config: Config) -> Self {
-        Self { ports, config, recent: Recent::default(), triggers: Triggers::default() }
+        let every = config.sweep * SWITCHES_SWEEPS;
+        let switchboard = Switchboard::new(ports.switches.clone(), every);
+        let (recent, triggers) = (Recent::default(), Triggers::default());
+        Self { ports, config, recent, triggers, switchboard }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -40,6 +40,9 @@ pub(crate) const GATHER: Duration = Duration::from_millis(50);
 /// The same elsewhere, where events mostly repeat what is known.
 pub(crate) const GATHER_AT_LEISURE: Duration = Duration::from_secs(2);
 
+/// How long a loop rests whose role is paused, before it looks again.
+pub(crate) const PAUSED: Duration = Duration::from_secs(2);
+
 /// A receive that took longer found its queue empty at first.
 pub(crate) const BUSY: Duration = Duration::from_secs(1);
 
@@ -102,6 +105,8 @@ pub(crate) const HAND_BACK: Duration = Duration::from_secs(9);
 
 /// How many times longer the pause after a sweep is that found nothing to do.
 pub(crate) const IDLE_SWEEPS: u32 = 4;
+/// After how many times that it is asked which roles are paused.
+pub(crate) const SWITCHES_SWEEPS: u32 = 2;
 /// Into how many slices of a pause a sweep is cut that is not over yet.
 pub(crate) const SLICES: u32 = 6;
 /// How many sweeps a permit may be past its deadline before that is told.

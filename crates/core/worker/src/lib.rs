@@ -38,6 +38,7 @@ mod segments;
 mod standing;
 mod stop;
 mod supervise;
+mod switchboard;
 mod trigger;
 mod triggers;
 mod verdicts;
@@ -46,8 +47,9 @@ pub use config::{Config, ConfigError};
 pub use inbox::Inbox;
 pub use mutant::Mutant;
 pub use operator::{
-    Done, Explanation, Operator, Redrive, Release, Released, SegmentExplanation, Step, explain,
-    redrive, release, retry_now,
+    Delete, Done, Explanation, Listed, Operator, Redrive, Release, Released, SegmentExplanation,
+    Step, Submit, begin_submit, cancel, delete, explain, list, redrive, release, retry_now, switch,
+    upload,
 };
 pub use pipeline::Pipeline;
 pub use ports::Ports;

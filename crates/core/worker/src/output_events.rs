@@ -61,6 +61,8 @@ impl Intake for EventIntake {
 
     const CONCURRENT: bool = true;
 
+    async fn stand_by(&mut self, _: &Round<'_>) {}
+
     async fn admit(&mut self, running: &mut JoinSet<()>, round: &Round<'_>) -> Admission {
         if running.len() > AT_ONCE - FULL {
             if let Some(done) = round.pulse.during(running.join_next()).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{
     Assembler, Chunker, Clock, Ids, InferenceBackend, Ledger, MetricsSink, ObjectStore,
-    ServiceClock,
+    ServiceClock, Switches,
 };
 
 use crate::Inbox;
@@ -18,6 +18,8 @@ pub struct Ports {
     /// Where replicas that share everything take turns at sweeping: a ledger whose one permit is the
     /// turn. Without it each of them sweeps.
     pub turns: Option<Arc<dyn Ledger>>,
+    /// Which roles an operator has paused; without them none is.
+    pub switches: Option<Arc<dyn Switches>>,
     /// Objects.
     pub objects: Arc<dyn ObjectStore>,
     /// Events of `segments/`.

@@ -133,7 +133,7 @@ impl Reconcile {
         let working = match holders {
             Ok(holders) => {
                 note(self.sweep_holders(&holders, memory, stop).await);
-                match self.breaker.is_open() {
+                match self.breaker.is_open() || self.is_paused(Role::Segments).await {
                     // Nothing is received, so that what stands is not lost.
                     true => usize::MAX,
                     false => holders.iter().filter(|holder| holder.work.is_some()).count(),
@@ -177,6 +177,11 @@ impl Reconcile {
         }
         memory.idle = idle && first_error.is_none();
         first_error.map_or(Ok(()), Err)
+    }
+
+    /// Whether nothing of a role's queue is received, so that what waits there is not lost.
+    async fn is_paused(&self, role: Role) -> bool {
+        self.context.switchboard.is_paused(role).await
     }
 
     /// Takes the turn at sweeping, or keeps it.
@@ -338,6 +343,9 @@ impl Reconcile {
     }
 
     async fn sweep_due(&self, memory: &mut Memory, stop: &Stop) -> Result<()> {
+        if self.is_paused(Role::Segments).await {
+            return Ok(());
+        }
         let now = self.context.now();
         for row in self.context.ledger().due(now, DUE_AT_ONCE).await? {
             if stop.soft.is_cancelled() {
@@ -412,11 +420,32 @@ impl Reconcile {
             let Ok(segment) = Segment::new(job.job_id.clone(), index, total, job.mode) else {
                 continue;
             };
-            if memory.overdue_in_turn(segment.to_string(), self.context.config.unattended, now) {
+            if memory.overdue_in_turn(segment.to_string(), self.context.config.unattended, now)
+                && !self.is_done_elsewhere(&segment).await?
+            {
                 self.send_again(&segment).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether another part, whose completions cannot be read, has made the segment's result.
+    async fn is_done_elsewhere(&self, segment: &Segment) -> Result<bool> {
+        if self.context.config.knows_completions {
+            return Ok(false);
+        }
+        let Segment { job_id, index, .. } = segment.clone();
+        let buckets = &self.context.config.buckets;
+        let (Ok(input), Ok(output)) = (
+            buckets.input.uri(&ObjectKey::Segment(segment.clone())),
+            buckets.output.uri(&ObjectKey::Result { job_id, index }),
+        ) else {
+            return Ok(false);
+        };
+        let objects = &self.context.ports.objects;
+        let (cut, made) = (objects.head(&input).await?, objects.head(&output).await?);
+        // An older one is of another cut.
+        Ok(made.is_some_and(|made| cut.is_none_or(|cut| made.modified >= cut.modified)))
     }
 
     async fn send_again(&self, segment: &Segment) -> Result<()> {
@@ -426,6 +455,9 @@ impl Reconcile {
 
     async fn sweep_source(&self, job: &Job, memory: &mut Memory) -> Result<()> {
         let Some(inbox) = &self.context.ports.chunking else { return Ok(()) };
+        if self.is_paused(Role::Chunking).await {
+            return Ok(());
+        }
         let now = self.context.now();
         if memory.overdue(format!("source {}", job.job_id), self.context.config.unattended, now) {
             let key = ObjectKey::Source(job.job_id.clone());

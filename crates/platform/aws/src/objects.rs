@@ -5,6 +5,7 @@
 
 mod address;
 mod download;
+mod list;
 mod note;
 mod parts;
 mod upload;

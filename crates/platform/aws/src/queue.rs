@@ -70,6 +70,26 @@ impl SqsQueue {
         Ok(())
     }
 
+    /// Its address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The queue that its redrive policy names; `None` when it gives nothing up. SQS has both in one
+    /// region and account, so that the address differs in the name alone.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unauthorized` or `Unavailable`, naming the queue.
+    pub async fn dead_letters(&self) -> Result<Option<Self>> {
+        let call = self.client.get_queue_attributes().queue_url(&self.url);
+        let call = call.attribute_names(QueueAttributeName::RedrivePolicy);
+        let answer = call.send().await.map_err(|error| self.error("look at", error))?;
+        let policy = answer.attributes().and_then(|a| a.get(&QueueAttributeName::RedrivePolicy));
+        let name = policy.and_then(|text| dead_letters_name(text));
+        let beside = self.url.rsplit_once('/').map_or("", |(account, _)| account);
+        Ok(name.map(|name| Self::new(self.client.clone(), format!("{beside}/{name}"))))
+    }
+
     fn error<E>(&self, verb: &str, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -84,6 +104,13 @@ fn most_receives(policy: &str) -> Option<u32> {
     let most = policy.get("maxReceiveCount")?;
     let number = most.as_u64().or_else(|| most.as_str()?.parse().ok())?;
     u32::try_from(number).ok()
+}
+
+/// The name of the queue that a redrive policy leads to.
+fn dead_letters_name(policy: &str) -> Option<String> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let name = policy.get("deadLetterTargetArn")?.as_str()?.rsplit(':').next()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Whole seconds, rounded up: zero alone means zero.
@@ -184,6 +211,11 @@ mod tests {
     fn policies_are_read_with_numbers_and_with_text() {
         assert_eq!(most_receives(r#"{"maxReceiveCount":5,"deadLetterTargetArn":"x"}"#), Some(5));
         assert_eq!(most_receives(r#"{"maxReceiveCount":"12"}"#), Some(12));
+        let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:1:a-dlq"}"#;
+        assert_eq!(dead_letters_name(policy).as_deref(), Some("a-dlq"));
+        for odd in ["", "{}", r#"{"deadLetterTargetArn":7}"#, r#"{"deadLetterTargetArn":"a:"}"#] {
+            assert_eq!(dead_letters_name(odd), None, "{odd}");
+        }
         for odd in ["", "{}", "[]", r#"{"maxReceiveCount":-1}"#, r#"{"maxReceiveCount":"x"}"#] {
             assert_eq!(most_receives(odd), None, "{odd}");
         }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION_ID: i64 = 0x504c_4c58;
 
 /// Each entry takes the schema one version further; entries are never changed, only added.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE messages (
         -- Ids are never used again, so that an old receipt cannot name a new message.
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,7 +65,13 @@ const MIGRATIONS: [&str; 1] = ["
         job_id TEXT PRIMARY KEY,
         row TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE paused_roles (
+        role TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_conformance::memory::MemoryQueue;
-use parallax_conformance::{ledger, objects, queue};
+use parallax_conformance::{ledger, objects, operators, queue};
 use parallax_job::{Bucket, Timestamp};
 use parallax_local::{Database, LocalObjects, SqliteLedger, SqliteQueue, Transfer};
 use parallax_ports::{Clock, Ledger, Queue, SystemClock, TokioClock};
@@ -65,6 +65,28 @@ async fn sqlite_queue_on_a_paused_clock() {
 async fn sqlite_ledger() {
     let folder = tempfile::tempdir().unwrap();
     ledger::all(async || ledgers(folder.path(), 1).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_ledger_for_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    operators::ledger(async || {
+        SqliteLedger::new(Database::open(fresh(folder.path())).await.unwrap())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn local_objects_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock);
+    let store =
+        Arc::new(LocalObjects::open(folder.path().join("objects"), clock, Vec::new()).unwrap());
+    let bucket = store.bucket("output").unwrap();
+    let scratch = folder.path().to_owned();
+    let setup =
+        objects::Setup { store: store.clone(), bucket, events: None, scratch, notes: false };
+    operators::listing(&*store, &setup).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

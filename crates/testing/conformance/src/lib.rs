@@ -1,7 +1,7 @@
 //! What tests hold the ports to, and what they run on. No program links it.
 //!
 //! - Suites that every implementation of a port runs: what the traits promise, as assertions.
-//!   [`queue`], [`objects`], [`ledger`], [`backend`], [`media`]. A suite takes a fresh adapter, or a factory
+//!   [`queue`], [`objects`], [`ledger`], [`operators`], [`backend`], [`media`]. A suite takes a fresh adapter, or a factory
 //!   of such, and panics where a promise is broken. Memory, embedded and cloud adapters run the very same
 //!   code. Where a factory returns *replicas*, these are handles to the same thing as several processes
 //!   hold them; one is enough.
@@ -20,6 +20,8 @@ pub mod media;
 pub mod memory;
 #[allow(clippy::unwrap_used)]
 pub mod objects;
+#[allow(clippy::unwrap_used)]
+pub mod operators;
 #[allow(clippy::unwrap_used)]
 pub mod queue;
 pub mod weak;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parallax_conformance::fault::Tally;
 use parallax_conformance::memory::{MemoryLedger, MemoryMedia, MemoryObjects, MemoryQueue};
 use parallax_conformance::weak::{EventWeakness, QueueWeakness, WeakEvents, WeakQueue};
-use parallax_conformance::{ledger, media, objects, queue};
+use parallax_conformance::{ledger, media, objects, operators, queue};
 use parallax_job::{Bucket, Buckets, JobId, ObjectKey, Scheme, Timestamp};
 use parallax_ports::{Ledger, ObjectStore, Queue, SystemClock, TokioClock};
 
@@ -142,6 +142,20 @@ async fn memory_objects() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn memory_for_operators() {
+    operators::ledger(async || MemoryLedger::default()).await;
+    let store = Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
+    let setup = objects::Setup {
+        store: store.clone(),
+        bucket: Bucket::Cloud { scheme: Scheme::S3, name: "output".to_owned() },
+        events: None,
+        scratch: std::path::PathBuf::new(),
+        notes: true,
+    };
+    operators::listing(&*store, &setup).await;
 }
 
 fn memory() -> Vec<Arc<dyn Ledger>> {

@@ -301,6 +301,12 @@ pub struct Job {
     pub title: Option<String>,
     /// Why it failed.
     pub reason: Option<String>,
+    /// When its source was uploaded, where whoever did recorded that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploaded_at: Option<Timestamp>,
+    /// The bytes of its source, where whoever uploaded it recorded them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_file_size_bytes: Option<u64>,
 }
 
 impl Job {
@@ -315,6 +321,8 @@ impl Job {
             completed_at: None,
             title: None,
             reason: None,
+            uploaded_at: None,
+            source_file_size_bytes: None,
         }
     }
 }

@@ -48,14 +48,14 @@ enum Disposition {
 }
 
 impl DeadLetters<'_> {
-    /// Looks at every dead letter once. Those that stay are put into `left`, still hidden, so that
+    /// Looks at every dead letter once and answers how many were moved. Those that stay are put into `left`, still hidden, so that
     /// few are met twice; one that shows again all the same ends nothing and is not looked at.
     pub(super) async fn look_through(
         &self,
         limit: usize,
         left: &mut Vec<Message>,
         tell: &mut dyn FnMut(Step),
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let mut seen = BTreeSet::new();
         let mut moved = 0;
         while moved < limit {
@@ -96,7 +96,7 @@ impl DeadLetters<'_> {
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(moved)
     }
 
     async fn look_at(&self, message: &Message, tell: &mut dyn FnMut(Step)) -> Result<Disposition> {

@@ -28,6 +28,8 @@ pub struct Explanation {
     pub segments: Vec<SegmentExplanation>,
     /// Rows of earlier cuts of the source, which no longer matter.
     pub rows_of_other_cuts: usize,
+    /// Roles that an operator has paused: nothing is received for them.
+    pub paused: BTreeSet<String>,
 }
 
 /// Where one segment stands.
@@ -97,6 +99,7 @@ pub async fn explain(
         completed,
         segments,
         rows_of_other_cuts: rows.iter().filter(|row| row.segment.total != total).count(),
+        paused: operator.switches.paused().await?,
         job,
     }))
 }

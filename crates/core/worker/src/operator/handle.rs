@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use parallax_job::Buckets;
-use parallax_ports::{Ledger, ObjectStore, Queue};
+use parallax_ports::{Listing, ObjectStore, OperatorLedger, Queue, Switches};
 
 /// What an operator works on: the state, and the queues that things come from and go back to.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// Durable state.
-    pub ledger: Arc<dyn Ledger>,
+    pub ledger: Arc<dyn OperatorLedger>,
+    /// Which roles receive nothing.
+    pub switches: Arc<dyn Switches>,
     /// Objects.
     pub objects: Arc<dyn ObjectStore>,
+    /// What the buckets hold.
+    pub listing: Arc<dyn Listing>,
     /// Where objects live.
     pub buckets: Buckets,
     /// Events of `segments/`.
@@ -22,6 +26,6 @@ pub struct Operator {
     pub chunking: Option<Arc<dyn Queue>>,
     /// Reassembly messages.
     pub reassembly: Arc<dyn Queue>,
-    /// What was set aside.
-    pub dead_letters: Option<Arc<dyn Queue>>,
+    /// What was set aside, by this daemon or by the queues themselves.
+    pub dead_letters: Vec<Arc<dyn Queue>>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use parallax_job::{JobId, Timestamp};
-use parallax_ports::Result;
+use parallax_ports::{Message, Queue, Result};
 
 use super::dead_letters::{AT_ONCE, DeadLetters};
 use super::handle::Operator;
@@ -43,17 +43,29 @@ pub async fn redrive(
     if let Some(job_id) = &asked.job {
         goes_on = reopen(operator, job_id, asked.dry_run, now, tell).await?;
     }
-    let Some(dead) = &operator.dead_letters else { return Ok(()) };
-    let mut left = Vec::new();
-    let letters = DeadLetters {
-        operator,
-        dead: &**dead,
-        job: asked.job.as_ref(),
-        queue: asked.queue,
-        dry_run: asked.dry_run,
-        goes_on,
-    };
-    let looked = letters.look_through(asked.limit, &mut left, tell).await;
+    let mut moved = 0;
+    for dead in &operator.dead_letters {
+        if moved >= asked.limit {
+            break;
+        }
+        let letters = DeadLetters {
+            operator,
+            dead: &**dead,
+            job: asked.job.as_ref(),
+            queue: asked.queue,
+            dry_run: asked.dry_run,
+            goes_on,
+        };
+        let mut left = Vec::new();
+        let looked = letters.look_through(asked.limit - moved, &mut left, tell).await;
+        show_again(&**dead, &left, tell).await;
+        moved += looked?;
+    }
+    Ok(())
+}
+
+/// What stays is visible again at once.
+async fn show_again(dead: &dyn Queue, left: &[Message], tell: &mut dyn FnMut(Step)) {
     for some in left.chunks(AT_ONCE) {
         let show = some.iter().map(|m| dead.change_visibility(&m.receipt, Duration::ZERO));
         for (message, shown) in some.iter().zip(join_all(show).await) {
@@ -64,5 +76,4 @@ pub async fn redrive(
             }
         }
     }
-    looked
 }

@@ -49,7 +49,7 @@ pub async fn release(
     Ok(all)
 }
 
-async fn release_row(
+pub(super) async fn release_row(
     operator: &Operator,
     row: &SegmentRow,
     because: &str,

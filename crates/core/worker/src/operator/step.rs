@@ -21,6 +21,18 @@ pub enum Done {
     Moved,
     /// May be attempted again; its event was sent.
     Reopened,
+    /// Failed with an operator's reason.
+    Cancelled,
+    /// Not there any more.
+    Removed,
+    /// All of it is removed but that it was.
+    Deleted,
+    /// Receives nothing more.
+    Paused,
+    /// Receives again.
+    Resumed,
+    /// It was so before.
+    Already,
     /// Makes no sense; left as it is.
     Refused,
     /// Could not be tidied up after: a dead letter that is in both queues, or hidden for a while.

@@ -58,10 +58,7 @@ impl PermitIntake {
 
     /// Waits while the backend refuses. Permits in hand are of no use meanwhile.
     async fn wait_for_backend(&mut self, time: Duration, round: &Round<'_>) {
-        self.hand.extend(self.permits.take());
-        for permit in self.hand.drain(..) {
-            round.pulse.during(self.permits.unreserve(&permit.holder)).await;
-        }
+        self.stand_by(round).await;
         tokio::select! {
             biased;
             () = round.stop.soft.cancelled() => {}
@@ -99,6 +96,13 @@ impl Intake for PermitIntake {
     type Pass = Option<HolderId>;
 
     const CONCURRENT: bool = true;
+
+    async fn stand_by(&mut self, round: &Round<'_>) {
+        self.hand.extend(self.permits.take());
+        for permit in self.hand.drain(..) {
+            round.pulse.during(self.permits.unreserve(&permit.holder)).await;
+        }
+    }
 
     async fn admit(&mut self, running: &mut JoinSet<()>, round: &Round<'_>) -> Admission {
         if buggify!(self.context, CountOwnPermits)

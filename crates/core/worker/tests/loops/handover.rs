@@ -10,9 +10,7 @@ use parallax_ports::{
     Clock, Custody, InferenceBackend, Invocation, Invoked, Ledger, Locations, ObjectStore, Queue,
     Result, request,
 };
-use parallax_worker::{
-    Config, Operator, Pipeline, Release, Role, Roles, Stop, explain, release, run,
-};
+use parallax_worker::{Config, Pipeline, Release, Role, Roles, Stop, explain, release, run};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -51,21 +49,9 @@ impl InferenceBackend for Slow {
     }
 }
 
-fn operator(stage: &Stage) -> Operator {
-    Operator {
-        ledger: stage.ledger.clone(),
-        objects: stage.objects.clone(),
-        buckets: stage.buckets.clone(),
-        segments: stage.segments.clone(),
-        output_events: stage.events.clone(),
-        chunking: None,
-        reassembly: stage.reassembly.clone(),
-        dead_letters: None,
-    }
-}
-
 async fn explained(stage: &Stage, index: usize) -> String {
-    let found = explain(&operator(stage), &"job".parse().unwrap(), stage.clock.now()).await;
+    let found =
+        explain(&stage.operator(Vec::new()), &"job".parse().unwrap(), stage.clock.now()).await;
     found.unwrap().unwrap().segments[index].waits_for.clone()
 }
 
@@ -135,7 +121,7 @@ async fn an_operator_releases_what_he_vouches_for_and_his_words_are_kept() {
     let row = leased(&stage, 1).await;
     let asked =
         Release { job: job.clone(), segment: 1, because: "the endpoint was deleted".to_owned() };
-    let done = release(&operator(&stage), &asked, stage.clock.now()).await.unwrap();
+    let done = release(&stage.operator(Vec::new()), &asked, stage.clock.now()).await.unwrap();
     assert!(done.len() == 1 && done[0].released, "{done:?}");
     let ended = stage.state(&row).await;
     assert_eq!((ended.state, ended.tried()), (SegmentState::RetryWait, 0));
@@ -143,8 +129,8 @@ async fn an_operator_releases_what_he_vouches_for_and_his_words_are_kept() {
     assert_eq!(error.class, "released");
     assert!(error.message.contains("the endpoint was deleted"), "{}", error.message);
     assert_eq!(stage.ledger.holders().await.unwrap(), []);
-    let again = release(&operator(&stage), &asked, stage.clock.now()).await.unwrap();
+    let again = release(&stage.operator(Vec::new()), &asked, stage.clock.now()).await.unwrap();
     assert!(!again[0].released && again[0].why.contains("holds no permit"), "{again:?}");
     let nobody = Release { segment: 2, ..asked };
-    assert_eq!(release(&operator(&stage), &nobody, stage.clock.now()).await.unwrap(), []);
+    assert_eq!(release(&stage.operator(Vec::new()), &nobody, stage.clock.now()).await.unwrap(), []);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod drain;
+mod end;
 mod handover;
 mod inference;
 mod leases;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, ObjectKey, Segment};
 use parallax_ports::ledger::{AttemptError, SegmentState};
 use parallax_ports::{Clock, Error, Kind, Ledger, Message, ObjectStore, Queue, Receipt, Result};
-use parallax_worker::{Done, Operator, Redrive, Step, redrive};
+use parallax_worker::{Done, Redrive, Step, redrive};
 use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
@@ -20,21 +20,8 @@ fn of_job(dry_run: bool) -> Redrive {
     Redrive { job: "job".parse().ok(), dry_run, ..ASKED }
 }
 
-fn operator(stage: &Stage, dead: Arc<dyn Queue>) -> Operator {
-    Operator {
-        ledger: stage.ledger.clone(),
-        objects: stage.objects.clone(),
-        buckets: stage.buckets.clone(),
-        segments: stage.segments.clone(),
-        output_events: stage.events.clone(),
-        chunking: None,
-        reassembly: stage.reassembly.clone(),
-        dead_letters: Some(dead),
-    }
-}
-
 async fn run(stage: &Stage, dead: Arc<dyn Queue>, asked: &Redrive) -> (Vec<Step>, Result<()>) {
-    let (operator, now) = (operator(stage, dead), stage.clock.now());
+    let (operator, now) = (stage.operator(vec![dead]), stage.clock.now());
     let mut steps = Vec::new();
     let mut tell = |step| steps.push(step);
     let done = redrive(&operator, asked, now, &mut tell);

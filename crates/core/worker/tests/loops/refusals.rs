@@ -13,7 +13,7 @@ use parallax_ports::{
     Clock, Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Message, Queue,
     Receipt, Result,
 };
-use parallax_worker::{Config, Inbox, Operator, Ports, Role, retry_now};
+use parallax_worker::{Config, Inbox, Ports, Role, retry_now};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use crate::stage::{Endpoint, Stage, written};
 
 /// Refuses at first.
 #[derive(Debug)]
-struct Moody {
+pub struct Moody {
     until: Mutex<Instant>,
     retry_after: Option<Duration>,
     refused: AtomicUsize,
@@ -29,7 +29,7 @@ struct Moody {
 }
 
 impl Moody {
-    fn refusing_for(time: Duration, retry_after: Option<Duration>) -> Arc<Self> {
+    pub fn refusing_for(time: Duration, retry_after: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             until: Mutex::new(Instant::now() + time),
             retry_after,
@@ -38,7 +38,7 @@ impl Moody {
         })
     }
 
-    fn taken(&self) -> Vec<Instant> {
+    pub fn taken(&self) -> Vec<Instant> {
         self.taken.lock().unwrap().clone()
     }
 }
@@ -105,7 +105,7 @@ impl Queue for Strict {
     }
 }
 
-async fn submit(stage: &Stage, count: u32) {
+pub async fn submit(stage: &Stage, count: u32) {
     stage.job("job", count).await;
     for index in 0..count {
         let input = stage.input(&Stage::segment("job", index, count));
@@ -208,16 +208,7 @@ async fn an_operator_ends_the_waits_of_a_job() {
     let backend = Moody::refusing_for(Duration::from_secs(200), Some(Duration::from_secs(3000)));
     let config = Config { longest_retry_after: Duration::from_secs(3000), ..stage.config() };
     let ports = stage.ports(backend.clone());
-    let operator = Operator {
-        ledger: ports.ledger.clone(),
-        objects: ports.objects.clone(),
-        buckets: stage.buckets.clone(),
-        segments: ports.segments.queue.clone(),
-        output_events: ports.output_events.queue.clone(),
-        chunking: None,
-        reassembly: ports.reassembly.queue.clone(),
-        dead_letters: None,
-    };
+    let operator = stage.operator(Vec::new());
     let running = stage.run(ports, config, &[Role::Segments], Duration::from_secs(900));
     let operating = async {
         sleep(Duration::from_secs(400)).await;

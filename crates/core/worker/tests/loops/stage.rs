@@ -16,7 +16,7 @@ use parallax_ports::{
     Assembler, Chunker, Clock, Custody, Cut, Ids, InferenceBackend, Invocation, Invoked, Ledger,
     Locations, MediaError, NoMetrics, ObjectStore, Queue, Result, TokioClock,
 };
-use parallax_worker::{Config, Inbox, Pipeline, Ports, Role, Roles, Stop, run};
+use parallax_worker::{Config, Inbox, Operator, Pipeline, Ports, Role, Roles, Stop, run};
 use tokio_util::sync::CancellationToken;
 
 /// An endpoint that is never asked: its attempts are in the ledger already.
@@ -173,6 +173,7 @@ impl Stage {
         Ports {
             ledger: self.ledger.clone(),
             turns: None,
+            switches: Some(self.ledger.clone()),
             objects: self.objects.clone(),
             segments: inbox("segments", &self.segments),
             output_events: inbox("output-events", &self.events),
@@ -200,6 +201,22 @@ impl Stage {
         let faults = Arc::new(Faults::seeded(7, rates, Arc::default()));
         let ledger = Arc::new(Faulty::new(self.ledger.clone(), faults.clone()));
         (Ports { ledger, ..self.ports(backend) }, faults)
+    }
+
+    /// What operators work on, with these dead letters.
+    pub fn operator(&self, dead_letters: Vec<Arc<dyn Queue>>) -> Operator {
+        Operator {
+            ledger: self.ledger.clone(),
+            switches: self.ledger.clone(),
+            objects: self.objects.clone(),
+            listing: self.objects.clone(),
+            buckets: self.buckets.clone(),
+            segments: self.segments.clone(),
+            output_events: self.events.clone(),
+            chunking: None,
+            reassembly: self.reassembly.clone(),
+            dead_letters,
+        }
     }
 
     pub fn config(&self) -> Config {

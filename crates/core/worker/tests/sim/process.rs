@@ -184,6 +184,7 @@ fn ports(world: &World, faults: &Arc<Faults>, previous: bool, rng: &mut StdRng) 
     Ports {
         ledger: Arc::new(Faulty::new(world.ledger.clone(), faults.clone())),
         turns: None,
+        switches: None,
         objects: reach,
         segments: Inbox { queue: bugs::segments(bug, segments.queue.clone()), ..segments },
         output_events: inbox("output-events", &world.output_events),

@@ -31,6 +31,10 @@ pub(super) fn to_job(item: &Item) -> Result<Job> {
         completed_at: read.time("completed_at"),
         title: read.text("title").map(str::to_owned),
         reason: read.text("failure_reason").map(str::to_owned),
+        uploaded_at: read.time("uploaded_at"),
+        source_file_size_bytes: read
+            .number("source_file_size_bytes")
+            .and_then(|bytes| u64::try_from(bytes).ok()),
         job_id,
     })
 }
@@ -52,6 +56,13 @@ pub(super) fn from_job(job: &Job, nonce: &str) -> Item {
         put("completed_at", n(at.unix_seconds()));
         put("completed_at_ms", n(at.0));
     }
+    if let Some(at) = job.uploaded_at {
+        put("uploaded_at", n(at.unix_seconds()));
+        put("uploaded_at_ms", n(at.0));
+    }
+    if let Some(bytes) = job.source_file_size_bytes {
+        put("source_file_size_bytes", n(bytes));
+    }
     if let Some(title) = &job.title {
         put("title", s(title));
     }
@@ -72,6 +83,16 @@ pub(super) fn update_job(e: &mut Expression, old: &Job, new: &Job) {
     if let Some(at) = new.completed_at.filter(|_| new.completed_at != old.completed_at) {
         e.set_attribute("completed_at", n(at.unix_seconds()));
         e.set_attribute("completed_at_ms", n(at.0));
+    }
+    if let Some(at) = new.uploaded_at.filter(|_| new.uploaded_at != old.uploaded_at) {
+        e.set_attribute("uploaded_at", n(at.unix_seconds()));
+        e.set_attribute("uploaded_at_ms", n(at.0));
+    }
+    match new.source_file_size_bytes {
+        Some(bytes) if new.source_file_size_bytes != old.source_file_size_bytes => {
+            e.set_attribute("source_file_size_bytes", n(bytes));
+        }
+        _ => {}
     }
     match &new.reason {
         Some(reason) if new.reason != old.reason => e.set_attribute("failure_reason", s(reason)),

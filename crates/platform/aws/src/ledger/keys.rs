@@ -23,6 +23,9 @@ pub(super) fn cuts(job_id: &JobId) -> String {
     format!("cuts#{job_id}")
 }
 
+/// The roles that are paused, for every pool of the deployment.
+pub(super) const PAUSED: &str = "paused-roles";
+
 /// One shard of the segments that wait for another attempt.
 pub(super) fn due(pool: &str, shard: u32) -> String {
     format!("due#{pool}#{shard}")

@@ -145,7 +145,7 @@ impl Lists<'_> {
     }
 
     /// Takes an entry that is of no use any more out of the index, unless it was renewed.
-    async fn forget_due(&self, segment: &Segment, at: i64) {
+    pub(super) async fn forget_due(&self, segment: &Segment, at: i64) {
         let mut e = Expression::default();
         let name = keys::name(segment);
         e.remove_attribute(&name);
@@ -236,6 +236,9 @@ impl Lists<'_> {
         total: u32,
     ) -> Result<Vec<SegmentCompletion>> {
         let mut found = Vec::new();
+        if self.0.store.tables.completions.is_empty() {
+            return Ok(found);
+        }
         let mut from = None;
         loop {
             let call = self.0.store.client.query().table_name(&self.0.store.tables.completions);

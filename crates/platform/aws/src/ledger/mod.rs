@@ -13,6 +13,7 @@
 //! - `seg#{job}#{total}#{index}#{mode}`: a segment's row.
 //! - `cuts#{job}`: the set of `{total}#{mode}` that have rows. The rows of a cut have keys that
 //!   can be told, so a job's rows are read by key. Written once for each cut.
+//! - `paused-roles`: the set of roles that an operator has told to receive nothing.
 //! - `due#{pool}#{0..8}`: an attribute for each waiting segment, with the time of its next
 //!   attempt. Written when an attempt fails and when the next one starts, not otherwise. A full
 //!   shard leaves segments out; the sweep over unfinished jobs finds those.
@@ -33,6 +34,7 @@ mod item;
 mod jobs;
 mod keys;
 mod list;
+mod operators;
 mod plan;
 mod read;
 mod retry;

@@ -38,7 +38,7 @@ impl Store {
         if wanted.permits {
             asked.push((&tables.invocations, key(KEY, &permits)));
         }
-        if let Some(segment) = wanted.completion_of {
+        if let Some(segment) = wanted.completion_of.filter(|_| !tables.completions.is_empty()) {
             let mut both = key("job_id", &segment.job_id);
             both.insert("segment_index".to_owned(), n(segment.index));
             asked.push((&tables.completions, both));

@@ -20,7 +20,7 @@ const CUTS_REMEMBERED: usize = 10_000;
 pub struct Tables {
     /// Jobs, with the index `status-created_at`.
     pub jobs: String,
-    /// Segment completions.
+    /// Segment completions; empty where another part alone writes and reads them.
     pub completions: String,
     /// Reassembly triggers.
     pub triggers: String,

@@ -121,6 +121,8 @@ async fn jobs_of_the_web_application_keep_what_they_hold() {
     let job = stage.ledger.job(&job_id()).await.unwrap().unwrap();
     let expected = Job {
         title: Some("a title".to_owned()),
+        uploaded_at: Some(Timestamp(1_699_999_100_000)),
+        source_file_size_bytes: Some(123_456_789),
         ..Job::new(job_id(), Mode::Sbs, Timestamp(1_699_999_000_000))
     };
     assert_eq!(job, expected);

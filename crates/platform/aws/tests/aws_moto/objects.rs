@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
 use parallax_aws::{S3Objects, SqsQueue};
-use parallax_conformance::objects;
+use parallax_conformance::{objects, operators};
 use parallax_job::{Bucket, Scheme, Uri};
 use parallax_ports::{Kind, ObjectStore, Queue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,6 +51,20 @@ async fn s3_objects() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn s3_objects_are_listed() {
+    let moto = Moto::start().await;
+    let store = Arc::new(S3Objects::new(moto.aws.s3()));
+    let setup = objects::Setup {
+        store: store.clone(),
+        bucket: Bucket::Cloud { scheme: Scheme::S3, name: moto.bucket().await },
+        events: None,
+        scratch: std::path::PathBuf::new(),
+        notes: true,
+    };
+    operators::listing(&*store, &setup).await;
 }
 
 /// A proxy that passes everything but the second part of an upload.

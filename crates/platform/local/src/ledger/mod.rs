@@ -1,5 +1,6 @@
 //! The ledger in SQLite: load, ask the rule, store the answer, in one transaction.
 
+mod operators;
 mod recover;
 mod rows;
 

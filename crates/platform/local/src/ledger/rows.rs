@@ -1,6 +1,9 @@
 //! Rows to and from tables.
 
+use std::collections::BTreeSet;
+
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
+use parallax_ports::Place;
 use parallax_ports::ledger::rules::{self, Change};
 use parallax_ports::ledger::{Holder, HolderId, Job, SegmentRow, SegmentState, TriggerRow};
 use rusqlite::types::Type;
@@ -90,6 +93,51 @@ impl Rows<'_> {
             "SELECT row FROM jobs WHERE status = ?1 AND job_id > ?2 ORDER BY job_id LIMIT ?3",
             params![status.as_str(), after, i64::try_from(limit).unwrap_or(i64::MAX)],
         )
+    }
+
+    /// Those made last first. There are few enough on one machine to be looked at one by one.
+    pub(super) fn latest_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        let (at, id) =
+            from.map_or((i64::MAX, ""), |place| (place.created_at.0, place.job_id.as_str()));
+        self.list(
+            "SELECT row FROM jobs
+             WHERE status = ?1 AND (json_extract(row, '$.created_at'), job_id) < (?2, ?3)
+             ORDER BY json_extract(row, '$.created_at') DESC, job_id DESC LIMIT ?4",
+            params![status.as_str(), at, id, i64::try_from(limit).unwrap_or(i64::MAX)],
+        )
+    }
+
+    /// Removes everything of a job but itself; how many rows that were.
+    pub(super) fn forget_job(&self, job_id: &JobId) -> Result<usize> {
+        let mut removed = 0;
+        for sql in [
+            "DELETE FROM locations WHERE json_extract(segment, '$.job_id') = ?1",
+            "DELETE FROM completions WHERE job_id = ?1",
+            "DELETE FROM triggers WHERE job_id = ?1",
+            "DELETE FROM segments WHERE job_id = ?1",
+        ] {
+            removed += self.0.prepare_cached(sql)?.execute([job_id.as_str()])?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn paused(&self) -> Result<BTreeSet<String>> {
+        let mut statement = self.0.prepare_cached("SELECT role FROM paused_roles")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Whether that changed something.
+    pub(super) fn set_paused(&self, role: &str, paused: bool) -> Result<bool> {
+        let sql = match paused {
+            true => "INSERT OR IGNORE INTO paused_roles (role) VALUES (?1)",
+            false => "DELETE FROM paused_roles WHERE role = ?1",
+        };
+        Ok(self.0.prepare_cached(sql)?.execute([role])? > 0)
     }
 
     pub(super) fn completion(

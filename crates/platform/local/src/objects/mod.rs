@@ -8,6 +8,7 @@
 //! Notifications are sent after the rename. A crash in between loses the event: whoever depends on
 //! it has to look from time to time, as with any object store.
 
+mod list;
 mod place;
 mod transfer;
 

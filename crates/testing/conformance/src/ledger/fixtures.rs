@@ -16,7 +16,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp(1_700_000_000_000 + seconds * 1000)
 }
 
-pub(super) fn id(name: &str) -> JobId {
+pub(crate) fn id(name: &str) -> JobId {
     name.parse().unwrap()
 }
 
@@ -76,7 +76,7 @@ pub(super) fn other_attempt(fence: &Fence) -> [Fence; 3] {
 }
 
 /// A job of `total` segments in `status`.
-pub(super) async fn job(ledger: &dyn Ledger, name: &str, total: Option<u32>, status: JobStatus) {
+pub(crate) async fn job(ledger: &dyn Ledger, name: &str, total: Option<u32>, status: JobStatus) {
     let made = Job::new(id(name), Mode::Sbs, at(0));
     assert!(ledger.create_job(&Job { status, total_segments: total, ..made }).await.unwrap());
 }

@@ -5,7 +5,7 @@
 mod attempts;
 mod cuts;
 mod differential;
-mod fixtures;
+pub(crate) mod fixtures;
 mod jobs;
 mod permits;
 mod races;

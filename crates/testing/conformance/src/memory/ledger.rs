@@ -1,6 +1,6 @@
 //! The ledger in maps under one lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use parallax_ports::ledger::{
     IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState, SomeJobs, TriggerOutcome,
     TriggerRow,
 };
-use parallax_ports::{Ledger, Locations, Result};
+use parallax_ports::{Error, Kind, Ledger, Locations, OperatorLedger, Place, Result, Switches};
 
 /// A ledger that lives as long as the process.
 #[derive(Debug, Default)]
@@ -40,6 +40,7 @@ struct State {
     completions: BTreeMap<(JobId, u32), SegmentCompletion>,
     jobs: BTreeMap<JobId, Job>,
     triggers: BTreeMap<JobId, TriggerRow>,
+    paused: BTreeSet<String>,
 }
 
 impl State {
@@ -323,5 +324,62 @@ impl Ledger for MemoryLedger {
 
     async fn unlock_reassembly(&self, job_id: &JobId, nonce: &str) -> Result<()> {
         self.commit(|s| ((), rules::unlock_reassembly(s.triggers.get(job_id), nonce)))
+    }
+}
+
+#[async_trait]
+impl OperatorLedger for MemoryLedger {
+    async fn latest_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        let state = lock(&self.state);
+        let of_status = state.jobs.values().filter(|job| job.status == status);
+        let mut jobs: Vec<_> = of_status
+            .filter(|job| from.is_none_or(|from| Place::of(job) < *from))
+            .cloned()
+            .collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(Place::of(job)));
+        jobs.truncate(limit);
+        Ok(jobs)
+    }
+
+    async fn uploaded(&self, job_id: &JobId, bytes: u64, now: Timestamp) -> Result<bool> {
+        self.commit(|s| rules::uploaded(s.jobs.get(job_id), bytes, now))
+    }
+
+    async fn forget(&self, job_id: &JobId) -> Result<usize> {
+        let mut state = lock(&self.state);
+        let of_job = |segment: &Segment| segment.job_id == *job_id;
+        let rows: Vec<_> =
+            state.segments.values().filter(|row| of_job(&row.segment)).cloned().collect();
+        rules::may_forget(state.jobs.get(job_id), &rows)
+            .map_err(|why| Error::new(Kind::Rejected, format!("forget job {job_id}: {why}")))?;
+        let count = |s: &State| {
+            s.segments.len() + s.locations.len() + s.completions.len() + s.triggers.len()
+        };
+        let before = count(&state);
+        state.segments.retain(|segment, _| !of_job(segment));
+        state.locations.retain(|_, segment| !of_job(segment));
+        state.completions.retain(|(id, _), _| id != job_id);
+        state.triggers.remove(job_id);
+        Ok(before - count(&state))
+    }
+}
+
+#[async_trait]
+impl Switches for MemoryLedger {
+    async fn paused(&self) -> Result<BTreeSet<String>> {
+        Ok(lock(&self.state).paused.clone())
+    }
+
+    async fn set_paused(&self, role: &str, paused: bool) -> Result<bool> {
+        let mut state = lock(&self.state);
+        Ok(match paused {
+            true => state.paused.insert(role.to_owned()),
+            false => state.paused.remove(role),
+        })
     }
 }

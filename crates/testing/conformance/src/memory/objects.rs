@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parallax_job::{ObjectEvent, Timestamp, Uri, s3_notification_at};
 
 use super::lock;
-use parallax_ports::{Clock, Error, Kind, ObjectMeta, ObjectStore, Queue, Result};
+use parallax_ports::{Clock, Error, Kind, Listing, ObjectMeta, ObjectStore, Queue, Result};
 
 /// An object store that lives as long as the process.
 #[derive(Debug)]
@@ -121,5 +121,19 @@ impl ObjectStore for MemoryObjects {
     async fn delete(&self, uri: &Uri) -> Result<()> {
         lock(&self.objects).remove(uri);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Listing for MemoryObjects {
+    async fn list(&self, folder: &Uri, after: Option<&Uri>, limit: usize) -> Result<Vec<Uri>> {
+        let below = format!("{folder}/");
+        let objects = lock(&self.objects);
+        let found = objects.keys().filter(|uri| uri.to_string().starts_with(&below));
+        Ok(found
+            .filter(|uri| after.is_none_or(|after| *uri > after))
+            .take(limit)
+            .cloned()
+            .collect())
     }
 }

@@ -3,7 +3,7 @@
 use parallax_job::{JobStatus, Timestamp};
 
 use super::change::Change;
-use crate::ledger::{Advance, Job, Lock, Resend, TriggerOutcome, TriggerRow};
+use crate::ledger::{Advance, Job, Lock, Resend, SegmentRow, TriggerOutcome, TriggerRow};
 
 /// [`crate::Ledger::advance`].
 pub fn advance(
@@ -40,6 +40,30 @@ pub fn advance(
         next.reason = Some(reason.to_owned());
     }
     (Advance::Moved, Change { job: Some(next), ..Change::default() })
+}
+
+/// [`crate::OperatorLedger::uploaded`].
+pub fn uploaded(job: Option<&Job>, bytes: u64, now: Timestamp) -> (bool, Change) {
+    let Some(job) = job else { return (false, Change::default()) };
+    let (uploaded_at, source_file_size_bytes) = (Some(now), Some(bytes));
+    let next = Job { uploaded_at, source_file_size_bytes, ..job.clone() };
+    (true, Change { job: Some(next), ..Change::default() })
+}
+
+/// Whether [`crate::OperatorLedger::forget`] may remove these rows of a job; otherwise why not. A permit
+/// whose row is gone would be held for ever.
+pub fn may_forget(job: Option<&Job>, rows: &[SegmentRow]) -> Result<(), String> {
+    match job {
+        None => return Err("there is no such job".to_owned()),
+        Some(job) if job.status != JobStatus::Deleted => {
+            return Err(format!("it is {}", job.status));
+        }
+        Some(_) => {}
+    }
+    match rows.iter().find(|row| row.holder.is_some()) {
+        Some(row) => Err(format!("segment {} holds a permit", row.segment.index)),
+        None => Ok(()),
+    }
 }
 
 /// [`crate::Ledger::trigger`]. `completed` counts completions of the job's own total.

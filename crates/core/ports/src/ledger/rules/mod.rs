@@ -13,4 +13,6 @@ pub use attempts::{
     record_invoked, release, renew, reopen, reserve, retry,
 };
 pub use change::Change;
-pub use jobs::{advance, lock_reassembly, trigger, triggered, unlock_reassembly};
+pub use jobs::{
+    advance, lock_reassembly, may_forget, trigger, triggered, unlock_reassembly, uploaded,
+};

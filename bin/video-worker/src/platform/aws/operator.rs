@@ -1,0 +1,59 @@
+//! What commands of operators work on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use parallax_ports::Queue;
+use parallax_worker::Operator;
+use tracing::warn;
+
+use super::connect::{Connected, Named, connect, usual_roles};
+use super::elsewhere::Elsewhere;
+use crate::config::Settings;
+
+/// The ledger, the objects and the queues that work comes from.
+pub(in crate::platform) async fn operator(settings: &Settings) -> Result<Operator> {
+    Ok(operator_of(connect(settings, &usual_roles()).await?, Vec::new()))
+}
+
+/// The same with every queue of dead letters: the one that this daemon copies to, and those that the
+/// queues' own redrive policies name.
+pub(in crate::platform) async fn with_dead_letters(settings: &Settings) -> Result<Operator> {
+    let it = connect(settings, &usual_roles()).await?;
+    let mut dead = BTreeMap::new();
+    if let Some(Named { url, queue, .. }) = &it.queues.dead {
+        dead.insert(url.clone(), queue.clone());
+    }
+    for Named { variable, url, queue } in it.queues.working() {
+        match queue.dead_letters().await {
+            Ok(found) => dead.extend(found.map(|queue| (queue.url().to_owned(), queue))),
+            // One queue that is out of reach must not keep the others' letters from being moved.
+            Err(error) => {
+                let error = error.chain();
+                warn!(variable, url, error, "cannot tell where its dead letters are: left alone");
+            }
+        }
+    }
+    let dead = dead.into_values().map(|queue| Arc::new(queue) as Arc<dyn Queue>);
+    Ok(operator_of(it, dead.collect()))
+}
+
+fn operator_of(it: Connected, dead_letters: Vec<Arc<dyn Queue>>) -> Operator {
+    let shared = |named: Named| Arc::new(named.queue) as Arc<dyn Queue>;
+    let or_elsewhere =
+        |named: Option<Named>| named.map_or_else(|| Arc::new(Elsewhere) as _, shared);
+    let (ledger, objects) = (Arc::new(it.ledger), Arc::new(it.objects));
+    Operator {
+        ledger: ledger.clone(),
+        switches: ledger,
+        objects: objects.clone(),
+        listing: objects,
+        buckets: it.buckets,
+        segments: or_elsewhere(it.queues.segments),
+        output_events: or_elsewhere(it.queues.output_events),
+        chunking: it.queues.chunking.map(shared),
+        reassembly: or_elsewhere(it.queues.reassembly),
+        dead_letters,
+    }
+}
