@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Pause(SwitchArgs),
     /// Let a paused role go on.
     Resume(SwitchArgs),
+    /// Say which numbers the daemon reports, where, and what they mean.
+    Metrics(MetricsArgs),
     /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.
     Healthy,
 }
@@ -172,6 +174,17 @@ pub(crate) struct SwitchArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct MetricsArgs {
+    /// As the page of the documentation.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// One JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -55,7 +55,7 @@ pub(crate) enum Pace {
 pub(crate) enum MetricsProvider {
     /// `/metrics` alone.
     Prometheus,
-    /// `/metrics`, and conversions to CloudWatch under the deployed names.
+    /// `/metrics`, and to CloudWatch conversions and the numbers that alarms look at.
     #[value(alias = "aws")]
     Cloudwatch,
     /// Nowhere.
@@ -121,7 +121,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "METRICS_PROVIDER", value_enum, ignore_case = true)]
     pub(crate) metrics_provider: Option<MetricsProvider>,
 
-    /// Namespace of the conversion metrics in CloudWatch.
+    /// Namespace of the metrics in CloudWatch.
     #[arg(long, env = "METRICS_NAMESPACE", default_value = "StereoSpot/Conversion")]
     pub(crate) metrics_namespace: String,
 

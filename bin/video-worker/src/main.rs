@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             Some(Command::Redrive(args)) => operate::redrive(&cli.settings, args).await,
             Some(Command::RetryNow(args)) => operate::retry_now(&cli.settings, args).await,
             Some(Command::Release(args)) => operate::release(&cli.settings, args).await,
+            Some(Command::Metrics(args)) => metrics::print(args),
             Some(Command::Healthy) => operate::healthy(&cli.settings),
         }
     });

@@ -24,9 +24,10 @@ const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     platform::agree(settings)?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
-    let (sink, carrier) =
-        crate::metrics::sink(settings, settings.metrics_provider()?, metrics.clone()).await;
     let (beats, flags) = (Beats::default(), Flags::default());
+    let provider = settings.metrics_provider()?;
+    let (sink, carrier) =
+        crate::metrics::sink(settings, provider, metrics.clone(), flags.clone()).await;
     let starting = flags.register("start", "starting");
     let scratch = settings.state_dir.join("scratch").join(std::process::id().to_string());
     if platform::needs_scratch(settings)? {

@@ -19,7 +19,7 @@ use parallax_worker::{Operator, Role};
 use crate::backend::Backend;
 use crate::config::{CompletionOwner, MetricsProvider, Platform, Settings};
 
-pub(crate) use aws::conversions;
+pub(crate) use aws::cloudwatch;
 pub(crate) use backend::needs_scratch;
 pub(crate) use opened::Opened;
 

@@ -6,5 +6,6 @@ mod calls;
 mod cloud;
 mod deployed;
 mod http;
+mod numbers;
 mod operate;
 mod start;

@@ -24,4 +24,9 @@ pub use media::{Assembler, Chunker, Cut, MediaError};
 pub use objects::{LONGEST_NOTE, ObjectMeta, ObjectStore};
 pub use operators::{Listing, OperatorLedger, Place, Switches};
 pub use parallax_telemetry_api::{MetricsSink, NoMetrics, health};
+
+/// What numbers are called and mean.
+pub mod metrics {
+    pub use parallax_telemetry_api::{Kind, Metric};
+}
 pub use queue::{Message, Queue, Receipt};

@@ -45,6 +45,7 @@ mod verdicts;
 
 pub use config::{Config, ConfigError};
 pub use inbox::Inbox;
+pub use metrics::METRICS;
 pub use mutant::Mutant;
 pub use operator::{
     Delete, Done, Explanation, Listed, Operator, Redrive, Release, Released, SegmentExplanation,

@@ -1,5 +1,7 @@
 //! The numbers that the loops report.
 
+use parallax_ports::metrics::{Kind, Metric};
+
 /// Attempts by outcome.
 pub(crate) const ATTEMPTS: &str = "parallax_attempts_total";
 /// Segments by how they ended.
@@ -32,6 +34,85 @@ pub(crate) const CLOCK_AHEAD: &str = "parallax_clock_ahead_seconds";
 pub(crate) const OTHER_CUTS: &str = "parallax_other_cuts_total";
 /// Sweeps finished.
 pub(crate) const SWEEPS: &str = "parallax_sweeps_total";
+
+/// Every number that the loops report: what pages and alarms are made from.
+pub const METRICS: [Metric; 16] = [
+    metric(SEGMENTS, Kind::Counter, &["outcome"], "segments `completed` and `given_up`"),
+    metric(
+        ATTEMPTS,
+        Kind::Counter,
+        &["outcome"],
+        "attempts; anything but `finished` and `accepted` wants a look",
+    ),
+    metric(
+        MESSAGES,
+        Kind::Counter,
+        &["queue", "outcome"],
+        "messages; `poison` went to the dead letters with the reason",
+    ),
+    metric(
+        RETRIES,
+        Kind::Counter,
+        &["class"],
+        "attempts that are followed by another, by class of error",
+    ),
+    metric(
+        BACKEND_SECONDS,
+        Kind::Histogram,
+        &["outcome"],
+        "from an attempt's intent to the backend's answer",
+    ),
+    metric(QUEUE_SECONDS, Kind::Histogram, &["queue"], "from an event's happening to its receipt"),
+    metric(IN_FLIGHT, Kind::Gauge, &[], "permits held over all replicas"),
+    metric(
+        PERMITS,
+        Kind::Gauge,
+        &["younger_than"],
+        "permits by the age of their attempt, each counted once",
+    ),
+    metric(
+        VIOLATIONS,
+        Kind::Counter,
+        &["invariant"],
+        "rules found broken; alarm on anything but 0",
+    ),
+    metric(
+        OVERDUE,
+        Kind::Gauge,
+        &[],
+        "age past its deadline of the oldest permit; should stay near 0",
+    ),
+    metric(RESENT, Kind::Counter, &["kind"], "events that seemed lost"),
+    metric(
+        CLOCK_AHEAD,
+        Kind::Gauge,
+        &["service"],
+        "how far this machine's clock is ahead of the `ledger`'s, `queue`'s, `store`'s",
+    ),
+    metric(
+        OTHER_CUTS,
+        Kind::Counter,
+        &["what"],
+        "an `event`, `result` or `film` of another cut of a source than its job's; not used",
+    ),
+    metric(CALL_RETRIES, Kind::Counter, &["kind"], "port calls repeated, by kind of error"),
+    metric(TRIGGERS, Kind::Counter, &[], "reassembly messages sent"),
+    metric(
+        SWEEPS,
+        Kind::Counter,
+        &["outcome"],
+        "sweeps that are `done`, and those that ended with an `error`",
+    ),
+];
+
+const fn metric(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Metric {
+    Metric { name, kind, labels, meaning }
+}
 
 /// The classes of errors, as labels.
 pub(crate) fn class_label(class: &str) -> &'static str {

@@ -79,7 +79,25 @@ impl ConversionMetrics {
 
 #[cfg(test)]
 mod tests {
-    use super::size_class;
+    use super::*;
+    use crate::{CLOUDWATCH, From};
+
+    #[tokio::test]
+    async fn conversions_are_reported_as_the_table_says() {
+        let aws = crate::Aws::load(&crate::Settings::default()).await;
+        let to = ConversionMetrics::new(aws.cloudwatch(), "StereoSpot/Conversion");
+        let made = to.data(Duration::from_secs(3), 1_000_000);
+        let table: Vec<_> =
+            CLOUDWATCH.iter().filter(|metric| metric.from == From::Conversion).collect();
+        assert_eq!(made.len(), table.len());
+        for (datum, metric) in made.iter().zip(table) {
+            assert_eq!(datum.metric_name(), Some(metric.name));
+            let unit = datum.unit().map_or("None", StandardUnit::as_str);
+            assert_eq!(unit, metric.unit, "{}", metric.name);
+            let names: Vec<_> = datum.dimensions().iter().filter_map(Dimension::name).collect();
+            assert_eq!(names, metric.dimensions, "{}", metric.name);
+        }
+    }
 
     #[test]
     fn size_classes_are_the_deployed_ones() {

@@ -5,5 +5,7 @@
 
 pub mod health;
 mod metrics;
+mod table;
 
 pub use metrics::{MetricsSink, NoMetrics};
+pub use table::{Kind, Metric};

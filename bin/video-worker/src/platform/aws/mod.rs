@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use parallax_aws::{
-    Aws, ConversionMetrics, DynamoLedger, RequestBy, SageMakerAsync, SageMakerSettings,
+    Aws, ConversionMetrics, DynamoLedger, Numbers, RequestBy, SageMakerAsync, SageMakerSettings,
 };
 use parallax_backends::Stub;
 use parallax_conversion::{ChunkSettings, MediaAssembler, MediaChunker, Workplace};
@@ -37,10 +37,14 @@ const LONGEST_POLL: Duration = Duration::from_secs(8);
 const QUEUEING: Duration = Duration::from_secs(1800);
 const SLACK: Duration = Duration::from_secs(1200);
 
-/// Conversion metrics under the deployed names.
-pub(crate) async fn conversions(namespace: &str) -> ConversionMetrics {
+/// Conversion metrics under the deployed names, and the numbers that alarms look at.
+pub(crate) async fn cloudwatch(settings: &Settings) -> (ConversionMetrics, Numbers) {
     let aws = Aws::load(&parallax_aws::Settings::default()).await;
-    ConversionMetrics::new(aws.cloudwatch(), namespace)
+    let namespace = &settings.metrics_namespace;
+    // Where it cannot be told, the start ends before anything is reported.
+    let backend = pool(settings).unwrap_or_default();
+    let conversions = ConversionMetrics::new(aws.cloudwatch(), namespace);
+    (conversions, Numbers::new(aws.cloudwatch(), namespace, backend))
 }
 
 pub(super) async fn ports(

@@ -12,12 +12,40 @@ use parallax_job::{
 };
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::ledger::{HolderId, Intent, IntentOutcome, Job, SegmentRow};
+use parallax_ports::metrics::Kind;
 use parallax_ports::{
     Assembler, Chunker, Clock, Custody, Cut, Ids, InferenceBackend, Invocation, Invoked, Ledger,
-    Locations, MediaError, NoMetrics, ObjectStore, Queue, Result, TokioClock,
+    Locations, MediaError, MetricsSink, ObjectStore, Queue, Result, TokioClock,
 };
-use parallax_worker::{Config, Inbox, Operator, Pipeline, Ports, Role, Roles, Stop, run};
+use parallax_worker::{Config, Inbox, METRICS, Operator, Pipeline, Ports, Role, Roles, Stop, run};
 use tokio_util::sync::CancellationToken;
+
+/// Takes numbers that are in the table, with the labels that it says, and no others.
+#[derive(Debug)]
+struct Known;
+
+impl Known {
+    fn check(kind: Kind, name: &str, labels: &[(&str, &str)]) {
+        let known = METRICS.iter().find(|metric| metric.name == name);
+        let known = known.unwrap_or_else(|| panic!("{name} is not in the table"));
+        let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
+        assert_eq!((known.kind, known.labels), (kind, &names[..]), "{name}");
+    }
+}
+
+impl MetricsSink for Known {
+    fn count(&self, name: &'static str, labels: &[(&'static str, &'static str)], _: u64) {
+        Self::check(Kind::Counter, name, labels);
+    }
+
+    fn gauge(&self, name: &'static str, labels: &[(&'static str, &'static str)], _: f64) {
+        Self::check(Kind::Gauge, name, labels);
+    }
+
+    fn observe(&self, name: &'static str, labels: &[(&'static str, &'static str)], _: f64) {
+        Self::check(Kind::Histogram, name, labels);
+    }
+}
 
 /// An endpoint that is never asked: its attempts are in the ledger already.
 #[derive(Debug)]
@@ -182,7 +210,7 @@ impl Stage {
             backend,
             chunker: Arc::new(NoMedia),
             assembler: Arc::new(NoMedia),
-            metrics: Arc::new(NoMetrics),
+            metrics: Arc::new(Known),
             beats: Beats::default(),
             flags: Flags::default(),
             clock: self.clock.clone(),
