@@ -1,4 +1,4 @@
-# make demo    renders a sample and converts it: the main job, from a clean clone
+# make demo    renders a sample and converts it: the main job, from a clean clone (OFFLINE=1: fetches nothing)
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint, test, book and release-check: what a change must pass
@@ -34,6 +34,11 @@ demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
 	@mkdir -p $(OUT)
 	target/release/parallax-scene $(OUT)/sample.mp4
+ifndef OFFLINE
+	@echo "Fetching a small depth network, 99 MB; OFFLINE=1 goes without."
+	@target/release/parallax weights fetch depth-anything-v2-small --tries 1 \
+		|| echo "Without it the engine draft makes the depth, which is a preview."
+endif
 	target/release/parallax convert $(OUT)/sample.mp4 --overwrite --restart
 	@echo
 	@echo "The result: $(OUT)/sample_LRF_Full_SBS.mp4"

@@ -52,7 +52,7 @@ pub enum Error {
         why: String,
     },
     /// The hub stayed out of reach.
-    #[error("{what}: gave up after {tries} tries without progress; the last: {why}")]
+    #[error("{what}: gave up after {tries} {} without progress; the last: {why}", if *.tries == 1 { "try" } else { "tries" })]
     Unreachable {
         /// Repository and file.
         what: String,
