@@ -28,25 +28,27 @@ def _subcommands(text):
     return [name for name in names if name != "help"]
 
 
-def _sections(binaries, words):
+def commands(binaries, words):
+    """A command and those below it, each with what it says of itself."""
     text = _help(binaries, words)
-    yield f"{'#' * (len(words) + 1)} {' '.join(words)}\n\n```text\n{text}\n```\n"
+    yield words, text
     for name in _subcommands(text):
-        yield from _sections(binaries, [*words, name])
+        yield from commands(binaries, [*words, name])
 
 
 def page(binaries):
     """The page, as Markdown."""
-    return "\n".join([HEAD, *(part for program in PROGRAMS for part in _sections(binaries, [program]))])
+    parts = [HEAD]
+    for program in PROGRAMS:
+        for words, text in commands(binaries, [program]):
+            parts.append(f"{'#' * (len(words) + 1)} {' '.join(words)}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
 
 
 def variables(binaries):
     """The variables that each program reads, by its help."""
     for program in PROGRAMS:
-        said, waiting = set(), [[program]]
-        while waiting:
-            words = waiting.pop()
-            text = _help(binaries, words)
+        said = set()
+        for _, text in commands(binaries, [program]):
             said |= set(re.findall(r"\[env: ([A-Z0-9_]+)=", text))
-            waiting += [[*words, name] for name in _subcommands(text)]
         yield program, sorted(said)
