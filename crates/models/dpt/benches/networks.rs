@@ -14,7 +14,11 @@ fn single(name: &str, (height, width): (usize, usize)) -> Result<()> {
     time(name, || Ok(net.forward(&x, &mut ignore)?.depth))
 }
 
-const CASES: [Case; 4] = [
+/// A window of the published scheme, and how much of it is new.
+const WINDOW: usize = 32;
+const NEW: usize = 22;
+
+const CASES: [Case; 5] = [
     ("Depth Anything V2 Small, 252x448", |name| single(name, (252, 448))),
     ("Depth Anything V2 Small, 518x518", |name| single(name, (518, 518))),
     ("Depth Anything V2 Small, 518x518, the encoder", |name| {
@@ -27,6 +31,21 @@ const CASES: [Case; 4] = [
         let net = DepthNetwork::new(&config, Layout::Video, random_weights())?;
         let features = net.features(&random((4, 3, 252, 448))?, &mut ignore)?;
         time(name, || Ok(net.depth(&features, &mut ignore)?.depth))
+    }),
+    ("Video Depth Anything Small, 22 new frames of 252x448", |name| {
+        let config = Config::small().with_time();
+        let net = DepthNetwork::new(&config, Layout::Video, random_weights())?;
+        let frame = random((1, 3, 252, 448))?;
+        let mut seen = net.features(&random((WINDOW, 3, 252, 448))?, &mut ignore)?;
+        time(name, || {
+            // Frame by frame, as a film comes.
+            for old in seen.iter_mut().rev().take(NEW) {
+                if let Some(new) = net.features(&frame, &mut ignore)?.pop() {
+                    *old = new;
+                }
+            }
+            Ok(net.depth(&seen, &mut ignore)?.depth)
+        })
     }),
 ];
 

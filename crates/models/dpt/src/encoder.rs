@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use parallax_nn::Tap;
-use parallax_nn::ops::{LayerNorm, Linear, gelu, self_attention};
+use parallax_nn::ops::{Dense, LayerNorm, Layers, Space, TransformerBlock};
 
 use crate::config::Transformer;
 use crate::layout::Layout;
@@ -20,27 +20,13 @@ use crate::positions;
 pub(crate) struct Encoder {
     config: Transformer,
     /// Patches (N, h w, 3 patch patch) to tokens.
-    patches: Linear,
+    patches: Dense,
     class: Tensor,
     table: Tensor,
     /// Positions by grid: few grids are ever asked for, and each costs a while.
     positions: Mutex<BTreeMap<(usize, usize), Tensor>>,
-    blocks: Vec<Block>,
+    blocks: Vec<TransformerBlock>,
     norm: LayerNorm,
-}
-
-#[derive(Debug)]
-struct Block {
-    heads: usize,
-    norm1: LayerNorm,
-    /// Queries, keys and values as one product.
-    qkv: Linear,
-    /// With the block's first scale.
-    projection: Linear,
-    norm2: LayerNorm,
-    fc1: Linear,
-    /// With the block's second scale.
-    fc2: Linear,
 }
 
 impl Encoder {
@@ -65,14 +51,14 @@ impl Encoder {
         }
         let weight = patch.get((width, 3, side, side), "weight")?;
         let patches =
-            Linear::of(weight.reshape((width, 3 * side * side))?, Some(patch.get(width, "bias")?));
+            Dense::of(weight.reshape((width, 3 * side * side))?, Some(patch.get(width, "bias")?))?;
         Ok(Self {
             patches,
             class: embeddings.get((1, 1, width), "cls_token")?,
             table,
             positions: Mutex::default(),
             blocks: (0..config.blocks)
-                .map(|i| Block::new(config, layout, &blocks.pp(i)))
+                .map(|i| block(config, layout, &blocks.pp(i)))
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, config.final_epsilon, root.pp(norm))?,
             config: config.clone(),
@@ -90,8 +76,9 @@ impl Encoder {
         let mut tokens = self.embed(images)?;
         tap("tokens", &tokens)?;
         let mut outputs = Vec::with_capacity(4);
+        let space = Space::default();
         for (i, block) in self.blocks.iter().enumerate() {
-            tokens = block.forward(&tokens)?;
+            tokens = block.forward(&tokens, &space)?;
             tap(&format!("block.{i}"), &tokens)?;
             if taken.contains(&i) {
                 let output = self.norm.forward(&tokens)?;
@@ -128,48 +115,40 @@ impl Encoder {
     }
 }
 
-impl Block {
-    fn new(config: &Transformer, layout: Layout, vb: &VarBuilder) -> Result<Self> {
-        let (width, epsilon) = (config.width, config.block_epsilon);
-        let hidden = config.mlp_ratio * width;
-        let (qkv, projection, scales) = if layout.is_transformers() {
-            let part = |name: &str| -> Result<(Tensor, Tensor)> {
-                let vb = vb.pp("attention.attention").pp(name);
-                Ok((vb.get((width, width), "weight")?, vb.get(width, "bias")?))
-            };
-            let (parts, biases): (Vec<_>, Vec<_>) = ["query", "key", "value"]
-                .into_iter()
-                .map(part)
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .unzip();
-            let qkv = Linear::of(Tensor::cat(&parts, 0)?, Some(Tensor::cat(&biases, 0)?));
-            (qkv, "attention.output.dense", ["layer_scale1.lambda1", "layer_scale2.lambda1"])
-        } else {
-            let qkv = Linear::new(width, 3 * width, vb.pp("attn.qkv"))?;
-            (qkv, "attn.proj", ["ls1.gamma", "ls2.gamma"])
+/// A block with its scales in the layers before them.
+fn block(config: &Transformer, layout: Layout, vb: &VarBuilder) -> Result<TransformerBlock> {
+    let (width, epsilon) = (config.width, config.block_epsilon);
+    let hidden = config.mlp_ratio * width;
+    let (qkv, projection, scales) = if layout.is_transformers() {
+        let part = |name: &str| -> Result<(Tensor, Tensor)> {
+            let vb = vb.pp("attention.attention").pp(name);
+            Ok((vb.get((width, width), "weight")?, vb.get(width, "bias")?))
         };
-        let scaled = |inputs: usize, name: &str, scale: &str| -> Result<Linear> {
-            let scale = vb.get(width, scale)?;
-            let vb = vb.pp(name);
-            let weight = vb.get((width, inputs), "weight")?.broadcast_mul(&scale.unsqueeze(1)?)?;
-            Ok(Linear::of(weight, Some((vb.get(width, "bias")? * scale)?)))
-        };
-        Ok(Self {
-            heads: config.heads,
-            norm1: LayerNorm::new(width, epsilon, vb.pp("norm1"))?,
-            qkv,
-            projection: scaled(width, projection, scales[0])?,
-            norm2: LayerNorm::new(width, epsilon, vb.pp("norm2"))?,
-            fc1: Linear::new(width, hidden, vb.pp("mlp.fc1"))?,
-            fc2: scaled(hidden, "mlp.fc2", scales[1])?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
-        let x = self.projection.forward_add(&self_attention(&qkv, self.heads)?, x)?;
-        let hidden = gelu(&self.fc1.forward(&self.norm2.forward(&x)?)?, false)?;
-        self.fc2.forward_add(&hidden, &x)
-    }
+        let (parts, biases): (Vec<_>, Vec<_>) = ["query", "key", "value"]
+            .into_iter()
+            .map(part)
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        let qkv = Dense::of(Tensor::cat(&parts, 0)?, Some(Tensor::cat(&biases, 0)?))?;
+        (qkv, "attention.output.dense", ["layer_scale1.lambda1", "layer_scale2.lambda1"])
+    } else {
+        let qkv = Dense::new(width, 3 * width, vb.pp("attn.qkv"))?;
+        (qkv, "attn.proj", ["ls1.gamma", "ls2.gamma"])
+    };
+    let scaled = |inputs: usize, name: &str, scale: &str| -> Result<Dense> {
+        let scale = vb.get(width, scale)?;
+        let vb = vb.pp(name);
+        let weight = vb.get((width, inputs), "weight")?.broadcast_mul(&scale.unsqueeze(1)?)?;
+        Dense::of(weight, Some((vb.get(width, "bias")? * scale)?))
+    };
+    let layers = Layers {
+        norm1: LayerNorm::new(width, epsilon, vb.pp("norm1"))?,
+        qkv,
+        projection: scaled(width, projection, scales[0])?,
+        norm2: LayerNorm::new(width, epsilon, vb.pp("norm2"))?,
+        fc1: Dense::new(width, hidden, vb.pp("mlp.fc1"))?,
+        fc2: scaled(hidden, "mlp.fc2", scales[1])?,
+    };
+    TransformerBlock::new(config.heads, layers)
 }

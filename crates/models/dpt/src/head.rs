@@ -3,7 +3,10 @@
 use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use parallax_nn::Tap;
-use parallax_nn::ops::{Conv2d, ConvTranspose2d, Linear, Padding, bilinear_aligned};
+use parallax_nn::ops::{
+    ConvTranspose2d, Dense, Fuse, FusedConv2d, Padding, Window, bilinear_aligned, channels_first,
+    joined,
+};
 
 use crate::config::{Config, Output};
 use crate::layout::Layout;
@@ -15,16 +18,16 @@ const TOGETHER: usize = 4;
 /// The head.
 #[derive(Debug)]
 pub(crate) struct Head {
-    projects: [Linear; 4],
+    projects: [Dense; 4],
     /// From 1 to 4 and from 1 to 2 pixels.
     finer: [ConvTranspose2d; 2],
     /// From 2 pixels to 1.
-    coarser: Conv2d,
+    coarser: FusedConv2d,
     /// To the fused maps' channels, finest first.
-    laterals: [Conv2d; 4],
+    laterals: [FusedConv2d; 4],
     /// Finest first.
     fusions: [Fusion; 4],
-    output: Conv2d,
+    output: FusedConv2d,
     depth: Last,
     sky: Option<Last>,
     motion: Option<[MotionModule; 4]>,
@@ -50,57 +53,54 @@ impl Maps {
 
     /// One of the maps of several images.
     fn joined(images: &[&Self], map: impl Fn(&Self) -> &Tensor) -> Result<Tensor> {
-        match images {
-            [one] => Ok(map(one).clone()),
-            _ => Tensor::cat(&images.iter().map(|maps| map(maps)).collect::<Vec<_>>(), 0),
-        }
+        joined(&images.iter().map(|maps| map(maps)).collect::<Vec<_>>())
     }
 }
 
 /// 3x3, ReLU, 3x3, around an identity; before the first a ReLU, too.
 #[derive(Debug)]
-struct Residual(Conv2d, Conv2d);
+struct Residual(FusedConv2d, FusedConv2d);
 
 #[derive(Debug)]
 struct Fusion {
     /// For the finer map, where one comes in.
     first: Option<Residual>,
     second: Residual,
-    out: Conv2d,
+    out: FusedConv2d,
 }
 
 /// The convolutions that give one number for each pixel.
 #[derive(Debug)]
-struct Last(Conv2d, Conv2d);
+struct Last(FusedConv2d, FusedConv2d);
 
-const SAME: (usize, Padding) = (1, Padding::same(1));
-const POINT: (usize, Padding) = (1, Padding::same(0));
+const SAME: Window = (3, 1, Padding::same(1));
+const POINT: Window = (1, 1, Padding::same(0));
 
 impl Head {
     pub(crate) fn new(config: &Config, layout: Layout, vb: &VarBuilder) -> Result<Self> {
         let root = layout.head(vb);
         let names = Names { layout, root };
         let (features, channels) = (config.features, config.reassembled);
-        let project = |i: usize| -> Result<Linear> {
+        let project = |i: usize| -> Result<Dense> {
             let (vb, width) = (names.project(i), config.transformer.width);
             let weight = vb.get((channels[i], width, 1, 1), "weight")?;
             let weight = weight.reshape((channels[i], width))?;
-            Ok(Linear::of(weight, Some(vb.get(channels[i], "bias")?)))
+            Dense::of(weight, Some(vb.get(channels[i], "bias")?))
         };
         let finer = |i: usize, scale| {
             ConvTranspose2d::new(channels[i], channels[i], scale, names.resize(i))
         };
-        let down = (2, Padding::same(1));
+        let down = (3, 2, Padding::same(1));
         let sky = matches!(config.output, Output::ExponentialWithSky);
         Ok(Self {
             projects: [project(0)?, project(1)?, project(2)?, project(3)?],
             finer: [finer(0, 4)?, finer(1, 2)?],
-            coarser: Conv2d::new(channels[3], channels[3], 3, down, names.resize(3))?,
+            coarser: FusedConv2d::new(channels[3], channels[3], down, names.resize(3))?,
             laterals: each(|i| {
-                Conv2d::without_bias(channels[i], features, 3, SAME, names.lateral(i))
+                FusedConv2d::without_bias(channels[i], features, SAME, names.lateral(i))
             })?,
             fusions: each(|i| Fusion::new(features, i, &names))?,
-            output: Conv2d::new(features, features / 2, 3, SAME, names.last(0, "output_conv1"))?,
+            output: FusedConv2d::new(features, features / 2, SAME, names.last(0, "output_conv1"))?,
             depth: Last::new(
                 config,
                 [names.last(1, "output_conv2.0"), names.last(2, "output_conv2.2")],
@@ -134,9 +134,9 @@ impl Head {
         let (h, w) = grid;
         let mut map = |i: usize| -> Result<Tensor> {
             // Without the class token.
-            let map = self.projects[i].channels_first(&tokens[i], 1)?;
-            let (n, channels, _) = map.dims3()?;
-            let map = map.reshape((n, channels, h, w))?;
+            let map = self.projects[i].forward(&tokens[i].narrow(1, 1, h * w)?.contiguous()?)?;
+            let (n, _, channels) = map.dims3()?;
+            let map = channels_first(&map.reshape((n, h, w, channels))?)?;
             let map = match i {
                 0 | 1 => self.finer[i].forward(&map)?,
                 2 => map,
@@ -233,12 +233,16 @@ impl Head {
 impl Residual {
     fn new(features: usize, vb: [VarBuilder; 2]) -> Result<Self> {
         let [first, second] = vb;
-        let conv = |vb| Conv2d::new(features, features, 3, SAME, vb);
+        let conv = |vb| FusedConv2d::new(features, features, SAME, vb);
         Ok(Self(conv(first)?, conv(second)?))
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.1.forward(&self.0.forward(&x.relu()?)?.relu()?)? + x
+    /// With `path`, where there is one, added.
+    fn forward(&self, x: &Tensor, path: Option<&Tensor>) -> Result<Tensor> {
+        let both = Fuse { relu_before: true, relu_after: true, added: &[] };
+        let inner = self.0.forward_fused(x, both)?;
+        let added: Vec<&Tensor> = std::iter::once(x).chain(path).collect();
+        self.1.forward_fused(&inner, Fuse { added: &added, ..Fuse::default() })
     }
 }
 
@@ -254,7 +258,7 @@ impl Fusion {
             }
             _ => Some(unit(1)?),
         };
-        let out = Conv2d::new(features, features, 1, POINT, names.fused(i))?;
+        let out = FusedConv2d::new(features, features, POINT, names.fused(i))?;
         Ok(Self { first, second: unit(2)?, out })
     }
 
@@ -266,12 +270,12 @@ impl Fusion {
         size: (usize, usize),
     ) -> Result<Tensor> {
         let path = match (lateral, &self.first) {
-            (Some(lateral), Some(unit)) => (path + unit.forward(lateral)?)?,
+            (Some(lateral), Some(unit)) => unit.forward(lateral, Some(path))?,
             _ => path.clone(),
         };
         // A point's convolution commutes with interpolation, whose weights sum to one: it has fewer
         // points to see before.
-        bilinear_aligned(&self.out.forward(&self.second.forward(&path)?)?, size)
+        bilinear_aligned(&self.out.forward(&self.second.forward(&path, None)?)?, size)
     }
 }
 
@@ -279,13 +283,13 @@ impl Last {
     fn new(config: &Config, [first, second]: [VarBuilder; 2]) -> Result<Self> {
         let inputs = config.features / 2;
         Ok(Self(
-            Conv2d::new(inputs, config.hidden, 3, SAME, first)?,
-            Conv2d::new(config.hidden, 1, 1, POINT, second)?,
+            FusedConv2d::new(inputs, config.hidden, SAME, first)?,
+            FusedConv2d::new(config.hidden, 1, POINT, second)?,
         ))
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.1.forward(&self.0.forward(x)?.relu()?)?.to_dtype(DType::F32)
+        self.0.forward_reduced(x, &self.1)?.to_dtype(DType::F32)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use parallax_nn::ops::{Activation, GroupNorm, LayerNorm, Linear, geglu, temporal_attention};
+use parallax_nn::ops::{
+    Activation, Dense, GroupNorm, LayerNorm, channels_first, channels_last, geglu,
+    temporal_attention,
+};
 
 use crate::config::Temporal;
 
@@ -19,12 +22,12 @@ const TOGETHER: usize = 4;
 #[derive(Debug)]
 pub(crate) struct MotionModule {
     norm: GroupNorm,
-    proj_in: Linear,
+    proj_in: Dense,
     attentions: Vec<TemporalAttention>,
     ff_norm: LayerNorm,
-    ff_in: Linear,
-    ff_out: Linear,
-    proj_out: Linear,
+    ff_in: Dense,
+    ff_out: Dense,
+    proj_out: Dense,
 }
 
 #[derive(Debug)]
@@ -33,10 +36,10 @@ struct TemporalAttention {
     norm: LayerNorm,
     /// (1, frames, C), added to queries, keys and values.
     positions: Tensor,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
+    query: Dense,
+    key: Dense,
+    value: Dense,
+    out: Dense,
 }
 
 impl MotionModule {
@@ -45,14 +48,14 @@ impl MotionModule {
         let block = vb.pp("transformer_blocks.0");
         Ok(Self {
             norm: GroupNorm::new(GROUPS, channels, GROUP_EPSILON, vb.pp("norm"))?,
-            proj_in: Linear::new(channels, channels, vb.pp("proj_in"))?,
+            proj_in: Dense::new(channels, channels, vb.pp("proj_in"))?,
             attentions: (0..ATTENTIONS)
                 .map(|i| TemporalAttention::new(channels, temporal, i, &block))
                 .collect::<Result<_>>()?,
             ff_norm: LayerNorm::new(channels, LAYER_EPSILON, block.pp("ff_norm"))?,
-            ff_in: Linear::new(channels, 8 * channels, block.pp("ff.net.0.proj"))?,
-            ff_out: Linear::new(4 * channels, channels, block.pp("ff.net.2"))?,
-            proj_out: Linear::new(channels, channels, vb.pp("proj_out"))?,
+            ff_in: Dense::new(channels, 8 * channels, block.pp("ff.net.0.proj"))?,
+            ff_out: Dense::new(4 * channels, channels, block.pp("ff.net.2"))?,
+            proj_out: Dense::new(channels, channels, vb.pp("proj_out"))?,
         })
     }
 
@@ -61,14 +64,13 @@ impl MotionModule {
         let (f, c, h, w) = frames.dims4()?;
         let x = self.norm.forward(frames, Activation::None)?;
         // (F, C, H, W) -> (F, H W, C)
-        let x = x.reshape((f, c, h * w))?.transpose(1, 2)?.contiguous()?;
-        let mut x = self.proj_in.forward(&x)?;
+        let tokens = |x: &Tensor| channels_last(x)?.reshape((f, h * w, c));
+        let mut x = self.proj_in.forward(&tokens(&x)?)?;
         for attention in &self.attentions {
             x = attention.forward_add(&x)?;
         }
-        let x = self.proj_out.forward(&self.feed_forward(&x)?)?;
-        let x = x.transpose(1, 2)?.contiguous()?.reshape((f, c, h, w))?;
-        frames + x
+        let x = self.proj_out.forward_add(&self.feed_forward(&x)?, &tokens(frames)?)?;
+        channels_first(&x.reshape((f, h, w, c))?)
     }
 }
 
@@ -93,7 +95,7 @@ impl TemporalAttention {
             candle_core::bail!("{} heads of {channels} channels", temporal.heads);
         }
         let vb = block.pp("attention_blocks").pp(i);
-        let projection = |name: &str| Linear::without_bias(channels, channels, vb.pp(name));
+        let projection = |name: &str| Dense::without_bias(channels, channels, vb.pp(name));
         Ok(Self {
             heads: temporal.heads,
             norm: LayerNorm::new(channels, LAYER_EPSILON, block.pp("norms").pp(i))?,
@@ -101,7 +103,7 @@ impl TemporalAttention {
             query: projection("to_q")?,
             key: projection("to_k")?,
             value: projection("to_v")?,
-            out: Linear::new(channels, channels, vb.pp("to_out.0"))?,
+            out: Dense::new(channels, channels, vb.pp("to_out.0"))?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention without a mask.
 //!
-//! On the CPU the score matrix never exists whole: a block of queries meets the keys in blocks and
-//! keeps a running maximum and sum (Rabe and Staats, arXiv:2112.05682). Queries, keys and values are
+//! On the CPU the score matrix never exists whole: a block of queries meets all keys, or many of them in
+//! blocks with a running maximum and sum (Rabe and Staats, arXiv:2112.05682). Queries, keys and values are
 //! read where the projections left them, so neither heads nor frames are ever transposed.
 
 use candle_core::{Result, Shape, Tensor};
@@ -10,6 +10,8 @@ use rayon::prelude::*;
 
 use super::f32_op::{F32Op, apply1, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Sizes, Threads, product};
+use super::packed::Rows;
+use super::rowwise::{LONGEST, Operands, rowwise};
 use super::{TEMPORARY, simd};
 
 const QUERIES: usize = 128;
@@ -109,12 +111,12 @@ enum Sequences {
 
 /// What attends to what: (rows, queries, inner) to (rows, keys, inner).
 #[derive(Clone, Copy)]
-struct Tokens {
-    rows: usize,
-    queries: usize,
-    keys: usize,
+pub(super) struct Tokens {
+    pub(super) rows: usize,
+    pub(super) queries: usize,
+    pub(super) keys: usize,
     /// Heads times the width of one.
-    inner: usize,
+    pub(super) inner: usize,
 }
 
 struct Streaming {
@@ -125,6 +127,15 @@ struct Streaming {
 impl Streaming {
     /// Each operand's tokens lie `row_stride` elements apart.
     fn spatial(&self, q: Mat<'_>, k: Mat<'_>, v: Mat<'_>, tokens: Tokens) -> Vec<f32> {
+        if tokens.keys <= LONGEST {
+            let [q, k, v] = [q, k, v].map(|t| Rows { data: t.data, stride: t.row_stride });
+            return rowwise(Operands { q, k, v }, tokens, self.heads);
+        }
+        self.streamed(q, k, v, tokens)
+    }
+
+    /// [`Streaming::spatial`] where keys are many.
+    fn streamed(&self, q: Mat<'_>, k: Mat<'_>, v: Mat<'_>, tokens: Tokens) -> Vec<f32> {
         let Tokens { queries: s, keys: t, inner, .. } = tokens;
         let width = inner / self.heads;
         let mut y = vec![0f32; tokens.rows * s * inner];
@@ -371,6 +382,15 @@ mod tests {
             let v = Tensor::randn(0f32, 1.0, (n, t, heads * width), &dev).unwrap();
             let got = attention(&q, &k, &v, heads).unwrap();
             let want = plain(&q, &k, &v, heads);
+            assert!(worst(&got, &want) < limit);
+            // The body of many keys.
+            let elements = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let [q1, k1, v1] = [&q, &k, &v].map(elements);
+            let inner = heads * width;
+            let [q1, k1, v1] = [&q1, &k1, &v1].map(|operand| Mat::rows(operand, inner));
+            let op = Streaming { sequences: Sequences::Rows, heads };
+            let y = op.streamed(q1, k1, v1, Tokens { rows: n, queries: s, keys: t, inner });
+            let got = Tensor::from_vec(y, (n, s, inner), &dev).unwrap();
             assert!(worst(&got, &want) < limit);
             // The body of other devices, some queries at a time.
             for scores in [1, 3 * heads * t, n * s * heads * t] {

@@ -4,6 +4,7 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::f32_op::{F32Op, apply1, is_cpu_f32};
+use super::fused_conv::channels_first;
 use super::simd;
 
 /// Maps (N, C, H, W) to (N, C, h, w), corner upon corner: PyTorch's `interpolate` with `mode="bilinear"`
@@ -14,6 +15,10 @@ pub fn bilinear_aligned(x: &Tensor, (height, width): (usize, usize)) -> Result<T
         return Ok(x.clone());
     }
     if is_cpu_f32(x) {
+        let last = x.permute((0, 2, 3, 1))?;
+        if last.is_contiguous() {
+            return channels_first(&apply1(&ChannelsLast { height, width }, &last)?);
+        }
         return apply1(&Bilinear { height, width }, x);
     }
     x.upsample_bilinear2d(height, width, true)
@@ -79,6 +84,48 @@ impl F32Op<1> for Bilinear {
     }
 }
 
+/// Of maps (N, H, W, C).
+struct ChannelsLast {
+    height: usize,
+    width: usize,
+}
+
+impl F32Op<1> for ChannelsLast {
+    fn name(&self) -> &'static str {
+        "bilinear"
+    }
+
+    fn compute(&self, [x]: [&[f32]; 1], [shape]: [&Shape; 1]) -> Result<(Vec<f32>, Shape)> {
+        let (n, h, w, c) = shape.dims4()?;
+        let Self { height, width } = *self;
+        if h * w * height * width * c == 0 {
+            candle_core::bail!("resize of {:?} to {height}x{width}", shape.dims());
+        }
+        let (rows, columns) = (places(h, height), places(w, width));
+        let mut y = vec![0f32; n * height * width * c];
+        let line = || vec![0f32; w * c];
+        y.par_chunks_mut(width * c).enumerate().for_each_init(line, |line, (i, y)| {
+            let (x, row) = (&x[i / height * h * w * c..][..h * w * c], rows[i % height]);
+            let (low, high) = (&x[row.low * w * c..][..w * c], &x[row.high * w * c..][..w * c]);
+            simd::over(
+                #[inline(always)]
+                || {
+                    for ((l, a), b) in line.iter_mut().zip(low).zip(high) {
+                        *l = a + row.t * (b - a);
+                    }
+                    for (y, at) in y.chunks_exact_mut(c).zip(&columns) {
+                        let (a, b) = (&line[at.low * c..][..c], &line[at.high * c..][..c]);
+                        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+                            *y = a + at.t * (b - a);
+                        }
+                    }
+                },
+            );
+        });
+        Ok((y, Shape::from((n, height, width, c))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
@@ -100,6 +147,11 @@ mod tests {
             assert_eq!(got.dims(), want.dims());
             let off = (got - want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
             assert!(off.to_scalar::<f32>().unwrap() < 2e-6, "{h}x{w} to {oh}x{ow}");
+            // The same to the bit where channels come last.
+            let last = channels_first(&crate::ops::channels_last(&x).unwrap()).unwrap();
+            let turned = bilinear_aligned(&last, (oh, ow)).unwrap().contiguous().unwrap();
+            let elements = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(elements(&turned), elements(&bilinear_aligned(&x, (oh, ow)).unwrap()));
         }
     }
 }

@@ -5,6 +5,8 @@ use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::f32_op::{F32Op, apply3, is_cpu_f32};
+use super::fused_conv::channels_first;
+use super::group_norm::GroupedLast;
 use super::{TEMPORARY, simd};
 
 /// What follows a norm in the same pass.
@@ -49,6 +51,13 @@ impl GroupNorm {
 
     /// `(B F, C, H, W)`, statistics over all `frames` of a clip.
     pub fn forward_clips(&self, x: &Tensor, frames: usize, then: Activation) -> Result<Tensor> {
+        if is_cpu_f32(x) && frames == 1 && then == Activation::None {
+            let last = x.permute((0, 2, 3, 1))?;
+            if last.is_contiguous() {
+                let op = GroupedLast { groups: self.groups, eps: self.eps };
+                return channels_first(&apply3(&op, &last, &self.weight, &self.bias)?);
+            }
+        }
         if is_cpu_f32(x) {
             let op = Grouped { groups: self.groups, eps: self.eps, frames, then };
             return apply3(&op, x, &self.weight, &self.bias);
@@ -240,6 +249,11 @@ impl LayerNorm {
         Ok(Self { weight: vb.get(channels, "weight")?, bias: vb.get(channels, "bias")?, eps })
     }
 
+    /// What it needs for rows on the processor.
+    pub(super) fn rows(&self) -> Result<RowNorm> {
+        Ok(RowNorm { weight: self.weight.to_vec1()?, bias: self.bias.to_vec1()?, eps: self.eps })
+    }
+
     /// `(.., C)` to the same.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if is_cpu_f32(x) {
@@ -278,11 +292,7 @@ impl F32Op<3> for Layered {
             .map(|x| {
                 simd::over(
                     #[inline(always)]
-                    || {
-                        let mean = (simd::sum(x, |v| v) / channels as f64) as f32;
-                        let variance = simd::sum(x, |v| (v - mean) * (v - mean)) / channels as f64;
-                        (mean, (1.0 / (variance + eps).sqrt()) as f32)
-                    },
+                    || statistics_of(x, eps),
                 )
             })
             .collect();
@@ -299,6 +309,45 @@ impl F32Op<3> for Layered {
             );
         });
         Ok((y, l1.clone()))
+    }
+}
+
+/// A row's mean, and the inverse of its deviation.
+#[inline(always)]
+fn statistics_of(x: &[f32], eps: f64) -> (f32, f32) {
+    let mean = (simd::sum(x, |v| v) / x.len() as f64) as f32;
+    let variance = simd::sum(x, |v| (v - mean) * (v - mean)) / x.len() as f64;
+    (mean, (1.0 / (variance + eps).sqrt()) as f32)
+}
+
+/// A [`LayerNorm`] of rows in a slice.
+#[derive(Debug)]
+pub(super) struct RowNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    eps: f64,
+}
+
+impl RowNorm {
+    pub(super) fn channels(&self) -> usize {
+        self.weight.len()
+    }
+
+    /// All rows of `x`, on this thread.
+    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+        let channels = self.weight.len();
+        simd::over(
+            #[inline(always)]
+            || {
+                for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+                    let (mean, inverse) = statistics_of(x, self.eps);
+                    for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(&self.weight).zip(&self.bias)
+                    {
+                        *y = (x - mean) * inverse * w + b;
+                    }
+                }
+            },
+        );
     }
 }
 

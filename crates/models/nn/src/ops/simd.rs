@@ -69,6 +69,20 @@ pub(super) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
+/// [`gelu`] in place, whole vectors at a time as long as there are some.
+#[inline(always)]
+pub(super) fn gelu_of(values: &mut [f32]) {
+    let (whole, rest) = values.as_chunks_mut::<16>();
+    for values in whole {
+        for value in values {
+            *value = gelu(*value);
+        }
+    }
+    for value in rest {
+        *value = gelu(*value);
+    }
+}
+
 /// Sum with sixteen running lanes, so that it vectorises and rounds little.
 #[inline(always)]
 pub(super) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f64 {
