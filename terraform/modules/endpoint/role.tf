@@ -94,7 +94,8 @@ data "aws_iam_policy_document" "this" {
     actions   = ["ecr:GetAuthorizationToken"]
     resources = ["*"] # The action knows no resources.
   }
-  # Containers in a network of one's own: SageMaker makes their interfaces. None of it knows resources.
+  # Containers in a network of one's own: SageMaker makes their interfaces, with the rights that its own page
+  # asks for, on everything. Which network is the model's.
   dynamic "statement" {
     for_each = length(var.subnet_ids) == 0 ? [] : [1]
     content {
