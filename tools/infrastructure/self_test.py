@@ -47,6 +47,8 @@ DRIFTS = [
     ("every right", f"{WORKER}/operator.tf", '["s3:DeleteObject"]', '["s3:DeleteObject", "s3:*"]', "s3:*"),
     ("an alarm of nothing", f"{WATCH}/worker.tf", '"InvariantViolations"', '"InvariantsBroken"', "InvariantsBroken, which no code reports"),
     ("an alarm by another dimension", f"{WATCH}/worker.tf", 'metric_name         = "Ready"\n  dimensions          = { Backend', 'metric_name         = "Ready"\n  dimensions          = { Replica', "asks for Ready by ['Replica']"),
+    ("a metric that code gave up", f"{AWS}/numbers.rs", '"SegmentsFailed"', '"SegmentsLost"', "SegmentsFailed, which no code reports"),
+    ("a metric with another dimension", f"{AWS}/numbers.rs", '&["Backend"]', '&["Pool"]', "asks for Ready by ['Backend']"),
     ("AWS's metric by another dimension", f"{WATCH}/endpoint.tf", '"Invocation5XXErrors"\n  dimensions          = { EndpointName = each.value, VariantName = "AllTraffic" }', '"Invocation5XXErrors"\n  dimensions          = { EndpointName = each.value }', "asks for Invocation5XXErrors"),
     ("an alarm without its page", f"{WATCH}/queues.tf", "alarms.md#dead-letters", "alarms.md#letters", "the alarm dead_letters names no section"),
     ("a section without an alarm", "docs/ops/alarms.md", "## Restarts", "## Rainfall\n\n**Meaning.** **First look.** **Fix.**\n\n## Restarts", "no alarm has the section rainfall"),
