@@ -12,6 +12,15 @@ import rights
 from hcl import Tree
 
 
-def check(root):
+RULES = (layout, references, consumers, environment, rights, alarms, declared, deploy, hygiene)
+
+
+def faults(root):
+    """Faults as they are found."""
     tree = Tree(root)
-    return [fault for rule in (layout, references, consumers, environment, rights, alarms, declared, deploy, hygiene) for fault in rule.check(tree)]
+    for rule in RULES:
+        yield from rule.check(tree)
+
+
+def check(root):
+    return list(faults(root))

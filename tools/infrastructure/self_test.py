@@ -126,9 +126,8 @@ def planted(folder, drifts, check):
             yield f"{drift}: {path} does not have {there!r}: plant it otherwise"
             continue
         file.write_text(text.replace(there, instead, 1))
-        faults = check(folder)
-        if not any(found in fault for fault in faults):
-            yield f"{drift} is not found; found are {faults}"
+        if not any(found in fault for fault in check(folder)):
+            yield f"{drift} is not found; found are {list(check(folder))}"
         file.write_text(text)
 
 
@@ -137,7 +136,7 @@ def run(root):
         folder = pathlib.Path(name)
         copied(root, folder)
         wrong = [f"nothing is planted, and found: {fault}" for fault in rules.check(folder)]
-        wrong += planted(folder, DRIFTS, rules.check)
+        wrong += planted(folder, DRIFTS, rules.faults)
         drifts = len(DRIFTS)
         if evaluate.check(Tree(folder)) is not None:
             wrong += planted(folder, EVALUATED, lambda root: evaluate.check(Tree(root)))
