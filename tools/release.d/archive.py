@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import bom
 
@@ -16,8 +17,8 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def pack(folder, target, seconds):
-    """Packs a folder: names in order, nobody's, of one time."""
+def pack(folder, target, seconds, level):
+    """Packs a folder, as small as `level` of gzip makes it: names in order, nobody's, of one time."""
 
     def plain(entry):
         entry.uid = entry.gid = 0
@@ -25,7 +26,7 @@ def pack(folder, target, seconds):
         entry.mtime = seconds
         return entry
 
-    with open(target, "wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=seconds) as zipped:
+    with open(target, "wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=level, mtime=seconds) as zipped:
         with tarfile.open(fileobj=zipped, mode="w") as tar:
             tar.add(folder, folder.name, recursive=False, filter=plain)
             for path in sorted(folder.rglob("*")):
@@ -70,11 +71,13 @@ def faults(out, name, programs, version, commit, static):
     unpacked = out / "unpacked"
     with tarfile.open(out / f"{name}.tar.gz") as tar:
         tar.extractall(unpacked, filter="data")
-    for program in programs:
+    bills = [(unpacked / name / f"{program}.cdx.json").read_text() for program in programs]
+    with ThreadPoolExecutor() as pool:
+        judged = list(pool.map(lambda text, program: list(bom.faults(text, program)), bills, programs))
+    for program, text, wrong in zip(programs, bills, judged):
         path = unpacked / name / program
         yield from program_faults(path, version, commit, static)
-        text = (unpacked / name / f"{program}.cdx.json").read_text()
-        yield from bom.faults(text, program)
+        yield from wrong
         if static:
             yield from unlisted(path, json.loads(text))
         if f'"{digest(path)}"' not in text:

@@ -1,5 +1,6 @@
 """The packages that a program is made of, by cargo's own word, and what they allow."""
 
+import functools
 import json
 import subprocess
 import tomllib
@@ -30,6 +31,7 @@ def checksums():
     return {(one["name"], one["version"]): one.get("checksum") for one in lock["package"]}
 
 
+@functools.cache
 def tree(program):
     """Name and version of all that is linked into a program that is built alone, with its own features."""
     lines = cargo("tree", "--locked", "-p", program, "-e", "normal", "--target", TARGET, "--prefix", "none",
