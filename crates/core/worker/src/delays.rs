@@ -106,7 +106,7 @@ pub(crate) const HAND_BACK: Duration = Duration::from_secs(9);
 /// How many times longer the pause after a sweep is that found nothing to do.
 pub(crate) const IDLE_SWEEPS: u32 = 4;
 /// After how many times that it is asked which roles are paused.
-pub(crate) const SWITCHES_SWEEPS: u32 = 2;
+pub(crate) const SWITCHES_SWEEPS: u32 = 4;
 /// Into how many slices of a pause a sweep is cut that is not over yet.
 pub(crate) const SLICES: u32 = 6;
 /// How many sweeps a permit may be past its deadline before that is told.

@@ -17,8 +17,8 @@ pub async fn switch(operator: &Operator, role: Role, paused: bool, dry_run: bool
         false => operator.switches.set_paused(name, paused).await?,
     };
     let (done, why) = match (changes, paused) {
-        (true, true) => (Done::Paused, "within two minutes it receives nothing more"),
-        (true, false) => (Done::Resumed, "within two minutes it receives again"),
+        (true, true) => (Done::Paused, "within three minutes it receives nothing more"),
+        (true, false) => (Done::Resumed, "within three minutes it receives again"),
         (false, true) => (Done::Already, "it is paused"),
         (false, false) => (Done::Already, "it is not paused"),
     };

@@ -134,7 +134,7 @@ async fn a_paused_role_receives_nothing_and_holds_nothing_until_it_is_resumed() 
         assert!(stage.ledger.paused().await.unwrap().is_empty(), "a dry run");
         assert_eq!(turn(true, false).await, Done::Paused);
         assert_eq!(turn(true, false).await, Done::Already);
-        sleep(Duration::from_secs(120)).await;
+        sleep(Duration::from_secs(180)).await;
         submit(&stage, COUNT).await;
         // Long enough for what stands to count as lost, were it not known why.
         sleep(Duration::from_secs(1800)).await;
@@ -143,7 +143,7 @@ async fn a_paused_role_receives_nothing_and_holds_nothing_until_it_is_resumed() 
         assert_eq!(stage.segments.contents().len(), COUNT as usize, "no event was sent again");
         assert_eq!(turn(false, false).await, Done::Resumed);
         assert_eq!(turn(false, false).await, Done::Already);
-        sleep(Duration::from_secs(120)).await;
+        sleep(Duration::from_secs(180)).await;
         assert_eq!(backend.taken().len(), COUNT as usize);
         let rows = stage.ledger.segments(&job()).await.unwrap();
         assert!(rows.iter().all(|row| row.state == SegmentState::Done), "{rows:?}");

@@ -1,9 +1,9 @@
 //! What operators ask of the ledger in DynamoDB.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, ReturnValue, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use parallax_job::{JobId, JobStatus, Timestamp};
 use parallax_ports::ledger::rules;
 use parallax_ports::ledger::{Job, SegmentRow, SegmentState};
@@ -14,14 +14,10 @@ use super::item::{Expression, Item, n, s};
 use super::keys;
 use super::list::Lists;
 use super::plan::Terms;
-use super::read::malformed;
-use super::retry::Tries;
 use super::snapshot::{Snapshot, Wanted};
 use super::store::{DynamoLedger, Store};
 use crate::error::translate;
 
-/// Items that one request may remove.
-const REMOVED_AT_ONCE: usize = 25;
 /// The set in the item of paused roles.
 const ROLES: &str = "roles";
 
@@ -43,7 +39,7 @@ impl OperatorLedger for DynamoLedger {
         let mut found: Vec<Job> = Vec::new();
         let mut start = None;
         loop {
-            let page = self.page(status, from, limit, start).await?;
+            let page = page(&self.store, status, from, limit, start).await?;
             found.extend(Lists(self).jobs_by_id(page.jobs.iter().collect()).await?);
             // The index may lag behind and knows the order of whole seconds alone.
             found.retain(|job| job.status == status);
@@ -82,7 +78,7 @@ impl OperatorLedger for DynamoLedger {
         self.store.remove(&tables.invocations, aliases(&rows)).await?;
         // Either table may be somebody else's affair.
         if !tables.completions.is_empty() {
-            let keys = self.completion_keys(job_id).await?;
+            let keys = completion_keys(&self.store, job_id).await?;
             removed += keys.len();
             self.store.remove(&tables.completions, keys).await?;
         }
@@ -148,84 +144,57 @@ fn roles(item: &Item) -> BTreeSet<String> {
     set.into_iter().flatten().cloned().collect()
 }
 
-impl Store {
-    /// Removes items, whether they are there or not.
-    async fn remove(&self, table: &str, keys: Vec<Item>) -> Result<()> {
-        const WHAT: &str = "remove from the ledger";
-        for some in keys.chunks(REMOVED_AT_ONCE) {
-            let request = |key: &Item| {
-                let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
-                Ok(WriteRequest::builder().delete_request(delete.map_err(malformed)?).build())
-            };
-            let requests = some.iter().map(request).collect::<Result<Vec<_>>>()?;
-            let mut open = HashMap::from([(table.to_owned(), requests)]);
-            let mut tries = Tries::default();
-            while !open.is_empty() {
-                let call = self.client.batch_write_item().set_request_items(Some(open));
-                let answer = call.send().await.map_err(|error| translate(WHAT, error))?;
-                open = answer.unprocessed_items.unwrap_or_default();
-                if !open.is_empty() {
-                    tries.pause(&self.ids, Kind::Throttled, WHAT).await?;
-                }
-            }
-        }
-        Ok(())
-    }
+/// Ids of jobs in one status, those made last first, not after `from` and a little more.
+async fn page(
+    store: &Store,
+    status: JobStatus,
+    from: Option<&Place>,
+    limit: usize,
+    start: Option<Item>,
+) -> Result<Page> {
+    let call = store.client.query().table_name(&store.tables.jobs);
+    // Others may have stored a part of a second.
+    let newest = from.map_or(i64::MAX / 1000, |from| from.created_at.unix_seconds() + 1);
+    let answer = call
+        .index_name("status-created_at")
+        .key_condition_expression("#status = :status AND created_at <= :newest")
+        .projection_expression("job_id, created_at")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(":status", s(status))
+        .expression_attribute_values(":newest", n(newest))
+        .scan_index_forward(false)
+        .limit(i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX))
+        .set_exclusive_start_key(start)
+        .send()
+        .await
+        .map_err(|error| translate(format!("list jobs that are {status}"), error))?;
+    let items = answer.items.unwrap_or_default();
+    let id = |item: &Item| item.get("job_id")?.as_s().ok()?.parse().ok();
+    let second = |item: &Item| item.get("created_at")?.as_n().ok()?.parse::<f64>().ok();
+    Ok(Page {
+        jobs: items.iter().filter_map(id).collect(),
+        last_second: items.last().and_then(second).map(|at| at.floor() as i64),
+        next: answer.last_evaluated_key,
+    })
 }
 
-impl DynamoLedger {
-    /// Ids of jobs in one status, those made last first, not after `from` and a little more.
-    async fn page(
-        &self,
-        status: JobStatus,
-        from: Option<&Place>,
-        limit: usize,
-        start: Option<Item>,
-    ) -> Result<Page> {
-        let call = self.store.client.query().table_name(&self.store.tables.jobs);
-        // Others may have stored a part of a second.
-        let newest = from.map_or(i64::MAX / 1000, |from| from.created_at.unix_seconds() + 1);
+async fn completion_keys(store: &Store, job_id: &JobId) -> Result<Vec<Item>> {
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let call = store.client.query().table_name(&store.tables.completions);
         let answer = call
-            .index_name("status-created_at")
-            .key_condition_expression("#status = :status AND created_at <= :newest")
-            .projection_expression("job_id, created_at")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", s(status))
-            .expression_attribute_values(":newest", n(newest))
-            .scan_index_forward(false)
-            .limit(i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(start)
+            .key_condition_expression("job_id = :job")
+            .expression_attribute_values(":job", s(job_id))
+            .projection_expression("job_id, segment_index")
+            .consistent_read(true)
+            .set_exclusive_start_key(from)
             .send()
             .await
-            .map_err(|error| translate(format!("list jobs that are {status}"), error))?;
-        let items = answer.items.unwrap_or_default();
-        let id = |item: &Item| item.get("job_id")?.as_s().ok()?.parse().ok();
-        let second = |item: &Item| item.get("created_at")?.as_n().ok()?.parse::<f64>().ok();
-        Ok(Page {
-            jobs: items.iter().filter_map(id).collect(),
-            last_second: items.last().and_then(second).map(|at| at.floor() as i64),
-            next: answer.last_evaluated_key,
-        })
-    }
-
-    async fn completion_keys(&self, job_id: &JobId) -> Result<Vec<Item>> {
-        let (mut found, mut from) = (Vec::new(), None);
-        loop {
-            let call = self.store.client.query().table_name(&self.store.tables.completions);
-            let answer = call
-                .key_condition_expression("job_id = :job")
-                .expression_attribute_values(":job", s(job_id))
-                .projection_expression("job_id, segment_index")
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| translate(format!("list completions of {job_id}"), error))?;
-            found.extend(answer.items.unwrap_or_default());
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(found);
-            }
+            .map_err(|error| translate(format!("list completions of {job_id}"), error))?;
+        found.extend(answer.items.unwrap_or_default());
+        from = answer.last_evaluated_key;
+        if from.is_none() {
+            return Ok(found);
         }
     }
 }

@@ -1,16 +1,24 @@
 //! Guarded writes: everything or nothing.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, DeleteRequest, Put, TransactWriteItem, Update, WriteRequest,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parallax_ports::{Error, Kind, Result};
 
 use super::item::{Expression, Item};
 use super::read::malformed;
+use super::retry::Tries;
 use super::store::Store;
 use crate::error::{code, translate};
+
+/// Items that one request may remove.
+const REMOVED_AT_ONCE: usize = 25;
 
 /// One item of a guarded write.
 #[derive(Debug)]
@@ -70,6 +78,29 @@ impl Store {
             }
             Write::Check { .. } => Ok(Written::Nothing),
         }
+    }
+
+    /// Removes items, whether they are there or not.
+    pub(super) async fn remove(&self, table: &str, keys: Vec<Item>) -> Result<()> {
+        const WHAT: &str = "remove from the ledger";
+        for some in keys.chunks(REMOVED_AT_ONCE) {
+            let request = |key: &Item| {
+                let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
+                Ok(WriteRequest::builder().delete_request(delete.map_err(malformed)?).build())
+            };
+            let requests = some.iter().map(request).collect::<Result<Vec<_>>>()?;
+            let mut open = HashMap::from([(table.to_owned(), requests)]);
+            let mut tries = Tries::default();
+            while !open.is_empty() {
+                let call = self.client.batch_write_item().set_request_items(Some(open));
+                let answer = call.send().await.map_err(|error| translate(WHAT, error))?;
+                open = answer.unprocessed_items.unwrap_or_default();
+                if !open.is_empty() {
+                    tries.pause(&self.ids, Kind::Throttled, WHAT).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn update(
