@@ -18,9 +18,10 @@ fn single(name: &str, (height, width): (usize, usize)) -> Result<()> {
 const WINDOW: usize = 32;
 const NEW: usize = 22;
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     ("Depth Anything V2 Small, 252x448", |name| single(name, (252, 448))),
     ("Depth Anything V2 Small, 518x518", |name| single(name, (518, 518))),
+    ("Depth Anything V2 Small, 518x924", |name| single(name, (518, 924))),
     ("Depth Anything V2 Small, 518x518, the encoder", |name| {
         let net = DepthNetwork::new(&Config::small(), Layout::Transformers, random_weights())?;
         let x = random((1, 3, 518, 518))?;

@@ -134,12 +134,9 @@ impl F32Op<1> for Fused<'_> {
         let mut between = self.space.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Between { qkv, known } = &mut *between;
         qkv.resize(3 * x.len(), 0.0);
-        // Twice as many tokens at a time read the weights half as often, where that leaves no thread idle.
-        let few = if x.len() / width >= 4 * QUERIES * rayon::current_num_threads() {
-            2 * QUERIES
-        } else {
-            QUERIES
-        };
+        // More tokens at a time read the weights less often, where that leaves no thread idle.
+        let each = x.len() / width / rayon::current_num_threads();
+        let few = QUERIES * [4, 2].into_iter().find(|n| each >= 3 * n * QUERIES).unwrap_or(1);
         self.before(x, qkv, few * width);
         let part = |i: usize| Rows { data: &qkv[i * width..], stride: 3 * width };
         let sizes = Tokens { rows, queries: tokens, keys: tokens, inner: width };
@@ -256,7 +253,7 @@ mod tests {
     fn tokens_do_not_depend_on_threads() {
         let block = block(&tensors(), DType::F32);
         let x = random((2, 450, WIDTH)).unwrap();
-        // One thread takes twice as many tokens at a time as five.
+        // One thread takes four times as many tokens at a time as five.
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let y = pool.install(|| block.forward(&x, &Space::default())).unwrap();
