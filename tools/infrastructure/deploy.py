@@ -69,7 +69,11 @@ def compose(tree):
             yield f"{where}: its root is to be read-only, without capabilities and new privileges"
         for opened in {"ports", "privileged", "cap_add", "network_mode", "user", "devices"} & set(service):
             yield f"{where}: {opened} is not needed"
+        if "devices" in str(service.get("deploy")) and "SERVER_DEVICE" not in told:
+            yield f"{where}: has a GPU, and only some engines would use it: SERVER_DEVICE is not set"
         yield from too_short(where, told, int(service["stop_grace_period"].removesuffix("s")))
+    if services["inference-server"]["environment"]["SERVER_TOKENS"] == services["video-worker"]["environment"]["INFERENCE_HTTP_TOKEN"]:
+        yield f"{path}: the servers' list of tokens is the one that the daemon sends: none can be changed"
     mounts = [{volume for volume in service["volumes"] if volume.startswith("state:")} for service in services.values()]
     if len(mounts) != 2 or mounts[0] != mounts[1]:
         yield f"{path}: the programs see the segments at different paths"
@@ -81,6 +85,8 @@ def units(tree):
         lines = [line.split("=", 1) for line in tree.read(path).splitlines() if re.match(r"[A-Z]\w*=", line)]
         told = dict(value.split("=", 1) for key, value in lines if key == "Environment")
         said = dict(lines)
+        if "char-nvidia" in str(lines) and "SERVER_DEVICE" not in told:
+            yield f"{path}: has a GPU, and only some engines would use it: SERVER_DEVICE is not set"
         yield from unread(tree, path, program, told)
         if said.get("ExecStart") != f"/usr/local/bin/{program}":
             yield f"{path}: starts {said.get('ExecStart')}"

@@ -40,7 +40,6 @@ UNSET = {
         "SERVER_DEPTH_EVERY": TUNED,
         "SERVER_DEPTH_MODEL": TUNED,
         "SERVER_DEPTH_SIZE": TUNED,
-        "SERVER_DEVICE": "the engine's own: what needs a GPU asks for it",
         "SERVER_FILE_ROOTS": "no request names a file there",
         "SERVER_INLINE_BYTES": TUNED,
         "SERVER_INPUT_BYTES": TUNED,

@@ -4,6 +4,10 @@ A provider cannot be had everywhere, and without one Terraform plans nothing. So
 again with locals in the place of resources: what stands in their bodies, loops and conditions included, is
 evaluated as it would be, over made-up values for what only AWS knows. Types that do not fit, keys that are
 not there and values that a variable refuses are found; arguments that a resource does not have are not.
+
+What AWS says of a resource that the same apply makes is not known when it is planned, and how many there are
+of something may not depend on it. So such values come from `terraform_data`, which is part of Terraform and
+knows its own no earlier, and every loop is that of a `terraform_data` too.
 """
 
 import os
@@ -16,7 +20,7 @@ from pathlib import Path
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/server@{DIGEST}"
 CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/films"
-# What only AWS knows of a resource, whatever it is.
+# What only AWS knows of something that is looked up, whatever it is, and so has been there before.
 KNOWN = {
     "account_id": '"123456789012"',
     "arn": '"arn:aws:service:eu-west-1:123456789012:made-up"',
@@ -33,6 +37,8 @@ KNOWN = {
     "stream_arn": '"arn:aws:service:eu-west-1:123456789012:stream"',
     "url": '"https://sqs.eu-west-1.amazonaws.com/123456789012/made-up"',
 }
+# A list has as many members before as after the apply.
+UNKNOWN = {name: "[terraform_data.unknown.id]" if value.startswith("[") else "terraform_data.unknown.id" for name, value in KNOWN.items()}
 ABOUT_BLOCKS = {"for_each", "count", "depends_on", "provider"}
 
 # One root over all: the examples with some variables, and settings that they leave alone.
@@ -44,6 +50,13 @@ module "complete" {{
   server_image_digest     = "{DIGEST}"
   emails                  = ["somebody@example.org"]
   operator_principal_arns = ["arn:aws:iam::123456789012:role/somebody"]
+}}
+module "http" {{
+  source              = "./examples/http"
+  region              = "eu-west-1"
+  worker_image_digest = "{DIGEST}"
+  server_image_digest = "{DIGEST}"
+  boxes               = 2
 }}
 module "beside-stereo-spot" {{
   source                 = "./examples/beside-stereo-spot"
@@ -107,7 +120,7 @@ module "worker" {{
   inference_backend          = "http"
   inference_http_urls        = concat(module.boxes.urls, module.elsewhere.urls)
   inference_http_allow_plain = module.boxes.allow_plain
-  inference_http_token_arn   = module.boxes.token_arn
+  inference_http_token       = module.boxes.client_token
   inference_max_in_flight    = module.boxes.max_in_flight + module.elsewhere.max_in_flight
   segments                   = {{ roles = ["segments", "output-events", "reconcile", "chunking", "reassembly"] }}
   media                      = null
@@ -199,10 +212,15 @@ def an_object(body):
     return "{\n" + "\n".join(attributes) + "\n}"
 
 
-def a_local(body):
+def loops_of(body):
+    """What is written after `for_each` and `count`."""
+    return {name: content for kind, name, _, content in items(body) if kind == "attribute" and name in ("for_each", "count")}
+
+
+def a_local(section, body):
     """A resource as a value, or as the map or list of values that its loop makes."""
-    loops = {name: content for kind, name, _, content in items(body) if kind == "attribute"}
-    known = ", ".join(f"{name} = {value}" for name, value in KNOWN.items())
+    loops = loops_of(body)
+    known = ", ".join(f"{name} = {value}" for name, value in (KNOWN if section == "data" else UNKNOWN).items())
     value = f"merge({{ {known} }}, {an_object(body)})"
     if "for_each" in loops:
         value = re.sub(r"(?<![\w.])each\.(key|value)\b", r"each__\1", value)
@@ -214,13 +232,15 @@ def a_local(body):
 
 def without_provider(module):
     """The text of a module in which locals are in the place of resources."""
-    text, names = "", []
+    text, names = 'resource "terraform_data" "unknown" {}\n', []
     for file in module.files.values():
         for _, section, labels, body in items(list(lines(file))):
             if section in ("resource", "data"):
                 kind, name = labels
                 names.append((section, kind, name))
-                text += f"locals {{\n{section}__{kind}__{name} = {a_local(body)}\n}}\n"
+                text += f"locals {{\n{section}__{kind}__{name} = {a_local(section, body)}\n}}\n"
+                for loop, content in loops_of(body).items():
+                    text += f'resource "terraform_data" "{section}__{kind}__{name}" {{\n{loop} = {content}\n}}\n'
             elif section not in ("terraform", "provider"):
                 quoted = " ".join(f'"{label}"' for label in labels)
                 text += f"{section} {quoted} {{\n" + "\n".join(body) + "\n}\n"

@@ -54,6 +54,10 @@ def reach(tree):
                 where = f"{path}: {name}.{sid or 'trust'}"
                 if "*" in statement.get("resources", []) and not all(EVERYWHERE.fullmatch(action) for action in actions):
                     yield f"{where}: {actions} on everything"
+                if "ecr:BatchGetImage" in actions and "repository/*" in str(statement["resources"]):
+                    yield f"{where}: any image may be fetched"
+                if "secretsmanager:GetSecretValue" in actions and "${[for" in str(statement["resources"]).replace(" ", ""):
+                    yield f"{where}: every secret may be read"
                 principals = str(statement.get("principals", ""))
                 if "sts:AssumeRole" in actions and re.search(r"(ecs-tasks|sagemaker)\.amazonaws", principals):
                     if "aws:SourceAccount" not in str(statement.get("condition")):
@@ -90,5 +94,15 @@ def limits(tree):
             yield "modules/observability: endpoint_queue tells when requests have expired already"
 
 
+def tokens(tree):
+    """Servers take a list, of which a client sends one: with one secret for both none can be changed."""
+    http = tree.module("http")
+    secret = r'aws_secretsmanager_secret\.this\["([\w-]+)"\]'
+    sent = re.search(secret, str(http.outputs["client_token"]["value"]).replace('\\"', '"'))
+    taken = re.search(r"tokens_arn\s*=\s*" + secret, http.text)
+    if not sent or not taken or sent.group(1) == taken.group(1):
+        yield "modules/http: the token that a client sends is in the secret of those that servers take"
+
+
 def check(tree):
-    return [*data(tree), *reach(tree), *limits(tree)]
+    return [*data(tree), *reach(tree), *limits(tree), *tokens(tree)]

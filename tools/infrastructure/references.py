@@ -3,6 +3,10 @@
 import re
 
 
+# Values that a provider before some version refuses, because it knows the API as it was then.
+SINCE = {"al2023-ami-sagemaker-inference-gpu-4-1": (6, 38)}
+
+
 def code(module):
     """Text without comments and without the literal parts of strings."""
     bare = re.sub(r"<<-?(\w+)\n.*?\n\s*\1\n", "\n", module.text, flags=re.S)
@@ -65,8 +69,22 @@ def manners(path, module):
         yield f"{path}: the provider has no upper bound"
 
 
+def floors(tree):
+    """All ask for one provider, which knows every value that stands in one of them."""
+    found = {}
+    for path, module in tree.modules.items():
+        for version in re.findall(r'(?<!required_)version\s*=\s*">= (\d+)\.(\d+)', module.text):
+            found.setdefault(tuple(map(int, version)), []).append(path)
+    for floor, paths in sorted(found.items())[:-1]:
+        yield f"{paths[0]}: asks for a provider of {floor}, others for a later one"
+    for value, since in SINCE.items():
+        for path, module in tree.modules.items():
+            if value in module.text and min(found) < since:
+                yield f"{path}: providers before {since} refuse {value}"
+
+
 def check(tree):
-    faults = []
+    faults = list(floors(tree))
     for path, module in tree.modules.items():
         faults += [*names(path, module), *calls(tree, path, module), *manners(path, module)]
     return faults

@@ -127,6 +127,18 @@ def granted(tree, module, documents=None):
     return found
 
 
+def sends(tree):
+    """A message that waits for long is sent anew to its own queue, so whoever receives from a queue sends to it."""
+    worker = tree.module("worker")
+    for role, queue in worker.locals["queue_of"].items():
+        if queue not in worker.locals["sends_of"].get(role, []):
+            yield f"modules/worker: the role {role} may not send to {queue}, from which it receives"
+    for page in ("docs/ops/migrate.md", "docs/ops/video-worker.md"):
+        said = " ".join(tree.read(page).split())
+        if not re.search(r"SendMessage` on every queue that it receives from|every queue that it receives from[^|]*\| `sqs:SendMessage`", said):
+            yield f"{page}: does not say that the daemon sends to every queue that it receives from"
+
+
 def check(tree):
     wanted, faults = needed(tree)
     for module in WITHOUT:
@@ -143,4 +155,4 @@ def check(tree):
                 faults.append(f"modules/{module}: {action} grants more than can be listed")
     for action in sorted(OPERATORS & (granted(tree, "worker", "every") | granted(tree, "worker", "worker"))):
         faults.append(f"modules/worker: a service is granted {action}, which is for operators")
-    return faults
+    return [*faults, *sends(tree)]

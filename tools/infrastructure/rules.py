@@ -5,6 +5,7 @@ import consumers
 import declared
 import deploy
 import environment
+import examples
 import hygiene
 import layout
 import references
@@ -12,7 +13,7 @@ import rights
 from hcl import Tree
 
 
-RULES = (layout, references, consumers, environment, rights, alarms, declared, deploy, hygiene)
+RULES = (layout, references, consumers, environment, rights, alarms, declared, deploy, hygiene, examples)
 
 
 def faults(root):

@@ -11,6 +11,7 @@ from hcl import Tree
 DATA, WORKER = "terraform/modules/data", "terraform/modules/worker"
 ENDPOINT, WATCH = "terraform/modules/endpoint", "terraform/modules/observability"
 COMPLETE, RUST = "terraform/examples/complete", "tests/src/cloud/resources.rs"
+HTTP, BOXES, BESIDE = "terraform/modules/http", "terraform/examples/http", "terraform/examples/beside-stereo-spot"
 CONFIG, AWS = "bin/video-worker/src/config.rs", "crates/platform/aws/src"
 
 # What is copied to plant drifts in.
@@ -68,7 +69,7 @@ DRIFTS = [
     ("a variable that is not used", f"{ENDPOINT}/endpoint.tf", "var.side_by_side", '"full"', "var.side_by_side is never used"),
     ("a variable that is not declared", f"{WORKER}/service.tf", "var.log_days", "var.log_weeks", "var.log_weeks is not declared"),
     ("one partition", f"{WORKER}/roles.tf", '"arn:${data.aws_partition.current.partition}:iam', '"arn:aws:iam', "one partition of several"),
-    ("a provider without a bound", f"{DATA}/versions.tf", ">= 6.20, < 7.0", ">= 6.20", "no upper bound"),
+    ("a provider without a bound", f"{DATA}/versions.tf", ">= 6.38, < 7.0", ">= 6.38", "no upper bound"),
     ("a variable of a container that nobody reads", "deploy/compose.yaml", "SERVER_FILE_ROOTS:", "SERVER_FILES:", "does not read SERVER_FILES"),
     ("a target that is not there", "deploy/compose.yaml", "target: plain", "target: bare", "has no target bare"),
     ("a container that may write", "deploy/compose.yaml", "    read_only: true\n", "", "is to be read-only"),
@@ -94,6 +95,23 @@ DRIFTS = [
     ("two segments on one GPU", f"{ENDPOINT}/endpoint.tf", "per_instance = 1", "per_instance = 2", "more than one segment"),
     ("a limit of its own", f"{COMPLETE}/main.tf", "inference_max_in_flight = module.endpoint.max_in_flight", "inference_max_in_flight = 5", "limit in flight is not that"),
     ("an alarm that is too late", f"{WATCH}/endpoint.tf", "= 1500", "= 1900", "have expired already"),
+    ("a provider that is too old", f"{ENDPOINT}/versions.tf", ">= 6.38, < 7.0", ">= 6.20, < 7.0", "refuse al2023-ami-sagemaker-inference-gpu-4-1"),
+    ("two providers", f"{DATA}/versions.tf", ">= 6.38, < 7.0", ">= 6.40, < 7.0", "others for a later one"),
+    ("a role that may not send to its own queue", f"{WORKER}/roles.tf", 'output-events = ["output-events", "reassembly"]', 'output-events = ["reassembly"]', "the role output-events may not send"),
+    ("a page that forgets to send", "docs/ops/migrate.md", "| every queue that it receives from,", "| the segments queue,", "migrate.md: does not say that the daemon sends"),
+    ("another page that forgets to send", "docs/ops/video-worker.md", "`SendMessage` on every queue that it receives from", "`SendMessage` on the segments queue", "video-worker.md: does not say that the daemon sends"),
+    ("one secret for both sides", f"{HTTP}/outputs.tf", 'this["client-token"]', 'this["server-tokens"]', "is in the secret of those that servers take"),
+    ("every secret", f"{HTTP}/role.tf", '[aws_secretsmanager_secret.this["server-tokens"].arn]', "[for secret in aws_secretsmanager_secret.this : secret.arn]", "every secret may be read"),
+    ("every image", f"{HTTP}/role.tf", "repository/${statement.value[2]}", "repository/*", "any image may be fetched"),
+    ("one token for both sides", "deploy/compose.yaml", "${PARALLAX_TOKENS:-${PARALLAX_TOKEN}}", "${PARALLAX_TOKEN:?a token of 16 characters or more, in deploy/.env}", "the servers' list of tokens is the one"),
+    ("a GPU that is not used", "deploy/compose.yaml", "      SERVER_DEVICE: ${SERVER_DEVICE:-cuda}\n", "", "has a GPU, and only some engines"),
+    ("a GPU that a unit does not use", "deploy/inference-server.service", "Environment=SERVER_DEVICE=cuda\n", "", "has a GPU, and only some engines"),
+    ("a GPU that a box does not use", f"{HTTP}/boxes.tf", "      SERVER_DEVICE       = local.device\n", "", "reads SERVER_DEVICE"),
+    ("no way to the boxes", f"{BOXES}/network.tf", 'referenced_security_group_id = aws_security_group.boxes.id\n  ip_protocol                  = "tcp"\n  from_port                    = 8080', 'referenced_security_group_id = aws_security_group.boxes.id\n  ip_protocol                  = "tcp"\n  from_port                    = 443', "no way to the boxes on 8080"),
+    ("boxes that let nobody in", f"{BOXES}/network.tf", 'referenced_security_group_id = aws_security_group.worker.id\n  ip_protocol                  = "tcp"\n  from_port                    = 8080', 'referenced_security_group_id = aws_security_group.worker.id\n  ip_protocol                  = "tcp"\n  from_port                    = 443', "do not let the worker in on 8080"),
+    ("an endpoint that nobody asks", f"{COMPLETE}/network.tf", '    "sqs",\n', '    "secretsmanager",\n    "sqs",\n', "which nobody in the network asks"),
+    ("an output that pages ask for", f"{BESIDE}/outputs.tf", 'output "network"', 'output "subnets"', "examples/beside-stereo-spot has no output network"),
+    ("operators that cannot be", f"{BESIDE}/main.tf", "  operator_principal_arns = var.operator_principal_arns\n", "", "nobody can be let take"),
     ("signs out of line", f"{DATA}/queues.tf", "  for_each  = local.queues\n  queue_url", "  for_each = local.queues\n  queue_url", "= is not in column"),
     ("another indentation", f"{DATA}/queues.tf", "  statement {\n    sid       = \"OnlyTls\"", "  statement {\n      sid       = \"OnlyTls\"", "indented by 6"),
 ]
@@ -103,6 +121,7 @@ EVALUATED = [
     ("a key that is not there", f"{WORKER}/environment.tf", 'var.tables["jobs"].name', 'var.tables["films"].name', "Invalid index"),
     ("a value that is refused", f"{ENDPOINT}/outputs.tf", "aws_appautoscaling_target.this.max_capacity", "21", "1 to 20"),
     ("a queue of another name", f"{DATA}/buckets.tf", 'this["video-worker"]', 'this["worker"]', "Invalid index"),
+    ("a number of things that only the apply knows", f"{WORKER}/environment.tf", "var.inference_http_token == null ? {} : { INFERENCE_HTTP_TOKEN = var.inference_http_token.arn }", '{ for name, arn in { INFERENCE_HTTP_TOKEN = try(var.inference_http_token.arn, "") } : name => arn if arn != "" }', "Invalid for_each argument"),
     ("types that do not fit", f"{WATCH}/dashboard.tf", "(index % 3) * 8", "row.title * 8", "Invalid operand"),
 ]
 

@@ -1,6 +1,7 @@
 # The worker beside a stereo-spot deployment, in the place of its Python video-worker: over its buckets,
 # queues, tables and endpoint. Its media-worker goes on cutting and joining, and its job-worker recording
-# completions. Set the desired count of its own video-worker service to 0 first: the two do not share a limit.
+# completions. docs/ops/migrate.md has the order: nothing runs here at first (`replicas = 0`), and one task once
+# the desired count of its own video-worker service is 0, since the two do not share a limit.
 
 module "data" {
   source       = "../../modules/existing"
@@ -21,10 +22,12 @@ module "worker" {
   queues                  = module.data.queues
   dead_letters            = module.data.dead_letters
   tables                  = module.data.tables
+  segments                = { count = var.replicas }
   media                   = null
   completion_owner        = "job-worker"
   sagemaker_endpoint_name = var.endpoint_name
   inference_max_in_flight = var.endpoint_max_instances
+  operator_principal_arns = var.operator_principal_arns
 }
 
 module "observability" {

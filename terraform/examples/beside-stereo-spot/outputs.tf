@@ -3,9 +3,24 @@ output "services" {
   value       = module.worker.services
 }
 
+output "network" {
+  description = "The network of operators' tasks, as `aws ecs run-task --network-configuration` takes it."
+  value       = "awsvpcConfiguration={subnets=[${join(",", var.subnet_ids)}],securityGroups=[${join(",", var.security_group_ids)}]}"
+}
+
 output "operator_task_definition" {
   description = "The task of operators' commands."
   value       = module.worker.operator_task_definition
+}
+
+output "operator_role_arn" {
+  description = "The operator's role."
+  value       = module.worker.operator_role_arn
+}
+
+output "operator_environment" {
+  description = "What video-worker is told, for commands from elsewhere."
+  value       = module.worker.environment
 }
 
 output "log_groups" {

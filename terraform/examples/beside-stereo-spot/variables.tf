@@ -69,3 +69,15 @@ variable "emails" {
   type        = list(string)
   default     = []
 }
+
+variable "operator_principal_arns" {
+  description = "Roles or users that may take the operator's role."
+  type        = list(string)
+  default     = []
+}
+
+variable "replicas" {
+  description = "Tasks of the worker: 0 for the first look, 1 to begin with, then 2, of which one may fail."
+  type        = number
+  default     = 1
+}

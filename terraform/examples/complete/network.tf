@@ -53,7 +53,6 @@ resource "aws_vpc_endpoint" "interface" {
     "logs",
     "monitoring",
     "sagemaker.runtime",
-    "secretsmanager",
     "sqs",
   ])
   vpc_id              = aws_vpc.this.id

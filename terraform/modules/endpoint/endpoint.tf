@@ -7,11 +7,13 @@ data "aws_caller_identity" "current" {}
 locals {
   region  = data.aws_region.current.region
   variant = "AllTraffic"
+  device  = var.device != null ? var.device : contains(["draft", "copy"], var.engine) ? "cpu" : "cuda"
 
   environment = merge(
     {
       SERVER_PROFILE           = "sagemaker"
       SERVER_ENGINE            = var.engine
+      SERVER_DEVICE            = local.device
       SERVER_STEPS             = tostring(var.steps)
       SERVER_MEMORY_PLAN       = tostring(var.memory_plan_gib)
       SERVER_SIDE_BY_SIDE      = var.side_by_side

@@ -112,6 +112,16 @@ variable "engine" {
   default     = "stereocrafter"
 }
 
+variable "device" {
+  description = "Where the engine computes, cuda or cpu; null for the GPU that the machines have, but for draft and copy, which use none."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.device == null ? true : contains(["cpu", "cuda"], var.device)
+    error_message = "One of cpu, cuda."
+  }
+}
+
 variable "steps" {
   description = "Denoising steps of stereocrafter."
   type        = number

@@ -7,12 +7,14 @@ data "aws_caller_identity" "current" {}
 locals {
   region = data.aws_region.current.region
   boxes  = length(var.elsewhere) == 0 ? var.boxes : 0
+  device = var.device != null ? var.device : contains(["draft", "copy"], var.engine) ? "cpu" : "cuda"
 
   environment = merge(
     {
       SERVER_PROFILE      = "http"
       SERVER_ADDRESS      = "0.0.0.0:8080"
       SERVER_ENGINE       = var.engine
+      SERVER_DEVICE       = local.device
       SERVER_MEMORY_PLAN  = tostring(var.memory_plan_gib)
       SERVER_SIDE_BY_SIDE = var.side_by_side
       SERVER_DAMAGED      = var.damaged
@@ -28,10 +30,11 @@ locals {
   )
 }
 
-# Their values are put there by hand, so that no state file holds them: a bearer token of 16 characters or
-# more, which the server and the worker share, and the hub's read token.
+# Their values are put there by hand, so that no state file holds them: the bearer tokens that servers take,
+# each of 16 characters or more; the one of them that the worker sends; and the hub's read token. The first two
+# are apart because servers take an old and a new one while tokens are changed: docs/ops/secrets.md.
 resource "aws_secretsmanager_secret" "this" {
-  for_each    = toset(["server-token", "hf-token"])
+  for_each    = toset(concat(["server-tokens", "client-token"], var.hub_token ? ["hf-token"] : []))
   name        = "${var.name}-${each.key}"
   description = "Of the inference servers; set by hand."
 }
@@ -61,7 +64,7 @@ resource "aws_instance" "box" {
     registry    = split("/", var.image)[0]
     region      = local.region
     log_group   = aws_cloudwatch_log_group.this.name
-    token_arn   = aws_secretsmanager_secret.this["server-token"].arn
+    tokens_arn  = aws_secretsmanager_secret.this["server-tokens"].arn
     environment = local.environment
   })
   user_data_replace_on_change = true
@@ -84,8 +87,8 @@ resource "aws_instance" "box" {
   lifecycle {
     ignore_changes = [ami]
     precondition {
-      condition     = var.image != "" && length(var.subnet_ids) > 0 && length(var.security_group_ids) > 0
-      error_message = "Boxes need image, subnet_ids and security_group_ids."
+      condition     = length(var.subnet_ids) > 0 && length(var.security_group_ids) > 0
+      error_message = "Boxes need subnet_ids and security_group_ids."
     }
   }
 }

@@ -13,14 +13,24 @@ output "max_in_flight" {
   value       = length(var.elsewhere) > 0 ? var.max_in_flight : var.boxes
 }
 
-output "token_arn" {
-  description = "The secret of the bearer token: the worker's inference_http_token_arn."
-  value       = aws_secretsmanager_secret.this["server-token"].arn
+output "client_token" {
+  description = "The secret of the one bearer token that a client sends: the worker's inference_http_token."
+  value       = { arn = aws_secretsmanager_secret.this["client-token"].arn }
+}
+
+output "server_tokens_secret_arn" {
+  description = "The secret of the bearer tokens that the servers take, separated by commas."
+  value       = aws_secretsmanager_secret.this["server-tokens"].arn
 }
 
 output "hf_token_secret_arn" {
-  description = "The secret of the hub's token."
-  value       = aws_secretsmanager_secret.this["hf-token"].arn
+  description = "The secret of the hub's token; null without hub_token."
+  value       = var.hub_token ? aws_secretsmanager_secret.this["hf-token"].arn : null
+}
+
+output "log_group" {
+  description = "Log group of the boxes."
+  value       = aws_cloudwatch_log_group.this.name
 }
 
 output "elsewhere_user" {

@@ -1,5 +1,10 @@
 # What the servers may do, on a box or elsewhere.
 
+locals {
+  # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...: account, region and name; none without boxes.
+  repositories = local.boxes == 0 ? [] : [regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.[^/]+/([^@]+)@", var.image)]
+}
+
 data "aws_iam_policy_document" "server" {
   # A segment, and those before it, which lead it in.
   statement {
@@ -28,25 +33,37 @@ data "aws_iam_policy_document" "server" {
       values   = [var.metrics_namespace]
     }
   }
-  statement {
-    sid       = "ReadSecrets"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = [for secret in aws_secretsmanager_secret.this : secret.arn]
+  dynamic "statement" {
+    for_each = var.hub_token ? [1] : []
+    content {
+      sid       = "ReadHubToken"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [aws_secretsmanager_secret.this["hf-token"].arn]
+    }
   }
 }
 
 # And what the machine around the container may.
 data "aws_iam_policy_document" "box" {
   source_policy_documents = [data.aws_iam_policy_document.server.json]
+  # Its script reads them before the container starts; servers elsewhere are told theirs.
+  statement {
+    sid       = "ReadServerTokens"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [aws_secretsmanager_secret.this["server-tokens"].arn]
+  }
   statement {
     sid       = "WriteLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
   }
-  statement {
-    sid       = "PullImage"
-    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = ["arn:${data.aws_partition.current.partition}:ecr:${local.region}:${data.aws_caller_identity.current.account_id}:repository/*"]
+  dynamic "statement" {
+    for_each = local.repositories
+    content {
+      sid       = "PullImage"
+      actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = ["arn:${data.aws_partition.current.partition}:ecr:${statement.value[1]}:${statement.value[0]}:repository/${statement.value[2]}"]
+    }
   }
   statement {
     sid       = "LogInToRegistry"

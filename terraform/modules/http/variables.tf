@@ -42,8 +42,12 @@ variable "image" {
   type        = string
   default     = ""
   validation {
-    condition     = var.image == "" || can(regex("@sha256:[0-9a-f]{64}$", var.image))
-    error_message = "Name the image by digest: repository@sha256:..."
+    condition     = var.image == "" || can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com(\\.cn)?/[a-z0-9/._-]+@sha256:[0-9a-f]{64}$", var.image))
+    error_message = "An image in ECR, by digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:..."
+  }
+  validation {
+    condition     = var.image != "" || length(var.elsewhere) > 0
+    error_message = "Boxes need an image."
   }
 }
 
@@ -87,6 +91,16 @@ variable "engine" {
   description = "The stereo engine: stereocrafter, depth-anything, video-depth-anything, draft or copy."
   type        = string
   default     = "stereocrafter"
+}
+
+variable "device" {
+  description = "Where the engine computes, cuda or cpu; null for the GPU that the machines have, but for draft and copy, which use none."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.device == null ? true : contains(["cpu", "cuda"], var.device)
+    error_message = "One of cpu, cuda."
+  }
 }
 
 variable "memory_plan_gib" {

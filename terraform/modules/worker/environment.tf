@@ -51,5 +51,6 @@ locals {
     var.extra_environment,
   )
 
-  secrets = { for name, arn in { INFERENCE_HTTP_TOKEN = var.inference_http_token_arn } : name => arn if arn != "" }
+  # Whether there is one is decided by the variable, not by the ARN, which may be known only after the apply.
+  secrets = var.inference_http_token == null ? {} : { INFERENCE_HTTP_TOKEN = var.inference_http_token.arn }
 }

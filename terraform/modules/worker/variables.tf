@@ -14,7 +14,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the daemon. It needs outgoing HTTPS and nothing incoming."
+  description = "Security groups of the daemon: outgoing HTTPS, and 8080 to the boxes of the module `http` where those are its servers; nothing incoming."
   type        = list(string)
 }
 
@@ -153,10 +153,10 @@ variable "inference_http_urls" {
   default     = []
 }
 
-variable "inference_http_token_arn" {
-  description = "Secret with the bearer token of the inference servers; empty for none."
-  type        = string
-  default     = ""
+variable "inference_http_token" {
+  description = "Secret with the bearer token of the inference servers; null for none. (What is null is known at plan; the ARN of a secret that the same apply makes is not.)"
+  type        = object({ arn = string })
+  default     = null
 }
 
 variable "inference_http_allow_plain" {
