@@ -4,8 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::VarBuilder;
 use parallax_nn::Tap;
 use parallax_nn::ops::{
-    ConvTranspose2d, Dense, Fuse, FusedConv2d, Padding, Window, bilinear_aligned, channels_first,
-    joined,
+    ConvTranspose2d, Dense, Fuse, FusedConv2d, Window, bilinear_aligned, channels_first, joined,
 };
 
 use crate::config::{Config, Output};
@@ -73,8 +72,8 @@ struct Fusion {
 #[derive(Debug)]
 struct Last(FusedConv2d, FusedConv2d);
 
-const SAME: Window = (3, 1, Padding::same(1));
-const POINT: Window = (1, 1, Padding::same(0));
+const SAME: Window = Window::new(3, 1, 1);
+const POINT: Window = Window::new(1, 1, 0);
 
 impl Head {
     pub(crate) fn new(config: &Config, layout: Layout, vb: &VarBuilder) -> Result<Self> {
@@ -90,7 +89,7 @@ impl Head {
         let finer = |i: usize, scale| {
             ConvTranspose2d::new(channels[i], channels[i], scale, names.resize(i))
         };
-        let down = (3, 2, Padding::same(1));
+        let down = Window::new(3, 2, 1);
         let sky = matches!(config.output, Output::ExponentialWithSky);
         Ok(Self {
             projects: [project(0)?, project(1)?, project(2)?, project(3)?],

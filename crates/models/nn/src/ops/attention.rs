@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::f32_op::{F32Op, apply1, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Sizes, Threads, product};
 use super::packed::Rows;
-use super::rowwise::{LONGEST, Operands, rowwise};
+use super::rowwise::{LONGEST, Operands, Tokens, rowwise};
 use super::{TEMPORARY, simd};
 
 const QUERIES: usize = 128;
@@ -107,16 +107,6 @@ enum Sequences {
     Rows,
     /// Those at one position of consecutive rows.
     Frames(usize),
-}
-
-/// What attends to what: (rows, queries, inner) to (rows, keys, inner).
-#[derive(Clone, Copy)]
-pub(super) struct Tokens {
-    pub(super) rows: usize,
-    pub(super) queries: usize,
-    pub(super) keys: usize,
-    /// Heads times the width of one.
-    pub(super) inner: usize,
 }
 
 struct Streaming {

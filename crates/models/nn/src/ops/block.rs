@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::attention::{Tokens, self_attention};
+use super::attention::self_attention;
 use super::dense::{Dense, Then, Weights};
 use super::f32_op::{F32Op, apply1, is_cpu_f32};
 use super::norm::{LayerNorm, RowNorm};
 use super::packed::Rows;
-use super::rowwise::{Known, LONGEST, QUERIES, Scratch};
+use super::rowwise::{Known, LONGEST, QUERIES, Scratch, Tokens};
 
 /// A block's layers.
 #[derive(Debug)]

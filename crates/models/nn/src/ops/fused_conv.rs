@@ -57,8 +57,23 @@ enum Weights {
     },
 }
 
-/// A kernel's side, its stride, and zeros around the input.
-pub type Window = (usize, usize, Padding);
+/// What a convolution slides over its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns of the kernel.
+    pub kernel: usize,
+    /// Samples from one output to the next.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: Padding,
+}
+
+impl Window {
+    /// `kernel` rows and columns at every `stride`th sample, with as many zeros on each side.
+    pub const fn new(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel, stride, padding: Padding::same(padding) }
+    }
+}
 
 impl FusedConv2d {
     /// Reads `weight` (out, in, kernel, kernel) and `bias` (out).
@@ -66,7 +81,7 @@ impl FusedConv2d {
     /// # Errors
     /// Those of `vb`.
     pub fn new(inputs: usize, outputs: usize, window: Window, vb: VarBuilder) -> Result<Self> {
-        let weight = vb.get((outputs, inputs, window.0, window.0), "weight")?;
+        let weight = vb.get((outputs, inputs, window.kernel, window.kernel), "weight")?;
         Self::of(weight, vb.get(outputs, "bias")?, window)
     }
 
@@ -80,7 +95,7 @@ impl FusedConv2d {
         window: Window,
         vb: VarBuilder,
     ) -> Result<Self> {
-        let weight = vb.get((outputs, inputs, window.0, window.0), "weight")?;
+        let weight = vb.get((outputs, inputs, window.kernel, window.kernel), "weight")?;
         let bias = Tensor::zeros(outputs, weight.dtype(), weight.device())?;
         Self::of(weight, bias, window)
     }
@@ -89,13 +104,14 @@ impl FusedConv2d {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn of(weight: Tensor, bias: Tensor, (kernel, stride, padding): Window) -> Result<Self> {
+    pub fn of(weight: Tensor, bias: Tensor, window: Window) -> Result<Self> {
+        let Window { kernel, stride, padding } = window;
         // What only records which tensors are read holds none, but one number for all of it.
         if !is_cpu_f32(&weight) || !weight.is_contiguous() {
             return Ok(Self(Body::Plain(Conv2d::of(weight, bias, (stride, padding)))));
         }
         let (outputs, inputs, ..) = weight.dims4()?;
-        let weights = if (kernel, stride, padding) == (3, 1, Padding::same(1)) {
+        let weights = if window == Window::new(3, 1, 1) {
             let data = weight.flatten_all()?.to_vec1::<f32>()?;
             Weights::Winograd(Filters::new(&data, (outputs, inputs)))
         } else {
@@ -375,7 +391,7 @@ mod tests {
             (3, 4, 2, (9, 6), 3, 2, 1),
             (2, 20, 70, (5, 13), 1, 1, 0),
         ] {
-            let window = (kernel, stride, Padding::same(padding));
+            let window = Window::new(kernel, stride, padding);
             let x = random((n, inputs, h, w)).unwrap();
             let weight = random((outputs, inputs, kernel, kernel)).unwrap();
             let bias = random(outputs).unwrap();
@@ -404,9 +420,9 @@ mod tests {
                 (weight, random(outputs).unwrap())
             };
             let (weight, bias) = layer(hidden, 7, 3);
-            let first = FusedConv2d::of(weight, bias, (3, 1, Padding::same(1))).unwrap();
+            let first = FusedConv2d::of(weight, bias, Window::new(3, 1, 1)).unwrap();
             let (weight, bias) = layer(1, hidden, 1);
-            let last = FusedConv2d::of(weight, bias, (1, 1, Padding::same(0))).unwrap();
+            let last = FusedConv2d::of(weight, bias, Window::new(1, 1, 0)).unwrap();
             let x = random((2, 7, h, w)).unwrap();
             let fuse = Fuse { relu_after: true, ..Fuse::default() };
             let want = last.forward(&first.forward_fused(&x, fuse).unwrap()).unwrap();
@@ -421,7 +437,7 @@ mod tests {
         let x = random((2, 20, 37, 41)).unwrap();
         let layer = |kernel: usize, stride: usize, padding: usize| {
             let weight = random((24, 20, kernel, kernel)).unwrap();
-            let window = (kernel, stride, Padding::same(padding));
+            let window = Window::new(kernel, stride, padding);
             FusedConv2d::of(weight, random(24).unwrap(), window).unwrap()
         };
         for conv in [layer(3, 1, 1), layer(3, 2, 1), layer(1, 1, 0)] {

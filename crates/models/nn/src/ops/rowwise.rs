@@ -4,7 +4,6 @@
 
 use rayon::prelude::*;
 
-use super::attention::Tokens;
 use super::packed::{Packed, Product, Rows};
 use super::simd;
 
@@ -12,6 +11,16 @@ use super::simd;
 pub(super) const QUERIES: usize = 48;
 /// Keys up to which a block's scores take less than a megabyte.
 pub(super) const LONGEST: usize = 4096;
+
+/// What attends to what: (rows, queries, inner) to (rows, keys, inner).
+#[derive(Clone, Copy)]
+pub(super) struct Tokens {
+    pub(super) rows: usize,
+    pub(super) queries: usize,
+    pub(super) keys: usize,
+    /// Heads times the width of one.
+    pub(super) inner: usize,
+}
 
 /// Queries, keys and values, each head's columns beside the former's.
 #[derive(Clone, Copy)]
