@@ -96,5 +96,25 @@ def units(tree):
         yield from too_short(path, told, int(said["TimeoutStopSec"]))
 
 
+def installed(tree):
+    """Pages that install or upgrade one machine do so with every program that has a unit there."""
+    for page in ("docs/ops/one-box.md", "docs/ops/upgrade.md"):
+        lines = re.findall(r"(?m)^install -m 755 (.*) /usr/local/bin/$", tree.read(page))
+        for program in READERS:
+            if not any(program in {name.rsplit("/", 1)[-1] for name in line.split()} for line in lines):
+                yield f"{page}: does not install {program}"
+
+
+def asked(tree):
+    """What compose insists on is asked for by each of its commands, so one file has it, which no commit has."""
+    wanted = set(re.findall(r"\$\{(\w+):\?", tree.read("deploy/compose.yaml")))
+    for page in ("docs/ops/one-box.md", "deploy/compose.yaml"):
+        made = " ".join(re.findall(r"(?m)^.*>deploy/\.env\)?$", tree.read(page)))
+        for name in sorted(wanted - set(re.findall(r"([A-Z_]+)=", made))):
+            yield f"{page}: compose asks for {name}, and deploy/.env is made without it"
+    if "/deploy/.env" not in tree.read(".gitignore").splitlines():
+        yield ".gitignore: deploy/.env has secrets"
+
+
 def check(tree):
-    return [*images(tree), *compose(tree), *units(tree)]
+    return [*images(tree), *compose(tree), *units(tree), *installed(tree), *asked(tree)]

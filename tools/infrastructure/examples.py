@@ -49,9 +49,19 @@ def services(path, module):
         yield f"{path}: an endpoint of sagemaker.runtime, which nobody in the network asks"
 
 
+def priced(tree):
+    """The page says how many endpoints are paid for by the hour."""
+    page, path = "docs/ops/aws.md", "examples/complete"
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    there = dict((name, body) for _, name, body in tree.modules[path].resources("aws_vpc_endpoint"))["interface"]
+    count = len(re.search(r"\[(.*)\]", there["for_each"]).group(1).split(","))
+    if f"{words[count]} interface endpoints" not in tree.read(page):
+        yield f"{page}: {path} has {words[count]} interface endpoints"
+
+
 def check(tree):
     asked = {name: page for page in PAGES for name in ASKED.findall(tree.read(page))}
-    faults = []
+    faults = list(priced(tree))
     for path, module in tree.modules.items():
         if not path.startswith("examples/"):
             continue

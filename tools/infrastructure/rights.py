@@ -139,6 +139,16 @@ def sends(tree):
             yield f"{page}: does not say that the daemon sends to every queue that it receives from"
 
 
+def tried(tree):
+    """What the start tries is all that it can say is missing, and the page for new roles says what that is."""
+    page = "docs/ops/migrate.md"
+    said = re.search(r"`video-worker --check-config`[^.]*? tries ([^.]*)\.", " ".join(tree.read(page).split()))
+    named = set(re.findall(r"`(\w+:\w+)`", said.group(1))) if said else set()
+    code = set(re.findall(r'checks\s*\.add\([^;]*?"(\w+:\w+)"', tree.read("bin/video-worker/src/platform/aws/connect.rs"), re.S))
+    if named != code:
+        yield f"{page}: --check-config tries {sorted(code)}, not {sorted(named)}"
+
+
 def check(tree):
     wanted, faults = needed(tree)
     for module in WITHOUT:
@@ -155,4 +165,4 @@ def check(tree):
                 faults.append(f"modules/{module}: {action} grants more than can be listed")
     for action in sorted(OPERATORS & (granted(tree, "worker", "every") | granted(tree, "worker", "worker"))):
         faults.append(f"modules/worker: a service is granted {action}, which is for operators")
-    return [*faults, *sends(tree)]
+    return [*faults, *sends(tree), *tried(tree)]
