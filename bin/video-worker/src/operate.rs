@@ -29,9 +29,9 @@ pub(crate) async fn explain(settings: &Settings, args: &ExplainArgs) -> Result<(
         bail!("job {}: there is none of this id", args.job_id);
     };
     if args.json {
-        println!("{}", serde_json::to_string(&found)?);
+        say(&serde_json::to_string(&found)?);
     } else {
-        print!("{}", text(&found));
+        say(&text(&found).trim_end());
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Settings;
+use crate::operate::say;
 use crate::platform;
 
 /// How long the last report may take.
@@ -42,7 +43,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let roles = opened.roles;
     let pipeline = Arc::new(Pipeline::new(opened.ports, opened.config)?);
     if settings.check_config {
-        println!("configuration is good");
+        say(&"configuration is good");
         return remove(&scratch);
     }
 

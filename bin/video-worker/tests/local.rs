@@ -110,6 +110,8 @@ fn jobs_are_listed_cancelled_and_deleted_by_command() {
     }
     let taken = refused(&run(&state, &["submit", video, "--job-id", "job-1"]));
     assert!(taken.contains("there is a job of this id, and its source was uploaded"), "{taken}");
+    let plan = refused(&run(&state, &["submit", video, "--job-id", "job-1", "--dry-run"]));
+    assert_eq!(plan, taken, "a plan is refused as the deed is");
     let page = run(&state, &["jobs", "--limit", "2"]);
     let lines: Vec<&str> = said(&page).lines().collect();
     assert!(lines[0].starts_with("job job-3 is created, sbs, made "), "{lines:?}");
@@ -156,6 +158,28 @@ fn jobs_are_listed_cancelled_and_deleted_by_command() {
         let words = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.code() == Some(2) && words.contains(why), "{args:?}: {words}");
     }
+}
+
+#[test]
+fn nobody_has_to_read_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("video.mp4");
+    std::fs::write(&video, "not really a video").unwrap();
+    let (video, state) = (video.to_str().unwrap(), folder.path().join("state"));
+    for args in [
+        &["submit", video, "--dry-run"][..],
+        &["submit", video, "--job-id", "job"],
+        &["explain", "job"],
+        &["explain", "job", "--json"],
+    ] {
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_video-worker"));
+        command.env_clear().env("PLATFORM", "local").env("STATE_DIR", &state);
+        let done = command.args(args).stdout(closed).output().unwrap();
+        assert!(done.status.success() && done.stderr.is_empty(), "{args:?}: {done:?}");
+    }
+    assert!(said(&run(&state, &["jobs"])).starts_with("job job is created"));
 }
 
 #[test]

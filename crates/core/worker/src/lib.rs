@@ -49,8 +49,8 @@ pub use metrics::METRICS;
 pub use mutant::Mutant;
 pub use operator::{
     Delete, Done, Explanation, Listed, Operator, Redrive, Release, Released, SegmentExplanation,
-    Step, Submit, begin_submit, cancel, delete, explain, list, redrive, release, retry_now, switch,
-    upload,
+    Step, Submit, begin_submit, cancel, check_submit, delete, explain, list, redrive, release,
+    retry_now, switch, upload,
 };
 pub use pipeline::Pipeline;
 pub use ports::Ports;

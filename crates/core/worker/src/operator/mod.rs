@@ -22,5 +22,5 @@ pub use redrive::{Redrive, redrive};
 pub use release::{Release, Released, release};
 pub use retry_now::retry_now;
 pub use step::{Done, Step};
-pub use submit::{Submit, begin_submit, upload};
+pub use submit::{Submit, begin_submit, check_submit, upload};
 pub use switch::switch;

@@ -13,4 +13,5 @@ mod refusals;
 mod slots;
 mod stage;
 mod statistics;
+mod submit;
 mod sweep;

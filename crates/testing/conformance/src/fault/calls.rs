@@ -13,7 +13,10 @@ use parallax_ports::ledger::{
     Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
     IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SomeJobs, TriggerOutcome,
 };
-use parallax_ports::{Ledger, Locations, Message, ObjectMeta, ObjectStore, Queue, Receipt, Result};
+use parallax_ports::{
+    Ledger, Locations, Message, ObjectMeta, ObjectStore, OperatorLedger, Place, Queue, Receipt,
+    Result,
+};
 
 /// A port seen by a process whose calls go wrong.
 #[derive(Debug, Clone)]
@@ -248,5 +251,27 @@ faulty_ledger! {
         triggered(job_id: &JobId = borrowed, now: Timestamp = copied) -> ();
         lock_reassembly(job_id: &JobId = borrowed, nonce: &str = text, until: Timestamp = copied, now: Timestamp = copied) -> Lock;
         unlock_reassembly(job_id: &JobId = borrowed, nonce: &str = text) -> ();
+    }
+}
+
+#[async_trait]
+impl<L: OperatorLedger + ?Sized + 'static> OperatorLedger for Faulty<L> {
+    async fn latest_jobs(
+        &self,
+        status: JobStatus,
+        from: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
+        let call = self.inner.latest_jobs(status, from, limit);
+        self.faults.around("ledger.latest_jobs", call).await
+    }
+
+    async fn uploaded(&self, job_id: &JobId, bytes: u64, now: Timestamp) -> Result<bool> {
+        let call = self.inner.uploaded(job_id, bytes, now);
+        self.faults.around("ledger.uploaded", call).await
+    }
+
+    async fn forget(&self, job_id: &JobId) -> Result<usize> {
+        self.faults.around("ledger.forget", self.inner.forget(job_id)).await
     }
 }
