@@ -72,7 +72,7 @@ impl MetricsSink for Cloudwatch {
 
     fn gauge(&self, name: &'static str, labels: &[(&'static str, &'static str)], value: f64) {
         self.numbers.gauge(name, labels, value);
-        self.tally.gauge(name, value);
+        self.tally.gauge(name, value, Instant::now());
     }
 
     fn observe(&self, name: &'static str, labels: &[(&'static str, &'static str)], value: f64) {
@@ -128,7 +128,7 @@ impl Carrier {
 
     /// Reports the numbers of alarms. What was counted and could not be reported is not lost.
     async fn report(&self, ready: Option<bool>) {
-        let values = self.tally.take(ready);
+        let values = self.tally.take(ready, Instant::now());
         if let Err(error) = self.about.report(&values).await {
             warn!(error = %error.chain(), "numbers were not reported; they will be with the next");
             self.tally.put_back(&values);
