@@ -96,7 +96,7 @@ pub trait Ledger: Debug + Send + Sync {
 
     /// Takes back that a segment was given up: it may start again at once, with as many failures and
     /// attempts to use up as a new one; its next attempt has the next number. A job that failed goes
-    /// on. For operators.
+    /// on; one that was cancelled stays so, and its segments with it. For operators.
     async fn reopen(&self, segment: &Segment, now: Timestamp) -> Result<Ended>;
 
     /// Ends the wait of a segment for its next attempt: it may start at once. `Fenced` when it does not

@@ -309,6 +309,9 @@ pub struct Job {
     pub source_file_size_bytes: Option<u64>,
 }
 
+/// How the reason of a job begins that an operator has cancelled.
+const CANCELLED: &str = "cancelled by an operator";
+
 impl Job {
     /// A new job.
     pub fn new(job_id: JobId, mode: Mode, now: Timestamp) -> Self {
@@ -324,6 +327,12 @@ impl Job {
             uploaded_at: None,
             source_file_size_bytes: None,
         }
+    }
+
+    /// Whether it failed because an operator said so, and not by what went wrong with it.
+    pub fn is_cancelled(&self) -> bool {
+        let by_word = |reason: &String| reason.starts_with(CANCELLED);
+        self.status == JobStatus::Failed && self.reason.as_ref().is_some_and(by_word)
     }
 }
 

@@ -87,7 +87,8 @@ pub async fn explain(
             None => None,
         };
         let mut one = one(index, row, asked, completed.contains(&index), working, now);
-        if job.status.is_terminal() && comes_no_more(one.state) {
+        let given_up = one.state == SegmentState::Failed.as_str();
+        if job.status.is_terminal() && comes_no_more(one.state) || job.is_cancelled() && given_up {
             one.waits_for = format!("nothing, because its job is {}", job.status);
             one.until = None;
         }
@@ -239,6 +240,7 @@ fn job_waits_for(job: &Job, completed: u32, segments: &[SegmentExplanation]) -> 
         JobStatus::ChunkingComplete => "its reassembly message, which is due".to_owned(),
         JobStatus::Reassembling => "its segments to be joined".to_owned(),
         JobStatus::Completed | JobStatus::Deleted => "nothing".to_owned(),
+        JobStatus::Failed if job.is_cancelled() => "nothing, because it was cancelled".to_owned(),
         JobStatus::Failed if segments.iter().any(|s| s.state == SegmentState::Failed.as_str()) => {
             "an operator: `redrive --job` runs its failed segments again".to_owned()
         }

@@ -29,13 +29,17 @@ pub(super) async fn reopen(
     if job.status.is_terminal() && !has_failed {
         return refuse(format!("it is {}", job.status));
     }
+    if job.is_cancelled() {
+        let why = job.reason.unwrap_or_default();
+        return refuse(format!("it is failed, {why}: submit its film under another id"));
+    }
     let rows = operator.ledger.segments(job_id).await?;
     let failed = |row: &&SegmentRow| {
         row.state == SegmentState::Failed && Some(row.segment.total) == job.total_segments
     };
     let failed: Vec<&SegmentRow> = rows.iter().filter(failed).collect();
     if failed.is_empty() && has_failed {
-        let why = "it failed as a whole and not by a segment: submit it again";
+        let why = "it failed as a whole and not by a segment: submit it under another id";
         return refuse(why.to_owned());
     }
     // A job that went on without one of its segments would never end.

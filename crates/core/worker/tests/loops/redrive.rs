@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, ObjectKey, Segment};
 use parallax_ports::ledger::{AttemptError, SegmentState};
 use parallax_ports::{Clock, Error, Kind, Ledger, Message, ObjectStore, Queue, Receipt, Result};
-use parallax_worker::{Done, Redrive, Step, redrive};
+use parallax_worker::{Done, Redrive, Step, cancel, explain, redrive};
 use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
@@ -87,6 +87,29 @@ async fn a_job_without_one_of_its_inputs_is_refused_as_a_whole() {
     assert_eq!(status(&stage).await, JobStatus::Failed);
     for segment in &segments {
         assert_eq!(state(&stage, segment).await, SegmentState::Failed, "{segment}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_job_is_not_set_going_again() {
+    let stage = Stage::new();
+    let [_, second] = failed_job(&stage).await;
+    let (operator, now) = (stage.operator(Vec::new()), stage.clock.now());
+    stage.ledger.reopen(&second, now).await.unwrap();
+    let job_id: JobId = "job".parse().unwrap();
+    cancel(&operator, &job_id, Some("wrong film"), false, now).await.unwrap();
+    for dry_run in [true, false] {
+        let (steps, ended) = run(&stage, stage.dead.clone(), &of_job(dry_run)).await;
+        ended.unwrap();
+        assert_eq!(done(&steps), [Done::Refused]);
+        let why = "cancelled by an operator: wrong film: submit its film under another id";
+        assert!(steps[0].why.contains(why), "{steps:?}");
+    }
+    assert_eq!(status(&stage).await, JobStatus::Failed);
+    let found = explain(&operator, &job_id, now).await.unwrap().unwrap();
+    assert_eq!(found.waits_for, "nothing, because it was cancelled");
+    for segment in found.segments {
+        assert_eq!(segment.waits_for, "nothing, because its job is failed");
     }
 }
 

@@ -336,6 +336,13 @@ pub(super) async fn a_failed_segment_may_be_reopened(ledger: Arc<dyn Ledger>) {
     ledger.advance(&id("job"), JobStatus::Deleted, None, None, at(5)).await.unwrap();
     ledger.fail(&again.fence(), &error("bad"), at(6)).await.unwrap();
     assert_eq!(ledger.reopen(&failed[0].0, at(7)).await.unwrap(), Ended::Fenced, "it is gone");
+    job(&*ledger, "unwanted", Some(1), JobStatus::ChunkingComplete).await;
+    let unwanted = segment("unwanted", 0, 1);
+    let row = start(&*ledger, &unwanted, "n", at(1)).await;
+    let (to, why) = (JobStatus::Failed, Some("cancelled by an operator: wrong film"));
+    ledger.advance(&id("unwanted"), to, None, why, at(2)).await.unwrap();
+    ledger.fail(&row.fence(), &error("bad"), at(3)).await.unwrap();
+    assert_eq!(ledger.reopen(&unwanted, at(4)).await.unwrap(), Ended::Fenced, "it is cancelled");
 }
 
 pub(super) async fn a_wait_may_be_ended(ledger: Arc<dyn Ledger>) {

@@ -335,6 +335,7 @@ pub fn reopen(row: Option<&SegmentRow>, job: Option<&Job>, now: Timestamp) -> (E
     let revived = match job {
         // Another cut than the job's own is nobody's business any more.
         Some(job) if job.total_segments != Some(row.segment.total) => return nothing,
+        Some(job) if job.is_cancelled() => return nothing,
         Some(job) if job.status == JobStatus::Failed => {
             Some(Job { status: JobStatus::ChunkingComplete, reason: None, ..job.clone() })
         }
