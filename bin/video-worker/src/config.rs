@@ -111,6 +111,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "INFERENCE_BACKEND", value_enum, default_value = "stub")]
     pub(crate) inference_backend: Backend,
 
+    /// Whether somebody said that, and it is not the default.
+    #[arg(skip)]
+    pub(crate) says_its_backend: bool,
+
     /// Most attempts in flight over all replicas, 1 to 20.
     #[arg(long, env = "INFERENCE_MAX_IN_FLIGHT", default_value_t = 5,
         value_parser = clap::value_parser!(u32).range(1..=20))]
@@ -193,6 +197,21 @@ impl Settings {
             (None, Some((variable, _))) => {
                 bail!("PLATFORM is not set, but {variable} is: say which of local and aws is meant")
             }
+        }
+    }
+
+    /// Opens the way for a command that ends attempts: their permits are in a pool of the backend's.
+    ///
+    /// # Errors
+    /// On AWS, when nothing says which backend is meant. With the default's pool such a command would leave
+    /// the permits of another held for ever.
+    pub(crate) fn may_end_attempts(&self) -> Result<()> {
+        match self.platform()? {
+            Platform::Aws if !self.says_its_backend => bail!(
+                "INFERENCE_BACKEND is not set: this command gives permits back, and has to know whose; \
+                 set it as the daemon has it"
+            ),
+            _ => Ok(()),
         }
     }
 

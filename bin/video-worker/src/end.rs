@@ -33,6 +33,7 @@ pub(crate) async fn cancel(settings: &Settings, args: &CancelArgs) -> Result<()>
 /// When there is no such job, it is not over and `--force` was not said, or something cannot be removed;
 /// what was printed before was removed.
 pub(crate) async fn delete(settings: &Settings, args: &DeleteArgs) -> Result<()> {
+    settings.may_end_attempts()?;
     let (operator, _state) = platform::operator(settings).await?;
     let DeleteArgs { job_id, force, dry_run, json } = args;
     let asked = Delete { job: job_id.clone(), force: *force, dry_run: *dry_run };

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let mut command = Cli::command();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
+    let (mut cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             if let Some(variable) = settings_report::variable(&command, &error) {
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             error.exit();
         }
     };
+    cli.settings.says_its_backend = settings_report::is_said(&matches, "inference_backend");
     if let Err(error) = parallax_telemetry::logs::init(cli.log_format, &cli.log_filter) {
         eprintln!("error: LOG_FILTER: {error:#}");
         return ExitCode::FAILURE;

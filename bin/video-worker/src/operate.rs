@@ -186,8 +186,9 @@ pub(crate) async fn retry_now(settings: &Settings, args: &RetryNowArgs) -> Resul
 /// Ends the open attempt at a segment on the operator's word and prints what was freed.
 ///
 /// # Errors
-/// When nothing was freed: there is no such job or segment, or it holds no permit.
+/// When nothing was freed: there is no such job or segment, it holds no permit, or one of another pool.
 pub(crate) async fn release(settings: &Settings, args: &ReleaseArgs) -> Result<()> {
+    settings.may_end_attempts()?;
     let (operator, _state) = platform::operator(settings).await?;
     let ReleaseArgs { job, segment, because, json } = args;
     if operator.ledger.job(job).await?.is_none() {

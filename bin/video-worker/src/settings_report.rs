@@ -25,6 +25,11 @@ pub(crate) fn log(command: &Command, matches: &ArgMatches) {
     }
 }
 
+/// Whether a flag or a variable gave a setting its value.
+pub(crate) fn is_said(matches: &ArgMatches, id: &str) -> bool {
+    matches!(matches.value_source(id), Some(ValueSource::EnvVariable | ValueSource::CommandLine))
+}
+
 /// The variable of the flag that an error is about.
 pub(crate) fn variable(command: &Command, error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };

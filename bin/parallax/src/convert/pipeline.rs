@@ -197,6 +197,7 @@ impl Embedded {
         let operator = Operator {
             ledger: local.ledger.clone(),
             switches: local.ledger.clone(),
+            pool: "this state folder".to_owned(),
             objects: local.objects.clone(),
             listing: local.objects.clone(),
             buckets: local.buckets.clone(),

@@ -31,6 +31,7 @@ pub(super) async fn operator(settings: &Settings) -> Result<(Operator, StateDir)
     let operator = Operator {
         ledger: local.ledger.clone(),
         switches: local.ledger.clone(),
+        pool: "this state folder".to_owned(),
         objects: local.objects.clone(),
         listing: local.objects.clone(),
         buckets: local.buckets.clone(),

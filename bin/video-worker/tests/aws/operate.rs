@@ -242,6 +242,22 @@ fn an_operator_frees_a_permit_on_his_word_and_only_one_that_is_held() {
     let permits = json!({"output_location": {"S": "permits#stub"}, "holders": {"M": {"h": work}}});
     cloud.put_item("invocations", &permits);
     let words = ["release", "--job", "job-r", "--segment", "0", "--because", "instance is gone"];
+    // From a shell that means another pool, or does not say which.
+    let force = ["delete", "--force", "job-r"];
+    for (backend, why) in [
+        (Some("copy"), "the pool \"engine\" (INFERENCE_BACKEND)"),
+        (None, "INFERENCE_BACKEND is not set"),
+    ] {
+        let mut environment = cloud.environment();
+        environment.remove("INFERENCE_BACKEND");
+        environment.extend(backend.map(|name| ("INFERENCE_BACKEND".to_owned(), name.to_owned())));
+        for words in [&words[..], &force] {
+            let done = cloud.command(&environment, words).output().unwrap();
+            let log = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(!done.status.success() && log.contains(why), "{words:?}: {log}");
+        }
+    }
+    assert_eq!(cloud.job("job-r")["status"]["S"], "chunking_complete");
     let text = said(&cloud.run(&words));
     assert!(text.starts_with("released: job-r/0 of 2 (sbs) attempt 3"), "{text}");
     let item = |key: &str| {

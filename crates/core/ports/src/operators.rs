@@ -61,6 +61,9 @@ pub trait OperatorLedger: Ledger {
     /// Records that a job's source of `bytes` was uploaded; false when there is no such job.
     async fn uploaded(&self, job_id: &JobId, bytes: u64, now: Timestamp) -> Result<bool>;
 
+    /// Until when somebody has the right to reassemble a job, which may be over; `None` when nobody has.
+    async fn reassembling_until(&self, job_id: &JobId) -> Result<Option<Timestamp>>;
+
     /// Removes all that is recorded of a deleted job but the job itself, which late events have to find:
     /// rows, completions, the trigger, and what leads to them. Answers how many were removed. Not atomic:
     /// what broke off is finished by the same call.

@@ -94,7 +94,11 @@ pub(crate) async fn consume<H: Handler, I: Intake<Pass = H::Pass>>(
         pulse.tick();
         reap(&mut tasks);
         let round = Round { pulse: &pulse, stop: &stop, wait: quiet.wait(&context.config) };
-        if context.switchboard.is_paused(role).await {
+        context.switchboard.refresh(&pulse, &stop).await;
+        if stop.soft.is_cancelled() {
+            continue;
+        }
+        if context.switchboard.is_paused(role) {
             intake.stand_by(&round).await;
             stop.pause(PAUSED).await;
             continue;

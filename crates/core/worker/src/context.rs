@@ -27,7 +27,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(ports: Ports, config: Config) -> Self {
         let every = config.sweep * SWITCHES_SWEEPS;
-        let switchboard = Switchboard::new(ports.switches.clone(), every);
+        let switchboard = Switchboard::new(ports.switches.clone(), every, ports.flags.clone());
         let (recent, triggers) = (Recent::default(), Triggers::default());
         Self { ports, config, recent, triggers, switchboard }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) const LONGEST_HIDE: Duration = Duration::from_secs(900);
 /// An event of a source whose job is not there yet: whoever uploads may create it a moment later.
 pub(crate) const NO_JOB_YET: Duration = Duration::from_secs(30);
+/// How often whoever writes a job's segments looks whether it was deleted meanwhile.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// An event that tells of an outcome which no open attempt announced: it may have come before the answer.
 pub(crate) const EARLY_EVENT: Duration = Duration::from_secs(5);
 /// How long a segment waits for the end of another cut.
@@ -42,6 +44,10 @@ pub(crate) const GATHER_AT_LEISURE: Duration = Duration::from_secs(2);
 
 /// How long a loop rests whose role is paused, before it looks again.
 pub(crate) const PAUSED: Duration = Duration::from_secs(2);
+/// How long an answer to which roles are paused is waited for.
+pub(crate) const SWITCHES_ANSWER: Duration = Duration::from_secs(5);
+/// How long after a question without an answer it is asked again which roles are paused.
+pub(crate) const SWITCHES_AGAIN: Duration = Duration::from_secs(5);
 
 /// A receive that took longer found its queue empty at first.
 pub(crate) const BUSY: Duration = Duration::from_secs(1);

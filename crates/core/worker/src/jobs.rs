@@ -28,14 +28,15 @@ impl Jobs {
         job_id: &JobId,
         to: JobStatus,
         total: Option<u32>,
-    ) -> Result<()> {
+    ) -> Result<Advance> {
         let verb = || self.context.ledger().advance(job_id, to, total, None, self.context.now());
-        match self.context.persist("advance", verb).await? {
+        let advance = self.context.persist("advance", verb).await?;
+        match advance {
             Advance::Moved | Advance::Already => {}
             Advance::Refused(status) => info!(%status, %to, "the job has moved on"),
             Advance::NotFound => warn!("the job is gone"),
         }
-        Ok(())
+        Ok(advance)
     }
 
     /// Completes a job whose film was joined here from the cut into `total`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parallax_job::{JobId, ReassemblyMessage};
+use parallax_job::{JobId, JobStatus, ObjectKey, ReassemblyMessage};
 use parallax_ports::ledger::{Advance, Lock};
 use parallax_ports::{Kind, MediaError, Message, Result};
 use tokio::time::{Instant, timeout};
@@ -71,6 +71,7 @@ impl Reassembly {
             Lock::Held(until) => return Ok(Outcome::Wait { after: context.until(until) }),
             Lock::Over(status) => {
                 info!(%status, "nothing to reassemble");
+                self.remove_if_deleted(job_id, status).await?;
                 return Ok(Outcome::Done);
             }
             Lock::NotTriggered => {
@@ -149,9 +150,24 @@ impl Reassembly {
             info!("job completed");
             return Ok(());
         };
-        warn!(total, %status, "joined a cut that the job no longer has");
-        self.context.count(metrics::OTHER_CUTS, &[("what", "film")]);
+        if status.is_terminal() {
+            info!(%status, "joined a job that is over");
+            self.remove_if_deleted(turn.job_id, status).await?;
+        } else {
+            warn!(total, %status, "joined a cut that the job no longer has");
+            self.context.count(metrics::OTHER_CUTS, &[("what", "film")]);
+        }
         self.unlock(turn).await
+    }
+
+    /// Removes the film of a deleted job: it may have been written after whoever deleted the job had
+    /// looked for it.
+    async fn remove_if_deleted(&self, job_id: &JobId, status: JobStatus) -> Result<()> {
+        let key = ObjectKey::Final(job_id.clone());
+        let film = self.context.config.buckets.output.uri(&key);
+        let (JobStatus::Deleted, Ok(film)) = (status, film) else { return Ok(()) };
+        let objects = &self.context.ports.objects;
+        self.context.persist("remove a film", || objects.delete(&film)).await
     }
 
     /// Whether somebody may still write a result of another cut over one of this.

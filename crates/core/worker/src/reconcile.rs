@@ -130,10 +130,11 @@ impl Reconcile {
         if !self.takes_turn(memory).await? {
             return Ok(());
         }
+        self.context.switchboard.refresh(pulse, stop).await;
         let working = match holders {
             Ok(holders) => {
                 note(self.sweep_holders(&holders, memory, stop).await);
-                match self.breaker.is_open() || self.is_paused(Role::Segments).await {
+                match self.breaker.is_open() || self.is_paused(Role::Segments) {
                     // Nothing is received, so that what stands is not lost.
                     true => usize::MAX,
                     false => holders.iter().filter(|holder| holder.work.is_some()).count(),
@@ -180,8 +181,8 @@ impl Reconcile {
     }
 
     /// Whether nothing of a role's queue is received, so that what waits there is not lost.
-    async fn is_paused(&self, role: Role) -> bool {
-        self.context.switchboard.is_paused(role).await
+    fn is_paused(&self, role: Role) -> bool {
+        self.context.switchboard.is_paused(role)
     }
 
     /// Takes the turn at sweeping, or keeps it.
@@ -343,7 +344,7 @@ impl Reconcile {
     }
 
     async fn sweep_due(&self, memory: &mut Memory, stop: &Stop) -> Result<()> {
-        if self.is_paused(Role::Segments).await {
+        if self.is_paused(Role::Segments) {
             return Ok(());
         }
         let now = self.context.now();
@@ -373,7 +374,12 @@ impl Reconcile {
             // long after it was.
             let ask_again = self.context.config.resend.unfinished / 12;
             if job.status != JobStatus::Reassembling
-                || memory.is_turn(format!("trigger {}", job.job_id), ask_again, self.context.now())
+                || !self.is_paused(Role::Reassembly)
+                    && memory.is_turn(
+                        format!("trigger {}", job.job_id),
+                        ask_again,
+                        self.context.now(),
+                    )
             {
                 self.trigger.ask_for(&job.job_id).await?;
             }
@@ -455,7 +461,7 @@ impl Reconcile {
 
     async fn sweep_source(&self, job: &Job, memory: &mut Memory) -> Result<()> {
         let Some(inbox) = &self.context.ports.chunking else { return Ok(()) };
-        if self.is_paused(Role::Chunking).await {
+        if self.is_paused(Role::Chunking) {
             return Ok(());
         }
         let now = self.context.now();

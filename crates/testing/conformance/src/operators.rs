@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey, Segment, Timestamp, Uri};
-use parallax_ports::ledger::{Fence, HolderId, Intent, IntentOutcome, Job, Resend, Reserve};
+use parallax_ports::ledger::{Fence, HolderId, Intent, IntentOutcome, Job, Lock, Resend, Reserve};
 use parallax_ports::{
     Custody, Kind, Listing, Locations, ObjectStore, OperatorLedger, Place, Switches,
 };
@@ -24,6 +24,7 @@ pub async fn ledger<L: OperatorLedger + Switches>(make: impl AsyncFn() -> L) {
     jobs_are_listed_from_the_newest_on(&make().await).await;
     an_upload_is_recorded(&make().await).await;
     a_deleted_job_is_forgotten_and_no_other(&make().await).await;
+    who_joins_a_job_is_known_until_he_has_ended(&make().await).await;
     a_role_is_paused_until_it_is_resumed(&make().await).await;
 }
 
@@ -150,6 +151,25 @@ async fn a_deleted_job_is_forgotten_and_no_other(ledger: &dyn OperatorLedger) {
     let job = ledger.job(&id("gone")).await.unwrap().unwrap();
     assert_eq!(job.status, deleted, "late events find it");
     assert_eq!(ledger.forget(&id("gone")).await.unwrap(), 0, "again, and there is nothing left");
+}
+
+/// Beside [`a_deleted_job_is_forgotten_and_no_other`]: who joins a job is known after it is over, too.
+async fn who_joins_a_job_is_known_until_he_has_ended(ledger: &dyn OperatorLedger) {
+    let until = async || ledger.reassembling_until(&id("job")).await.unwrap();
+    assert_eq!(until().await, None, "there is no such job");
+    let fence = whole(ledger, "job").await;
+    ledger.release(&fence).await.unwrap();
+    assert_eq!(until().await, None);
+    let lock = async || ledger.lock_reassembly(&id("job"), "n", at(99), at(9)).await.unwrap();
+    assert_eq!(lock().await, Lock::Acquired(1));
+    let deleted = JobStatus::Deleted;
+    ledger.advance(&id("job"), deleted, None, None, at(10)).await.unwrap();
+    assert_eq!(until().await, Some(at(99)));
+    assert_eq!(lock().await, Lock::Over(deleted));
+    ledger.unlock_reassembly(&id("job"), "n").await.unwrap();
+    assert_eq!(until().await, None);
+    ledger.forget(&id("job")).await.unwrap();
+    assert_eq!(lock().await, Lock::Over(deleted), "without a trigger, too");
 }
 
 async fn a_role_is_paused_until_it_is_resumed(switches: &dyn Switches) {

@@ -8,13 +8,14 @@ use parallax_ports::Queue;
 use parallax_worker::Operator;
 use tracing::warn;
 
-use super::connect::{Connected, Named, connect, usual_roles};
+use super::connect::{Connected, Named, connect, pool, usual_roles};
 use super::elsewhere::Elsewhere;
+use crate::backend::Backend;
 use crate::config::Settings;
 
 /// The ledger, the objects and the queues that work comes from.
 pub(in crate::platform) async fn operator(settings: &Settings) -> Result<Operator> {
-    Ok(operator_of(connect(settings, &usual_roles()).await?, Vec::new()))
+    operator_of(settings, connect(settings, &usual_roles()).await?, Vec::new())
 }
 
 /// The same with every queue of dead letters: the one that this daemon copies to, and those that the
@@ -36,16 +37,26 @@ pub(in crate::platform) async fn with_dead_letters(settings: &Settings) -> Resul
         }
     }
     let dead = dead.into_values().map(|queue| Arc::new(queue) as Arc<dyn Queue>);
-    Ok(operator_of(it, dead.collect()))
+    operator_of(settings, it, dead.collect())
 }
 
-fn operator_of(it: Connected, dead_letters: Vec<Arc<dyn Queue>>) -> Operator {
+fn operator_of(
+    settings: &Settings,
+    it: Connected,
+    dead_letters: Vec<Arc<dyn Queue>>,
+) -> Result<Operator> {
     let shared = |named: Named| Arc::new(named.queue) as Arc<dyn Queue>;
     let or_elsewhere =
         |named: Option<Named>| named.map_or_else(|| Arc::new(Elsewhere) as _, shared);
     let (ledger, objects) = (Arc::new(it.ledger), Arc::new(it.objects));
-    Operator {
+    let pool = pool(settings)?;
+    let pool = match settings.inference_backend {
+        Backend::Sagemaker => format!("the endpoint {pool:?} (SAGEMAKER_ENDPOINT_NAME)"),
+        _ => format!("the pool {pool:?} (INFERENCE_BACKEND)"),
+    };
+    Ok(Operator {
         ledger: ledger.clone(),
+        pool,
         switches: ledger,
         objects: objects.clone(),
         listing: objects,
@@ -55,5 +66,5 @@ fn operator_of(it: Connected, dead_letters: Vec<Arc<dyn Queue>>) -> Operator {
         chunking: it.queues.chunking.map(shared),
         reassembly: or_elsewhere(it.queues.reassembly),
         dead_letters,
-    }
+    })
 }

@@ -8,7 +8,7 @@ use parallax_ports::ledger::{Advance, Job, SegmentRow};
 use parallax_ports::{Error, Kind, Result};
 
 use super::handle::Operator;
-use super::release::release_row;
+use super::release::{of_another_pool, release_row};
 use super::step::{Done, Step};
 
 /// Objects that are listed in one call.
@@ -100,6 +100,18 @@ pub async fn delete(
         tell(step(Done::Refused, why));
         return Ok(());
     }
+    if let Some(why) = of_another_pool(operator, &held).await? {
+        tell(step(Done::Refused, why));
+        return Ok(());
+    }
+    if let Some(until) = joined_until(operator, &job, now).await?.filter(|_| !asked.force) {
+        let why = format!(
+            "its results are being joined, until {until} at the latest: wait for the end of that, or say \
+             --force"
+        );
+        tell(step(Done::Refused, why));
+        return Ok(());
+    }
     if !asked.dry_run && job.status != JobStatus::Deleted {
         // First, so that nothing new begins.
         let to = JobStatus::Deleted;
@@ -124,6 +136,15 @@ async fn known(operator: &Operator, job_id: &JobId) -> Result<Job> {
 
 fn unknown(job_id: &JobId) -> Error {
     Error::new(Kind::NotFound, format!("job {job_id}: there is none of this id"))
+}
+
+/// Until when somebody may still write the job's film. Who completed a job is done with it.
+async fn joined_until(operator: &Operator, job: &Job, now: Timestamp) -> Result<Option<Timestamp>> {
+    if job.status == JobStatus::Completed {
+        return Ok(None);
+    }
+    let until = operator.ledger.reassembling_until(&job.job_id).await?;
+    Ok(until.filter(|until| *until > now))
 }
 
 /// The rows whose attempt holds a permit.

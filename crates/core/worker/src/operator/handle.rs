@@ -10,6 +10,8 @@ use parallax_ports::{Listing, ObjectStore, OperatorLedger, Queue, Switches};
 pub struct Operator {
     /// Durable state.
     pub ledger: Arc<dyn OperatorLedger>,
+    /// Whose permits the ledger knows, and what says so: for whoever meant another pool.
+    pub pool: String,
     /// Which roles receive nothing.
     pub switches: Arc<dyn Switches>,
     /// Objects.

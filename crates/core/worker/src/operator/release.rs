@@ -1,8 +1,8 @@
 //! Ending an attempt because an operator says that nothing runs any more.
 
 use parallax_job::{JobId, Segment, Timestamp};
-use parallax_ports::Result;
 use parallax_ports::ledger::{AttemptError, Cost, Ended, SegmentRow, SegmentState};
+use parallax_ports::{Error, Kind, Result};
 use serde::Serialize;
 
 use super::handle::Operator;
@@ -36,7 +36,7 @@ pub struct Released {
 /// over.
 ///
 /// # Errors
-/// The ledger's.
+/// `Rejected` when the permit is not of the operator's pool; otherwise the ledger's.
 pub async fn release(
     operator: &Operator,
     asked: &Release,
@@ -49,12 +49,42 @@ pub async fn release(
     Ok(all)
 }
 
+/// Why none of these rows' attempts may be ended here: the permit of one is not among those that are known.
+/// To end it would leave the permit held in its own pool, by nobody and for ever.
+pub(super) async fn of_another_pool(
+    operator: &Operator,
+    rows: &[SegmentRow],
+) -> Result<Option<String>> {
+    let Operator { ledger, pool, .. } = operator;
+    let held: Vec<_> =
+        rows.iter().filter_map(|row| Some((&row.segment, row.holder.as_ref()?))).collect();
+    if held.is_empty() {
+        return Ok(None);
+    }
+    let known = ledger.holders().await?;
+    for (segment, id) in held.into_iter().filter(|(_, id)| known.iter().all(|h| h.id != **id)) {
+        // It may have been given back since the row was read.
+        let row = ledger.segment(segment).await?;
+        if row.is_some_and(|row| row.holder.as_ref() == Some(id)) {
+            return Ok(Some(format!(
+                "segment {}: its permit {id} is not among those of {pool}: say which pool it is of, or it \
+                 would be held for ever",
+                segment.index
+            )));
+        }
+    }
+    Ok(None)
+}
+
 pub(super) async fn release_row(
     operator: &Operator,
     row: &SegmentRow,
     because: &str,
     now: Timestamp,
 ) -> Result<Released> {
+    if let Some(why) = of_another_pool(operator, std::slice::from_ref(row)).await? {
+        return Err(Error::new(Kind::Rejected, why));
+    }
     let (fence, state) = (row.fence(), row.state.as_str());
     let done = match row.state {
         SegmentState::Intent | SegmentState::Invoked => {

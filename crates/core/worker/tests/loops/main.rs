@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod deleted;
 mod drain;
 mod end;
 mod handover;
@@ -15,3 +16,4 @@ mod stage;
 mod statistics;
 mod submit;
 mod sweep;
+mod switches;

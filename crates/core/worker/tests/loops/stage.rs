@@ -236,6 +236,7 @@ impl Stage {
         Operator {
             ledger: self.ledger.clone(),
             switches: self.ledger.clone(),
+            pool: "the pool \"mine\"".to_owned(),
             objects: self.objects.clone(),
             listing: self.objects.clone(),
             buckets: self.buckets.clone(),

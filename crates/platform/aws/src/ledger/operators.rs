@@ -66,6 +66,14 @@ impl OperatorLedger for DynamoLedger {
         .await
     }
 
+    async fn reassembling_until(&self, job_id: &JobId) -> Result<Option<Timestamp>> {
+        if self.store.tables.triggers.is_empty() {
+            return Ok(None);
+        }
+        let wanted = Wanted { trigger: Some(job_id), ..Wanted::default() };
+        Ok(rules::reassembling_until(self.store.read(&wanted).await?.trigger()))
+    }
+
     async fn forget(&self, job_id: &JobId) -> Result<usize> {
         let (job, rows) = (self.job(job_id).await?, Lists(self).of_job(job_id, None).await?);
         rules::may_forget(job.as_ref(), &rows)
@@ -76,6 +84,9 @@ impl OperatorLedger for DynamoLedger {
         let tables = &self.store.tables;
         let mut removed = rows.len();
         self.store.remove(&tables.invocations, aliases(&rows)).await?;
+        // Before the completions: without its row no attempt records another.
+        let rows = rows.iter().map(|row| own(keys::segment(&row.segment))).collect();
+        self.store.remove(&tables.invocations, rows).await?;
         // Either table may be somebody else's affair.
         if !tables.completions.is_empty() {
             let keys = completion_keys(&self.store, job_id).await?;
@@ -87,8 +98,6 @@ impl OperatorLedger for DynamoLedger {
             removed += self.store.get_many(vec![(&tables.triggers, key.clone())]).await?.len();
             self.store.remove(&tables.triggers, vec![key]).await?;
         }
-        let rows = rows.iter().map(|row| own(keys::segment(&row.segment))).collect();
-        self.store.remove(&tables.invocations, rows).await?;
         // Last, because it leads to the rows.
         self.store.remove(&tables.invocations, vec![own(keys::cuts(job_id))]).await?;
         Ok(removed)

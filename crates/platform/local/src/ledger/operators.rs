@@ -31,6 +31,11 @@ impl OperatorLedger for SqliteLedger {
         .await
     }
 
+    async fn reassembling_until(&self, job_id: &JobId) -> Result<Option<Timestamp>> {
+        let job_id = job_id.clone();
+        self.read(move |rows| Ok(rules::reassembling_until(rows.trigger(&job_id)?.as_ref()))).await
+    }
+
     async fn forget(&self, job_id: &JobId) -> Result<usize> {
         let of_thread = job_id.clone();
         let done = self.commit(Durability::Ordered, move |rows| {

@@ -271,6 +271,11 @@ impl<L: OperatorLedger + ?Sized + 'static> OperatorLedger for Faulty<L> {
         self.faults.around("ledger.uploaded", call).await
     }
 
+    async fn reassembling_until(&self, job_id: &JobId) -> Result<Option<Timestamp>> {
+        let call = self.inner.reassembling_until(job_id);
+        self.faults.around("ledger.reassembling_until", call).await
+    }
+
     async fn forget(&self, job_id: &JobId) -> Result<usize> {
         self.faults.around("ledger.forget", self.inner.forget(job_id)).await
     }

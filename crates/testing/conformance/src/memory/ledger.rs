@@ -350,6 +350,10 @@ impl OperatorLedger for MemoryLedger {
         self.commit(|s| rules::uploaded(s.jobs.get(job_id), bytes, now))
     }
 
+    async fn reassembling_until(&self, job_id: &JobId) -> Result<Option<Timestamp>> {
+        Ok(rules::reassembling_until(lock(&self.state).triggers.get(job_id)))
+    }
+
     async fn forget(&self, job_id: &JobId) -> Result<usize> {
         let mut state = lock(&self.state);
         let of_job = |segment: &Segment| segment.job_id == *job_id;

@@ -150,10 +150,12 @@ pub fn lock_reassembly(
     until: Timestamp,
     now: Timestamp,
 ) -> (Lock, Change) {
-    let (Some(job), Some(row)) = (job, row) else { return (Lock::NotTriggered, Change::default()) };
+    let Some(job) = job else { return (Lock::NotTriggered, Change::default()) };
+    // Also where the trigger of a deleted job is forgotten.
     if job.status.is_terminal() {
         return (Lock::Over(job.status), Change::default());
     }
+    let Some(row) = row else { return (Lock::NotTriggered, Change::default()) };
     let total = job.total_segments.filter(|_| !is_of_another_cut(row, job));
     let Some(total) = total else {
         return (Lock::NotTriggered, Change::default());
@@ -166,6 +168,11 @@ pub fn lock_reassembly(
         if row.lock_nonce.as_deref() == Some(nonce) { row.lock_until.max(until) } else { until };
     let next = TriggerRow { lock_nonce: Some(nonce.to_owned()), lock_until, ..row.clone() };
     (Lock::Acquired(total), Change { trigger: Some(next), ..Change::default() })
+}
+
+/// [`crate::OperatorLedger::reassembling_until`].
+pub fn reassembling_until(row: Option<&TriggerRow>) -> Option<Timestamp> {
+    row.filter(|row| row.lock_nonce.is_some()).map(|row| row.lock_until)
 }
 
 /// [`crate::Ledger::unlock_reassembly`].

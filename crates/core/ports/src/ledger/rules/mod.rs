@@ -14,5 +14,6 @@ pub use attempts::{
 };
 pub use change::Change;
 pub use jobs::{
-    advance, lock_reassembly, may_forget, trigger, triggered, unlock_reassembly, uploaded,
+    advance, lock_reassembly, may_forget, reassembling_until, trigger, triggered,
+    unlock_reassembly, uploaded,
 };
