@@ -86,7 +86,7 @@ pub(crate) async fn consume<H: Handler, I: Intake<Pass = H::Pass>>(
     stop: Stop,
 ) {
     let context = mailbox.context.clone();
-    let pulse = Pulse::register(&context, role);
+    let pulse = Pulse::register(&context.ports, &context.config, role);
     let mut tasks = JoinSet::new();
     let mut backoff = Backoff::new();
     let mut quiet = Quiet::default();

@@ -10,9 +10,8 @@ use parallax_ports::Result;
 use parallax_ports::health::{Beat, Flag, Flags};
 use tokio::time::timeout;
 
-use crate::Role;
-use crate::context::Context;
 use crate::delays::{LONGEST_BACKOFF, SILENCE};
+use crate::{Config, Ports, Role};
 
 /// Liveness of one loop, and readiness as far as the loop can tell.
 #[derive(Debug)]
@@ -26,8 +25,7 @@ pub(crate) struct Pulse {
 impl Pulse {
     /// Registers a loop. Its beat may be as old as three of its longest rounds: a full poll, or
     /// the longest wait after an error.
-    pub(crate) fn register(context: &Context, role: Role) -> Self {
-        let Context { ports, config, .. } = context;
+    pub(crate) fn register(ports: &Ports, config: &Config, role: Role) -> Self {
         let round = match role {
             Role::Reconcile => config.sweep * 2,
             _ => config.poll_wait,

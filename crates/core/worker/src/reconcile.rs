@@ -59,7 +59,7 @@ impl Reconcile {
     /// Sweeps until a soft stop.
     pub(crate) async fn run(&self, stop: Stop) {
         let mut memory = Memory::new(HolderId(self.context.ports.ids.next()));
-        let pulse = Pulse::register(&self.context, Role::Reconcile);
+        let pulse = Pulse::register(&self.context.ports, &self.context.config, Role::Reconcile);
         self.count_no_violations();
         clocks::report(&self.context);
         while !stop.soft.is_cancelled() {
