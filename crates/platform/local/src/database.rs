@@ -11,6 +11,8 @@
 //! enough where work was handed to another machine: such a record is written with
 //! [`Durability::Synced`], which syncs it and everything before it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,6 +129,9 @@ fn connect(path: &Path) -> Result<Connection> {
     let failed = |error| sqlite(path, error);
     let refuse =
         |why: String| Error::new(Kind::Rejected, format!("database {} {why}", path.display()));
+    // What is known of somebody's films is nobody else's: a new file is its owner's alone, and SQLite gives
+    // its log the same mode. Where this fails SQLite does too, and says it better.
+    let _ = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -175,9 +180,27 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::{SqliteQueue, is_disk_full};
     use parallax_ports::{Queue, SystemClock};
+
+    #[tokio::test]
+    async fn what_is_known_of_films_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::open(folder.path().join("parallax.db")).await.unwrap();
+        let queue = SqliteQueue::new(db.clone(), "work", Arc::new(SystemClock));
+        queue.send("a film", &[]).await.unwrap();
+        let mut found = 0;
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?}: {mode:o}", entry.path());
+            found += 1;
+        }
+        assert!(found > 1, "a database and its log");
+    }
 
     #[tokio::test]
     async fn a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest() {

@@ -13,6 +13,10 @@ use super::source::{DepthSize, Scale, Source, numbers, refuse};
 /// Longest header that is read, and largest side.
 const MOST_HEADER: u32 = 1 << 16;
 const MOST_SIDE: u64 = 1 << 16;
+/// How far what is packed may shrink: a member of an archive beyond both is no film's depth, but is made to
+/// fill a disk.
+const MOST_SHRUNK: u64 = 100;
+const SMALL: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -108,11 +112,56 @@ fn member(path: &Path, file: File) -> Result<File, StereoError> {
         }
     };
     let mut packed = archive.by_name(name).map_err(|e| refuse(path, e))?;
+    let (held, shrunk) = (packed.size(), packed.compressed_size());
+    // Nothing is written before the header and the archive's list agree on how much it will be.
+    let mut start = Vec::new();
+    let (kind, size) = header(path, &mut Noting { from: &mut packed, into: &mut start })?;
+    let wanted = bounded(&start, kind, size, held, shrunk).map_err(|what| refuse(path, what))?;
     let mut unpacked = tempfile::tempfile().map_err(|e| StereoError::Failed(e.to_string()))?;
-    std::io::copy(&mut packed, &mut unpacked)
+    unpacked
+        .write_all(&start)
+        .and_then(|()| std::io::copy(&mut packed.take(wanted), &mut unpacked))
         .and_then(|_| unpacked.seek(SeekFrom::Start(0)))
         .map_err(|e| StereoError::Failed(format!("unpack {}: {e}", path.display())))?;
     Ok(unpacked)
+}
+
+/// Bytes that follow the header `start`, of a member of `held` bytes in `shrunk`; or why it is refused.
+fn bounded(
+    start: &[u8],
+    kind: Kind,
+    size: DepthSize,
+    held: u64,
+    shrunk: u64,
+) -> Result<u64, String> {
+    let plane = (size.width * size.height * kind.bytes()) as u64;
+    let samples = size.frames.checked_mul(plane).unwrap_or(u64::MAX);
+    let wanted = samples.saturating_add(start.len() as u64);
+    if held != wanted {
+        return Err(format!("an array of {held} bytes, where its header promises {wanted}"));
+    }
+    if held > SMALL && held / MOST_SHRUNK > shrunk {
+        return Err(format!(
+            "an array of {held} bytes packed into {shrunk}; allowed are {MOST_SHRUNK} to 1 beyond {} MiB: \
+             unpack it to .npy if it is what it says",
+            SMALL >> 20
+        ));
+    }
+    Ok(samples)
+}
+
+/// Reads and keeps what was read.
+struct Noting<'a, R> {
+    from: R,
+    into: &'a mut Vec<u8>,
+}
+
+impl<R: Read> Read for Noting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.into.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
 }
 
 fn header(path: &Path, reader: &mut impl Read) -> Result<(Kind, DepthSize), StereoError> {
@@ -242,6 +291,37 @@ pub fn write_npz(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_that_holds_more_than_its_header_promises_is_refused_before_it_is_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("depth.npz");
+        let size = DepthSize { width: 4, height: 3, frames: 2 };
+        let plane = || Plane::filled(4, 3, 0.5);
+        write_npz(&path, size, (0..2).map(|_| Ok(plane()))).unwrap();
+        assert_eq!(open(&path, true).unwrap().1, size);
+        // 8 MiB of zeros behind the samples of two frames, and one frame fewer than promised.
+        for planes in [1, 200_000] {
+            write_npz(&path, size, (0..planes).map(|_| Ok(plane()))).unwrap();
+            let refused = open(&path, true).unwrap_err().to_string();
+            assert!(refused.contains("its header promises"), "{planes}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_shrinks_a_hundredfold_is_refused_where_it_is_large() {
+        let size = DepthSize { width: 1024, height: 1024, frames: 750 };
+        let start = [0u8; 128];
+        let held = 128 + 750 * (4 << 20);
+        let bounded = |size, held, shrunk| bounded(&start, Kind::F32, size, held, shrunk);
+        assert_eq!(bounded(size, held, held / 100), Ok(held - 128));
+        let bomb = bounded(size, held, 14 << 20).unwrap_err();
+        assert!(bomb.contains("packed into 14680064"), "{bomb}");
+        let small = DepthSize { frames: 10, ..size };
+        assert_eq!(bounded(small, 128 + 10 * (4 << 20), 40_000), Ok(10 * (4 << 20)));
+        let endless = DepthSize { frames: u64::MAX, ..size };
+        assert!(bounded(endless, held, held).is_err());
+    }
 
     #[test]
     fn headers_of_numpy_are_read_and_others_refused() {

@@ -2,7 +2,7 @@
 //!
 //! Below the horizon nearness rises with the row, but less than the disparity of a flat ground would: most
 //! of what stands on it is not known to stand, and leans as much as the ground rises behind it. On true
-//! scenes right eyes are 1 to 2 dB nearer to the truth for it (`docs/quality.md`).
+//! scenes right eyes are some 2 dB nearer to the truth for it (`docs/quality.md`).
 //! Foreground takes the nearness of the place where it touches the ground and keeps it all the way
 //! up, so a standing person is an upright card and not a slope.
 
