@@ -38,19 +38,24 @@ pub(crate) async fn submit(settings: &Settings, args: &SubmitArgs) -> Result<()>
         file: &file,
         bytes: meta.len(),
     };
+    let chosen = || match &args.job_id {
+        Some(id) => format!("--job-id {id}"),
+        None => format!("job {job_id}"),
+    };
     if args.dry_run {
-        let found = check_submit(&operator, &asked).await?;
+        let found = check_submit(&operator, &asked).await.with_context(chosen)?;
         let there = found.map_or("new".to_owned(), |job| format!("{} already", job.status));
         let (file, bytes) = (file.display(), meta.len());
         say(&format_args!("would be submitted: {file} ({bytes} bytes, the job is {there})"));
         return Ok(());
     }
-    let to = begin_submit(&operator, &asked, Timestamp::from_system_clock()).await?;
+    let begun = begin_submit(&operator, &asked, Timestamp::from_system_clock()).await;
+    let to = begun.with_context(chosen)?;
     let uploaded = upload(&operator, &asked, &to, Timestamp::from_system_clock()).await;
     let unrecorded = uploaded.with_context(|| {
         format!(
             "job {job_id} is recorded and its source has not arrived at {to}: repeat with \
-             --job-id {job_id}, or delete it"
+             --job-id {job_id}, or `delete {job_id} --force`"
         )
     })?;
     if let Some(error) = unrecorded {
