@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use parallax_local::{Database, SqliteLedger, StateDir};
-use parallax_ports::Ledger;
 use parallax_ports::ledger::SegmentState;
+use parallax_ports::{Kind, Ledger};
 use parallax_tests::{
     Clip, Running, audio_md5, clip, convert, finish, frame_md5s, number, seed, state_folder,
 };
@@ -67,7 +67,7 @@ fn done(state: &Path) -> BTreeSet<u32> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let _sole = StateDir::open_exclusive(state).unwrap();
+        let _sole = released(state);
         let ledger = SqliteLedger::new(Database::open(database).await.unwrap());
         let mut done = BTreeSet::new();
         for status in parallax_job::JobStatus::ALL {
@@ -79,6 +79,20 @@ fn done(state: &Path) -> BTreeSet<u32> {
         }
         done
     })
+}
+
+/// The folder of a process that was killed. A child that it was about to start has its lock until it
+/// becomes another program, which the kill does not end.
+fn released(state: &Path) -> StateDir {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match StateDir::open_exclusive(state) {
+            Err(error) if error.kind() == Kind::Conflict && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            taken => return taken.unwrap(),
+        }
+    }
 }
 
 /// How often the log tells `what` of each segment.

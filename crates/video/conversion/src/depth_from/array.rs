@@ -135,7 +135,7 @@ fn bounded(
     shrunk: u64,
 ) -> Result<u64, String> {
     let plane = (size.width * size.height * kind.bytes()) as u64;
-    let samples = size.frames.checked_mul(plane).unwrap_or(u64::MAX);
+    let samples = size.frames.saturating_mul(plane);
     let wanted = samples.saturating_add(start.len() as u64);
     if held != wanted {
         return Err(format!("an array of {held} bytes, where its header promises {wanted}"));
