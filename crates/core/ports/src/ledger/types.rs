@@ -329,6 +329,11 @@ impl Job {
         }
     }
 
+    /// The reason of a job that an operator cancels.
+    pub fn cancellation(because: Option<&str>) -> String {
+        because.map_or(CANCELLED.to_owned(), |because| format!("{CANCELLED}: {because}"))
+    }
+
     /// Whether it failed because an operator said so, and not by what went wrong with it.
     pub fn is_cancelled(&self) -> bool {
         let by_word = |reason: &String| reason.starts_with(CANCELLED);

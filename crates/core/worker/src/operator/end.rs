@@ -55,10 +55,7 @@ pub async fn cancel(
         JobStatus::Failed | JobStatus::Deleted => return Ok(already(&job)),
         _ => {}
     }
-    let reason = match because {
-        Some(because) => format!("cancelled by an operator: {because}"),
-        None => "cancelled by an operator".to_owned(),
-    };
+    let reason = Job::cancellation(because);
     if !dry_run {
         let to = JobStatus::Failed;
         match operator.ledger.advance(job_id, to, None, Some(&reason), now).await? {

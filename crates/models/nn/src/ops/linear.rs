@@ -42,21 +42,6 @@ impl Linear {
         apply3(&Affine { bias: self.bias.is_some() }, x, &self.weight, bias)
     }
 
-    /// Tokens (N, S, in) without the first `skipped` to channels (N, out, S - skipped).
-    pub fn channels_first(&self, x: &Tensor, skipped: usize) -> Result<Tensor> {
-        let (_, tokens, inputs) = x.dims3()?;
-        let (outputs, _) = self.weight.dims2()?;
-        let Some(bias) = &self.bias else { candle_core::bail!("a layer without a bias") };
-        if skipped >= tokens || self.weight.dim(1)? != inputs {
-            candle_core::bail!("{skipped} tokens off {:?}, {inputs} inputs", x.dims());
-        }
-        if is_cpu_f32(x) {
-            return apply3(&ChannelsFirst { skipped }, x, &self.weight, bias);
-        }
-        let x = x.narrow(1, skipped, tokens - skipped)?.transpose(1, 2)?.contiguous()?;
-        self.weight.broadcast_matmul(&x)?.broadcast_add(&bias.reshape((1, outputs, 1))?)
-    }
-
     /// `residual + forward(x)`, for a residual of the output's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         if !is_cpu_f32(x) {
@@ -103,34 +88,6 @@ impl F32Op<3> for Affine {
             *last = n;
         }
         Ok((y, Shape::from(dims)))
-    }
-}
-
-struct ChannelsFirst {
-    skipped: usize,
-}
-
-impl F32Op<3> for ChannelsFirst {
-    fn name(&self) -> &'static str {
-        "channels-first"
-    }
-
-    fn compute(
-        &self,
-        [x, weight, bias]: [&[f32]; 3],
-        [l1, l2, _]: [&Shape; 3],
-    ) -> Result<(Vec<f32>, Shape)> {
-        let (images, tokens, inputs) = l1.dims3()?;
-        let outputs = l2.dims2()?.0;
-        let kept = tokens - self.skipped;
-        let mut y = vec![0f32; images * outputs * kept];
-        y.par_chunks_mut(kept).enumerate().for_each(|(row, y)| y.fill(bias[row % outputs]));
-        for (x, y) in x.chunks_exact(tokens * inputs).zip(y.chunks_exact_mut(outputs * kept)) {
-            let x = Mat::cols(&x[self.skipped * inputs..], inputs);
-            let sizes = Sizes { m: outputs, n: kept, k: inputs };
-            product(sizes, y, kept, Mat::rows(weight, inputs), x, Old::Add, Threads::All);
-        }
-        Ok((y, Shape::from((images, outputs, kept))))
     }
 }
 
