@@ -63,6 +63,52 @@ pub enum Custody {
 
 /// Runs attempts. Methods with defaults are for backends that have nothing to say there; a wrapper passes
 /// every one of them on, and denies `clippy::missing_trait_methods` so as to forget none.
+///
+/// # Example
+/// A backend that works inside its call, and so leaves everything else as it is:
+///
+/// ```
+/// use async_trait::async_trait;
+/// use parallax_job::{Mode, Segment};
+/// use parallax_ports::{Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Result};
+/// use tokio_util::sync::CancellationToken;
+///
+/// /// Has nothing to do, and does it.
+/// #[derive(Debug)]
+/// struct Idle;
+///
+/// #[async_trait]
+/// impl InferenceBackend for Idle {
+///     fn custody(&self) -> Custody {
+///         Custody::Caller
+///     }
+///
+///     async fn invoke(&self, _invocation: &Invocation, cancel: &CancellationToken) -> Result<Invoked> {
+///         match cancel.is_cancelled() {
+///             true => Err(Error::new(Kind::Cancelled, "cancelled")),
+///             false => Ok(Invoked::Finished),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+/// let attempt = Invocation {
+///     segment: Segment::new("a-job".parse()?, 0, 2, Mode::Sbs)?,
+///     attempt: 1,
+///     input: "s3://films/in.mp4".parse()?,
+///     output: "s3://films/out.mp4".parse()?,
+/// };
+/// let cancel = CancellationToken::new();
+/// Idle.prepare(&attempt, &cancel).await?;
+/// assert_eq!(Idle.invoke(&attempt, &cancel).await?, Invoked::Finished);
+///
+/// cancel.cancel();
+/// let stopped = Idle.invoke(&attempt, &cancel).await.map_err(|error| error.kind());
+/// assert_eq!(stopped, Err(Kind::Cancelled));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait InferenceBackend: Debug + Send + Sync {
     /// Who keeps attempts alive.

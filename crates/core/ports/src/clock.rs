@@ -45,6 +45,31 @@ impl ServiceClock {
 
 /// This machine's clock, set right by that of a service, so that everybody who asks the service
 /// compares times of one clock.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_job::Timestamp;
+/// use parallax_ports::{Clock, ServiceClock, SetClock};
+///
+/// /// A machine whose clock was never set.
+/// #[derive(Debug)]
+/// struct Wrong;
+///
+/// impl Clock for Wrong {
+///     fn now(&self) -> Timestamp {
+///         Timestamp(0)
+///     }
+/// }
+///
+/// let service = ServiceClock::default();
+/// let clock = SetClock::new(Arc::new(Wrong), service.clone());
+/// assert_eq!(clock.now(), Timestamp(0));
+///
+/// // The service's first answer tells the time, and all that compares times has the service's.
+/// service.told(Timestamp(1_700_000_000_000), Wrong.now());
+/// assert_eq!(clock.now(), Timestamp(1_700_000_000_000));
+/// ```
 #[derive(Debug, Clone)]
 pub struct SetClock {
     inner: Arc<dyn Clock>,

@@ -6,6 +6,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// A source of unique names and of jitter.
+///
+/// ```
+/// use parallax_ports::Ids;
+///
+/// // A test repeats itself; two processes never meet.
+/// assert_eq!(Ids::seeded(7).next(), Ids::seeded(7).next());
+/// assert_ne!(Ids::random().next(), Ids::random().next());
+/// assert_eq!(Ids::random().next().len(), 32);
+/// ```
 #[derive(Debug)]
 pub struct Ids(Mutex<StdRng>);
 

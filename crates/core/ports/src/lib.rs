@@ -1,8 +1,9 @@
 //! The seams of the system: what the loops need of the world, as small traits.
 //!
 //! A trait's documentation is its contract. Suites that hold implementations to it are in
-//! `parallax-conformance`, with fakes and wrappers that inject faults; no program links that. Ports are
-//! internal: they are reshaped freely and promise nothing outside.
+//! `parallax-conformance`, with fakes and wrappers that inject faults; no program links that. How a port is
+//! used is shown at its fake in `parallax_conformance::memory`. Ports are internal: they are reshaped freely
+//! and promise nothing outside.
 
 mod backend;
 mod clock;

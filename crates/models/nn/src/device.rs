@@ -57,6 +57,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When it cannot be used, and why.
+///
+/// # Example
+/// ```
+/// use parallax_nn::device::{Choice, open};
+///
+/// assert!(open(Choice::Cpu)?.is_cpu());
+/// # Ok::<(), parallax_nn::device::Error>(())
+/// ```
 pub fn open(choice: Choice) -> Result<Device, Error> {
     match choice {
         Choice::Cpu => Ok(Device::Cpu),

@@ -13,6 +13,18 @@ const MAX_PERIOD: f64 = 10_000.0;
 /// Cosines then sines of `values` at `dim / 2` frequencies: (values, dim), f32.
 ///
 /// Angles are formed in f32 as the reference does, whatever the model's type.
+///
+/// # Example
+/// ```
+/// use candle_core::Device;
+/// use parallax_nn::embedding::sinusoidal;
+///
+/// // Cosines, then sines: of nothing, ones and zeros.
+/// let rows = sinusoidal(&[0.0, 1.0], 4, &Device::Cpu)?.to_vec2::<f32>()?;
+/// assert_eq!(rows[0], [1.0, 1.0, 0.0, 0.0]);
+/// assert!((rows[1][0] - 1f32.cos()).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn sinusoidal(values: &[f32], dim: usize, device: &Device) -> Result<Tensor> {
     let half = dim / 2;
     let frequency = |i: usize| (-(MAX_PERIOD.ln() as f32) * i as f32 / half as f32).exp();

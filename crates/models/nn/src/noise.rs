@@ -13,6 +13,18 @@ const M: usize = 397;
 const BLOCK: usize = 16;
 
 /// A seeded stream of noise; each call goes on where the last one stopped.
+///
+/// ```
+/// use candle_core::Device;
+/// use parallax_nn::noise::Generator;
+///
+/// // The same seed gives the same noise, and goes on where it was.
+/// let (mut a, mut b) = (Generator::new(7), Generator::new(7));
+/// let first = a.randn(&[2, 3], &Device::Cpu)?.to_vec2::<f32>()?;
+/// assert_eq!(first, b.randn(&[2, 3], &Device::Cpu)?.to_vec2::<f32>()?);
+/// assert_ne!(first, a.randn(&[2, 3], &Device::Cpu)?.to_vec2::<f32>()?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Generator {
     state: [u32; N],

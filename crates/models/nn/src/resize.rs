@@ -13,6 +13,20 @@ const CUBIC: f64 = -0.75;
 ///
 /// # Errors
 /// When an axis is too short for the blur that its reduction asks for.
+///
+/// # Example
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use parallax_nn::resize::resize_antialiased;
+///
+/// // Stripes of one pixel become grey, where sampling without averaging would keep one of the two.
+/// let stripes: Vec<f32> = (0..64 * 64).map(|i| (i % 2) as f32).collect();
+/// let small = resize_antialiased(&Tensor::from_vec(stripes, (1, 1, 64, 64), &Device::Cpu)?, (16, 16))?;
+/// assert_eq!(small.dims(), [1, 1, 16, 16]);
+/// let middle = small.get(0)?.get(0)?.to_vec2::<f32>()?[8][8];
+/// assert!((middle - 0.5).abs() < 0.02, "{middle}");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn resize_antialiased(images: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
     let (_, _, h, w) = images.dims4()?;
     let rows = axis_matrix(h, height, images.device())?;

@@ -64,6 +64,20 @@ impl Matches {
 ///
 /// # Panics
 /// When the eyes differ in size.
+///
+/// # Example
+/// A texture that the right eye sees 3 pixels further left, which is in front of the screen:
+///
+/// ```
+/// use parallax_stereo::{Plane, match_eyes};
+///
+/// let texture = |x: usize, y: usize| ((x * x * 7 + y * y * 13 + x * y * 5) % 97) as f32 / 96.0;
+/// let left = Plane::from_fn(96, 48, texture);
+/// let right = Plane::from_fn(96, 48, |x, y| texture(x + 3, y));
+/// let median = match_eyes(&left, &right).percentile(0.5).ok_or("nothing matches")?;
+/// assert!((median / 100.0 * 96.0 + 3.0).abs() < 0.1, "{median} % of the width");
+/// # Ok::<(), &str>(())
+/// ```
 pub fn match_eyes(left: &Plane, right: &Plane) -> Matches {
     let (width, height) = (left.width(), left.height());
     assert_eq!((width, height), (right.width(), right.height()), "the eyes' sizes");

@@ -20,6 +20,19 @@ const KEYS: usize = 256;
 /// Attention among the tokens of each sequence.
 ///
 /// `q` (N, S, heads x D), `k` and `v` (N, T, heads x D), scaled by `1 / sqrt(D)`; gives (N, S, heads x D).
+///
+/// # Example
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use parallax_nn::ops::attention;
+///
+/// // One head of two channels; each query is far more like one of the keys, and takes that one's value.
+/// let rows = |values: &[f32]| Tensor::from_slice(values, (1, 2, 2), &Device::Cpu);
+/// let (q, v) = (rows(&[90.0, 0.0, 0.0, 90.0])?, rows(&[1.0, 2.0, 3.0, 4.0])?);
+/// let k = rows(&[0.0, 1.0, 1.0, 0.0])?;
+/// assert_eq!(attention(&q, &k, &v, 1)?.to_vec3::<f32>()?, [[[3.0, 4.0], [1.0, 2.0]]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
     if is_cpu_f32(q) {
         let op = Streaming { sequences: Sequences::Rows, heads };

@@ -28,6 +28,20 @@ impl Padding {
 }
 
 /// A convolution with a square kernel.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use parallax_nn::ops::{Conv2d, Padding};
+///
+/// // The sum of a 3x3 window of ones: 9 inside, 4 in the corners.
+/// let (weight, bias) =
+///     (Tensor::ones((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?, Tensor::new(&[0f32], &Device::Cpu)?);
+/// let conv = Conv2d::of(weight, bias, (1, Padding::same(1)));
+/// let x = Tensor::ones((1, 1, 4, 5), candle_core::DType::F32, &Device::Cpu)?;
+/// let y = conv.forward(&x)?.squeeze(0)?.squeeze(0)?.to_vec2::<f32>()?;
+/// assert_eq!((y.len(), y[0].len(), y[0][0], y[1][2]), (4, 5, 4.0, 9.0));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     weight: Tensor,

@@ -8,6 +8,18 @@ use super::f32_op::{F32Op, apply3, is_cpu_f32};
 use super::gemm::{Mat, Old, Sizes, Threads, product};
 
 /// `y = x W^T + b`, over the last axis.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use parallax_nn::ops::Linear;
+///
+/// let at = |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu);
+/// // Rows are outputs, as PyTorch keeps them.
+/// let sum_and_difference = Linear::of(at(&[1.0, 1.0, 1.0, -1.0], (2, 2))?, None);
+/// let y = sum_and_difference.forward(&at(&[5.0, 3.0], (1, 2))?)?;
+/// assert_eq!(y.to_vec2::<f32>()?, [[8.0, 2.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Tensor,

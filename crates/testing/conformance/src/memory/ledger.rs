@@ -16,6 +16,67 @@ use parallax_ports::ledger::{
 use parallax_ports::{Error, Kind, Ledger, Locations, OperatorLedger, Place, Result, Switches};
 
 /// A ledger that lives as long as the process.
+///
+/// One attempt, from its permit to its completion, and what a process that lost it may still do:
+///
+/// ```
+/// use parallax_conformance::memory::MemoryLedger;
+/// use parallax_job::{JobId, Mode, Segment, Timestamp};
+/// use parallax_ports::ledger::{Completed, HolderId, Intent, IntentOutcome, Reserve};
+/// use parallax_ports::{Custody, Ledger};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = MemoryLedger::default();
+/// let (now, later) = (Timestamp(1_000), Timestamp(61_000));
+///
+/// // One permit for all of a deployment: the second holder waits.
+/// let (mine, theirs) = (HolderId("mine".into()), HolderId("theirs".into()));
+/// assert_eq!(ledger.reserve(&mine, 1, later, now).await?, Reserve::Granted);
+/// assert_eq!(ledger.reserve(&theirs, 1, later, now).await?, Reserve::Full);
+///
+/// // The intent is recorded before a backend is asked, and binds the permit to the attempt.
+/// let job: JobId = "a-job".parse()?;
+/// let intent = Intent {
+///     segment: Segment::new(job.clone(), 0, 2, Mode::Sbs)?,
+///     holder: mine.clone(),
+///     nonce: "first".into(),
+///     custody: Custody::Caller,
+///     input: "s3://films/in.mp4".parse()?,
+///     output: "s3://films/out.mp4".parse()?,
+///     deadline: later,
+///     lease: None,
+///     now,
+/// };
+/// let IntentOutcome::Recorded(row) = ledger.record_intent(&intent).await? else {
+///     panic!("nobody else is at this segment");
+/// };
+/// assert_eq!((row.attempt, row.holder.as_ref()), (1, Some(&mine)));
+///
+/// // The completion is written once, by whoever has the attempt's fence, and gives the permit back.
+/// assert_eq!(ledger.complete(&row.fence(), true, now).await?, Completed::Recorded);
+/// assert_eq!(ledger.complete(&row.fence(), true, now).await?, Completed::Already);
+/// assert_eq!(ledger.completions(&job, 2).await?.len(), 1);
+/// assert_eq!(ledger.reserve(&theirs, 1, later, now).await?, Reserve::Granted);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Roles that an operator pauses stay so for every process, until they are let go on:
+///
+/// ```
+/// use parallax_conformance::memory::MemoryLedger;
+/// use parallax_ports::Switches;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> parallax_ports::Result<()> {
+/// let ledger = MemoryLedger::default();
+/// assert!(ledger.set_paused("segments", true).await?);
+/// assert!(!ledger.set_paused("segments", true).await?, "it was already");
+/// assert!(ledger.paused().await?.contains("segments"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     state: Mutex<State>,

@@ -13,6 +13,42 @@ const LONGEST: u64 = 1 << 20;
 
 /// Cuts every source into as many segments as it is told, which hold nothing of it, and joins results by
 /// writing them one after the other with commas between.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_conformance::memory::{MemoryMedia, MemoryObjects};
+/// use parallax_job::{Bucket, Buckets, JobId, Mode, ObjectKey, Scheme};
+/// use parallax_ports::{Assembler, Chunker, ObjectStore, SystemClock};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let objects = Arc::new(MemoryObjects::new(Arc::new(SystemClock), Vec::new()));
+/// let bucket = |name: &str| Bucket::Cloud { scheme: Scheme::S3, name: name.to_owned() };
+/// let buckets = Buckets { input: bucket("input"), output: bucket("output") };
+/// let media = MemoryMedia::new(objects.clone(), buckets.clone(), |_job| 2);
+///
+/// let (job, cancel): (JobId, _) = ("a-job".parse()?, CancellationToken::new());
+/// let source = buckets.input.uri(&ObjectKey::Source(job.clone()))?;
+/// objects.write(&source, b"a film").await?;
+///
+/// // A cut is planned first, so that the job is told how many segments there will be before one is seen.
+/// let cut = media.plan(&job, Mode::Sbs, &cancel).await?;
+/// assert_eq!(cut.total(), 2);
+/// cut.publish(&cancel).await?;
+///
+/// // Backends write what becomes of each; then they are joined.
+/// for (index, result) in [(0, "first"), (1, "second")] {
+///     let at = buckets.output.uri(&ObjectKey::Result { job_id: job.clone(), index })?;
+///     objects.write(&at, result.as_bytes()).await?;
+/// }
+/// media.assemble(&job, 2, &cancel).await?;
+/// let film = buckets.output.uri(&ObjectKey::Final(job))?;
+/// assert_eq!(objects.read(&film, 100).await?, b"first,second");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MemoryMedia {
     objects: Arc<dyn ObjectStore>,

@@ -11,6 +11,34 @@ use super::lock;
 use parallax_ports::{Clock, Error, Kind, Listing, ObjectMeta, ObjectStore, Queue, Result};
 
 /// An object store that lives as long as the process.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_conformance::memory::{MemoryObjects, MemoryQueue};
+/// use parallax_ports::{Kind, ObjectStore, Queue, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // What is written under this folder is told to the queue, as a bucket's notifications are.
+/// let queue = Arc::new(MemoryQueue::default());
+/// let routes = vec![("films/".to_owned(), queue.clone() as Arc<dyn Queue>)];
+/// let objects = MemoryObjects::new(Arc::new(SystemClock), routes);
+///
+/// let clip = "s3://films/clip.mp4".parse()?;
+/// assert_eq!(objects.head(&clip).await?, None);
+/// objects.write_noted(&clip, b"twelve bytes", "made by hand").await?;
+/// assert_eq!(objects.head(&clip).await?.map(|meta| meta.size), Some(12));
+/// assert_eq!(objects.note(&clip).await?.as_deref(), Some("made by hand"));
+/// assert_eq!(queue.sent(), 1);
+///
+/// // A reader says how much it is ready to hold.
+/// assert_eq!(objects.read(&clip, 12).await?, b"twelve bytes");
+/// let refused = objects.read(&clip, 11).await.map_err(|error| error.kind());
+/// assert_eq!(refused, Err(Kind::Rejected));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MemoryObjects {
     clock: Arc<dyn Clock>,

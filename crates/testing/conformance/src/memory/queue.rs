@@ -11,6 +11,36 @@ use super::lock;
 use parallax_ports::{Message, Queue, Receipt, Result};
 
 /// A queue that lives as long as the process.
+///
+/// What is received is hidden until it is deleted or its time is over:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use parallax_conformance::memory::MemoryQueue;
+/// use parallax_ports::Queue;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> parallax_ports::Result<()> {
+/// let queue = MemoryQueue::default();
+/// queue.send("look at clip.mp4", &[]).await?;
+///
+/// let (now, minute) = (Duration::ZERO, Duration::from_secs(60));
+/// let first = queue.receive(10, now, minute).await?;
+/// assert_eq!((first[0].body.as_str(), first[0].receive_count), ("look at clip.mp4", 1));
+/// assert!(queue.receive(10, now, minute).await?.is_empty());
+///
+/// // Given back, it comes again under another receipt, and the old one changes nothing any more.
+/// queue.change_visibility(&first[0].receipt, now).await?;
+/// let second = queue.receive(10, now, minute).await?;
+/// assert_eq!((&second[0].id, second[0].receive_count), (&first[0].id, 2));
+/// queue.delete(&first[0].receipt).await?;
+/// assert_eq!(queue.contents().len(), 1);
+/// queue.delete(&second[0].receipt).await?;
+/// assert!(queue.contents().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryQueue {
     state: Mutex<State>,

@@ -17,6 +17,56 @@ use crate::{Clip, DepthEstimator, Error, NotFinite, Plane, Run};
 ///
 /// Lags by the network's lag, by the frames between those that it sees, and by seven frames more. Uses no
 /// randomness; nothing of a shot counts in the next.
+///
+/// # Example
+/// A network that guesses scale and shift anew for each frame, as those that see one frame at a time do:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_frame::FrameRate;
+/// use parallax_stereo::{
+///     ChainOptions, Clip, DepthEstimator, Error, InverseDepth, Plane, Run, SteadyDepth,
+/// };
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 64, height: 48, pixels, colour: Colour::default() });
+///
+/// /// Nearer to the right, by a tenth more in every other frame.
+/// #[derive(Debug, Default)]
+/// struct Unsteady(u32);
+///
+/// impl InverseDepth for Unsteady {
+///     fn begin_shot(&mut self) {}
+///
+///     fn push(&mut self, _frame: &Frame) -> Result<Vec<Plane>, Error> {
+///         self.0 += 1;
+///         let scale = if self.0 % 2 == 0 { 1.1 } else { 1.0 };
+///         Ok(vec![Plane::from_fn(32, 24, |x, _| scale * (x as f32 + 5.0))])
+///     }
+///
+///     fn finish_shot(&mut self) -> Result<Vec<Plane>, Error> {
+///         Ok(Vec::new())
+///     }
+/// }
+///
+/// let clip = Clip { format: format.clone(), rate: FrameRate { num: 25, den: 1 } };
+/// let mut depth =
+///     SteadyDepth::new(Unsteady::default(), &clip, &Run::default(), ChainOptions::default())?;
+/// let mut planes = Vec::new();
+/// for pts in 0..12 {
+///     planes.extend(depth.push(Frame::zeroed(format.clone(), pts))?);
+/// }
+/// planes.extend(depth.finish()?);
+///
+/// // Every frame has a plane of its size in 0 to 1, and what flickered stands still.
+/// assert_eq!(planes.len(), 12);
+/// let (first, last) = (&planes[0].1, &planes[11].1);
+/// assert_eq!((first.width(), first.height()), (64, 48));
+/// assert!(first.at(60, 24) > 0.9 && first.at(3, 24) < 0.1);
+/// assert!((first.at(32, 24) - last.at(32, 24)).abs() < 0.02);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct SteadyDepth<N> {
     network: N,

@@ -33,6 +33,36 @@ const LOOKAHEAD: usize = 6;
 const MEMORY: Duration = Duration::from_secs(5);
 
 /// `draft`: classical depth cues, warped and filled.
+///
+/// # Example
+/// As every [`Engine`](crate::Engine): a session for each clip, frames in, as many pairs out.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_frame::FrameRate;
+/// use parallax_stereo::{Clip, Draft, Engine, Run};
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 64, height: 48, pixels, colour: Colour::default() });
+///
+/// let clip = Clip { format: format.clone(), rate: FrameRate { num: 25, den: 1 } };
+/// let mut session = Draft.start(&clip, &Run::default())?;
+/// let mut pairs = Vec::new();
+/// for pts in 0..10 {
+///     pairs.extend(session.push(Frame::zeroed(format.clone(), pts))?);
+/// }
+/// loop {
+///     let rest = session.finish()?;
+///     if rest.is_empty() {
+///         break;
+///     }
+///     pairs.extend(rest);
+/// }
+/// let times: Vec<i64> = pairs.iter().map(|pair| pair.left.pts).collect();
+/// assert_eq!(times, (0..10).collect::<Vec<i64>>());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draft;
 

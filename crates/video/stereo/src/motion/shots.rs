@@ -8,6 +8,30 @@ use super::look::Look;
 const PLAINLY: f32 = 1.25;
 
 /// Tells the first frame of each shot.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_stereo::Shots;
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 160, height: 96, pixels, colour: Colour::default() });
+///
+/// // Stripes, upright or not.
+/// let frame = |upright: bool| {
+///     let mut frame = Frame::zeroed(format.clone(), 0);
+///     for (i, luma) in frame.plane_mut(0).iter_mut().enumerate() {
+///         let along = if upright { i % 160 } else { i / 160 };
+///         *luma = if along % 40 < 20 { 40 } else { 200 };
+///     }
+///     frame
+/// };
+/// let mut shots = Shots::default();
+/// let cuts: Vec<bool> = [true, true, false, false].map(|upright| shots.begins(&frame(upright))).into();
+/// assert_eq!(cuts, [false, false, true, false]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Shots {
     last: Option<Look>,

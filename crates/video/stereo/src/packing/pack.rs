@@ -16,6 +16,27 @@ use crate::{Error, StereoPair};
 /// # Errors
 /// `Unsupported` when the eyes differ in format, or for an anaglyph in a colour matrix that is not
 /// a matrix of R'G'B'.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_stereo::{Layout, StereoPair, compose};
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 8, height: 4, pixels, colour: Colour::default() });
+///
+/// let eye = |luma| {
+///     let mut frame = Frame::zeroed(format.clone(), 7);
+///     frame.plane_mut(0).fill(luma);
+///     frame
+/// };
+/// let packed = compose(&StereoPair { left: eye(50), right: eye(200) }, "full-sbs".parse()?)?;
+/// assert_eq!((packed.format().width, packed.format().height, packed.pts), (16, 4, 7));
+/// assert_eq!((packed.plane(0)[7], packed.plane(0)[8]), (50, 200));
+/// assert_eq!("full-sbs".parse(), Ok(Layout::FullSbs));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn compose(pair: &StereoPair, layout: Layout) -> Result<Frame, Error> {
     let (format, _) = output_format(layout, pair.left.format());
     compose_as(pair, layout, Arc::new(format), (1, 1))

@@ -46,6 +46,32 @@ pub struct Stand {
 }
 
 /// Decides where the frames of a clip stand, and measures them.
+///
+/// # Example
+/// By default what is told of a shot is all that happens; a stager that follows the film moves the screen:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_frame::FrameRate;
+/// use parallax_stereo::{Clip, Plane, Run, Stager};
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 64, height: 48, pixels, colour: Colour::default() });
+///
+/// let clip = Clip { format, rate: FrameRate { num: 25, den: 1 } };
+/// let run = Run::default();
+/// let mut stager = Stager::new(&clip, &run)?;
+/// let depth = Plane::from_fn(64, 48, |x, _| x as f32 / 63.0);
+/// for _ in 0..5 {
+///     let stand = stager.next([&depth].into_iter()).ok_or("there is a frame")?;
+///     assert_eq!(stand.convergence, run.geometry.convergence);
+/// }
+/// let report = stager.end_shot().ok_or("there were frames")?;
+/// assert_eq!(report.frames, 5);
+/// assert!(stager.end_shot().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Stager {
     staging: Staging,

@@ -36,6 +36,34 @@ pub struct View {
 }
 
 /// Renders right eyes for one clip, reusing its buffers.
+///
+/// # Example
+/// A white square before a grey wall. With the wall at the screen, the square is seen further left by the
+/// right eye, and what it uncovers is wall:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use parallax_stereo::{Geometry, Plane, ViewSynthesis};
+/// # use parallax_frame::{Chroma, Colour, Frame, PixelFormat, VideoFormat};
+/// # let pixels = PixelFormat::new(Chroma::Yuv420, 8)?;
+/// # let format = Arc::new(VideoFormat { width: 64, height: 32, pixels, colour: Colour::default() });
+///
+/// let in_square = |x: usize, y: usize| (24..40).contains(&x) && (8..24).contains(&y);
+/// let mut left = Frame::zeroed(format.clone(), 0);
+/// for (i, luma) in left.plane_mut(0).iter_mut().enumerate() {
+///     *luma = if in_square(i % 64, i / 64) { 235 } else { 90 };
+/// }
+/// let depth = Plane::from_fn(64, 32, |x, y| if in_square(x, y) { 1.0 } else { 0.0 });
+///
+/// // 6.25 % of 64 pixels: the nearest is 4 pixels away from the farthest.
+/// let geometry = Geometry { disparity_percent: 6.25, convergence: 0.0 };
+/// let view = ViewSynthesis::new(&format, geometry)?.render(&left, &depth)?;
+/// let row = &view.frame.plane(0)[16 * 64..17 * 64];
+/// assert_eq!((row[18], row[22], row[34], row[38]), (90, 235, 235, 90));
+/// assert_eq!((view.mask.at(22, 16), view.mask.at(38, 16)), (0.0, 1.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ViewSynthesis {
     geometry: Geometry,
