@@ -113,8 +113,9 @@ fuzz: setup
 	tools/check-openapi target/debug/inference-server
 
 bench: setup
-	$(CARGO) build --release --locked -p parallax -p parallax-scene
+	$(CARGO) build --release --locked -p parallax -p parallax-scene -p parallax-tiny-weights
 	$(CARGO) bench --locked -p parallax-stereo --bench splat --no-run
+	$(CARGO) bench --locked --workspace --bench networks --no-run
 	tools/bench
 
 quality:

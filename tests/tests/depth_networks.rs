@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parallax_tests::{Clip, Finished, clip, convert, finish, frame_md5s, left_eye_psnr, program};
+use nix::sys::signal::Signal;
+use parallax_tests::{
+    Clip, Finished, Running, clip, convert, finish, frame_md5s, left_eye_psnr, program,
+};
 
 /// A film, and tiny models where `weights fetch` would bring them.
 struct Home {
@@ -97,11 +100,48 @@ fn the_network_that_is_there_is_taken_and_named() {
 }
 
 #[test]
+fn what_was_begun_without_a_network_says_how_to_go_on_once_one_is_there() {
+    let home = Home::new();
+    clip(&home.source, Clip { frames: 100, ..Clip::default() });
+    fs::rename(home.path("data"), home.path("later")).unwrap();
+    let out = home.path("film_3d.mp4");
+    let command = || {
+        let mut command = home.at_home(convert(&home.source));
+        command.arg("-o").arg(&out);
+        command
+    };
+    let mut run = Running::start(command().arg("--json"));
+    while !run.said().0.contains("\"started\"") {
+        assert!(!run.has_ended(), "{:?}", run.said());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.wait().code, Some(130));
+    fs::rename(home.path("later"), home.path("data")).unwrap();
+    let refused = finish(command().arg("--resume"));
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let way = "pass --engine draft, or pass --restart to start over";
+    assert!(refused.error().ends_with(way), "{refused:?}");
+    ready(&finish(command().args(["--resume", "--engine", "draft"])));
+    assert_eq!(frame_md5s(&out).len(), 100);
+}
+
+#[test]
 fn a_film_is_seen_in_windows() {
     let home = Home::new();
     ready(&home.convert("film_3d.mp4", &["--engine", "video-depth-anything"]));
-    assert_eq!(frame_md5s(&home.path("film_3d.mp4")).len(), 12);
+    let windows = frame_md5s(&home.path("film_3d.mp4"));
+    assert_eq!(windows.len(), 12);
     assert!(left_eye_psnr(&home.source, &home.path("film_3d.mp4")) > 30.0);
+    // Or frame by frame.
+    let streaming = ["--engine", "video-depth-anything", "--depth-mode", "streaming"];
+    ready(&home.convert("streamed.mp4", &streaming));
+    let streamed = frame_md5s(&home.path("streamed.mp4"));
+    assert!(streamed.len() == 12 && streamed != windows);
+    home.refused(
+        &["--depth-mode", "streaming"],
+        &["--depth-mode is for the engine video-depth-anything"],
+    );
 }
 
 #[test]

@@ -279,6 +279,21 @@ fn a_folder_is_converted_once_and_what_fails_stops_nothing() {
     // Three sources, their three results, and the preview.
     assert!(again.stderr.contains("0 converted, 7 skipped, 0 failed"), "{again:?}");
     assert_eq!(names(folder.path()), before);
+
+    // What is asked of films spares pictures, and says so; where there are no films it is refused.
+    std::fs::remove_file(at("film_LRF_Full_SBS.mp4")).unwrap();
+    std::fs::remove_file(at("photo_LRF_Full_SBS.jpg")).unwrap();
+    let part = finish(convert(folder.path()).args(["--end", "0.1"]));
+    assert_eq!(part.code, Some(0), "{part:?}");
+    let spared = "photo.jpg is skipped: --end is for films, and this is a picture";
+    assert!(part.stderr.contains(spared), "{part:?}");
+    assert!(part.stderr.contains("1 converted, 2 skipped, 0 failed"), "{part:?}");
+    assert!(at("film_LRF_Full_SBS.mp4").is_file() && !at("photo_LRF_Full_SBS.jpg").exists());
+    for more in [&["--start", "1"][..], &["--fps", "10"]] {
+        let refused = finish(convert(&at("below")).args(more));
+        let error = refused.error();
+        assert!(error.contains(more[0]) && error.contains("holds pictures alone"), "{error}");
+    }
 }
 
 /// A folder in `folder` of which the name is so long that nobody can list it.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use parallax_catalogue::takers;
-use parallax_engine_spec::Choice;
+use parallax_engine_spec::{Choice, DepthMode};
 use parallax_media::Damaged;
 use parallax_secret::Secret;
 use parallax_serving::front::{Limits, Tokens};
@@ -151,6 +151,11 @@ pub(crate) struct Settings {
     /// A depth network looks at every so many-th frame, 1 to 8. Defaults to 1.
     #[arg(long, env = "SERVER_DEPTH_EVERY", value_parser = clap::value_parser!(u32).range(1..=8))]
     pub(crate) depth_every: Option<u32>,
+
+    /// How `video-depth-anything` sees a shot: `windows`, or `streaming`, which is faster and drifts more.
+    /// Defaults to windows.
+    #[arg(long, env = "SERVER_DEPTH_MODE")]
+    pub(crate) depth_mode: Option<DepthMode>,
 
     /// Memory in MiB of the device that `stereocrafter` may take at most. No pixel depends on it.
     /// Defaults to what is free.
@@ -341,6 +346,7 @@ impl Settings {
             ("SERVER_DEPTH_SIZE", self.depth_size.is_some(), Choice::DepthSize),
             ("SERVER_DEPTH_CURVE", self.depth_curve.is_some(), Choice::DepthCurve),
             ("SERVER_DEPTH_EVERY", self.depth_every.is_some(), Choice::DepthEvery),
+            ("SERVER_DEPTH_MODE", self.depth_mode.is_some(), Choice::DepthMode),
         ] {
             if set && !engine.takes(choice) {
                 let others = takers(choice).join(", ");

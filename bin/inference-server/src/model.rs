@@ -32,6 +32,7 @@ fn choices(settings: &Settings) -> Choices {
         depth_size: settings.depth_size,
         depth_curve: settings.depth_curve,
         depth_every: settings.depth_every,
+        depth_mode: settings.depth_mode,
     }
 }
 
@@ -88,6 +89,7 @@ fn told(refused: Refused, settings: &Settings) -> Error {
         Some(Choice::DepthSize) => "SERVER_DEPTH_SIZE".to_owned(),
         Some(Choice::DepthCurve) => "SERVER_DEPTH_CURVE".to_owned(),
         Some(Choice::DepthEvery) => "SERVER_DEPTH_EVERY".to_owned(),
+        Some(Choice::DepthMode) => "SERVER_DEPTH_MODE".to_owned(),
         Some(_) | None => "SERVER_ENGINE".to_owned(),
     };
     Error::new(refused).context(variable)

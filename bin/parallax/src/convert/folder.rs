@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ending::{Ending, INTERRUPTED};
 use super::name::{beside, lossless};
-use super::one;
 use super::progress::Reporter;
+use super::{one, still};
 use crate::cli::ConvertArgs;
 
 /// How names of films end.
@@ -76,6 +76,10 @@ fn run(args: &mut ConvertArgs, reporter: &Reporter) -> Result<ExitCode> {
         let more = if args.recursive { "" } else { "; --recursive looks below it, too" };
         bail!("{shown}: holds no films and no pictures, by the endings of their names{more}");
     }
+    let films = files.iter().any(|file| Picture::of(file).is_none());
+    if let (false, true, Some(flag)) = (films, unlisted.is_empty(), still::option_of_films(args)) {
+        bail!("{flag} is for films, and {shown} holds pictures alone: leave it out");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let heard = runtime.block_on(async { Termination::listen() })?;
     let stop = CancellationToken::new();
@@ -122,7 +126,8 @@ fn convert(
         };
         let source = makers.get(file).filter(|&maker| maker != file);
         let made_of = source.map(|source| format!("it is the result of {}", show_path(source)));
-        if let Some(why) = result(file).map(str::to_owned).or(made_of) {
+        let why = result(file).map(str::to_owned).or(made_of);
+        if let Some(why) = why.or_else(|| spared(file, args)) {
             skipped(&why);
             summary.skipped += 1;
             continue;
@@ -225,6 +230,13 @@ fn result(path: &Path) -> Option<&'static str> {
     }
     let preview = stem.ends_with(PREVIEW) && ends(path, &["png"]);
     preview.then_some("its name is that of a preview; convert it by itself if it is not")
+}
+
+/// Why the file at `path` is no source of what is asked for: of films, and it is a picture.
+fn spared(path: &Path, args: &ConvertArgs) -> Option<String> {
+    Picture::of(path)?;
+    let flag = still::option_of_films(args)?;
+    Some(format!("{flag} is for films, and this is a picture; convert it without"))
 }
 
 /// What may be made of the file at `path`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
+use parallax_catalogue::models;
 use parallax_job::JobId;
 use parallax_media::{Codec, Damaged, DecodeOptions, Excerpt, Scaled};
 use parallax_stereo::{Rendering, Staging};
@@ -72,7 +73,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("engine", "--engine (as named, or as `auto` took it)"),
     (
         "model",
-        "--weights, --device, --dtype, --steps, --reference or the options --depth-model, --depth-size, --depth-curve and --depth-every",
+        "--weights, --device, --dtype, --steps, --reference or the options --depth-model, --depth-size, --depth-curve, --depth-every and --depth-mode",
     ),
     ("disparity_percent", "--disparity"),
     ("convergence", "--convergence"),
@@ -132,8 +133,19 @@ impl Frames {
         }
     }
 
-    /// Why `now` cannot go on from this, in a sentence; `None` when it can.
-    fn differs(&self, now: &Self) -> Option<String> {
+    /// The options that take the engine and the model of this.
+    fn engine_options(&self) -> String {
+        // A model's words begin with the name that it is fetched by.
+        let named = |words: &String| words.split(' ').next().unwrap_or_default().to_owned();
+        let name = self.model.as_ref().map(named).unwrap_or_default();
+        let known = models().iter().any(|model| model.name == name);
+        let model = if known { format!(" --depth-model {name}") } else { String::new() };
+        format!("--engine {}{model}", self.engine)
+    }
+
+    /// Why `now`, whose engine was chosen `automatically` or not, cannot go on from this, in a sentence; `None`
+    /// when it can.
+    fn differs(&self, now: &Self, automatically: bool) -> Option<String> {
         if self == now {
             return None;
         }
@@ -154,13 +166,20 @@ impl Frames {
         let value = |fields: &serde_json::Map<_, _>, name: &str| {
             fields.get(name).map_or_else(|| "nothing".to_owned(), ToString::to_string)
         };
+        let engine = ["engine", "model"].iter().any(|name| differ.iter().any(|d| d == name));
+        let way = match automatically && engine {
+            true => {
+                format!("`auto` took another engine or model then: pass {}", self.engine_options())
+            }
+            false => "pass what was passed before".to_owned(),
+        };
         let shown = differ.into_iter().map(|name| {
             let option = OPTIONS.iter().find(|(field, _)| field == name);
             let option = option.map_or(name.as_str(), |(_, option)| option);
             format!("{option} was {} and is {}", value(&before, name), value(&after, name))
         });
         let shown = shown.collect::<Vec<_>>().join(", ");
-        Some(format!("it is of other frames: {shown}; pass what was passed before"))
+        Some(format!("it is of other frames: {shown}; {way}"))
     }
 }
 
@@ -197,9 +216,15 @@ impl Manifest {
     }
 
     /// # Errors
-    /// Names what differs from the manifest of the folder at `path`, which is this.
-    pub(super) fn continues_as(&self, now: &Frames, path: &Path) -> Result<()> {
-        match self.frames.differs(now) {
+    /// Names what differs from the manifest of the folder at `path`, which is this. An engine may have been
+    /// chosen `automatically`.
+    pub(super) fn continues_as(
+        &self,
+        now: &Frames,
+        automatically: bool,
+        path: &Path,
+    ) -> Result<()> {
+        match self.frames.differs(now, automatically) {
             None => Ok(()),
             Some(why) => bail!(
                 "{}: cannot be continued: {why}, or pass --restart to start over",
@@ -314,8 +339,28 @@ mod tests {
             (frames.disparity_percent, frames.convergence) = (percent, percent / 10.0);
             Manifest::new(Path::new("out.mp4"), frames.clone()).write(folder.path()).unwrap();
             let read = Manifest::read(folder.path()).unwrap();
-            read.continues_as(&frames, folder.path()).unwrap();
+            read.continues_as(&frames, false, folder.path()).unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_chosen_for_the_user_is_named_as_options() {
+        let now = frames();
+        let of = |engine: &str, model: Option<&str>| Frames {
+            engine: engine.to_owned(),
+            model: model.map(str::to_owned),
+            ..frames()
+        };
+        let video = of("video-depth-anything", Some("video-depth-anything-small (0123), size 280"));
+        let said = video.differs(&now, true).unwrap();
+        let way = "pass --engine video-depth-anything --depth-model video-depth-anything-small";
+        assert!(said.ends_with(way), "{said}");
+        let said = now.differs(&video, true).unwrap();
+        assert!(said.ends_with("pass --engine draft"), "{said}");
+        // What the user named himself, or what has nothing to do with it.
+        assert!(now.differs(&video, false).unwrap().ends_with("pass what was passed before"));
+        let other = Frames { crf: 17, ..frames() };
+        assert!(now.differs(&other, true).unwrap().ends_with("pass what was passed before"));
     }
 
     #[test]

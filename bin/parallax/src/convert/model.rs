@@ -12,7 +12,7 @@ use super::refused::{told, weights_are_named};
 use crate::cli::ConvertArgs;
 
 /// The flags of choices that only some engines take, in the order in which they are refused.
-const FLAGS: [(Choice, &str); 8] = [
+const FLAGS: [(Choice, &str); 9] = [
     (Choice::Reference, "--reference"),
     (Choice::Dtype, "--dtype"),
     (Choice::MemoryPlan, "--memory-plan"),
@@ -21,6 +21,7 @@ const FLAGS: [(Choice, &str); 8] = [
     (Choice::DepthSize, "--depth-size"),
     (Choice::DepthCurve, "--depth-curve"),
     (Choice::DepthEvery, "--depth-every"),
+    (Choice::DepthMode, "--depth-mode"),
 ];
 
 /// An engine and what besides its name decides its results.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 use parallax_catalogue::{Automatic, ESTIMATORS, automatic, find};
-use parallax_engine_spec::{Choice, Choices, DepthSpec, Device, Published, licence_warnings};
+use parallax_engine_spec::{
+    Choice, Choices, DepthMode, DepthSpec, Device, Published, licence_warnings,
+};
 use parallax_stereo::DepthModel;
 
 use super::refused::{told, weights_are_named};
@@ -16,11 +18,12 @@ use crate::weights::folder::folder;
 pub(crate) const AUTOMATIC: &str = "auto";
 
 /// The flags of depth networks.
-const FLAGS: [(Choice, &str); 4] = [
+const FLAGS: [(Choice, &str); 5] = [
     (Choice::Model, "--depth-model"),
     (Choice::DepthSize, "--depth-size"),
     (Choice::DepthCurve, "--depth-curve"),
     (Choice::DepthEvery, "--depth-every"),
+    (Choice::DepthMode, "--depth-mode"),
 ];
 
 /// How a depth network sees a film.
@@ -45,6 +48,11 @@ pub(crate) struct NetworkArgs {
     /// faster on slow machines.
     #[arg(long, value_name = "FRAMES")]
     pub(crate) depth_every: Option<u32>,
+
+    /// How `video-depth-anything` sees a shot: `windows` of 32 frames, aligned and blended, or `streaming`, each
+    /// frame with those before it, which is faster and drifts more. Defaults to windows.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) depth_mode: Option<DepthMode>,
 }
 
 impl NetworkArgs {
@@ -55,6 +63,7 @@ impl NetworkArgs {
             depth_size: self.depth_size,
             depth_curve: self.depth_curve,
             depth_every: self.depth_every,
+            depth_mode: self.depth_mode,
             ..choices
         }
     }

@@ -52,6 +52,7 @@ pub(crate) fn told(refused: Refused, weights: Option<&Path>, device: Device) -> 
         Some(Choice::DepthSize) => "--depth-size".to_owned(),
         Some(Choice::DepthCurve) => "--depth-curve".to_owned(),
         Some(Choice::DepthEvery) => "--depth-every".to_owned(),
+        Some(Choice::DepthMode) => "--depth-mode".to_owned(),
     };
     Error::new(refused).context(flag)
 }

@@ -57,7 +57,7 @@ impl State {
             false => None,
         };
         if let Some(before) = &before {
-            before.continues_as(&frames, path)?;
+            before.continues_as(&frames, !request.chosen.is_empty(), path)?;
         }
         if !request.ignore_room {
             let output = request.output.parent().unwrap_or(Path::new("."));

@@ -118,15 +118,24 @@ pub(super) fn alone(args: &ConvertArgs) -> Result<()> {
 
 /// Refuses what says something of films that would show in the picture.
 fn only_for_films(args: &ConvertArgs) -> Result<()> {
-    let said = [
+    refuse(args, &of_films(args))
+}
+
+/// The first option said that is for films and would show in a picture.
+pub(super) fn option_of_films(args: &ConvertArgs) -> Option<&'static str> {
+    of_films(args).into_iter().find_map(|(flag, said)| said.then_some(flag))
+}
+
+/// What says something of films that would show in a picture, and whether it is said.
+fn of_films(args: &ConvertArgs) -> [(&'static str, bool); 6] {
+    [
         ("--start", args.part.start.is_some()),
         ("--end", args.part.end.is_some()),
         ("--fps", args.part.fps.is_some()),
         ("--without", !args.without.is_empty()),
         ("--crop-bars", args.pictures.crop_bars),
         ("--source-layout", args.pictures.source_layout.is_some()),
-    ];
-    refuse(args, &said)
+    ]
 }
 
 /// Refuses the first option that is said.

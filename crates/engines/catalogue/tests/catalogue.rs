@@ -15,7 +15,7 @@ use parallax_stereo::{
     Session, StereoPair, WarpFills,
 };
 
-const CHOICES: [Choice; 12] = [
+const CHOICES: [Choice; 13] = [
     Choice::Weights,
     Choice::Reference,
     Choice::Steps,
@@ -28,6 +28,7 @@ const CHOICES: [Choice; 12] = [
     Choice::DepthSize,
     Choice::DepthCurve,
     Choice::DepthEvery,
+    Choice::DepthMode,
 ];
 
 fn names<'a>(specs: impl IntoIterator<Item = &'a EngineSpec>) -> Vec<&'a str> {

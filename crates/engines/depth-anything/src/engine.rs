@@ -7,7 +7,7 @@ use std::time::Duration;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use parallax_dpt::{Config, DepthNetwork, Output, Positions, WindowOptions};
-use parallax_engine_spec::{Choice, Refused};
+use parallax_engine_spec::{Choice, DepthMode, Refused};
 use parallax_stereo::{
     Capabilities, Clip, DepthEstimator, DepthModel, DepthSession, Engine, Error, InverseDepth,
     Reach, Run, Session, SteadyDepth,
@@ -19,9 +19,9 @@ use crate::family::{Chosen, Family};
 use crate::input::Input;
 use crate::options::Options;
 use crate::single::Single;
-use crate::video::{LAG, Video};
+use crate::video::{LAG, Streamed, Video};
 
-/// A shot's first frame anchors all windows of it: whoever begins within the shot has to begin there. Longer
+/// A shot's first frame anchors all that is seen of it: whoever begins within the shot has to begin there. Longer
 /// shots than this are anchored so long before, or every part of them would be seen from their beginning.
 const ANCHOR: Duration = Duration::from_secs(120);
 
@@ -87,8 +87,13 @@ impl DepthAnything {
             Family::Single => Box::new(Single { network, input }),
             Family::Video => {
                 let enlarged = options.reference.then_some((picture.1, picture.0));
-                let windows = WindowOptions { padded: options.reference, enlarged };
-                Box::new(Video::new(network, input, windows))
+                match options.mode {
+                    DepthMode::Windows => {
+                        let windows = WindowOptions { padded: options.reference, enlarged };
+                        Box::new(Video::new(network, input, windows))
+                    }
+                    DepthMode::Streaming => Box::new(Streamed::new(network, input, enlarged)),
+                }
             }
         })
     }
@@ -112,7 +117,13 @@ pub(crate) fn open(
 pub(crate) fn reach(family: Family, options: &Options, run: &Run) -> Reach {
     let reach = match family {
         Family::Single => options.chain.reach(0),
-        Family::Video => Reach { back: ANCHOR, ..options.chain.reach(LAG) },
+        Family::Video => {
+            let lag = match options.mode {
+                DepthMode::Windows => LAG,
+                DepthMode::Streaming => 0,
+            };
+            Reach { back: ANCHOR, ..options.chain.reach(lag) }
+        }
     };
     run.reach().and(reach)
 }

@@ -1,7 +1,7 @@
 //! How frames are seen.
 
 use parallax_dpt::{Resampling, SizeRule};
-use parallax_engine_spec::{Choice, Refused};
+use parallax_engine_spec::{Choice, DepthMode, Refused};
 use parallax_stereo::ChainOptions;
 
 use crate::family::Family;
@@ -24,6 +24,8 @@ pub struct Options {
     pub side: Option<u32>,
     /// From the network's depth to disparity.
     pub chain: ChainOptions,
+    /// How a network of films sees a shot.
+    pub mode: DepthMode,
     /// Resample and make windows as the published programs do, quirks included.
     pub reference: bool,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use parallax_engine_spec::{
-    self as spec, Choice, Choices, Dtype, Prepared, Published, Refused, WeightBytes,
+    self as spec, Choice, Choices, DepthMode, Dtype, Prepared, Published, Refused, WeightBytes,
 };
 use parallax_nn::device::{self, free_bytes};
 use parallax_stereo::{Capabilities, ChainOptions, DepthModel, Engine, Error, Reach, Run};
@@ -25,11 +25,12 @@ pub(crate) struct Selected(pub(crate) Choices, pub(crate) Family);
 
 impl Selected {
     fn options(&self) -> Options {
-        let Choices { depth_size, depth_curve, depth_every, reference, .. } = &self.0;
+        let Choices { depth_size, depth_curve, depth_every, depth_mode, reference, .. } = &self.0;
         let every = depth_every.unwrap_or(ChainOptions::default().every);
         let curve = depth_curve.unwrap_or_default();
         let chain = ChainOptions { curve, every, ..ChainOptions::default() };
-        Options { side: *depth_size, chain, reference: *reference }
+        let mode = depth_mode.unwrap_or_default();
+        Options { side: *depth_size, chain, mode, reference: *reference }
     }
 
     fn weights(&self) -> Result<&Path, Refused> {
@@ -113,10 +114,14 @@ fn of_weights(error: parallax_weights::Error) -> Refused {
 
 /// What decides results besides the weights and the device; each word follows a space.
 fn words(options: &Options) -> String {
-    let Options { side, chain, reference } = options;
+    let Options { side, chain, mode, reference } = options;
     let side = side.map_or_else(|| "usual".to_owned(), |side| side.to_string());
     let (curve, every) = (chain.curve, chain.every);
-    format!(" size {side} curve {curve} every {every} reference {reference}")
+    let mode = match mode {
+        DepthMode::Windows => String::new(),
+        DepthMode::Streaming => format!(" {mode}"),
+    };
+    format!(" size {side} curve {curve} every {every} reference {reference}{mode}")
 }
 
 /// The engine and its depth alone are selected and prepared alike.

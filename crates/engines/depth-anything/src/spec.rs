@@ -20,6 +20,18 @@ const TAKES: &[Choice] = &[
     Choice::DepthEvery,
 ];
 
+const TAKEN_BY_VIDEO: &[Choice] = &[
+    Choice::Weights,
+    Choice::Model,
+    Choice::Reference,
+    Choice::Device,
+    Choice::Dtype,
+    Choice::DepthSize,
+    Choice::DepthCurve,
+    Choice::DepthEvery,
+    Choice::DepthMode,
+];
+
 /// `depth-anything`, as the catalogue lists it.
 pub const SPEC: EngineSpec = EngineSpec {
     name: "depth-anything",
@@ -44,7 +56,7 @@ pub const DEPTH_SPEC: DepthSpec = DepthSpec {
 pub const VIDEO_SPEC: EngineSpec = EngineSpec {
     name: "video-depth-anything",
     summary: "A depth network that sees a shot's frames together: steadier, slower; needs weights",
-    takes: TAKES,
+    takes: TAKEN_BY_VIDEO,
     weights: Some(&WeightsSpec { models: &VIDEO, ..WEIGHTS }),
     halves: Some(Halves { depth: "video-depth-anything", inpaint: None }),
     select: |choices| Ok(Arc::new(Selected(choices.clone(), Family::Video))),
@@ -54,7 +66,7 @@ pub const VIDEO_SPEC: EngineSpec = EngineSpec {
 pub const VIDEO_DEPTH_SPEC: DepthSpec = DepthSpec {
     name: "video-depth-anything",
     summary: "A depth network that sees a shot's frames together; needs weights",
-    takes: TAKES,
+    takes: TAKEN_BY_VIDEO,
     weights: Some(&WeightsSpec { models: &VIDEO, ..WEIGHTS }),
     halves: None,
     select: |choices| Ok(Arc::new(Selected(choices.clone(), Family::Video))),

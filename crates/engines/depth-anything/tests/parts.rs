@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parallax_depth_anything::{DepthAnything, Family, Options};
+use parallax_engine_spec::DepthMode;
 use parallax_frame::{Colour, Frame, FrameRate, PixelFormat, VideoFormat};
 use parallax_stereo::{Clip, DepthEstimator, DepthModel, Plane, Run};
 use parallax_weights::DType;
@@ -34,9 +35,9 @@ fn frame(clip: &Clip, number: i64) -> Frame {
     frame
 }
 
-fn model(family: Family, weights: &std::path::Path) -> DepthAnything {
+fn model(family: Family, mode: DepthMode, weights: &std::path::Path) -> DepthAnything {
     let device = parallax_nn::device::Device::Cpu;
-    let options = Options { side: Some(140), ..Options::default() };
+    let options = Options { side: Some(140), mode, ..Options::default() };
     DepthAnything::within(weights, None, family, (&device, DType::F32), options).unwrap()
 }
 
@@ -63,14 +64,22 @@ fn depth(model: &DepthAnything, lead: i64, from: i64) -> Vec<(i64, Plane)> {
 fn parts_have_the_depth_that_the_whole_has() {
     let folder = tempfile::tempdir().unwrap();
     parallax_tiny_weights::write_depth(folder.path(), 5).unwrap();
-    for family in [Family::Single, Family::Video] {
-        let model = model(family, folder.path());
+    let mut seen = Vec::new();
+    for (family, mode) in [
+        (Family::Single, DepthMode::Windows),
+        (Family::Video, DepthMode::Windows),
+        (Family::Video, DepthMode::Streaming),
+    ] {
+        let what = format!("{family:?}, {mode}");
+        let model = model(family, mode, folder.path());
         let whole = depth(&model, 0, 0);
-        assert_eq!(whole.len(), LENGTH as usize, "{family:?}");
+        assert_eq!(whole.len(), LENGTH as usize, "{what}");
         assert!(
             whole.iter().all(|(_, plane)| plane.data().iter().all(|v| (0.0..=1.0).contains(v)))
         );
         // From the beginning of its shot on, a part needs nothing else of what lies before it.
-        assert!(depth(&model, CUT, 30) == whole[30..], "{family:?}");
+        assert!(depth(&model, CUT, 30) == whole[30..], "{what}");
+        assert!(!seen.contains(&whole), "{what}: as another");
+        seen.push(whole);
     }
 }

@@ -34,6 +34,8 @@ pub enum Choice {
     DepthCurve,
     /// [`Choices::depth_every`].
     DepthEvery,
+    /// [`Choices::depth_mode`].
+    DepthMode,
 }
 
 /// What a user chose. An engine reads those fields that its spec takes.
@@ -63,6 +65,8 @@ pub struct Choices {
     pub depth_curve: Option<f32>,
     /// The depth network sees every so many-th frame. Defaults to 1.
     pub depth_every: Option<u32>,
+    /// How a depth network of films sees a shot. Defaults to windows.
+    pub depth_mode: Option<DepthMode>,
 }
 
 impl Choices {
@@ -79,6 +83,7 @@ impl Choices {
             Choice::DepthSize => self.depth_size.is_some(),
             Choice::DepthCurve => self.depth_curve.is_some(),
             Choice::DepthEvery => self.depth_every.is_some(),
+            Choice::DepthMode => self.depth_mode.is_some(),
             Choice::Weights | Choice::Steps | Choice::Device => false,
         }
     }
@@ -108,6 +113,37 @@ impl fmt::Display for Device {
         f.write_str(match self {
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
+        })
+    }
+}
+
+/// How a depth network of films sees a shot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DepthMode {
+    /// Many frames together, window by window.
+    #[default]
+    Windows,
+    /// Each frame with those before it.
+    Streaming,
+}
+
+impl FromStr for DepthMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "windows" => Ok(Self::Windows),
+            "streaming" => Ok(Self::Streaming),
+            _ => Err(format!("{text:?}; allowed are windows and streaming")),
+        }
+    }
+}
+
+impl fmt::Display for DepthMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Windows => "windows",
+            Self::Streaming => "streaming",
         })
     }
 }
@@ -158,10 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_memory_plan_is_written_as_it_is_read() {
+    fn choices_are_written_as_they_are_read() {
         for text in ["auto", "1", "24", "4096"] {
             assert_eq!(text.parse::<MemoryPlan>().unwrap().to_string(), text);
         }
+        for text in ["windows", "streaming"] {
+            assert_eq!(text.parse::<DepthMode>().unwrap().to_string(), text);
+        }
+        assert!("Windows".parse::<DepthMode>().is_err());
         for text in ["0", "4097", "-1", "Auto", ""] {
             assert!(text.parse::<MemoryPlan>().is_err(), "{text:?}");
         }

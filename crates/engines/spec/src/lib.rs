@@ -15,7 +15,7 @@ mod selection;
 mod spec;
 mod weights;
 
-pub use choices::{Brought, Choice, Choices, Device, Dtype, MemoryPlan};
+pub use choices::{Brought, Choice, Choices, DepthMode, Device, Dtype, MemoryPlan};
 pub use licence::{Commercial, Licence};
 pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};

@@ -10,6 +10,7 @@ use parallax_nn::ops::{
 use crate::config::{Config, Output};
 use crate::layout::Layout;
 use crate::motion::MotionModule;
+use crate::past::Past;
 
 /// Images whose finer maps are made together: those are the largest there are.
 const TOGETHER: usize = 4;
@@ -156,16 +157,24 @@ impl Head {
         Ok(lateral)
     }
 
-    /// Maps of images to the last layers' numbers (N, 1, H, W), f32; patches are of `side` pixels.
+    /// What is kept of a shot that no frame was seen of; `None` without attention over time.
+    pub(crate) fn past(&self) -> Result<Option<Past>> {
+        let past = |modules: &[MotionModule; 4]| Ok(Past(each(|i| modules[i].past())?));
+        self.motion.as_ref().map(past).transpose()
+    }
+
+    /// Maps of images to the last layers' numbers (N, 1, H, W), f32; patches are of `side` pixels. With a
+    /// past it is one image, the next of its shot.
     pub(crate) fn fuse(
         &self,
         images: &[&Maps],
         side: usize,
+        past: Option<&mut Past>,
         tap: &mut Tap,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let Some(first) = images.first() else { candle_core::bail!("no images") };
         let size = (first.grid.0 * side, first.grid.1 * side);
-        let path = self.coarse_path(images, tap)?;
+        let path = self.coarse_path(images, past, tap)?;
         let (mut depth, mut sky, mut done) = (Vec::new(), Vec::new(), 0);
         for images in images.chunks(TOGETHER) {
             let count = images.iter().map(|maps| maps.fine[0].dim(0)).sum::<Result<usize>>()?;
@@ -187,25 +196,30 @@ impl Head {
     }
 
     /// The two coarser maps fused, as large as the second finest: where frames meet, they meet here.
-    fn coarse_path(&self, images: &[&Maps], tap: &mut Tap) -> Result<Tensor> {
-        let third = self.moved(0, &Maps::joined(images, |maps| &maps.coarse[0])?, tap)?;
-        let fourth = self.moved(1, &Maps::joined(images, |maps| &maps.coarse[1])?, tap)?;
+    fn coarse_path(
+        &self,
+        images: &[&Maps],
+        mut past: Option<&mut Past>,
+        tap: &mut Tap,
+    ) -> Result<Tensor> {
+        // A coarse map after attention over time, where there is some.
+        let mut moved = |i: usize, map: &Tensor, tap: &mut Tap| {
+            let Some(modules) = &self.motion else { return Ok(map.clone()) };
+            let past = past.as_deref_mut().map(|past| past.0[i].as_mut_slice());
+            let moved = modules[i].forward(map, past)?;
+            tap(&format!("motion.{i}"), &moved)?;
+            Ok::<_, candle_core::Error>(moved)
+        };
+        let third = moved(0, &Maps::joined(images, |maps| &maps.coarse[0])?, tap)?;
+        let fourth = moved(1, &Maps::joined(images, |maps| &maps.coarse[1])?, tap)?;
         let third = self.lateral(2, &third, tap)?;
         let fourth = self.lateral(3, &fourth, tap)?;
         let path = self.fusions[3].forward(&fourth, None, size(&third)?)?;
         tap("path_4", &path)?;
-        let path = self.moved(2, &path, tap)?;
+        let path = moved(2, &path, tap)?;
         let path = self.fusions[2].forward(&path, Some(&third), size(&images[0].fine[1])?)?;
         tap("path_3", &path)?;
-        self.moved(3, &path, tap)
-    }
-
-    /// A coarse map after attention over time, where there is some.
-    fn moved(&self, i: usize, map: &Tensor, tap: &mut Tap) -> Result<Tensor> {
-        let Some(modules) = &self.motion else { return Ok(map.clone()) };
-        let moved = modules[i].forward(map)?;
-        tap(&format!("motion.{i}"), &moved)?;
-        Ok(moved)
+        moved(3, &path, tap)
     }
 
     /// The finer maps fused into it, as large as the image.

@@ -14,10 +14,12 @@ mod layout;
 pub mod manifest;
 mod motion;
 mod network;
+mod past;
 mod positions;
 mod preprocess;
 mod settings;
 mod shapes;
+mod stream;
 mod windows;
 
 pub use config::{Config, Output, Positions, Temporal, Transformer};
@@ -25,4 +27,5 @@ pub use layout::Layout;
 pub use network::{Depth, DepthNetwork, Features};
 pub use positions::on_grid as positions_on_grid;
 pub use preprocess::{Resampling, SizeRule, network_input};
+pub use stream::Stream;
 pub use windows::{DepthMap, WindowOptions, Windows};

@@ -3,11 +3,12 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use parallax_nn::ops::{
-    Activation, Dense, GroupNorm, LayerNorm, channels_first, channels_last, geglu,
-    temporal_attention,
+    Activation, Dense, Frames, GroupNorm, LayerNorm, channels_first, channels_last, geglu,
+    next_frame_attention, temporal_attention,
 };
 
 use crate::config::Temporal;
+use crate::past::{Attended, Recent};
 
 /// Groups of the norm, and what is added to its variances.
 const GROUPS: usize = 32;
@@ -59,15 +60,29 @@ impl MotionModule {
         })
     }
 
-    /// Consecutive frames (F, C, H, W) to the same.
-    pub(crate) fn forward(&self, frames: &Tensor) -> Result<Tensor> {
+    /// What is kept of a shot that no frame was seen of.
+    pub(crate) fn past(&self) -> Result<Vec<Attended>> {
+        self.attentions.iter().map(TemporalAttention::past).collect()
+    }
+
+    /// Consecutive frames (F, C, H, W) to the same: a window of them, or with a past the one that comes next.
+    pub(crate) fn forward(&self, frames: &Tensor, past: Option<&mut [Attended]>) -> Result<Tensor> {
         let (f, c, h, w) = frames.dims4()?;
         let x = self.norm.forward(frames, Activation::None)?;
         // (F, C, H, W) -> (F, H W, C)
         let tokens = |x: &Tensor| channels_last(x)?.reshape((f, h * w, c));
         let mut x = self.proj_in.forward(&tokens(&x)?)?;
-        for attention in &self.attentions {
-            x = attention.forward_add(&x)?;
+        match past {
+            None => {
+                for attention in &self.attentions {
+                    x = attention.forward_add(&x)?;
+                }
+            }
+            Some(past) => {
+                for (attention, past) in self.attentions.iter().zip(past) {
+                    x = attention.next_add(&x, past)?;
+                }
+            }
         }
         let x = self.proj_out.forward_add(&self.feed_forward(&x)?, &tokens(frames)?)?;
         channels_first(&x.reshape((f, h, w, c))?)
@@ -118,5 +133,32 @@ impl TemporalAttention {
         let y = self.norm.forward(x)?.broadcast_add(&positions)?;
         let [q, k, v] = [&self.query, &self.key, &self.value].map(|layer| layer.forward(&y));
         self.out.forward_add(&temporal_attention(&q?, &k?, &v?, frames, self.heads)?, x)
+    }
+
+    fn past(&self) -> Result<Attended> {
+        let (_, frames, channels) = self.positions.dims3()?;
+        let added = |layer: &Dense| layer.forward(&self.positions)?.reshape((frames, channels));
+        Ok(Attended {
+            frames: Recent::default(),
+            positions: [added(&self.key)?, added(&self.value)?],
+        })
+    }
+
+    /// `x` (1, S, C) plus what the frames before tell it, which it joins. Its place is the last of those that
+    /// are seen together, but a shot's first frame's is the first.
+    fn next_add(&self, x: &Tensor, past: &mut Attended) -> Result<Tensor> {
+        let y = self.norm.forward(x)?;
+        let own = [self.key.forward(&y)?, self.value.forward(&y)?];
+        let seen: Vec<&[Tensor; 2]> = past.frames.seen().chain([&own]).collect();
+        let of = |i: usize| seen.iter().map(|frame| &frame[i]).collect::<Vec<_>>();
+        let (keys, values, count) = (of(0), of(1), seen.len());
+        let [of_keys, of_values] = &past.positions;
+        let positions = [&of_keys.narrow(0, 0, count)?, &of_values.narrow(0, 0, count)?];
+        let place = self.positions.narrow(1, count - 1, 1)?;
+        let q = self.query.forward(&y.broadcast_add(&place)?)?;
+        let frames = Frames { keys: &keys, values: &values, positions };
+        let told = next_frame_attention(&q, frames, self.heads)?;
+        past.frames.keep(own);
+        self.out.forward_add(&told, x)
     }
 }

@@ -1,6 +1,6 @@
 //! The whole network.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use parallax_nn::Tap;
 
@@ -8,6 +8,7 @@ use crate::config::{Config, Output};
 use crate::encoder::Encoder;
 use crate::head::{Head, Maps};
 use crate::layout::Layout;
+use crate::past::Past;
 
 /// A network of the family.
 #[derive(Debug)]
@@ -76,7 +77,26 @@ impl DepthNetwork {
     /// As [`DepthNetwork::forward`].
     pub fn depth(&self, features: &[Features], tap: &mut Tap) -> Result<Depth> {
         let maps: Vec<&Maps> = features.iter().map(|features| &features.0).collect();
-        let (logits, sky) = self.head.fuse(&maps, self.config.transformer.patch, tap)?;
+        self.of(&maps, None, tap)
+    }
+
+    /// What is kept of a shot that no frame was seen of.
+    ///
+    /// # Errors
+    /// When the network has no attention over time.
+    pub(crate) fn past(&self) -> Result<Past> {
+        let Some(past) = self.head.past()? else { bail!("a network without attention over time") };
+        Ok(past)
+    }
+
+    /// The depth of a shot's next frame, which joins those before.
+    pub(crate) fn next(&self, frame: &Features, past: &mut Past, tap: &mut Tap) -> Result<Depth> {
+        self.of(&[&frame.0], Some(past), tap)
+    }
+
+    fn of(&self, maps: &[&Maps], past: Option<&mut Past>, tap: &mut Tap) -> Result<Depth> {
+        let patch = self.config.transformer.patch;
+        let (logits, sky) = self.head.fuse(maps, patch, past, tap)?;
         tap("logits", &logits)?;
         let depth = match self.config.output {
             Output::Relative => logits.relu()?,

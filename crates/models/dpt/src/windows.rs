@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, bail};
+use candle_core::{Result, Tensor, bail};
 use parallax_nn::ignore;
 use parallax_nn::ops::bilinear_aligned;
 
@@ -43,6 +43,15 @@ pub struct DepthMap {
     pub height: usize,
     /// All samples.
     pub data: Vec<f32>,
+}
+
+impl DepthMap {
+    /// Of image `i` of (N, 1, H, W).
+    pub(crate) fn of(depth: &Tensor, i: usize) -> Result<Self> {
+        let (_, _, height, width) = depth.dims4()?;
+        let data = depth.get(i)?.flatten_all()?.to_vec1()?;
+        Ok(Self { width, height, data })
+    }
 }
 
 /// One film, or one shot of it, in progress.
@@ -131,12 +140,7 @@ impl Windows {
             Some(size) => bilinear_aligned(&depth, size)?,
             None => depth,
         };
-        let (frames, _, height, width) = depth.dims4()?;
-        let map = |i: usize| {
-            let data = depth.get(i)?.flatten_all()?.to_vec1()?;
-            Ok(DepthMap { width, height, data })
-        };
-        (0..frames).map(map).collect()
+        (0..depth.dim(0)?).map(|i| DepthMap::of(&depth, i)).collect()
     }
 
     /// Brings all `maps` to the scale and shift of what is known of the first two.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use common::{build, by_authors_names, tensors, tiny, tiny_video};
 use parallax_dpt::{
-    DepthMap, DepthNetwork, Layout, Resampling, SizeRule, WindowOptions, Windows, network_input,
+    DepthMap, DepthNetwork, Layout, Resampling, SizeRule, Stream, WindowOptions, Windows,
+    network_input,
 };
 use parallax_nn::ignore;
 use parallax_nn::ops::bilinear_aligned;
@@ -183,4 +184,54 @@ fn windows_that_see_what_there_is_give_every_frame_once() {
     let whole = windows(&network, frames, 32, false);
     let padded = windows(&network, frames, 60, false);
     assert_eq!(whole[..24], padded[..24]);
+}
+
+/// A film of 80 frames: the clip of 60, and its last third once more, backwards.
+fn film_of_80(golden: &common::Tensors) -> Vec<Tensor> {
+    let frames = &golden["clip60.frames_u8"];
+    (0..60).chain((40..60).rev()).map(|i| frames.get(i).unwrap()).collect()
+}
+
+/// The depth of frames that come one by one.
+fn streamed(network: &Arc<DepthNetwork>, frames: &[Tensor], size: (usize, usize)) -> Vec<DepthMap> {
+    let mut stream = Stream::new(Arc::clone(network), Some(size)).unwrap();
+    let mut maps = Vec::new();
+    for frame in frames {
+        let images = input(frame, SizeRule::ShorterUpTo16To9(56));
+        for features in network.features(&images, &mut ignore).unwrap() {
+            maps.push(stream.push(&features).unwrap());
+        }
+    }
+    maps
+}
+
+#[test]
+fn films_that_come_frame_by_frame_have_the_published_depth() {
+    let (network, golden) = (video(), tensors("vda_clips.safetensors"));
+    let want = &golden["stream50.depth"];
+    let (_, height, width) = want.dims3().unwrap();
+    let maps = streamed(&network, &film_of_80(&golden), (height, width));
+    assert_eq!(maps.len(), 80);
+    let scale = want.max_all().unwrap().to_scalar::<f32>().unwrap();
+    let whole = |maps: &[DepthMap]| {
+        let data: Vec<f32> = maps.iter().flat_map(|map| map.data.clone()).collect();
+        Tensor::from_vec(data, (maps.len(), height, width), want.device()).unwrap()
+    };
+    assert_close("first 50", &whole(&maps[..50]), want, 0.0, 2e-4 * scale);
+    // Every other sample of the others, as its program's own kept cache makes them.
+    let later = whole(&maps[50..]);
+    let even = |side: usize| {
+        Tensor::from_vec((0..side as u32).step_by(2).collect(), side.div_ceil(2), want.device())
+    };
+    let later = later.index_select(&even(height).unwrap(), 1).unwrap();
+    let later = later.index_select(&even(width).unwrap(), 2).unwrap();
+    let want = &tensors("vda_stream.safetensors")["stream80.depth"];
+    assert_close("last 30", &later, want, 0.0, 2e-4 * scale);
+}
+
+#[test]
+fn a_network_without_time_has_no_stream() {
+    let weights = by_authors_names(tensors("v2.hf.safetensors"));
+    let network = build(&tiny(), Layout::DepthAnything, weights);
+    assert!(Stream::new(Arc::new(network), None).is_err());
 }

@@ -93,7 +93,7 @@ impl<T> Custom<'_, T> {
 }
 
 /// The elements of a contiguous f32 argument.
-fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(super) fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let CpuStorage::F32(data) = storage else { bail!("expected f32, got {:?}", storage.dtype()) };
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&data[start..end]),

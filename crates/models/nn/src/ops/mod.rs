@@ -17,6 +17,7 @@ mod fused_conv;
 mod gemm;
 mod group_norm;
 mod linear;
+mod next_frame;
 mod norm;
 mod packed;
 mod rowwise;
@@ -35,6 +36,7 @@ pub use dense::Dense;
 pub use f32_op::{F32Op, apply1, apply2, apply3, is_cpu_f32};
 pub use fused_conv::{Fuse, FusedConv2d, Window, channels_first, channels_last, joined};
 pub use linear::Linear;
+pub use next_frame::{Frames, next_frame_attention};
 pub use norm::{Activation, GroupNorm, LayerNorm};
 pub use temporal_conv::TemporalConv;
 
