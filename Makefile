@@ -10,6 +10,7 @@
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times; kills 50 conversions
+# make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
@@ -28,7 +29,7 @@ CLIPS_BUILD ?= release
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check book release release-check coverage clips corpus field fuzz quality bench bench-worker checkov soak setup setup-lint fmt
+.PHONY: demo test lint check book release release-check coverage clips corpus field fuzz quality bench bench-worker checkov soak upgrade setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -128,6 +129,12 @@ soak: setup
 		$(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(cloud)' --no-capture
 	$(CARGO) build --locked -p parallax
 	KILLS=50 $(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'binary(kill)' --no-capture
+
+upgrade: setup
+	@[ -x "$(FROM)" ] || { echo "make upgrade FROM=path/to/video-worker: the program of the previous release" >&2; exit 1; }
+	$(CARGO) build --locked -p video-worker -p sagemaker-emulator
+	UPGRADE_FROM=$(abspath $(FROM)) UPGRADE_JOBS=100 \
+		$(CARGO) nextest run --locked --profile soak -p parallax-tests -E 'test(share_a_ledger)' --no-capture
 
 bench-worker: setup
 	$(CARGO) build --release --locked -p video-worker

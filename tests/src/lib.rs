@@ -25,7 +25,7 @@ pub use disk::SmallDisk;
 pub use hub::{Asked, COMMIT, Fault, Hub, TOKEN};
 pub use measure::{audio_md5, frame_md5s, left_eye_psnr, probe, video_seconds};
 pub use moto::Moto;
-pub use process::{Finished, Running, Usage, convert, finish, program, state_folder};
+pub use process::{Finished, Running, Usage, convert, finish, instead, program, state_folder};
 pub use proxy::{Twist, proxy};
 pub use seed::{number, seed};
 pub use server::{Answer, Server};

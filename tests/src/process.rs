@@ -36,6 +36,14 @@ pub fn program(name: &str) -> Command {
     alone(Command::new(bin(name)))
 }
 
+/// `command` with its variables and arguments, but of another program.
+pub fn instead(program: &Path, command: &Command) -> Command {
+    let mut other = Command::new(program);
+    other.env_clear().args(command.get_args());
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other
+}
+
 /// `parallax convert INPUT`, quick and over short segments.
 pub fn convert(input: &Path) -> Command {
     let mut command = program("parallax");

@@ -8,6 +8,8 @@
 
 #[path = "cloud/soak.rs"]
 mod soak;
+#[path = "cloud/upgrade.rs"]
+mod upgrade;
 
 use std::time::{Duration, Instant};
 
