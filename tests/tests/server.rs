@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "server/segment.rs"]
+mod segment;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,6 +74,15 @@ impl Device {
     }
 }
 
+/// Operations that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// `stereo`, by an engine that is loaded at the start.
+    Stereo,
+    /// `segment`, by a network that is loaded when it is first asked for.
+    Animate,
+}
+
 /// What mode `sbs` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SideBySide {
@@ -100,6 +109,21 @@ pub(crate) struct Settings {
     /// Whose way of asking is answered.
     #[arg(long, env = "SERVER_PROFILE", value_enum, default_value = "sagemaker")]
     pub(crate) profile: Profile,
+
+    /// What is offered, separated by commas. `interpolate`, `loop`, `health` and `memory_stats` always are.
+    #[arg(
+        long,
+        env = "SERVER_SERVICES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "stereo"
+    )]
+    pub(crate) services: Vec<ServiceName>,
+
+    /// The network of `segment`, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`. Defaults to the first that
+    /// is there.
+    #[arg(long, env = "SERVER_SEGMENT_MODEL")]
+    pub(crate) segment_model: Option<String>,
 
     /// The stereo engine.
     #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
@@ -356,7 +380,8 @@ impl Settings {
         if let Some(found) = self.depth_curve.filter(|curve| !(-3.0..=3.0).contains(curve)) {
             bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
         }
-        if self.device == Some(Device::Cuda) && !self.engine.has_a_device() {
+        let networks = self.engine.has_a_device() || self.offers(ServiceName::Animate);
+        if self.device == Some(Device::Cuda) && !networks {
             bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", engine.name);
         }
         Ok(())
@@ -368,8 +393,14 @@ impl Settings {
         self.address.unwrap_or(if self.profile == Profile::Sagemaker { all } else { own })
     }
 
+    /// Whether a service is offered.
+    pub(crate) fn offers(&self, service: ServiceName) -> bool {
+        self.services.contains(&service)
+    }
+
     pub(crate) fn device(&self) -> Device {
-        let own = if self.engine.needs_a_gpu() { Device::Cuda } else { Device::Cpu };
+        let needed = self.offers(ServiceName::Stereo) && self.engine.needs_a_gpu();
+        let own = if needed { Device::Cuda } else { Device::Cpu };
         self.device.unwrap_or(own)
     }
 

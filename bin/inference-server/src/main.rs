@@ -1,5 +1,6 @@
 //! `inference-server`: the GPU service behind SageMaker, RunPod and plain HTTP.
 
+mod animate;
 mod config;
 mod conversions;
 mod engine;

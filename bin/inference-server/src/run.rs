@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
+use parallax_animate::{Segment, SegmentSettings};
 use parallax_aws::Aws;
 use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
@@ -24,7 +25,8 @@ use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::config::{Profile, Settings, SideBySide};
+use crate::animate;
+use crate::config::{Profile, ServiceName, Settings, SideBySide};
 use crate::conversions::Conversions;
 use crate::model;
 use crate::recipe;
@@ -45,6 +47,7 @@ const TASK_SLACK: Duration = Duration::from_secs(300);
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let began = Instant::now();
     settings.validate()?;
+    animate::check(settings)?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
     let readiness = Readiness::new(flags.clone());
@@ -74,7 +77,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let health = tokio::spawn(health.serve(closed.clone()));
     let answering = tokio::spawn(listener.serve(routes, closing.clone(), ANSWERS));
     let (rest, rested) = (CancellationToken::new(), CancellationToken::new());
-    let load = load(service.clone(), Weights::of(settings), models_loaded, start);
+    let at_start = settings.offers(ServiceName::Stereo);
+    let load = load(service.clone(), at_start.then(|| Weights::of(settings)), models_loaded, start);
     let loading = tokio::spawn(runpod::work(platform, load, rest.clone(), rested.clone()));
     let failed = stopped(Termination::listen()?, loading).await;
     info!("draining");
@@ -108,39 +112,49 @@ async fn service(
 ) -> Result<Arc<Service>> {
     let aws = Aws::load(&parallax_aws::Settings::default()).await;
     let storage = stores::open(settings, &aws).await?;
-    let engine = model::select(settings)?;
-    let stereo = StereoSettings {
-        tools: Tools::find()
-            .context("segments are read and written by it")?
-            .for_film(settings.damaged),
-        scratch: scratch.path().to_owned(),
-        side_by_side: match settings.side_by_side {
-            SideBySide::Full => Layout::FullSbs,
-            SideBySide::Half => Layout::HalfSbs,
-        },
-        encode: EncodeSettings::default(),
-        capabilities: engine.clone(),
-        conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
-        recipe: recipe::of(settings, &*engine),
-    };
-    let (tools, encode) = (stereo.tools.clone(), stereo.encode.clone());
-    let effects = Effects::new(storage.clone(), tools, stereo.scratch.clone(), encode);
+    let tools = Tools::find().context("segments are read and written by it")?;
+    let tools = tools.for_film(settings.damaged);
+    let (encode, scratch) = (EncodeSettings::default(), scratch.path().to_owned());
+    let effects = Effects::new(storage.clone(), tools.clone(), scratch.clone(), encode.clone());
     let limits = ServiceSettings {
         run_limit: Duration::from_secs(settings.run_limit_seconds),
         ..ServiceSettings::default()
     };
-    let (model, room) = model::open(settings, &*engine, &metrics)?;
     let loaded = LoadedModels::default();
-    let models = ModelPool::new(room)
-        .with_metrics(metrics.clone())
-        .with_listener(loaded.listener())
-        .with(model);
+    let (mut offered, mut models) = (Registry::default(), Vec::new());
+    let mut room = u64::MAX;
+    if settings.offers(ServiceName::Stereo) {
+        let engine = model::select(settings)?;
+        let stereo = StereoSettings {
+            tools: tools.clone(),
+            scratch: scratch.clone(),
+            side_by_side: match settings.side_by_side {
+                SideBySide::Full => Layout::FullSbs,
+                SideBySide::Half => Layout::HalfSbs,
+            },
+            encode,
+            capabilities: engine.clone(),
+            conversions: Arc::new(Conversions::new(settings, &aws, metrics.clone())),
+            recipe: recipe::of(settings, &*engine),
+        };
+        let (model, free) = model::open(settings, &*engine, &metrics)?;
+        room = free;
+        models.push(model);
+        offered = offered.with(Stereo::new(storage.clone(), stereo));
+    }
+    if settings.offers(ServiceName::Animate) {
+        models.push(animate::model(settings));
+        offered = offered.with(Segment::new(SegmentSettings { storage, tools, scratch }));
+    }
+    let pool = ModelPool::new(room).with_metrics(metrics.clone()).with_listener(loaded.listener());
+    let pool = models.into_iter().fold(pool, ModelPool::with);
     let beat = beats.register("engine", limits.run_limit + TASK_SLACK);
-    let executor = Executor::start(settings.places(), models, metrics.clone(), beat);
+    let executor = Executor::start(settings.places(), pool, metrics.clone(), beat);
     let executor = executor.context("start the executor's thread")?;
-    let registry = Registry::default()
-        .with(Stereo::new(storage, stereo))
-        .with(Health::new(settings.engine.0.name, settings.device().as_str()))
+    let stereo = settings.offers(ServiceName::Stereo);
+    let engine = if stereo { settings.engine.0.name } else { "none" };
+    let registry = offered
+        .with(Health::new(engine, settings.device().as_str()))
         .with(MemoryStats::new(loaded))
         .with(Interpolate(effects.clone()))
         .with(Loop(effects));
@@ -169,13 +183,18 @@ struct Start {
     metrics: Arc<dyn MetricsSink>,
 }
 
-/// Loads the models, and before that what they need and lack; until it succeeds, no work is taken.
+/// Loads the models, and before that what they need and lack; until it succeeds, no work is taken. Without an
+/// engine there is nothing to load: other networks are when they are first asked for.
 async fn load(
     service: Arc<Service>,
-    weights: Option<Weights>,
+    engine: Option<Option<Weights>>,
     loaded: Flag,
     start: Start,
 ) -> Result<()> {
+    let Some(weights) = engine else {
+        loaded.raise();
+        return Ok(());
+    };
     let get = |models: &mut ModelPool, _: &CancellationToken| {
         models.get::<StereoModel>(STEREO_MODEL).map(drop)
     };

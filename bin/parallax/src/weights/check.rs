@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use parallax_catalogue::{ALL, models};
+use parallax_catalogue::{models, weights};
 use parallax_engine_spec::{ModelReport, Needs, Published, WeightsSpec};
 
 use super::folder::folder;
@@ -93,11 +93,6 @@ fn wanted<'a>(weights: &'a WeightsSpec, dir: &Path) -> Vec<&'a Published> {
         Needs::All => Vec::new(),
         Needs::One => weights.models.iter().filter(there).collect(),
     }
-}
-
-/// The weights of every engine that has some.
-fn weights() -> impl Iterator<Item = &'static WeightsSpec> {
-    ALL.iter().filter_map(|spec| spec.weights)
 }
 
 fn sound(models: &[ModelReport]) -> bool {

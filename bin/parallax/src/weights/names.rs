@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, models, once_each};
+use parallax_catalogue::{ALL, ESTIMATORS, INPAINTERS, OF_OPERATIONS, models, once_each};
 use parallax_engine_spec::{Commercial, Published, WeightsSpec};
 
 use super::size::size;
@@ -20,7 +20,9 @@ fn parts() -> Vec<(&'static str, &'static [Published])> {
         Some((name, weights?.needed(None)))
     };
     let mut parts: Vec<(&str, &[Published])> = Vec::new();
-    for part in engines.chain(estimators).chain(inpainters).filter_map(needed) {
+    let operations = OF_OPERATIONS.iter().map(|(name, weights)| (*name, Some(*weights)));
+    let all = engines.chain(estimators).chain(inpainters).chain(operations);
+    for part in all.filter_map(needed) {
         if parts.iter().all(|(name, _)| *name != part.0) {
             parts.push(part);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::{Timestamp, Uri};
@@ -68,6 +69,15 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// # Errors
     /// `NotFound` when there is none to copy.
     async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool>;
+
+    /// An address under which anybody may read the object for `valid`; `None` where the store has no such way. Whether
+    /// there is an object is not looked at.
+    ///
+    /// # Errors
+    /// `Rejected` when the time is out of the store's range.
+    async fn link(&self, _uri: &Uri, _valid: Duration) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Removes an object; succeeds when there is none.
     async fn delete(&self, uri: &Uri) -> Result<()>;

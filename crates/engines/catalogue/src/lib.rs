@@ -8,7 +8,9 @@ mod automatic;
 mod built_in;
 mod selected;
 
-use parallax_engine_spec::{Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec};
+use parallax_engine_spec::{
+    Choice, DepthSpec, EngineSpec, InpaintSpec, Published, Spec, WeightsSpec,
+};
 
 pub use automatic::{Automatic, automatic, is_there};
 pub use selected::Selected;
@@ -44,6 +46,12 @@ pub const INPAINTERS: &[InpaintSpec] = &[
     parallax_stereocrafter::INPAINT_SPEC,
 ];
 
+/// Weights that no engine reads but an operation of the server, by the name that brings those to begin with.
+pub const OF_OPERATIONS: &[(&str, &WeightsSpec)] = &[
+    #[cfg(feature = "segment-anything")]
+    ("segment", &parallax_segment_anything::WEIGHTS),
+];
+
 /// The engine of that name.
 pub fn by_name(name: &str) -> Option<&'static EngineSpec> {
     find(ALL, name)
@@ -59,9 +67,15 @@ pub fn takers(choice: Choice) -> Vec<&'static str> {
     ALL.iter().filter(|spec| spec.takes(choice)).map(|spec| spec.name).collect()
 }
 
-/// The models of all engines, each once, in the order in which they are fetched.
+/// The weights of every engine that has some, and of operations.
+pub fn weights() -> impl Iterator<Item = &'static WeightsSpec> {
+    let engines = ALL.iter().filter_map(|spec| spec.weights);
+    engines.chain(OF_OPERATIONS.iter().map(|(_, weights)| *weights))
+}
+
+/// All models, each once, in the order in which they are fetched.
 pub fn models() -> Vec<&'static Published> {
-    once_each(ALL.iter().filter_map(|spec| spec.weights).flat_map(|weights| weights.models))
+    once_each(weights().flat_map(|weights| weights.models))
 }
 
 /// These models, each once.

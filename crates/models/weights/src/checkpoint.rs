@@ -56,6 +56,16 @@ impl Checkpoint {
         Ok(Self { dir, files: Files::open_file(path)?, recognise: |_| None })
     }
 
+    /// As [`Checkpoint::open_file`] for a file of `torch.save` whatever its extension, whose state dict is all that
+    /// it has, under `key`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open_file`].
+    pub fn open_within(path: &Path, key: &str) -> Result<Self, Error> {
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { dir, files: Files::open_within(path, key)?, recognise: |_| None })
+    }
+
     /// With `recognise` to say what the tensors are where they are not those that are wanted.
     #[must_use]
     pub fn recognised_by(mut self, recognise: Recognise) -> Self {

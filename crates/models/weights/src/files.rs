@@ -72,17 +72,24 @@ impl Files {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         match extension {
             "safetensors" => Self::safetensors(path),
-            "pth" => {
-                let pickled = Pickled::open(&path)?;
-                let entries = pickled.entries();
-                Ok(Self { paths: vec![path], entries, pickled: Some(Arc::new(pickled)) })
-            }
+            "pth" => Self::pickled(path, None),
             _ if is_pickle(&path) => Err(Error::Pickle { path }),
             _ => Err(Error::Malformed {
                 path,
                 why: "weights are in files called .safetensors or .pth".into(),
             }),
         }
+    }
+
+    /// The weights in PyTorch's own file whose state dict is under `key`.
+    pub(crate) fn open_within(path: &Path, key: &str) -> Result<Self, Error> {
+        Self::pickled(path.to_owned(), Some(key))
+    }
+
+    fn pickled(path: PathBuf, key: Option<&str>) -> Result<Self, Error> {
+        let pickled = Pickled::open(&path, key)?;
+        let entries = pickled.entries();
+        Ok(Self { paths: vec![path], entries, pickled: Some(Arc::new(pickled)) })
     }
 
     fn safetensors(path: PathBuf) -> Result<Self, Error> {

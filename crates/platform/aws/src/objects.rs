@@ -82,6 +82,10 @@ impl S3Objects {
 
 #[async_trait]
 impl ObjectStore for S3Objects {
+    async fn link(&self, uri: &Uri, valid: Duration) -> Result<Option<String>> {
+        self.presign(uri, valid).await.map(Some)
+    }
+
     async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
         let (bucket, key) = address(uri)?;
         let call = self.client.head_object().bucket(bucket).key(key);

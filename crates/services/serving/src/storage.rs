@@ -6,6 +6,7 @@
 mod address;
 mod credentials;
 mod inline;
+mod link;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

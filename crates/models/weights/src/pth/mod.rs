@@ -38,15 +38,15 @@ pub(crate) struct Pickled {
 }
 
 impl Pickled {
-    /// The tensors of the file at `path`.
+    /// The tensors of the file at `path`, whose state dict is under `key` or all there is.
     ///
     /// # Errors
     /// [`Error::Calls`] for a pickle that is more than a description of tensors, [`Error::Malformed`] for
     /// anything else that `torch.save` would not have written.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path, key: Option<&str>) -> Result<Self, Error> {
         let opened = || {
             let file = File::open(path)?;
-            let places = places(&file)?;
+            let places = places(&file, key)?;
             Ok(Self { file, places })
         };
         opened().map_err(|refusal: Refusal| refusal.of(path))
@@ -77,7 +77,7 @@ impl Pickled {
     }
 }
 
-fn places(file: &File) -> Result<BTreeMap<String, Place>, Refusal> {
+fn places(file: &File, key: Option<&str>) -> Result<BTreeMap<String, Place>, Refusal> {
     let entries = archive::entries(file, file.metadata()?.len())?;
     let named = |name: &&String| name.rsplit('/').next() == Some(PICKLE);
     let mut pickles = entries.keys().filter(named);
@@ -95,5 +95,5 @@ fn places(file: &File) -> Result<BTreeMap<String, Place>, Refusal> {
         return Err(Refusal::odd("its values are not in little-endian order"));
     }
     let pickle = read(&entries[name], MAX_PICKLE).map_err(|refusal| refusal.in_tensor(PICKLE))?;
-    state::read(&pickle, Storages { entries: &entries, prefix: &format!("{folder}data/") })
+    state::read(&pickle, key, Storages { entries: &entries, prefix: &format!("{folder}data/") })
 }

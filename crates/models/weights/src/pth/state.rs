@@ -41,16 +41,22 @@ impl Storages<'_> {
     }
 }
 
-/// The tensors of the state dict that is written in `pickle`.
-pub(super) fn read(pickle: &[u8], storages: Storages) -> Result<BTreeMap<String, Place>, Refusal> {
+/// The tensors of the state dict that is written in `pickle`: under `key`, beside which there is nothing, or by
+/// itself.
+pub(super) fn read(
+    pickle: &[u8],
+    key: Option<&str>,
+    storages: Storages,
+) -> Result<BTreeMap<String, Place>, Refusal> {
     let (heap, root) = parse(pickle)?;
+    let reader = Reader { heap: &heap, storages };
+    let root = key.map_or(Ok(root), |key| reader.under(key, root))?;
     let Value::Dict(items) = heap.get(root) else {
         return Err(Refusal::odd(format!(
             "it holds {} instead of a state dict",
             kind(&heap, root)
         )));
     };
-    let reader = Reader { heap: &heap, storages };
     let mut places = BTreeMap::new();
     let mut left = storages.bytes().saturating_mul(MOST_SHARED);
     for &(key, value) in items {
@@ -75,6 +81,17 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The one value of a dict, which is under `key`.
+    fn under(self, key: &str, root: Id) -> Result<Id, Refusal> {
+        if let Value::Dict(items) = self.heap.get(root)
+            && let [(name, inner)] = items.as_slice()
+            && self.name(*name)? == key
+        {
+            return Ok(*inner);
+        }
+        Err(Refusal::odd(format!("it holds something else than one dict under {key:?}")))
+    }
+
     fn name(self, id: Id) -> Result<&'a str, Refusal> {
         match self.heap.get(id) {
             Value::Text(name) if !name.is_empty() && !name.contains(char::is_control) => Ok(name),

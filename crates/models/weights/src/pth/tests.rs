@@ -27,7 +27,7 @@ fn golden(name: &str) -> PathBuf {
 fn read(bytes: &[u8]) -> Result<Vec<(String, Place)>, Refusal> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Ok(places(&file)?.into_iter().collect())
+    Ok(places(&file, None)?.into_iter().collect())
 }
 
 /// Why it is refused, with the message that a user sees.
@@ -215,6 +215,29 @@ fn what_may_be_named_cannot_be_called_otherwise_than_torch_does() {
     let state = [ordered(), b")R(".to_vec(), text("x"), tensor, b"u}".to_vec(), text("_metadata")];
     let pickle = [b"\x80\x02".to_vec(), state.concat(), ordered(), b")Rsb.".to_vec()].concat();
     assert_eq!(read(&file(&pickle, &[&VALUES]).bytes).unwrap().len(), 1);
+}
+
+#[test]
+fn a_state_dict_may_be_all_that_is_under_a_key() {
+    let inner = |name: &str| {
+        [b"}".to_vec(), text(name), Floats::default().pickled(), b"s".to_vec()].concat()
+    };
+    let within = |pickle: &[u8], key| {
+        let mut opened = tempfile::tempfile().unwrap();
+        opened.write_all(&file(pickle, &[&VALUES]).bytes).unwrap();
+        let found = places(&opened, Some(key));
+        found.map(|places| places.into_keys().collect::<Vec<_>>())
+    };
+    let one = dict(&[("model", inner("x"))]);
+    assert_eq!(within(&one, "model").unwrap(), ["x"]);
+    let two = dict(&[("model", inner("x")), ("optimizer", inner("y"))]);
+    for (pickle, key) in [(&one, "ema"), (&two, "model"), (&dict(&[]), "model")] {
+        let refusal = within(pickle, key).unwrap_err().of(Path::new("m.pt")).to_string();
+        assert!(refusal.contains("something else than one dict under"), "{refusal}");
+    }
+    let tensor = dict(&[("model", Floats::default().pickled())]);
+    let refusal = within(&tensor, "model").unwrap_err().of(Path::new("m.pt")).to_string();
+    assert!(refusal.contains("a tensor instead of a state dict"), "{refusal}");
 }
 
 #[test]

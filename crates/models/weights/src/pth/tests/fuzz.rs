@@ -36,7 +36,7 @@ const WORDS: [&str; 19] = [
 fn read(bytes: &[u8], scratch: &File) -> Option<usize> {
     scratch.set_len(0).unwrap();
     scratch.write_all_at(bytes, 0).unwrap();
-    let places = places(scratch).ok()?;
+    let places = places(scratch, None).ok()?;
     let pickled = Pickled { file: scratch.try_clone().unwrap(), places };
     for (name, entry) in pickled.entries() {
         let size = entry.elements() as usize * entry.dtype.size_in_bytes();

@@ -1,0 +1,32 @@
+//! *Segment Anything 2* (Ravi et al. 2024, arXiv:2408.00714) on candle: the networks of SAM 2.1 that make
+//! masks of what a person points at in a picture.
+//!
+//! A picture is encoded once, and any number of prompts are answered from its [`Features`]. Numbers follow the
+//! published classes of transformers (`models/sam2/modeling_sam2.py`), stage by stage in `tests/`. The files
+//! hold the networks that follow a mask through a clip too: their names and shapes are checked, and nothing of
+//! them is kept.
+
+mod backbone;
+mod config;
+mod decoder;
+mod features;
+mod heads;
+mod layout;
+pub mod manifest;
+mod masks;
+mod memory;
+mod neck;
+mod network;
+mod picture;
+mod prompts;
+mod settings;
+mod two_way;
+mod windows;
+
+pub use config::{Config, Decoder, Hiera, Memory};
+pub use features::Features;
+pub use layout::{Layout, original_name};
+pub use masks::{Candidates, Mask, at_size};
+pub use network::Sam2;
+pub use picture::{Picture, network_input};
+pub use prompts::{Point, Prompt};
