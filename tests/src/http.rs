@@ -7,7 +7,8 @@ use std::net::TcpStream;
 pub(crate) fn ask(address: &str, method: &str, page: &str) -> (u16, String) {
     let address = address.strip_prefix("http://").unwrap_or(address);
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{method} {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "{method} {page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

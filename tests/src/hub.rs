@@ -64,6 +64,8 @@ struct Shared {
     /// Port of the host that serves the bytes.
     store: u16,
     open: bool,
+    /// Only bytes, at `/mirror/owner/name/commit/path`.
+    mirrors: bool,
     released: Arc<Notify>,
 }
 
@@ -115,6 +117,17 @@ impl Hub {
     /// Announces another digest than the right one.
     pub fn announce(&self, file: &str, tag: &str) {
         self.shared().tags.insert(file.to_owned(), tag.to_owned());
+    }
+
+    /// Has other bytes for `file` from now on, which are announced as right.
+    pub fn change(&self, file: &str, bytes: Vec<u8>) {
+        self.shared().files.insert(file.to_owned(), bytes.into());
+    }
+
+    /// Serves copies as a bucket does, which knows nothing of them, and is asked for nothing else.
+    pub fn make_mirror(&self) -> String {
+        self.shared().mirrors = true;
+        format!("{}/mirror", self.address)
     }
 
     /// Asks nobody for a token.
@@ -170,6 +183,16 @@ async fn answer(
         let status = StatusCode::from_u16(status).unwrap();
         (status, [("x-error-code", code.to_owned()), ("x-error-message", message)]).into_response()
     };
+    if shared.mirrors && !at_store {
+        let file =
+            asked.path.strip_prefix("/mirror/").map(|path| path.replace(&format!("{COMMIT}/"), ""));
+        return match file.and_then(|file| shared.files.get(&file).cloned()) {
+            Some(bytes) => {
+                transfer(bytes, asked.range.as_deref(), None, Arc::clone(&shared.released))
+            }
+            None => StatusCode::NOT_FOUND.into_response(),
+        };
+    }
     let Some((name, revision)) = split(&asked.path) else {
         return refuse(404, "RepoNotFound", "Repository not found".into());
     };

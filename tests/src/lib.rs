@@ -28,4 +28,4 @@ pub use moto::Moto;
 pub use process::{Finished, Running, Usage, convert, finish, instead, program, state_folder};
 pub use proxy::{Twist, proxy};
 pub use seed::{number, seed};
-pub use server::{Answer, Server};
+pub use server::{Answer, Server, tell};

@@ -79,12 +79,16 @@ impl Server {
 
     /// Asks for a page.
     pub fn get(&self, page: &str) -> Answer {
-        self.send(format!("GET {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+        self.send(
+            format!("GET {page} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
+        )
     }
 
     /// Posts a JSON body with further header lines.
     pub fn post(&self, page: &str, headers: &[&str], body: &str) -> Answer {
-        let mut request = format!("POST {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        let mut request =
+            format!("POST {page} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for header in headers.iter().chain(&["content-type: application/json"]) {
             request.push_str(header);
             request.push_str("\r\n");
@@ -95,10 +99,7 @@ impl Server {
 
     /// Sends bytes and reads the answer to its end.
     pub fn send(&self, bytes: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        // A server that has heard enough closes before it has read everything.
-        let _ = stream.write_all(bytes);
-        read(&mut stream)
+        tell(&self.address, bytes)
     }
 
     /// A connection.
@@ -108,9 +109,8 @@ impl Server {
 
     /// The numbers as Prometheus text.
     pub fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        read(&mut stream).body
+        let ask = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        tell(&self.health, ask).body
     }
 
     /// A number in the metrics, over all labels; 0 when there is none.
@@ -121,6 +121,14 @@ impl Server {
         });
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
+}
+
+/// Sends bytes to `address`, and reads the answer to its end.
+pub fn tell(address: &str, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // A server that has heard enough closes before it has read everything.
+    let _ = stream.write_all(bytes);
+    read(&mut stream)
 }
 
 fn read(stream: &mut TcpStream) -> Answer {

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -41,19 +44,23 @@ impl World {
 
     /// Jobs that are cut into segments of a few bytes, whose events wait in the queue.
     async fn with_jobs(folder: &Path) -> Self {
+        Self::with_some(folder, JOBS, SEGMENTS).await
+    }
+
+    async fn with_some(folder: &Path, jobs: usize, segments: u32) -> Self {
         let mut world = Self::open(folder).await;
-        for number in 0..JOBS {
+        for number in 0..jobs {
             let job_id: JobId = format!("job-{number}").parse().unwrap();
             let mode = if number % 2 == 0 { Mode::Sbs } else { Mode::Anaglyph };
             let now = SystemClock.now();
             let ledger = &world.local.ledger;
             assert!(ledger.create_job(&Job::new(job_id.clone(), mode, now)).await.unwrap());
             for status in [JobStatus::ChunkingInProgress, JobStatus::ChunkingComplete] {
-                let moved = ledger.advance(&job_id, status, Some(SEGMENTS), None, now).await;
+                let moved = ledger.advance(&job_id, status, Some(segments), None, now).await;
                 assert_eq!(moved.unwrap(), Advance::Moved);
             }
-            for index in 0..SEGMENTS {
-                let segment = Segment::new(job_id.clone(), index, SEGMENTS, mode).unwrap();
+            for index in 0..segments {
+                let segment = Segment::new(job_id.clone(), index, segments, mode).unwrap();
                 let uri = world.local.buckets.input.uri(&ObjectKey::Segment(segment)).unwrap();
                 let body = format!("{job_id} {index}");
                 world.local.objects.write(&uri, body.as_bytes()).await.unwrap();
@@ -301,4 +308,96 @@ fn configuration_is_checked_before_the_first_message() {
     std::fs::write(&blocked, "x").unwrap();
     let bad = check(&[("STATE_DIR", blocked.to_str().unwrap())]);
     assert!(bad.code == Some(1) && bad.stderr.contains(blocked.to_str().unwrap()), "{bad:?}");
+}
+
+/// A server that tells by `told` what token an attempt has, and does the work once `go` says so.
+fn start_server(told: Sender<String>, go: Receiver<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut token, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                let line = line.trim().to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("authorization: bearer ") {
+                    value.clone_into(&mut token);
+                }
+                if let Some(value) = line.strip_prefix("content-length: ") {
+                    length = value.parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            if told.send(token).is_err() || go.recv().is_err() {
+                return;
+            }
+            let output = body["output_uri"].as_str().unwrap().trim_start_matches("file://");
+            let output = PathBuf::from(output);
+            std::fs::create_dir_all(output.parent().unwrap()).unwrap();
+            std::fs::write(output, [b'r'; 64]).unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.get_mut().write_all(answer).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_for_servers_changes_without_a_restart_and_no_attempt_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let world = World::with_some(&state, 1, 4).await;
+    let (told, tokens) = channel();
+    let (go, may) = channel();
+    let url = start_server(told, may);
+    let file = folder.path().join("token");
+    std::fs::write(&file, "canary-first\n").unwrap();
+    let daemon = Daemon::start(
+        &state,
+        &[
+            ("ROLES", ROLES),
+            ("INFERENCE_BACKEND", "http"),
+            ("INFERENCE_HTTP_URL", &url),
+            ("INFERENCE_HTTP_TOKEN_FILE", file.to_str().unwrap()),
+            ("INFERENCE_MAX_IN_FLIGHT", "1"),
+            ("LOG_FILTER", "trace"),
+        ],
+    );
+    let hang_up = |words: &str| {
+        let count = || daemon.process.said().1.matches(words).count();
+        let before = count();
+        daemon.process.signal(Signal::SIGHUP);
+        while count() == before {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let next = || tokens.recv_timeout(Duration::from_secs(60)).expect("another attempt");
+    // Each is asked for while the one before runs.
+    assert_eq!(next(), "canary-first");
+    std::fs::write(&file, "canary-second").unwrap();
+    hang_up("the secret was read again");
+    go.send(()).unwrap();
+    assert_eq!(next(), "canary-second");
+    for broken in ["", "canary\ncanary"] {
+        std::fs::write(&file, broken).unwrap();
+        hang_up("the old one stays");
+    }
+    go.send(()).unwrap();
+    assert_eq!(next(), "canary-second");
+    go.send(()).unwrap();
+    assert_eq!(next(), "canary-second");
+    go.send(()).unwrap();
+    while world.completed().await < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(tokens.try_recv().is_err(), "none was attempted twice");
+    let (stdout, log) = daemon.process.said();
+    assert!(!log.contains("canary") && stdout.is_empty(), "{log}");
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "depth/bomb.rs"]
+mod bomb;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

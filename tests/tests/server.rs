@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "server/secrets.rs"]
+mod secrets;
 #[path = "server/segment.rs"]
 mod segment;
 
@@ -233,9 +235,10 @@ async fn no_secret_reaches_a_log_an_answer_or_a_metric() {
         ("SERVER_INPUTS", "gs://own,s3://input"),
         ("AWS_ACCESS_KEY_ID", "canary-of-aws"),
         ("AWS_SECRET_ACCESS_KEY", "canary-of-aws"),
+        ("AWS_SESSION_TOKEN", "canary-of-aws"),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ENDPOINT_URL", moto.url()),
-        ("LOG_FILTER", "debug"),
+        ("LOG_FILTER", "trace"),
     ];
     let server = Server::start(folder.path(), &variables);
     let token = "authorization: Bearer canary-of-the-server";

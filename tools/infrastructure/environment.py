@@ -8,13 +8,16 @@ from hcl import keys_in
 SDK = "the SDK's own: in a deployment it finds what it needs by itself"
 TUNED = "the default suits; extra_environment sets it"
 GOOGLE = "another cloud's"
+FILE = "the platform gives the value itself"
 HUB = "the public hub is meant; extra_environment sets another"
 UNSET = {
     "worker": {
         "AWS_ENDPOINT_URL": SDK,
+        "HEALTH_HOSTS": "the container's own check asks for localhost",
         "INFERENCE_HTTP_ACCEPTED_SECONDS": TUNED,
         "INFERENCE_HTTP_CONNECT_SECONDS": TUNED,
         "INFERENCE_HTTP_PROGRESS_SECONDS": TUNED,
+        "INFERENCE_HTTP_TOKEN_FILE": FILE,
         "INFERENCE_HTTP_TOTAL_SECONDS": TUNED,
         "MALLOC_ARENA_MAX": TUNED,
         "PACE": "for emulated services only",
@@ -24,11 +27,15 @@ UNSET = {
         "AWS_ENDPOINT_URL": SDK,
         "DRAIN_SECONDS": "SageMaker's 30 seconds are the default of its profile",
         "GCS_ACCESS_KEY_ID": GOOGLE,
+        "GCS_ACCESS_KEY_ID_FILE": GOOGLE,
         "GCS_ENDPOINT_URL": GOOGLE,
         "GCS_SECRET_ACCESS_KEY": GOOGLE,
+        "GCS_SECRET_ACCESS_KEY_FILE": GOOGLE,
         "HEALTH_ADDRESS": "the image's",
+        "HEALTH_HOSTS": "the container's own check asks for localhost",
         "HF_ENDPOINT": HUB,
         "HF_TOKEN": "a secret: HF_TOKEN_ARN names where it is",
+        "HF_TOKEN_FILE": "a secret: HF_TOKEN_ARN names where it is",
         "INPUT_BUCKET_NAME": "SERVER_INPUTS is narrower",
         "OUTPUT_BUCKET_NAME": "SERVER_OUTPUTS is narrower",
         "LOG_FORMAT": TUNED,
@@ -41,6 +48,7 @@ UNSET = {
         "SERVER_DEPTH_MODEL": TUNED,
         "SERVER_DEPTH_SIZE": TUNED,
         "SERVER_FILE_ROOTS": "no request names a file there",
+        "SERVER_HOSTS": "it does not listen on loopback",
         "SERVER_INLINE_BYTES": TUNED,
         "SERVER_INPUT_BYTES": TUNED,
         "SERVER_MEMORY_LIMIT_MIB": TUNED,
@@ -51,7 +59,10 @@ UNSET = {
         "SERVER_REFERENCE": TUNED,
         "SERVER_SCRATCH": "the image's",
         "SERVER_TOKENS": "only SageMaker reaches the container",
+        "SERVER_TOKENS_FILE": FILE,
         "WEIGHTS_DIR": "the image's",
+        "WEIGHTS_LOCK": "the folder's own lock; extra_environment names another",
+        "WEIGHTS_MIRROR": HUB,
     },
 }
 UNSET["http"] = UNSET["endpoint"] | {

@@ -9,14 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use parallax_catalogue::takers;
 use parallax_engine_spec::{Choice, DepthMode};
+use parallax_listener::{HostName, Hosts};
 use parallax_media::Damaged;
-use parallax_secret::Secret;
-use parallax_serving::front::{Limits, Tokens};
+use parallax_serving::front::Limits;
 use parallax_serving::net::Origin;
 use parallax_serving::{Access, ExecutorSettings, Prefix};
 use parallax_telemetry::logs::Format;
 
 use crate::engine::EngineName;
+
+mod secrets;
+
+pub(crate) use secrets::{SecretSettings, tokens};
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.
 #[derive(Debug, Parser)]
@@ -241,10 +245,17 @@ pub(crate) struct Settings {
         value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) body_seconds: u64,
 
-    /// Bearer tokens that are let in, separated by commas. Needed by the profile `http` unless it
-    /// listens on a loopback address.
-    #[arg(long, env = "SERVER_TOKENS", value_delimiter = ',', hide_env_values = true)]
-    pub(crate) tokens: Vec<Secret>,
+    #[command(flatten)]
+    pub(crate) secrets: SecretSettings,
+
+    /// Names by which the server may be asked for besides `localhost` and addresses where it listens on a
+    /// loopback address without tokens, separated by commas; elsewhere any name will do. Defaults to none.
+    #[arg(long, env = "SERVER_HOSTS", value_delimiter = ',')]
+    pub(crate) hosts: Vec<HostName>,
+
+    /// The same for `HEALTH_ADDRESS`.
+    #[arg(long, env = "HEALTH_HOSTS", value_delimiter = ',')]
+    pub(crate) health_hosts: Vec<HostName>,
 
     /// Where inputs may be, separated by commas: `s3://bucket`, `s3://bucket/prefix`, `gs://...`.
     /// Defaults to `INPUT_BUCKET_NAME`; without that the profile `sagemaker` allows whatever its
@@ -280,19 +291,6 @@ pub(crate) struct Settings {
     #[arg(long, env = "SERVER_NETWORKS", value_delimiter = ',')]
     pub(crate) networks: Vec<IpNet>,
 
-    /// HMAC access id for `gs://`, which is reached through its S3-compatible interface.
-    #[arg(long, env = "GCS_ACCESS_KEY_ID", requires = "gcs_secret_access_key")]
-    pub(crate) gcs_access_key_id: Option<Secret>,
-
-    /// HMAC secret for `gs://`.
-    #[arg(
-        long,
-        env = "GCS_SECRET_ACCESS_KEY",
-        hide_env_values = true,
-        requires = "gcs_access_key_id"
-    )]
-    pub(crate) gcs_secret_access_key: Option<Secret>,
-
     /// Address of Google Cloud Storage's S3-compatible interface.
     #[arg(long, env = "GCS_ENDPOINT_URL", default_value = "https://storage.googleapis.com")]
     pub(crate) gcs_endpoint_url: String,
@@ -325,8 +323,8 @@ impl Settings {
     /// # Errors
     /// Names the variable, what was found and what is allowed.
     pub(crate) fn validate(&self) -> Result<()> {
-        let open = self.address().ip().is_loopback() || !self.tokens.is_empty();
-        if self.profile == Profile::Http && !open {
+        let closed = self.address().ip().is_loopback() || self.secrets.asks_for_tokens();
+        if self.profile == Profile::Http && !closed {
             bail!(
                 "SERVER_TOKENS is not set and SERVER_ADDRESS is {}: the profile http needs tokens \
                  unless it listens on a loopback address",
@@ -340,9 +338,7 @@ impl Settings {
                 self.address()
             );
         }
-        if self.tokens.iter().any(|token| token.expose().len() < 16) {
-            bail!("SERVER_TOKENS: a token has fewer than 16 characters");
-        }
+        self.secrets.read()?;
         for (variable, bucket) in [
             ("INPUT_BUCKET_NAME", &self.input_bucket_name),
             ("OUTPUT_BUCKET_NAME", &self.output_bucket_name),
@@ -424,8 +420,16 @@ impl Settings {
         ExecutorSettings { slots: places, slots_per_client: own.min(places) }
     }
 
-    pub(crate) fn tokens(&self) -> Tokens {
-        Tokens::new(self.tokens.clone())
+    /// By which names requests may come; `None` where it is any. Who reaches an address beyond loopback
+    /// is decided elsewhere, and who knows a token is no page's victim.
+    pub(crate) fn own_hosts(&self) -> Option<Hosts> {
+        let open = self.address().ip().is_loopback() && !self.secrets.asks_for_tokens();
+        open.then(|| Hosts::new(&self.hosts))
+    }
+
+    /// Whether anybody who reaches the address is let in, and it is not this machine alone that does.
+    pub(crate) fn trusts_the_platform(&self) -> bool {
+        !self.address().ip().is_loopback() && !self.secrets.asks_for_tokens()
     }
 
     /// What requests may read and write.

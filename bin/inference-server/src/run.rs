@@ -11,8 +11,8 @@ use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
 use parallax_ports::health::{Beats, Flag, Flags};
 use parallax_ports::{MetricsSink, SystemClock};
-use parallax_process::Termination;
-use parallax_serving::front::{http, sagemaker};
+use parallax_process::{Hangup, Termination};
+use parallax_serving::front::{Tokens, http, sagemaker};
 use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
 use parallax_serving::{
     Executor, FailureKind, ModelPool, Readiness, Registry, Service, ServiceSettings,
@@ -23,10 +23,10 @@ use parallax_stereo_service::{
 };
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::animate;
-use crate::config::{Profile, ServiceName, Settings, SideBySide};
+use crate::config::{self, Profile, ServiceName, Settings, SideBySide};
 use crate::conversions::Conversions;
 use crate::model;
 use crate::recipe;
@@ -46,8 +46,13 @@ const TASK_SLACK: Duration = Duration::from_secs(300);
 /// Whatever is wrong with the configuration or the surroundings.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let began = Instant::now();
+    // From now on SIGHUP ends nothing.
+    let hangup = Hangup::listen()?;
     settings.validate()?;
     animate::check(settings)?;
+    let given = settings.secrets.read()?.tokens.clone();
+    let tokens =
+        Tokens::new(given.as_ref().map_or_else(Vec::new, |list| config::tokens(&list.now())));
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
     let readiness = Readiness::new(flags.clone());
@@ -56,7 +61,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let service = service(settings, &scratch, readiness, metrics.clone(), &beats).await?;
     let start = Start { began, metrics: metrics.clone() };
     let platform = Platform::of(settings, &service)?;
-    let routes = routes(settings, &service, platform.is_some());
+    let routes = routes(settings, &service, &tokens, platform.is_some());
     info!(?settings, access = ?settings.access(), "effective configuration");
     if settings.check_config {
         println!("configuration is good");
@@ -67,11 +72,20 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let health = health
         .await
         .with_context(|| format!("HEALTH_ADDRESS {}: cannot listen", settings.health_address))?;
+    let health = health.with_hosts(&settings.health_hosts);
     info!(address = %health.address()?, "health endpoints");
     let address = settings.address();
     let listener = Listener::bind(address, settings.limits().listener).await;
     let listener = listener.with_context(|| format!("SERVER_ADDRESS {address}: cannot listen"))?;
     info!(address = %listener.address()?, profile = ?settings.profile, "listening");
+    if settings.trusts_the_platform() {
+        warn!(
+            reads = ?settings.access().read,
+            writes = ?settings.access().write,
+            "whoever reaches this address is let in without a token: the profile sagemaker leaves it to \
+             the platform to keep others away"
+        );
+    }
 
     let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
     let health = tokio::spawn(health.serve(closed.clone()));
@@ -80,6 +94,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     let at_start = settings.offers(ServiceName::Stereo);
     let load = load(service.clone(), at_start.then(|| Weights::of(settings)), models_loaded, start);
     let loading = tokio::spawn(runpod::work(platform, load, rest.clone(), rested.clone()));
+    let renew = tokens.clone();
+    let reading = hangup.read_again(given, move |list| renew.replace(config::tokens(list)));
+    let reading = tokio::spawn(reading);
     let failed = stopped(Termination::listen()?, loading).await;
     info!("draining");
     // The platform's jobs end before their operations stop.
@@ -91,6 +108,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     answering.await.context("answer requests")?;
     closed.cancel();
     health.await.context("serve the health endpoints")?;
+    reading.abort();
     drop(scratch);
     info!("drained");
     failed
@@ -162,18 +180,28 @@ async fn service(
     Ok(service)
 }
 
-fn routes(settings: &Settings, service: &Arc<Service>, on_platform: bool) -> Router {
-    let (tokens, limits) = (settings.tokens(), settings.limits());
+fn routes(
+    settings: &Settings,
+    service: &Arc<Service>,
+    tokens: &Tokens,
+    on_platform: bool,
+) -> Router {
+    let limits = settings.limits();
     let contract = sagemaker::routes(service.clone(), tokens.clone(), limits);
-    match settings.profile {
+    let routes = match settings.profile {
         Profile::Sagemaker => contract,
         Profile::Runpod if on_platform => contract,
         Profile::Runpod => contract.merge(runpod::development(settings, service)),
         Profile::Http => {
             let retention = http::Retention::default();
             let clock = Arc::new(SystemClock);
+            let tokens = tokens.clone();
             contract.merge(http::routes(service.clone(), tokens, limits, retention, clock))
         }
+    };
+    match settings.own_hosts() {
+        Some(hosts) => hosts.guard(routes),
+        None => routes,
     }
 }
 

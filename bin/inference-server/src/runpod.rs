@@ -11,6 +11,7 @@ use futures::{Stream, stream};
 use parallax_runpod::{
     Handler, Job, JobContext, JobError, Options, Output, Reply, Worker, dev, report_unhealthy,
 };
+use parallax_secret::{Given, Secret, one_line};
 use parallax_serving::{Failure, Handle, Request, Service};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,6 +22,8 @@ use crate::config::{Profile, Settings};
 
 /// What a job asks for that names no operation.
 const DEFAULT_OPERATION: &str = "stereo";
+/// What the platform lets its workers in by.
+const KEY: &str = "RUNPOD_AI_API_KEY";
 /// Time between two words about how far a job is.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -117,7 +120,13 @@ impl Platform {
         if settings.profile != Profile::Runpod {
             return Ok(None);
         }
-        let found = parallax_runpod::Settings::from_env(|name| std::env::var(name).ok())?;
+        let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (value, file) = (read(KEY).map(Secret::new), read("RUNPOD_AI_API_KEY_FILE"));
+        let key = Given::new(KEY, value, file.map(Into::into), one_line)?;
+        let found = parallax_runpod::Settings::from_env(|name| match (name, &key) {
+            (KEY, Some(key)) => Some(key.now().expose().to_owned()),
+            _ => read(name),
+        })?;
         let Some(found) = found else { return Ok(None) };
         let options = Options { drain: settings.drain(), ..Options::default() };
         let worker = Worker::new(found.clone(), options, Arc::new(Jobs(service.clone())))?;

@@ -33,7 +33,7 @@ pub(crate) async fn open(settings: &Settings, aws: &Aws) -> Result<Storage> {
     if aws.region().is_some() {
         stores.s3 = Some(Arc::new(S3Objects::new(aws.s3())));
     }
-    stores.gs = gcs::open(settings);
+    stores.gs = gcs::open(settings)?;
     let outside = Outside::new(settings.origins.clone(), Networks::new(settings.networks.clone()));
     if !outside.is_closed() {
         let fetcher = Fetcher::new(outside.clone());

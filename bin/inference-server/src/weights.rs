@@ -52,7 +52,10 @@ impl Weights {
         let models: Vec<Model> = self
             .models
             .iter()
-            .map(|model| Model::new(model.name, model.repository, model.files))
+            .map(|published| {
+                let model = Model::new(published.name, published.repository, published.files);
+                published.pin.map_or(model.clone(), |pin| model.pinned(pin.commit, pin.files))
+            })
             .collect();
         let fetched = parallax_hub::fetch(&settings, &models, &mut tell).await;
         fetched.with_context(|| format!("WEIGHTS_DIR {}: download the weights", self.dir.display()))

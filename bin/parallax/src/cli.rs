@@ -25,7 +25,7 @@ use crate::weights::names;
 #[derive(Debug, Parser)]
 #[command(version = parallax_process::version(), about, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Write a log to standard error; twice for more.
+    /// Write a log to standard error; twice and three times for more.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -61,10 +61,12 @@ pub(crate) enum WeightsCommand {
 }
 
 const FETCH_HELP: &str = "\
-Environment: HF_TOKEN (read token of an account that accepted the models' licences), HF_ENDPOINT
-(another hub), HF_HUB_OFFLINE (1: ask nobody), WEIGHTS_DIR.
+Environment: HF_TOKEN, or HF_TOKEN_FILE for a file with it (read token of an account that accepted the
+models' licences), HF_ENDPOINT (another hub), HF_HUB_OFFLINE (1: ask nobody), WEIGHTS_DIR, WEIGHTS_LOCK
+(the lock file; defaults to weights.lock in that folder), WEIGHTS_MIRROR (copies in a place of your own).
 Exit codes: 0 complete, 1 other failure, 2 wrong usage or setting, 3 access refused or not found,
-4 hub out of reach, damaged downloads or offline, 5 no room, 130 interrupted.";
+4 hub out of reach, damaged downloads or offline, 5 no room, 6 not the file
+that is pinned, 130 interrupted.";
 
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
@@ -118,7 +120,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) memory: Option<u64>,
 
-    /// Read every value of every tensor, too: some gigabytes of the disk. A conversion does so before it
+    /// Read every value of every tensor, too, and compare every file with `weights.lock`: some gigabytes of the disk. A conversion does so before it
     /// begins.
     #[arg(long)]
     pub(crate) values: bool,

@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     let filter = match cli.verbose {
         0 => "off",
         1 => "info",
-        _ => "debug",
+        2 => "debug",
+        _ => "trace",
     };
     if let Err(error) =
         parallax_telemetry::logs::init(parallax_telemetry::logs::Format::Text, filter)

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, ValueEnum};
 use parallax_media::Damaged;
-use parallax_secret::Secret;
+use parallax_secret::{Given, Secret, one_line};
+use parallax_telemetry::HostName;
 use parallax_telemetry::logs::Format;
 use parallax_worker::{Role, Roles};
 
@@ -136,6 +138,11 @@ pub(crate) struct Settings {
     /// Where `/livez`, `/readyz` and `/metrics` are served; port 0 picks one.
     #[arg(long, env = "HEALTH_ADDRESS", default_value = "127.0.0.1:9090")]
     pub(crate) health_address: SocketAddr,
+
+    /// Names by which that may be asked for besides `localhost` and addresses where it is a loopback
+    /// address, separated by commas; elsewhere any name will do. Defaults to none.
+    #[arg(long, env = "HEALTH_HOSTS", value_delimiter = ',')]
+    pub(crate) health_hosts: Vec<HostName>,
 
     /// Seconds that running attempts may finish after SIGTERM, before they are handed back.
     #[arg(long, env = "DRAIN_SECONDS", default_value_t = 100,
@@ -295,6 +302,12 @@ pub(crate) struct HttpSettings {
     /// Bearer token for them.
     #[arg(long, env = "INFERENCE_HTTP_TOKEN", hide_env_values = true)]
     pub(crate) inference_http_token: Option<Secret>,
+    /// File with that token, which SIGHUP has the daemon read again.
+    #[arg(long, env = "INFERENCE_HTTP_TOKEN_FILE")]
+    pub(crate) inference_http_token_file: Option<PathBuf>,
+    /// The token, once somebody has asked for it.
+    #[arg(skip)]
+    pub(crate) token: OnceLock<Option<Given>>,
     /// Allow http to other hosts than loopback: only for a private network that is trusted.
     #[arg(long, env = "INFERENCE_HTTP_ALLOW_PLAIN")]
     pub(crate) inference_http_allow_plain: bool,
@@ -321,6 +334,21 @@ pub(crate) struct HttpSettings {
     #[arg(long, env = "INFERENCE_HTTP_ACCEPTED_SECONDS", default_value_t = 1800,
         value_parser = clap::value_parser!(u64).range(1..=43_200))]
     pub(crate) inference_http_accepted_seconds: u64,
+}
+
+impl HttpSettings {
+    /// The token for inference servers: the same one whoever asks, so that what is read again reaches all.
+    ///
+    /// # Errors
+    /// Names the variable, and the file if it is one.
+    pub(crate) fn token(&self) -> Result<Option<Given>> {
+        if let Some(token) = self.token.get() {
+            return Ok(token.clone());
+        }
+        let (value, file) = (&self.inference_http_token, &self.inference_http_token_file);
+        let given = Given::new("INFERENCE_HTTP_TOKEN", value.clone(), file.clone(), one_line)?;
+        Ok(self.token.get_or_init(|| given).clone())
+    }
 }
 
 #[cfg(test)]

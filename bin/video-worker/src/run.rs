@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use parallax_ports::health::{Beats, Flags};
-use parallax_process::Termination;
+use parallax_process::{Hangup, Termination};
 use parallax_telemetry::{HealthServer, PrometheusMetrics};
 use parallax_worker::{Pipeline, Stop};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,10 @@ const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
 /// Before the first message: whatever is wrong with the configuration or the surroundings.
 /// Afterwards: a loop that ended unasked.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
+    // From now on SIGHUP ends nothing.
+    let hangup = Hangup::listen()?;
     platform::agree(settings)?;
+    let token = settings.http.token()?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
     let provider = settings.metrics_provider()?;
@@ -52,10 +55,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         .with_context(|| {
         format!("HEALTH_ADDRESS {}: cannot listen", settings.health_address)
     })?;
+    let health = health.with_hosts(&settings.health_hosts);
     info!(address = %health.address()?, "health endpoints");
     let stop = Stop::default();
     let closed = CancellationToken::new();
     let serving = tokio::spawn(health.serve(closed.clone()));
+    let reading = tokio::spawn(hangup.read_again(token, |_| {}));
     let listening = tokio::spawn(drain_on_signal(Termination::listen()?, stop.clone()));
     starting.raise();
     let ended = parallax_worker::run(pipeline, &roles, stop).await;
@@ -66,6 +71,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         }
     }
     listening.abort();
+    reading.abort();
     starting.lower("stopped");
     closed.cancel();
     serving.await.context("serve the health endpoints")?;

@@ -41,7 +41,19 @@ fn what_cannot_work_is_refused_by_name() {
         (&["--drain-seconds", "3601"], "0..=3600"),
         (&["--origins", "cdn.example"], "cdn.example"),
         (&["--networks", "10.0.0.0/33"], "10.0.0.0/33"),
-        (&["--gcs-access-key-id", "x"], "--gcs-secret-access-key"),
+        (&["--gcs-access-key-id", "x"], "GCS_ACCESS_KEY_ID is set without GCS_SECRET_ACCESS_KEY"),
+        (
+            &["--gcs-secret-access-key", "x"],
+            "GCS_SECRET_ACCESS_KEY is set without GCS_ACCESS_KEY_ID",
+        ),
+        (
+            &["--tokens", "canary-canary-canary", "--tokens-file", "x"],
+            "SERVER_TOKENS and SERVER_TOKENS_FILE are both set",
+        ),
+        (&["--tokens-file", "/nowhere"], "SERVER_TOKENS_FILE /nowhere: No such file"),
+        (&["--gcs-access-key-id-file", "/nowhere"], "GCS_ACCESS_KEY_ID_FILE /nowhere: No such"),
+        (&["--gcs-secret-access-key-file", "/"], "GCS_SECRET_ACCESS_KEY_FILE /: Is a directory"),
+        (&["--hosts", "https://gpu.example"], "expected the name of a host"),
         (&["--gcs-endpoint-url", "storage.example"], "GCS_ENDPOINT_URL"),
         (&["--gcs-endpoint-url", "https://user:canary@x"], "GCS_ENDPOINT_URL"),
     ] {

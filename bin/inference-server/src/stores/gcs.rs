@@ -11,15 +11,21 @@ use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
 use crate::config::Settings;
 
 /// The store, when there are credentials for it.
-pub(super) fn open(settings: &Settings) -> Option<Arc<dyn ObjectStore>> {
+///
+/// # Errors
+/// Names the variable.
+pub(super) fn open(settings: &Settings) -> anyhow::Result<Option<Arc<dyn ObjectStore>>> {
+    let Some((access_key_id, secret_access_key)) = settings.secrets.read()?.gcs.clone() else {
+        return Ok(None);
+    };
     let store = Compatible {
         endpoint_url: settings.gcs_endpoint_url.clone(),
         region: "auto".to_owned(),
-        access_key_id: settings.gcs_access_key_id.clone()?,
-        secret_access_key: settings.gcs_secret_access_key.clone()?,
+        access_key_id,
+        secret_access_key,
         session_token: None,
     };
-    Some(Arc::new(Gcs(S3Objects::compatible(&store, None))))
+    Ok(Some(Arc::new(Gcs(S3Objects::compatible(&store, None)))))
 }
 
 /// The same objects under the other scheme.

@@ -75,7 +75,9 @@ fn examine(
         report.models.push(of_one(weights, model, dir.to_owned()));
         report.stages = (weights.stages)(&report.models);
     }
-    report.ok = sound(&report.models);
+    let lock = std::env::var_os("WEIGHTS_LOCK").filter(|lock| !lock.is_empty()).map(PathBuf::from);
+    report.unlike = parallax_hub::unlike_the_lock(dir, lock.as_deref(), values)?;
+    report.ok = sound(&report.models) && report.unlike.is_empty();
     if !report.ok {
         report.conversions.clear();
     }

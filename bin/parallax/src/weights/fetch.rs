@@ -30,6 +30,7 @@ pub(super) fn main(args: &FetchArgs) -> ExitCode {
                 Some(Kind::Access) => 3,
                 Some(Kind::Network) => 4,
                 Some(Kind::Room) => 5,
+                Some(Kind::Changed) => 6,
                 Some(Kind::Other) | None => 1,
             })
         }
@@ -72,7 +73,7 @@ fn published(args: &FetchArgs) -> Vec<&'static Published> {
 
 /// The models, with what the options change of them.
 fn selected(args: &FetchArgs, published: &[&Published]) -> Result<Vec<Model>> {
-    let model = |model: &&Published| Model::new(model.name, model.repository, model.files);
+    let model = |model: &&Published| model_of(model);
     let mut models: Vec<Model> = published.iter().map(model).collect();
     let mut change = |options: &[String], set: fn(&mut Model, String)| -> Result<()> {
         for option in options {
@@ -87,8 +88,16 @@ fn selected(args: &FetchArgs, published: &[&Published]) -> Result<Vec<Model>> {
         Ok(())
     };
     change(&args.revision, |model, value| model.revision = Some(value))?;
-    change(&args.repository, |model, value| model.repository = value)?;
+    change(&args.repository, |model, value| *model = model.clone().from(value))?;
     Ok(models)
+}
+
+fn model_of(published: &Published) -> Model {
+    let model = Model::new(published.name, published.repository, published.files);
+    match published.pin {
+        Some(pin) => model.pinned(pin.commit, pin.files),
+        None => model,
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +107,7 @@ mod tests {
     #[test]
     fn the_models_can_be_fetched() {
         for model in parallax_catalogue::models() {
-            assert_eq!(Model::new(model.name, model.repository, model.files).check(), Ok(()));
+            assert_eq!(model_of(model).check(), Ok(()));
         }
     }
 }

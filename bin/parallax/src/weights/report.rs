@@ -10,6 +10,8 @@ use super::size::size;
 pub(super) struct Report {
     pub(super) ok: bool,
     pub(super) models: Vec<ModelReport>,
+    /// Files that are not those of `weights.lock`.
+    pub(super) unlike: Vec<String>,
     pub(super) stages: Vec<StageMemory>,
     /// Empty where a model is missing or wrong.
     pub(super) conversions: Vec<Demand>,
@@ -26,6 +28,9 @@ impl Report {
                     println!("        - {problem}");
                 }
             }
+        }
+        for unlike in &self.unlike {
+            println!("WRONG {unlike}");
         }
         for stage in &self.stages {
             println!(

@@ -79,7 +79,7 @@ pub(super) fn backend(
             }
             let http = http::Settings {
                 urls,
-                token: asked.inference_http_token.clone(),
+                token: asked.token()?,
                 allow_plain: asked.inference_http_allow_plain,
                 connect_limit: Duration::from_secs(asked.inference_http_connect_seconds),
                 answer_limit: Duration::from_secs(answer),

@@ -10,7 +10,7 @@ use parallax_backends::Http;
 use parallax_backends::http::Settings;
 use parallax_job::{Mode, Segment};
 use parallax_ports::{InferenceBackend, Invocation, Invoked, Kind, Locations};
-use parallax_secret::Secret;
+use parallax_secret::{Given, Secret, one_line};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,8 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\
 #[tokio::test]
 async fn the_request_carries_both_spellings_a_name_and_the_token() {
     let server = Server::start(Act::Say(OK)).await;
-    let with_token = Settings { token: Some(Secret::new("s3cret")), ..settings(&[&server]) };
+    let token = Given::new("TOKEN", Some(Secret::new("s3cret")), None, one_line).unwrap();
+    let with_token = Settings { token, ..settings(&[&server]) };
     let backend = Http::new(&with_token).unwrap();
     let answer = backend.invoke(&invocation(), &CancellationToken::new()).await.unwrap();
     assert_eq!(answer, Invoked::Finished);

@@ -21,4 +21,4 @@ pub use refused::Refused;
 pub use report::{Demand, ModelReport, Network, PartReport, StageMemory};
 pub use selection::{DeviceMemory, Prepared, Ready, Selection, WeightBytes};
 pub use spec::{DepthSpec, EngineSpec, Halves, InpaintSpec, SharedSelection, Spec};
-pub use weights::{Demands, Needs, Published, WeightsSpec, licence_warnings};
+pub use weights::{Demands, Needs, Pin, Published, WeightsSpec, licence_warnings};

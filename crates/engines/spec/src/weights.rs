@@ -20,6 +20,17 @@ pub struct Published {
     pub bytes: u64,
     /// What the publisher allows.
     pub licence: Licence,
+    /// The commit that was looked at, and what its files must be; without it the first download decides.
+    pub pin: Option<Pin>,
+}
+
+/// A commit of a model's repository, and its files there.
+#[derive(Debug, Clone, Copy)]
+pub struct Pin {
+    /// 40 hexadecimal digits.
+    pub commit: &'static str,
+    /// Path and SHA-256.
+    pub files: &'static [(&'static str, &'static str)],
 }
 
 impl Published {
@@ -46,7 +57,7 @@ impl Published {
         licence: Licence,
     ) -> Self {
         let parallax_weights::Manifest { name, repository, files } = manifest;
-        Self { name, title, repository, files, bytes, licence }
+        Self { name, title, repository, files, bytes, licence, pin: None }
     }
 
     /// What its licence forbids, or allows under conditions only; `None` where any use is allowed.
@@ -117,7 +128,15 @@ mod tests {
 
     const fn named(name: &'static str) -> Published {
         let (title, repository, files) = (name, name, &[]);
-        Published { name, title, repository, files, bytes: 1, licence: Licence::APACHE_2_0 }
+        Published {
+            name,
+            title,
+            repository,
+            files,
+            bytes: 1,
+            licence: Licence::APACHE_2_0,
+            pin: None,
+        }
     }
 
     static MODELS: [Published; 3] = [named("small"), named("base"), named("large")];

@@ -11,6 +11,8 @@ pub enum Kind {
     Access,
     /// Try again later.
     Network,
+    /// A file is not what it was: do not use it before you know why.
+    Changed,
     /// Make room.
     Room,
     /// Look into it.
@@ -73,6 +75,19 @@ pub enum Error {
         /// How many.
         tries: u32,
     },
+    /// A file is not the one that is pinned.
+    #[error(
+        "{what}: changed: {found} instead of {expected}; if that is wanted, name its --revision, or remove \
+         it from weights.lock"
+    )]
+    Changed {
+        /// Repository and file.
+        what: String,
+        /// What was pinned.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
     /// Too little room for what is missing.
     #[error("{dir}: {needed} are needed, {free} are free")]
     NoRoom {
@@ -106,6 +121,7 @@ impl Error {
             Self::Settings(_) => Kind::Settings,
             Self::Access { .. } | Self::NotFound { .. } => Kind::Access,
             Self::Unreachable { .. } | Self::Corrupt { .. } | Self::Offline { .. } => Kind::Network,
+            Self::Changed { .. } => Kind::Changed,
             Self::NoRoom { .. } => Kind::Room,
             Self::Io { source, .. } if out_of_room(source) => Kind::Room,
             Self::Answer { .. } | Self::Io { .. } => Kind::Other,

@@ -13,7 +13,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use crate::error::Error;
 use crate::model::Model;
 use crate::partial::Digest;
-use crate::record::is_commit;
+use crate::pins::is_commit;
 use crate::redirect::{LONGEST, same_origin, target};
 use crate::retry::Failure;
 use crate::settings::{Settings, Token, loopback};
@@ -29,6 +29,8 @@ pub(crate) struct Hub {
     token: Option<Token>,
     authorization: Option<HeaderValue>,
     silence: Duration,
+    /// It is a mirror: a folder that knows nothing of the files in it.
+    mirror: bool,
 }
 
 /// What a hub says of a file.
@@ -66,11 +68,14 @@ impl Hub {
         if loopback(&endpoint) {
             client = client.no_proxy();
         }
+        let token = settings.token.as_ref().filter(|_| settings.mirror.is_none());
         Ok(Self {
             client: client.build().map_err(|error| failed(&error.without_url()))?,
             endpoint,
-            authorization: settings.token.as_ref().map(Token::header).transpose()?,
-            token: settings.token.clone(),
+            // A mirror is somebody else's business than the hub's account.
+            authorization: token.map(Token::header).transpose()?,
+            token: token.cloned(),
+            mirror: settings.mirror.is_some(),
             silence: settings.silence,
         })
     }
@@ -85,12 +90,17 @@ impl Hub {
         let what = format!("{}/{path}", model.repository);
         let answer = |why: String| Failure::Permanent(Error::Answer { what: what.clone(), why });
         let (mut commit, mut digest, mut size) = (None, None, None);
+        if self.mirror {
+            // What it gives is believed for what is pinned of it, and for nothing else.
+            let Some(pin) = model.pin(path) else { return Ok(None) };
+            (commit, digest) = (Some(revision.to_owned()), Some(pin.sha256.clone()));
+        }
         let mut url = self.address(model, revision, path)?;
         for _ in 0..=LONGEST {
             let response = self.send(Method::HEAD, &url, None).await?;
             let status = response.status();
             let headers = response.headers();
-            if missing_file(status, headers) {
+            if missing_file(status, headers) || (self.mirror && status == StatusCode::NOT_FOUND) {
                 return Ok(None);
             }
             if !status.is_success() && !status.is_redirection() {
@@ -179,7 +189,8 @@ impl Hub {
         segments
             .pop_if_empty()
             .extend(model.repository.split('/'))
-            .extend(["resolve", revision])
+            .extend((!self.mirror).then_some("resolve"))
+            .extend([revision])
             .extend(path.split('/'));
         drop(segments);
         Ok(url)
@@ -215,7 +226,9 @@ impl Hub {
             },
             401 | 403 => {
                 let page = format!("{}{}", self.endpoint, model.repository);
-                let hint = if self.token.is_none() {
+                let hint = if self.mirror {
+                    "is it there, and may this machine read it from the mirror?".to_owned()
+                } else if self.token.is_none() {
                     format!(
                         "if it exists, it is gated: accept its licence at {page} and set HF_TOKEN to a \
                          read token of that account"

@@ -1,5 +1,7 @@
 //! A repository, and which of its files are wanted.
 
+use crate::pins::{Pin, Pins};
+
 /// A repository, and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -13,6 +15,8 @@ pub struct Model {
     pub revision: Option<String>,
     /// For each file the paths under which it may be found, best first.
     pub files: Vec<Vec<String>>,
+    /// What they must be.
+    pub(crate) pins: Option<Pins>,
 }
 
 impl Model {
@@ -28,7 +32,25 @@ impl Model {
                 .iter()
                 .map(|paths| paths.iter().map(|&p| p.to_owned()).collect())
                 .collect(),
+            pins: None,
         }
+    }
+
+    /// The same at `commit`, where each of `files` has this SHA-256, whatever a hub says.
+    #[must_use]
+    pub fn pinned(self, commit: &str, files: &[(&str, &str)]) -> Self {
+        Self { pins: Some(Pins::of(commit, files)), ..self }
+    }
+
+    /// The same files from another repository, of which nothing is known.
+    #[must_use]
+    pub fn from(self, repository: String) -> Self {
+        Self { repository, pins: None, ..self }
+    }
+
+    /// What the file at `path` must be.
+    pub(crate) fn pin(&self, path: &str) -> Option<&Pin> {
+        self.pins.as_ref()?.files.get(path)
     }
 
     /// Whether its names stay within the target folder and the hub's address.
@@ -46,6 +68,9 @@ impl Model {
         }
         if !word(&self.folder) {
             return Err(format!("folder {:?}: allowed is one plain name", self.folder));
+        }
+        if let Some(why) = self.pins.as_ref().and_then(Pins::fault) {
+            return Err(format!("{}: {why}", self.repository));
         }
         for path in self.files.iter().flatten() {
             if !path.split('/').all(word) {

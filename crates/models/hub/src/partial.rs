@@ -114,6 +114,8 @@ pub(crate) enum Outcome {
     Kept,
     /// It has gone; this was its digest.
     Discarded(String),
+    /// It has gone: it was what was announced, and not what it must be. This was its SHA-256.
+    Unlike(String),
 }
 
 impl Partial {
@@ -151,12 +153,23 @@ impl Partial {
         self.written == self.size
     }
 
-    /// Gives the whole file its name, or removes it if it is not what was announced.
-    pub(crate) fn finish(self, target: &Path) -> io::Result<Outcome> {
+    /// Gives the whole file its name, or removes it if it is not what was announced, or has not the SHA-256
+    /// that it must have.
+    pub(crate) fn finish(self, target: &Path, sha256: Option<&str>) -> io::Result<Outcome> {
         let found = self.hasher.text();
         if found != self.digest.text() {
             fs::remove_file(&self.path)?;
             return Ok(Outcome::Discarded(found));
+        }
+        if let Some(sha256) = sha256 {
+            let own = match &self.digest {
+                Digest::Sha256(_) => found,
+                Digest::Git(_) => digest(&self.path, &Digest::Sha256(String::new()))?,
+            };
+            if own != sha256 {
+                fs::remove_file(&self.path)?;
+                return Ok(Outcome::Unlike(own));
+            }
         }
         self.file.sync_all()?;
         fs::rename(&self.path, target)?;
@@ -198,7 +211,7 @@ mod tests {
             assert_eq!((partial.written, partial.whole()), (3, false));
             partial.write(b"lo\n").unwrap();
             assert!(partial.whole() && !target.exists());
-            assert_eq!(partial.finish(&target).unwrap(), Outcome::Kept);
+            assert_eq!(partial.finish(&target, None).unwrap(), Outcome::Kept);
             assert_eq!(fs::read(&target).unwrap(), b"hello\n");
             assert_eq!(super::digest(&target, &digest).unwrap(), digest.text());
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -211,7 +224,7 @@ mod tests {
         let target = dir.path().join("file");
         let mut partial = Partial::open(&target, &Digest::Sha256(SHA256.into()), 6).unwrap();
         partial.write(b"hellO\n").unwrap();
-        assert!(matches!(partial.finish(&target).unwrap(), Outcome::Discarded(_)));
+        assert!(matches!(partial.finish(&target, None).unwrap(), Outcome::Discarded(_)));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
@@ -226,7 +239,7 @@ mod tests {
         partial.write(b"xyz").unwrap();
         partial.reset().unwrap();
         partial.write(b"hello\n").unwrap();
-        assert_eq!(partial.finish(&target).unwrap(), Outcome::Kept);
+        assert_eq!(partial.finish(&target, None).unwrap(), Outcome::Kept);
         assert_eq!(fs::read(&target).unwrap(), b"hello\n");
     }
 }

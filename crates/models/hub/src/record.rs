@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::model::Model;
 use crate::partial::Digest;
+use crate::pins::is_commit;
 
 const NAME: &str = ".parallax-weights.json";
 
@@ -72,9 +73,4 @@ impl Record {
         let first = |paths: &Vec<String>| paths.first().map(|name| folder.join(name));
         model.files.iter().filter(absent).filter_map(first).collect()
     }
-}
-
-/// Whether `text` is a full commit id, so that it means the same tomorrow and can stand in a path.
-pub(crate) fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

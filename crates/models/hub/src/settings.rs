@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use parallax_secret::Secret;
+use parallax_secret::{Given, Secret, one_line};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde::Serialize;
@@ -45,6 +45,11 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Address of the hub: https, or http to a loopback address. Defaults to the public hub.
     pub endpoint: String,
+    /// Address of a folder with copies at `OWNER/NAME/COMMIT/FILE`, which is asked in place of the hub for
+    /// what is pinned: https, or http to a loopback address. Defaults to none.
+    pub mirror: Option<String>,
+    /// The lock file. Defaults to `weights.lock` in the target folder, which is made where it is missing.
+    pub lock: Option<PathBuf>,
     /// Sent to the hub, as gated repositories want it. Defaults to none.
     pub token: Option<Token>,
     /// Ask nobody: succeed only if everything is there already. Defaults to false.
@@ -67,6 +72,8 @@ impl Settings {
         Self {
             dir,
             endpoint: HUB.to_owned(),
+            mirror: None,
+            lock: None,
             token: None,
             offline: false,
             verify: false,
@@ -78,7 +85,8 @@ impl Settings {
     }
 
     /// [`Settings::new`] with what the hub's own tools read from the environment: `HF_ENDPOINT`,
-    /// `HF_TOKEN` and `HF_HUB_OFFLINE`.
+    /// `HF_TOKEN` and `HF_HUB_OFFLINE`; and `HF_TOKEN_FILE`, which names a file with the token. And what is ours:
+    /// `WEIGHTS_MIRROR` and `WEIGHTS_LOCK`.
     ///
     /// # Errors
     /// [`Error::Settings`] for a value that is not allowed.
@@ -94,7 +102,13 @@ impl Settings {
         if let Some(endpoint) = read("HF_ENDPOINT")? {
             settings.endpoint = endpoint.trim().to_owned();
         }
-        settings.token = read("HF_TOKEN")?.and_then(|text| Token::new(&text));
+        settings.mirror = read("WEIGHTS_MIRROR")?.map(|mirror| mirror.trim().to_owned());
+        settings.lock = read("WEIGHTS_LOCK")?.map(PathBuf::from);
+        let value = read("HF_TOKEN")?.as_deref().map(str::trim).map(Secret::new);
+        let file = read("HF_TOKEN_FILE")?.map(PathBuf::from);
+        let given = Given::new("HF_TOKEN", value, file, one_line);
+        let given = given.map_err(|error| Error::Settings(error.to_string()))?;
+        settings.token = given.and_then(|given| Token::new(given.now().expose()));
         if let Some(text) = read("HF_HUB_OFFLINE")? {
             settings.offline = match text.trim().to_ascii_lowercase().as_str() {
                 "1" | "true" | "yes" | "on" => true,
@@ -109,26 +123,39 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Where files are asked for: the mirror, or else the hub.
     pub(crate) fn endpoint(&self) -> Result<Url, Error> {
-        let fail = |why: &str| {
-            // A password in the text must not reach a log.
-            let shown = self.endpoint.split_once('@').map_or(&*self.endpoint, |_| "[credentials]");
-            Err(Error::Settings(format!("HF_ENDPOINT: {shown:?}: {why}")))
-        };
-        let Ok(mut url) = self.endpoint.parse::<Url>() else { return fail("not a URL") };
-        if !url.username().is_empty() || url.password().is_some() {
-            return fail("credentials in a URL are not allowed; use HF_TOKEN");
+        match &self.mirror {
+            Some(mirror) => base("WEIGHTS_MIRROR", mirror, "a mirror asks for none"),
+            None => base("HF_ENDPOINT", &self.endpoint, "use HF_TOKEN"),
         }
-        if url.query().is_some() || url.fragment().is_some() {
-            return fail("a query or a fragment is not allowed");
-        }
-        if !safe(&url) {
-            return fail("allowed are https and, for loopback addresses, http");
-        }
-        let path = format!("{}/", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        Ok(url)
     }
+
+    /// Where the lock file is.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.lock.clone().unwrap_or_else(|| self.dir.join(crate::lockfile::NAME))
+    }
+}
+
+fn base(variable: &str, text: &str, instead: &str) -> Result<Url, Error> {
+    let fail = |why: &str| {
+        // A password in the text must not reach a log.
+        let shown = text.split_once('@').map_or(text, |_| "[credentials]");
+        Err(Error::Settings(format!("{variable}: {shown:?}: {why}")))
+    };
+    let Ok(mut url) = text.parse::<Url>() else { return fail("not a URL") };
+    if !url.username().is_empty() || url.password().is_some() {
+        return fail(&format!("credentials in a URL are not allowed; {instead}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return fail("a query or a fragment is not allowed");
+    }
+    if !safe(&url) {
+        return fail("allowed are https and, for loopback addresses, http");
+    }
+    let path = format!("{}/", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Ok(url)
 }
 
 /// Whether nobody on the way can read or change what is said.

@@ -1,5 +1,6 @@
 //! The download of all models: what is missing, whether it fits, file by file, until it is there.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,10 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{Announced, Hub};
 use crate::lock::Lock;
+use crate::lockfile::Lockfile;
 use crate::model::Model;
-use crate::partial::{self, Outcome, Partial};
+use crate::partial::{self, Digest, Outcome, Partial};
+use crate::pins::{self, Pin, Pins};
 use crate::record::{Record, Verified};
 use crate::retry::{Failure, Tries};
 use crate::room;
@@ -37,25 +40,36 @@ pub async fn fetch(
     models: &[Model],
     tell: &mut (dyn FnMut(Event) + Send),
 ) -> Result<(), Error> {
-    for model in models {
+    let lockfile = Lockfile::read(&settings.lock(), settings.lock.is_some())?;
+    let models: Vec<Model> =
+        models.iter().map(|model| lockfile.pin(model)).collect::<Result<_, _>>()?;
+    for model in &models {
         model.check().map_err(Error::Settings)?;
+        if settings.mirror.is_some() && model.pins.is_none() {
+            let (name, lock) = (&model.repository, settings.lock());
+            let why = format!(
+                "{}: nothing of {name}, and WEIGHTS_MIRROR is believed for what",
+                lock.display()
+            );
+            return Err(Error::Settings(format!("{why} is pinned alone")));
+        }
     }
-    if !settings.verify && complete(settings, models, tell) {
+    if !settings.verify && complete(settings, &models, tell)? {
         return Ok(());
     }
     if settings.offline {
-        return offline(settings, models, tell).await;
+        return offline(settings, &models, tell).await;
     }
     let hub = Hub::new(settings)?;
     fs::create_dir_all(&settings.dir).map_err(|source| io(&settings.dir, source))?;
     let lock = Lock::take(&settings.dir, || tell(Event::Waiting)).await?;
     // Whoever had the lock may have done the work.
-    if !settings.verify && complete(settings, models, tell) {
+    if !settings.verify && complete(settings, &models, tell)? {
         return Ok(());
     }
     let mut download = Download { settings, hub, lock, tell };
     let mut plans = Vec::new();
-    for model in models {
+    for model in &models {
         plans.push(download.plan(model).await?);
     }
     let items = || plans.iter().flat_map(|plan| &plan.items);
@@ -68,25 +82,53 @@ pub async fn fetch(
     }
     (download.tell)(Event::Planned { files, bytes, total });
     room::check(&settings.dir, bytes)?;
+    let mut locked = lockfile.clone();
     for plan in plans {
-        download.bring(plan).await?;
+        let repository = plan.model.repository.clone();
+        let pins = download.bring(plan).await?;
+        locked.models.insert(repository, pins);
+    }
+    if locked != lockfile {
+        locked.write(&settings.lock())?;
     }
     Ok(())
 }
 
 /// Whether the records say that everything is there; tells it if so.
-fn complete(settings: &Settings, models: &[Model], tell: &mut (dyn FnMut(Event) + Send)) -> bool {
+fn complete(
+    settings: &Settings,
+    models: &[Model],
+    tell: &mut (dyn FnMut(Event) + Send),
+) -> Result<bool, Error> {
     let mut told = Vec::new();
     for model in models {
         let folder = settings.dir.join(&model.folder);
         let record = Record::read(&folder);
         if !record.answers(model) || !record.missing(model, &folder).is_empty() {
-            return false;
+            return Ok(false);
+        }
+        for (name, verified) in &record.files {
+            agrees(model, name, &folder.join(name), verified)?;
         }
         told.push(Event::Complete { repository: record.repository, commit: record.commit });
     }
     told.into_iter().for_each(tell);
-    true
+    Ok(true)
+}
+
+/// Compares what is known of the file at `path` with what is pinned of it.
+fn agrees(model: &Model, name: &str, path: &Path, verified: &Verified) -> Result<(), Error> {
+    let Some(pin) = model.pin(name) else { return Ok(()) };
+    let found = pins::sha256(path, &verified.digest).map_err(|source| io(path, source))?;
+    unchanged(model, name, &pin.sha256, found)
+}
+
+fn unchanged(model: &Model, name: &str, expected: &str, found: String) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    let what = format!("{}/{name}", model.repository);
+    Err(Error::Changed { what, expected: expected.to_owned(), found })
 }
 
 /// As far as one gets without a hub: the records, and with `verify` the bytes.
@@ -117,7 +159,7 @@ async fn offline(
     if !missing.is_empty() {
         return Err(Error::Offline { missing });
     }
-    complete(settings, models, tell);
+    complete(settings, models, tell)?;
     Ok(())
 }
 
@@ -182,6 +224,12 @@ impl Download<'_> {
         let mut items = Vec::with_capacity(model.files.len());
         for paths in &model.files {
             let (name, announced) = self.announced(model, &revision, paths).await?;
+            if let Some(pins) = &model.pins {
+                unchanged(model, &name, &pins.commit, announced.commit.clone())?;
+            }
+            if let (Some(pin), Digest::Sha256(found)) = (model.pin(&name), &announced.digest) {
+                unchanged(model, &name, &pin.sha256, found.clone())?;
+            }
             // All files are those of one commit, also when the branch moves meanwhile.
             revision.clone_from(&announced.commit);
             let target = folder.join(&name);
@@ -203,6 +251,7 @@ impl Download<'_> {
                 _ => false,
             };
             if item.there {
+                agrees(model, &item.name, &item.target, &verified)?;
                 record.files.insert(item.name.clone(), verified);
             } else {
                 record.files.remove(&item.name);
@@ -222,7 +271,9 @@ impl Download<'_> {
         revision: &str,
         paths: &[String],
     ) -> Result<(String, Announced), Error> {
-        for path in paths {
+        // A better one that has come meanwhile is not the one that is pinned.
+        let pinned = paths.iter().any(|path| model.pin(path).is_some());
+        for path in paths.iter().filter(|path| !pinned || model.pin(path).is_some()) {
             let file = format!("{}/{path}", model.folder);
             let mut tries = Tries::new(self.settings, &file);
             let found = loop {
@@ -239,7 +290,8 @@ impl Download<'_> {
         Err(Error::NotFound { what, why: String::new() })
     }
 
-    async fn bring(&mut self, plan: Plan<'_>) -> Result<(), Error> {
+    /// Brings what is missing; what the files are.
+    async fn bring(&mut self, plan: Plan<'_>) -> Result<Pins, Error> {
         let Plan { model, folder, commit, items } = plan;
         let mut record = Record::read(&folder);
         for item in items.iter().filter(|item| !item.there) {
@@ -247,8 +299,17 @@ impl Download<'_> {
             record.files.insert(item.name.clone(), item.verified());
             record.write(&folder)?;
         }
-        (self.tell)(Event::Complete { repository: model.repository.clone(), commit });
-        Ok(())
+        let mut files = BTreeMap::new();
+        for Item { name, target, announced, .. } in items {
+            let (path, digest) = (target.clone(), announced.digest);
+            let sha256 = blocking(&target, move || pins::sha256(&path, &digest)).await?;
+            files.insert(name, Pin { size: Some(announced.size), sha256 });
+        }
+        (self.tell)(Event::Complete {
+            repository: model.repository.clone(),
+            commit: commit.clone(),
+        });
+        Ok(Pins { commit, files })
     }
 
     async fn file(&mut self, model: &Model, commit: &str, item: &Item) -> Result<(), Error> {
@@ -291,9 +352,16 @@ impl Download<'_> {
             partial = self.receive(body, partial, item, file).await?;
         }
         let target = item.target.clone();
-        let outcome = blocking(&item.target, move || partial.finish(&target)).await?;
+        let pin = model.pin(&item.name).map(|pin| pin.sha256.clone());
+        let sha256 = pin.clone();
+        let outcome =
+            blocking(&item.target, move || partial.finish(&target, sha256.as_deref())).await?;
         match outcome {
             Outcome::Kept => Ok(()),
+            Outcome::Unlike(found) => {
+                let expected = pin.as_deref().unwrap_or_default();
+                Ok(unchanged(model, &item.name, expected, found)?)
+            }
             Outcome::Discarded(found) => {
                 let expected = item.announced.digest.text().to_owned();
                 Err(Failure::Corrupt { expected, found })

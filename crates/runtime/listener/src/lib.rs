@@ -6,6 +6,7 @@
 //! Whoever opens connections and asks for nothing keeps nobody out: when there are as many as may be, the
 //! one that has been idle the longest makes room.
 
+mod hosts;
 mod idle;
 mod watched;
 
@@ -29,6 +30,8 @@ use tracing::{debug, warn};
 
 use crate::idle::{Answer, Idle, Room, Seat};
 use crate::watched::Watched;
+
+pub use crate::hosts::{HostName, HostNameError, Hosts};
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! Text that is shown to nobody by accident: `secrecy`'s string, which is wiped when dropped, with what
 //! settings and requests need besides.
 
+mod given;
+
+pub use given::{Check, Given, GivenError, one_line};
+
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
@@ -38,6 +42,14 @@ impl Secret {
     pub fn is(&self, text: &[u8]) -> bool {
         let (own, other) = (Sha256::digest(self.expose().as_bytes()), Sha256::digest(text));
         bool::from(own.as_slice().ct_eq(other.as_slice()))
+    }
+
+    /// `text` without the secret in it: what somebody says who was told it.
+    pub fn redact(&self, text: &str) -> String {
+        match self.expose() {
+            "" => text.to_owned(),
+            own => text.replace(own, SHOWN),
+        }
     }
 
     /// A short name by which equal secrets are told from others, from which the secret cannot be
@@ -101,6 +113,8 @@ mod tests {
         }
         let shown = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
         assert!(!shown.contains("canary") && !secret.fingerprint().contains("canary"), "{shown}");
+        assert_eq!(secret.redact("a canary, canary"), "a [redacted], [redacted]");
+        assert_eq!(Secret::new("").redact("text"), "text");
         assert_eq!(secret.fingerprint(), Secret::new("canary").fingerprint());
         assert_ne!(secret.fingerprint(), Secret::new("other").fingerprint());
         let read: Secret = serde_json::from_str("\"canary\"").unwrap();

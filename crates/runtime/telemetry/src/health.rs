@@ -17,7 +17,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use parallax_listener::{Limits, Listener};
+use parallax_listener::{HostName, Hosts, Limits, Listener};
 use parallax_telemetry_api::health::{Beats, Flags};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct HealthServer {
     listener: Listener,
     state: Health,
+    /// The names by which it is asked where only this machine reaches it; elsewhere any.
+    hosts: Option<Hosts>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,7 +60,15 @@ impl HealthServer {
         metrics: Arc<PrometheusMetrics>,
     ) -> io::Result<Self> {
         let listener = Listener::bind(address, LIMITS).await?;
-        Ok(Self { listener, state: Health { beats, flags, metrics } })
+        let hosts = address.ip().is_loopback().then(Hosts::default);
+        Ok(Self { listener, state: Health { beats, flags, metrics }, hosts })
+    }
+
+    /// Further names by which it may be asked where only this machine reaches it. Elsewhere it answers to
+    /// any.
+    #[must_use]
+    pub fn with_hosts(self, names: &[HostName]) -> Self {
+        Self { hosts: self.hosts.map(|_| Hosts::new(names)), ..self }
     }
 
     /// Changes what connections may take: by default 64 at once, and 10 s for a request's head,
@@ -84,6 +94,10 @@ impl HealthServer {
             .route("/readyz", get(ready))
             .route("/metrics", get(numbers))
             .with_state(self.state);
+        let routes = match self.hosts {
+            Some(hosts) => hosts.guard(routes),
+            None => routes,
+        };
         let fold = async {
             loop {
                 tokio::time::sleep(FOLD).await;

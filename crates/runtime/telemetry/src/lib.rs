@@ -6,3 +6,4 @@ mod metrics;
 
 pub use health::HealthServer;
 pub use metrics::PrometheusMetrics;
+pub use parallax_listener::HostName;

@@ -10,10 +10,12 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt as subscriber};
@@ -61,7 +63,21 @@ impl FromStr for Format {
     }
 }
 
-/// Sends this process's events to standard error. Once per process.
+/// Libraries whose words below `info` hold what they send: keys, tokens, signatures. Whatever a filter says,
+/// nobody sees those.
+const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "reqwest", "rustls"];
+/// The beginning of the names of others.
+const QUIET_FAMILY: &str = "aws_";
+
+/// Whether what is said there at that level holds nothing that somebody sends.
+fn may_be_heard(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    let quiet = library.starts_with(QUIET_FAMILY) || QUIET.contains(&library);
+    !quiet || *metadata.level() <= Level::INFO
+}
+
+/// Sends this process's events to standard error, but for what libraries say of what they send. Once per
+/// process.
 ///
 /// # Errors
 /// When the filter is not understood or logging was set up before.
@@ -71,7 +87,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
         Format::Text => {
             let colours = std::io::stderr().is_terminal();
             let lines = subscriber().with_ansi(colours).with_writer(std::io::stderr);
-            lines.with_env_filter(filter).finish().try_init()?;
+            lines.with_env_filter(filter).finish().with(filter_fn(may_be_heard)).try_init()?;
         }
         Format::Json => json(filter, std::io::stderr).try_init()?,
     }
@@ -84,7 +100,8 @@ fn json(
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
 ) -> impl Subscriber + Send + Sync + 'static {
     let lines = subscriber().with_ansi(false).with_writer(writer);
-    lines.fmt_fields(JsonFields::new()).event_format(Flat).with_env_filter(filter).finish()
+    let lines = lines.fmt_fields(JsonFields::new()).event_format(Flat).with_env_filter(filter);
+    lines.finish().with(filter_fn(may_be_heard))
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
@@ -237,6 +254,29 @@ mod tests {
         assert!(error.to_string().contains("info,worker=loudest"), "{error}");
         assert!("xml".parse::<Format>().is_err());
         assert_eq!("json".parse::<Format>().unwrap(), Format::Json);
+    }
+
+    #[test]
+    fn libraries_keep_what_they_send_to_themselves_whatever_the_filter_says() {
+        let all = "trace,hyper=trace,aws_smithy_runtime::client=trace,[{job_id}]=trace";
+        let lines = logged(all, || {
+            let job = info_span!("job", job_id = "j-1");
+            let _job = job.enter();
+            for level in ["debug", "info"] {
+                let said = |target: &str| format!("{level} of {target}");
+                match level {
+                    "debug" => {
+                        tracing::debug!(target: "hyper::proto::h1", "{}", said("hyper"));
+                        tracing::trace!(target: "aws_smithy_runtime::client", "{}", said("aws"));
+                        tracing::trace!(target: "rustls", "{}", said("rustls"));
+                        tracing::trace!(target: "hyperbole", "{}", said("others"));
+                    }
+                    _ => tracing::info!(target: "hyper::proto::h1", "{}", said("hyper")),
+                }
+            }
+        });
+        let told: Vec<&str> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert_eq!(told, ["debug of others", "info of hyper"]);
     }
 
     #[tokio::test]

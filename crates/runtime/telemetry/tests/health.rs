@@ -43,7 +43,7 @@ async fn server_with(change: impl FnOnce(HealthServer) -> HealthServer) -> Serve
 /// The status line's code, the head and the body.
 async fn get(server: &Server, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -111,6 +111,7 @@ pub fn assemble(
     let inputs = Inputs {
         list: &list.path(),
         source,
+        bytes: media.bytes.saturating_add(bytes(results)),
         captions: captions.as_ref().map(|text| text.path()),
         window,
     };
@@ -135,9 +136,7 @@ pub fn assemble(
         command.arg("-metadata:s:v:0").arg(format!("stereo_mode={}", mode.matroska()));
     }
     command.arg(file_url(partial.path()));
-    // Its last step writes the whole file once more.
-    let patience = tools.patience(media.bytes.saturating_mul(2));
-    let ended = child::run(&mut command, cancel, patience, |_| Ok(()))?;
+    let ended = inputs.join(&mut command, tools, cancel)?;
     ended.check(&format!("assemble {}", show_path(out)), Kind::Input)?;
 
     if container == Container::Mp4 {
@@ -181,16 +180,23 @@ struct Inputs<'a> {
     /// The list of results.
     list: &'a Path,
     source: &'a Path,
+    /// Of the results and the source.
+    bytes: u64,
     /// Captions as a file of their own.
     captions: Option<PathBuf>,
     /// What the pictures were cut to.
     window: Window,
 }
 
+/// The size of files; whoever reads one that is not there says so.
+fn bytes(files: &[PathBuf]) -> u64 {
+    files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|meta| meta.len()).sum()
+}
+
 impl Inputs<'_> {
     /// ffmpeg with the inputs in this order, whose pictures begin at `start_us`.
     fn command(&self, tools: &Tools, media: &Media, start_us: i64) -> Command {
-        let mut command = tools.ffmpeg();
+        let mut command = tools.ffmpeg_copying(self.bytes);
         // Our own list names our own links; what they lead to must still be an allowed container.
         let demuxers = format!("concat,{}", crate::limits::DEMUXERS);
         command.args(["-protocol_whitelist", "file,pipe", "-format_whitelist", &demuxers]);
@@ -206,6 +212,18 @@ impl Inputs<'_> {
             command.args(["-itsoffset", &seconds(-origin_us), "-i"]).arg(file_url(text));
         }
         command
+    }
+
+    /// Runs what [`Inputs::command`] began.
+    fn join(
+        &self,
+        command: &mut Command,
+        tools: &Tools,
+        cancel: &CancellationToken,
+    ) -> Result<child::Ended> {
+        // Its last step writes the whole file once more.
+        let patience = tools.patience(self.bytes.saturating_mul(2));
+        child::run(command, cancel, patience, |_| Ok(()))
     }
 
     /// The chapters of a part of the film; `None` where the source's own are taken.

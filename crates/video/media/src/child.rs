@@ -27,6 +27,8 @@ use watch::{NOISE_BYTES, POLL, Shared, Verdict, lock};
 
 /// The signal that nothing can answer.
 const SIGKILL: i32 = 9;
+/// Signals by which the system ends whoever exceeds a limit, SIGXCPU and SIGXFSZ, and what that one did.
+const ENDED_BY: [(i32, &str); 2] = [(24, "used more processor time"), (25, "wrote a larger file")];
 /// How long the last words are waited for once nobody of the child's group is left to speak.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -112,7 +114,7 @@ impl Child {
     pub(crate) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.shared.waits();
         let result = wait();
-        self.shared.served();
+        self.shared.served(0);
         result
     }
 
@@ -158,7 +160,7 @@ impl<T: Read> Read for Pipe<T> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.shared.waits();
         let read = self.inner.read(buffer);
-        self.shared.served();
+        self.shared.served(read.as_ref().copied().unwrap_or_default());
         read
     }
 }
@@ -167,7 +169,7 @@ impl<T: Write> Write for Pipe<T> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.shared.waits();
         let written = self.inner.write(bytes);
-        self.shared.served();
+        self.shared.served(written.as_ref().copied().unwrap_or_default());
         written
     }
 
@@ -205,6 +207,9 @@ impl Ended {
                 let seconds = time.as_secs_f64();
                 (kind, format!("ffmpeg did nothing for {seconds} s and was ended"))
             }
+            Verdict::TooSlow => {
+                (kind, "ffmpeg made too little of its time and was ended".to_owned())
+            }
             Verdict::Noisy => {
                 let mib = NOISE_BYTES >> 20;
                 (kind, format!("ffmpeg wrote {mib} MiB of messages and nothing else: ended"))
@@ -217,7 +222,7 @@ impl Ended {
 
     /// Whether it was ended because it took longer than it was allowed.
     pub(crate) fn timed_out(&self) -> bool {
-        matches!(self.verdict, Some(Verdict::TookTooLong | Verdict::Stalled(_)))
+        matches!(self.verdict, Some(Verdict::TookTooLong | Verdict::Stalled(_) | Verdict::TooSlow))
     }
 
     fn out_of_space(&self) -> bool {
@@ -232,6 +237,12 @@ impl Ended {
         }
         if self.out_of_space() {
             return Error::new(Kind::Space, format!("{doing}: no space left on the device"));
+        }
+        if let Some((_, what)) = ENDED_BY.iter().find(|(by, _)| self.status.signal() == Some(*by)) {
+            return Error::new(
+                kind,
+                format!("{doing}: ffmpeg {what} than is allowed and was ended"),
+            );
         }
         // By the machine, which may do so for want of memory: not the file's doing.
         if self.status.signal() == Some(SIGKILL) {
@@ -358,7 +369,7 @@ mod tests {
     }
 
     fn short(stall: Duration) -> Patience {
-        Patience { wall: None, stall }
+        Patience { wall: None, stall, signs: u64::MAX }
     }
 
     #[test]

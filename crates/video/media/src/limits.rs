@@ -12,6 +12,9 @@ pub const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,av
 /// The usual [`Limits::stall_time`].
 pub(crate) const STALL: Duration = Duration::from_secs(600);
 
+/// The usual [`Limits::child_file_bytes`].
+const LARGEST: u64 = 1 << 40;
+
 /// Limits on one input. `Default` suits a feature film in 8K.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -35,6 +38,13 @@ pub struct Limits {
     /// Address space of one child process in bytes; 0 means unlimited. Only effective where the
     /// `prlimit` program is found: setting it from here would take unsafe code. Defaults to 32 GiB.
     pub child_memory_bytes: u64,
+    /// Processor time of one child process, of all its threads; zero means unlimited, and so does a lack of
+    /// `prlimit`. Time that it lets us wait is bounded by `stall_time` and by what it makes of it: this is for
+    /// one that nobody waits for any more. Defaults to 14 days.
+    pub child_cpu_time: Duration,
+    /// Size of a file that one child process writes; 0 means unlimited, and so does a lack of `prlimit`.
+    /// Copies of what is known may write twice that and 1 GiB at most. Defaults to 1 TiB.
+    pub child_file_bytes: u64,
 }
 
 impl Default for Limits {
@@ -49,6 +59,8 @@ impl Default for Limits {
             scan_time: Duration::from_secs(1800),
             stall_time: STALL,
             child_memory_bytes: 32 << 30,
+            child_cpu_time: Duration::from_secs(14 * 24 * 3600),
+            child_file_bytes: LARGEST,
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Programs {
     pub ffmpeg: PathBuf,
     /// The `ffprobe` program.
     pub ffprobe: PathBuf,
-    /// util-linux `prlimit`, which bounds the memory of children where it exists.
+    /// util-linux `prlimit`, which bounds memory, processor time and files of children where it exists.
     pub prlimit: Option<PathBuf>,
 }
 
@@ -193,25 +193,46 @@ impl Tools {
 
     /// `ffmpeg` with the options that every use has.
     pub(crate) fn ffmpeg(&self) -> Command {
-        let mut command = self.limited(&self.programs.ffmpeg);
+        self.ffmpeg_writing(self.limits.child_file_bytes)
+    }
+
+    /// The same, for a copy of `bytes`: what it writes is not much more.
+    pub(crate) fn ffmpeg_copying(&self, bytes: u64) -> Command {
+        let most = bytes.saturating_mul(2).saturating_add(1 << 30);
+        self.ffmpeg_writing(match self.limits.child_file_bytes {
+            0 => most,
+            limit => limit.min(most),
+        })
+    }
+
+    fn ffmpeg_writing(&self, most: u64) -> Command {
+        let mut command = self.limited(&self.programs.ffmpeg, most);
         command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error", "-y"]);
         command
     }
 
     /// `ffprobe` with the options that every use has.
     pub(crate) fn ffprobe(&self) -> Command {
-        let mut command = self.limited(&self.programs.ffprobe);
+        let mut command = self.limited(&self.programs.ffprobe, self.limits.child_file_bytes);
         command.args(["-hide_banner", "-loglevel", "level+error"]);
         command
     }
 
-    fn limited(&self, program: &Path) -> Command {
+    fn limited(&self, program: &Path, file_bytes: u64) -> Command {
         let mut command = match &self.programs.prlimit {
             Some(prlimit) => {
                 let mut command = Command::new(prlimit);
                 command.arg("--core=0");
                 if self.limits.child_memory_bytes > 0 {
                     command.arg(format!("--as={}", self.limits.child_memory_bytes));
+                }
+                let seconds = self.limits.child_cpu_time.as_secs();
+                if seconds > 0 {
+                    // The second one is for whoever does not listen to the first.
+                    command.arg(format!("--cpu={seconds}:{}", seconds + 30));
+                }
+                if file_bytes > 0 {
+                    command.arg(format!("--fsize={file_bytes}"));
                 }
                 command.arg("--").arg(program);
                 command
@@ -235,7 +256,7 @@ impl Tools {
     /// slow disk reads and writes.
     pub(crate) fn patience(&self, bytes: u64) -> Patience {
         let stall = self.limits.stall_time + Duration::from_secs(bytes / (8 << 20));
-        Patience { wall: None, stall }
+        Patience { wall: None, stall, signs: self.limits.frames.saturating_mul(2) }
     }
 
     /// `-fps_mode passthrough`, which had another name before 5.1.
@@ -278,5 +299,33 @@ mod tests {
         let error = Programs::find_with(Some("/nonexistent/ffmpeg".into()), None).unwrap_err();
         assert_eq!(error.kind(), Kind::Tool);
         assert!(error.to_string().contains("/nonexistent/ffmpeg"), "{error}");
+    }
+    #[test]
+    fn a_copy_may_write_as_much_as_there_is_to_copy() {
+        let programs = Programs {
+            ffmpeg: "/bin/ffmpeg".into(),
+            ffprobe: "/bin/ffprobe".into(),
+            prlimit: Some("/bin/prlimit".into()),
+        };
+        let version = Version::parse("5.1");
+        let tools = Tools {
+            programs,
+            version,
+            limits: Limits::default(),
+            damaged: Damaged::default(),
+            damage: DamageLog::default(),
+            film: None,
+            remembered: Remembered::default(),
+        };
+        let limits = |command: &Command| {
+            let all = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+            let of = |arg: &String| arg.starts_with("--fsize") || arg.starts_with("--cpu");
+            all.filter(of).collect::<Vec<_>>().join(" ")
+        };
+        let cpu = "--cpu=1209600:1209630";
+        assert_eq!(limits(&tools.ffmpeg()), format!("{cpu} --fsize=1099511627776"));
+        let copy = limits(&tools.ffmpeg_copying(1 << 30));
+        assert_eq!(copy, format!("{cpu} --fsize={}", 3u64 << 30));
+        assert_eq!(limits(&tools.ffmpeg_copying(u64::MAX)), limits(&tools.ffmpeg()));
     }
 }

@@ -74,7 +74,7 @@ fn copy(
 ) -> Result<Vec<SegmentFile>> {
     let source = std::path::absolute(&media.path).map_err(|e| Error::io("open", &media.path, e))?;
     let video = &media.video;
-    let mut command = tools.ffmpeg();
+    let mut command = tools.ffmpeg_copying(media.bytes);
     tools.guard(&mut command);
     // The segment muxer shifts every segment to 0 but the first: that one starts there already.
     let first_us = video.time_base.rescale(times[0], 1_000_000);

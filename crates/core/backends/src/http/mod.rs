@@ -17,7 +17,8 @@ use parallax_job::Uri;
 use parallax_ports::{
     Custody, Error, InferenceBackend, Invocation, Invoked, Kind, Locations, Result,
 };
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use parallax_secret::{Given, Secret};
+use reqwest::header::{AUTHORIZATION, HeaderName};
 use reqwest::{Client, Response, Url};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -38,7 +39,7 @@ const BODY: Duration = Duration::from_secs(30);
 pub struct Http {
     client: Client,
     fleet: Fleet,
-    authorization: Option<HeaderValue>,
+    token: Option<Given>,
     answer_limit: Duration,
     progress_limit: Duration,
 }
@@ -60,11 +61,12 @@ impl Http {
     /// Names the setting, its value and what is allowed.
     pub fn new(settings: &Settings) -> std::result::Result<Self, SettingsError> {
         let urls = settings.endpoints()?;
-        let authorization = settings.token.as_ref().map(settings::bearer).transpose()?;
+        let token = settings.token.clone();
+        token.as_ref().map(|token| settings::bearer(&token.now())).transpose()?;
         let client = settings.client()?;
         let Settings { answer_limit, progress_limit, .. } = *settings;
         let fleet = Fleet::new(urls);
-        Ok(Self { client, fleet, authorization, answer_limit, progress_limit })
+        Ok(Self { client, fleet, token, answer_limit, progress_limit })
     }
 
     async fn ask(&self, url: &Url, invocation: &Invocation) -> Answer {
@@ -77,11 +79,13 @@ impl Http {
         };
         let mut request = self.client.post(url.clone()).json(&body);
         request = request.header(REQUEST_ID, invocation.request_id());
-        if let Some(value) = &self.authorization {
-            request = request.header(AUTHORIZATION, value.clone());
+        // As it is now: it may have been changed since the last attempt.
+        let token = self.token.as_ref().map(Given::now);
+        if let Some(Ok(value)) = token.as_ref().map(settings::bearer) {
+            request = request.header(AUTHORIZATION, value);
         }
         match timeout(self.answer_limit, request.send()).await {
-            Ok(Ok(response)) => self.answered(url, response).await,
+            Ok(Ok(response)) => self.answered(url, response, token.as_ref()).await,
             Ok(Err(error)) => unanswered(url, error),
             Err(_) => {
                 let seconds = self.answer_limit.as_secs_f64();
@@ -91,10 +95,13 @@ impl Http {
         }
     }
 
-    async fn answered(&self, url: &Url, response: Response) -> Answer {
+    async fn answered(&self, url: &Url, response: Response, token: Option<&Secret>) -> Answer {
         let status = response.status().as_u16();
         let after = answer::retry_after(response.headers());
         let text = self.body(response).await;
+        // A careless server repeats what it was told.
+        let text = token.map_or(text.clone(), |token| token.redact(&text));
+        let text = answer::printable(text.as_bytes());
         let result = match answer::kind(status) {
             Ok(true) => Ok(Invoked::Finished),
             Ok(false) => Ok(Invoked::Accepted(Locations::default())),
@@ -116,7 +123,7 @@ impl Http {
         Answer { result, report }
     }
 
-    /// The beginning of an answer's body, for a person. The status has been given: whatever happens
+    /// The beginning of an answer's body. The status has been given: whatever happens
     /// here changes nothing.
     async fn body(&self, mut response: Response) -> String {
         let mut bytes = Vec::new();
@@ -130,7 +137,7 @@ impl Http {
             }
         };
         let _ = timeout(BODY, read).await;
-        answer::printable(&bytes)
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 

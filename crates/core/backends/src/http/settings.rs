@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use parallax_secret::Secret;
+use parallax_secret::{Given, Secret};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Url};
 use serde::Serialize;
@@ -23,8 +23,8 @@ pub struct Settings {
     /// Base addresses, at least one; `/invocations` is added. https, unless the host is a loopback
     /// address.
     pub urls: Vec<String>,
-    /// Sent as `Authorization: Bearer`. Defaults to none.
-    pub token: Option<Secret>,
+    /// Sent as `Authorization: Bearer`, as it is when an attempt begins. Defaults to none.
+    pub token: Option<Given>,
     /// Allows http to any host: for a private network that is trusted. Defaults to false.
     pub allow_plain: bool,
     /// Longest time to connect. Defaults to 3 s.
@@ -157,8 +157,10 @@ mod tests {
     #[test]
     fn a_token_is_not_shown() {
         let mut settings = Settings::new(vec!["https://gpu.example".to_owned()]);
-        settings.token = Some(Secret::new("canary"));
-        let header = bearer(settings.token.as_ref().unwrap()).unwrap();
+        let secret = Secret::new("canary");
+        settings.token =
+            Given::new("TOKEN", Some(secret.clone()), None, parallax_secret::one_line).unwrap();
+        let header = bearer(&secret).unwrap();
         let shown =
             format!("{settings:?} {header:?} {}", serde_json::to_string(&settings).unwrap());
         assert!(!shown.contains("canary"), "{shown}");

@@ -1,5 +1,7 @@
 //! Who may ask: bearer tokens, compared in constant time.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, ORIGIN};
 use parallax_secret::Secret;
@@ -7,19 +9,31 @@ use parallax_secret::Secret;
 use crate::{Failure, FailureKind};
 
 /// Tokens that are let in. Empty, everybody is but the pages that a browser shows: they could ask
-/// from behind whatever keeps others away from an open server.
+/// from behind whatever keeps others away from an open server. Clones are the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct Tokens(Vec<Secret>);
+pub struct Tokens(Arc<RwLock<Arc<[Secret]>>>);
 
 impl Tokens {
     /// Lets in whoever has one of `tokens`; everybody when there are none.
     pub fn new(tokens: Vec<Secret>) -> Self {
-        Self(tokens)
+        Self(Arc::new(RwLock::new(tokens.into())))
+    }
+
+    /// Lets in whoever has one of `tokens` from now on. Whoever is in stays in. With none nothing changes:
+    /// a server that asks for tokens does not open itself.
+    pub fn replace(&self, tokens: Vec<Secret>) {
+        if !tokens.is_empty() {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+        }
+    }
+
+    fn now(&self) -> Arc<[Secret]> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether everybody is let in.
     pub fn is_open(&self) -> bool {
-        self.0.is_empty()
+        self.now().is_empty()
     }
 
     /// # Errors
@@ -39,7 +53,7 @@ impl Tokens {
         });
         // Every token is compared, so that the time does not tell which one was close.
         let given = given.unwrap_or_default();
-        let known = self.0.iter().fold(false, |known, token| known | token.is(given));
+        let known = self.now().iter().fold(false, |known, token| known | token.is(given));
         if known {
             return Ok(());
         }
@@ -67,6 +81,21 @@ mod tests {
         }
         assert!(tokens.check(&HeaderMap::new()).is_err());
         assert!(Tokens::default().check(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn tokens_change_for_all_and_never_to_none() {
+        let tokens = Tokens::new(vec![Secret::new("first")]);
+        let other = tokens.clone();
+        let bearer = |token: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            headers
+        };
+        tokens.replace(vec![Secret::new("second")]);
+        assert!(other.check(&bearer("second")).is_ok() && other.check(&bearer("first")).is_err());
+        tokens.replace(Vec::new());
+        assert!(!other.is_open() && other.check(&HeaderMap::new()).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Line, bounded_line};
-use super::patience::Patience;
+use super::patience::{Account, Patience};
 
 /// How often cancellation and exit are looked at.
 pub(super) const POLL: Duration = Duration::from_millis(10);
@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) verdict: Option<Verdict>,
     /// Since when we wait for something useful.
     pub(super) waiting: Option<Instant>,
+    /// What we waited for in all.
+    pub(super) account: Account,
     /// Bytes of messages since something useful.
     pub(super) noise: u64,
 }
@@ -48,6 +50,7 @@ pub(super) enum Verdict {
     Cancelled,
     TookTooLong,
     Stalled(Duration),
+    TooSlow,
     Noisy,
 }
 
@@ -56,8 +59,11 @@ impl Shared {
         lock(&self.state).waiting.get_or_insert_with(Instant::now);
     }
 
-    pub(super) fn served(&self) {
+    /// Something useful came, of so many bytes.
+    pub(super) fn served(&self, bytes: usize) {
         let mut state = lock(&self.state);
+        let waited = state.waiting.map_or(Duration::ZERO, |since| since.elapsed());
+        state.account.moved(waited, bytes);
         (state.waiting, state.noise) = (None, 0);
     }
 
@@ -90,7 +96,9 @@ impl Shared {
             if state.over {
                 return;
             }
-            let stalled = state.waiting.is_some_and(|since| since.elapsed() >= patience.stall);
+            let waiting = state.waiting.map(|since| since.elapsed());
+            let stalled = waiting.is_some_and(|waiting| waiting >= patience.stall);
+            let waiting = waiting.unwrap_or_default();
             let verdict = if cancel.is_cancelled() {
                 Some(Verdict::Cancelled)
             } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -99,6 +107,8 @@ impl Shared {
                 Some(Verdict::Noisy)
             } else if stalled {
                 Some(Verdict::Stalled(patience.stall))
+            } else if state.account.is_overdrawn(&patience, waiting) {
+                Some(Verdict::TooSlow)
             } else {
                 None
             };
@@ -121,7 +131,10 @@ impl Shared {
             let mut state = lock(&self.state);
             if kind == Line::Progress {
                 state.noise = 0;
-                state.waiting = state.waiting.map(|_| Instant::now());
+                let now = Instant::now();
+                let waited = state.waiting.map_or(Duration::ZERO, |since| now - since);
+                state.account.showed(waited);
+                state.waiting = state.waiting.map(|_| now);
             } else {
                 state.noise += bytes;
             }
