@@ -1,4 +1,5 @@
-//! A transformer's block: attention among all tokens and a network of each, around identities.
+//! A transformer's block: attention among all tokens and a network of each, around identities; with rotary
+//! positions and a gated network where a model has them.
 //!
 //! On the processor it is two passes over the tokens. Whatever is between them and within them belongs to a
 //! few tokens at a time and stays in the second-level cache, so that little but the block's output is
@@ -9,11 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::activation::silu;
 use super::attention::self_attention;
 use super::dense::{Dense, Then, Weights};
 use super::f32_op::{F32Op, apply1, is_cpu_f32};
 use super::norm::{LayerNorm, RowNorm};
 use super::packed::Rows;
+use super::rotary::Rotary;
 use super::rowwise::{Known, LONGEST, QUERIES, Scratch, Tokens};
 
 /// A block's layers.
@@ -27,7 +30,7 @@ pub struct Layers {
     pub projection: Dense,
     /// Before the network of each token.
     pub norm2: LayerNorm,
-    /// Its first layer; GELU follows.
+    /// Its first layer; GELU follows, unless the block is gated.
     pub fc1: Dense,
     /// Its second.
     pub fc2: Dense,
@@ -38,6 +41,8 @@ pub struct Layers {
 pub struct TransformerBlock {
     heads: usize,
     layers: Layers,
+    /// Whose SiLU `fc1` is multiplied by, in place of its GELU.
+    gate: Option<Dense>,
     /// Both norms, on the processor.
     norms: Option<[RowNorm; 2]>,
 }
@@ -74,7 +79,19 @@ impl TransformerBlock {
                 bail!("{heads} heads in a block of layers {shapes:?}");
             }
         }
-        Ok(Self { heads, layers, norms })
+        Ok(Self { heads, layers, gate: None, norms })
+    }
+
+    /// [`TransformerBlock::new`] with a gated network: `fc2(silu(gate(x)) fc1(x))`.
+    ///
+    /// # Errors
+    /// When the layers' widths do not fit.
+    pub fn gated(heads: usize, layers: Layers, gate: Dense) -> Result<Self> {
+        let shape = |layer: &Dense| layer.weights().map(|w| (w.inputs(), w.outputs()));
+        if shape(&gate) != shape(&layers.fc1) {
+            bail!("a gate of {:?} beside a layer of {:?}", shape(&gate), shape(&layers.fc1));
+        }
+        Ok(Self { gate: Some(gate), ..Self::new(heads, layers)? })
     }
 
     /// Tokens (N, S, C) to the same.
@@ -82,16 +99,39 @@ impl TransformerBlock {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor, space: &Space) -> Result<Tensor> {
+        self.run(x, None, space)
+    }
+
+    /// [`TransformerBlock::forward`] with queries and keys turned by their tokens' places.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn forward_turned(&self, x: &Tensor, rotary: &Rotary, space: &Space) -> Result<Tensor> {
+        let (_, tokens, width) = x.dims3()?;
+        rotary.check(tokens, width / self.heads)?;
+        self.run(x, Some(rotary), space)
+    }
+
+    fn run(&self, x: &Tensor, rotary: Option<&Rotary>, space: &Space) -> Result<Tensor> {
         let Layers { norm1, qkv, projection, norm2, fc1, fc2 } = &self.layers;
         if let (Some(packed), Some(norms), true) =
             (self.layers.packed(), &self.norms, is_cpu_f32(x))
             && x.dim(1)? <= LONGEST
         {
-            return apply1(&Fused { heads: self.heads, packed, norms, space }, x);
+            let gate = self.gate.as_ref().and_then(Dense::weights);
+            return apply1(&Fused { heads: self.heads, packed, gate, norms, rotary, space }, x);
         }
-        let attended = self_attention(&qkv.forward(&norm1.forward(x)?)?, self.heads)?;
-        let x = projection.forward_add(&attended, x)?;
-        fc2.forward_add(&fc1.forward_gelu(&norm2.forward(&x)?)?, &x)
+        let mut qkv = qkv.forward(&norm1.forward(x)?)?;
+        if let Some(rotary) = rotary {
+            qkv = rotary.turned(&qkv)?;
+        }
+        let x = projection.forward_add(&self_attention(&qkv, self.heads)?, x)?;
+        let normed = norm2.forward(&x)?;
+        let hidden = match &self.gate {
+            Some(gate) => (silu(&gate.forward(&normed)?)? * fc1.forward(&normed)?)?,
+            None => fc1.forward_gelu(&normed)?,
+        };
+        fc2.forward_add(&hidden, &x)
     }
 }
 
@@ -106,7 +146,9 @@ impl Layers {
 struct Fused<'a> {
     heads: usize,
     packed: [&'a Weights; 4],
+    gate: Option<&'a Weights>,
     norms: &'a [RowNorm; 2],
+    rotary: Option<&'a Rotary>,
     space: &'a Space,
 }
 
@@ -117,6 +159,7 @@ struct Few {
     attended: Vec<f32>,
     normed: Vec<f32>,
     moved: Vec<f32>,
+    gate: Vec<f32>,
     hidden: Vec<f32>,
 }
 
@@ -164,24 +207,36 @@ impl Fused<'_> {
     /// Tokens to their queries, keys and values, `few` elements at a time.
     fn before(&self, x: &[f32], y: &mut [f32], few: usize) {
         let [qkv, ..] = self.packed;
-        let tasks = y.par_chunks_mut(3 * few).zip(x.par_chunks(few));
-        tasks.for_each_init(Vec::new, |normed, (y, x)| {
+        let width = qkv.inputs();
+        let tasks = y.par_chunks_mut(3 * few).zip(x.par_chunks(few)).enumerate();
+        tasks.for_each_init(Vec::new, |normed, (task, (y, x))| {
             normed.resize(x.len(), 0.0);
             self.norms[0].apply(x, normed);
             qkv.apply(normed, y, None, Then::Nothing);
+            if let Some(rotary) = self.rotary {
+                rotary.turn(y, task * (few / width), width);
+            }
         });
     }
 
     /// The rest, of tokens `x` that have attended.
     fn after(&self, scratch: &mut Few, x: &[f32], y: &mut [f32]) {
         let [_, projection, fc1, fc2] = self.packed;
-        let Few { attended, normed, moved, hidden, .. } = scratch;
+        let Few { attended, normed, moved, gate, hidden, .. } = scratch;
         moved.resize(x.len(), 0.0);
         projection.apply(attended, moved, Some(x), Then::Nothing);
         normed.resize(x.len(), 0.0);
         self.norms[1].apply(moved, normed);
         hidden.resize(x.len() / fc1.inputs() * fc1.outputs(), 0.0);
-        fc1.apply(normed, hidden, None, Then::Gelu);
+        let then = match self.gate {
+            Some(layer) => {
+                gate.resize(hidden.len(), 0.0);
+                layer.apply(normed, gate, None, Then::Nothing);
+                Then::Gated(gate)
+            }
+            None => Then::Gelu,
+        };
+        fc1.apply(normed, hidden, None, then);
         fc2.apply(hidden, y, Some(moved), Then::Nothing);
     }
 }
@@ -205,6 +260,7 @@ mod tests {
             ("qkv.weight", "qkv.bias", 3 * WIDTH, WIDTH),
             ("projection.weight", "projection.bias", WIDTH, WIDTH),
             ("fc1.weight", "fc1.bias", 72, WIDTH),
+            ("gate.weight", "gate.bias", 72, WIDTH),
             ("fc2.weight", "fc2.bias", WIDTH, 72),
         ] {
             all.extend([(weight, small(&[outputs, inputs])), (bias, small(&[outputs]))]);
@@ -216,6 +272,17 @@ mod tests {
     }
 
     fn block(tensors: &[(&'static str, Tensor)], dtype: DType) -> TransformerBlock {
+        let (layers, _) = layers(tensors, dtype);
+        TransformerBlock::new(HEADS, layers).unwrap()
+    }
+
+    fn gated(tensors: &[(&'static str, Tensor)], dtype: DType) -> TransformerBlock {
+        let (layers, gate) = layers(tensors, dtype);
+        TransformerBlock::gated(HEADS, layers, gate).unwrap()
+    }
+
+    /// The layers, and a gate.
+    fn layers(tensors: &[(&'static str, Tensor)], dtype: DType) -> (Layers, Dense) {
         let of = |(name, t): &(&str, Tensor)| ((*name).to_owned(), t.to_dtype(dtype).unwrap());
         let all = tensors.iter().map(of).collect();
         let vb = VarBuilder::from_tensors(all, dtype, &candle_core::Device::Cpu);
@@ -231,7 +298,7 @@ mod tests {
             fc1: dense(WIDTH, 72, "fc1"),
             fc2: dense(72, WIDTH, "fc2"),
         };
-        TransformerBlock::new(HEADS, layers).unwrap()
+        (layers, dense(WIDTH, 72, "gate"))
     }
 
     #[test]
@@ -249,15 +316,81 @@ mod tests {
         }
     }
 
+    /// Angles for the tokens after a prefix of five.
+    fn rotary(tokens: usize, dtype: DType) -> Rotary {
+        let half = WIDTH / HEADS / 2;
+        let angles: Vec<f32> =
+            (0..(tokens - 5) * half).map(|i| (i * i % 97) as f32 * 0.1).collect();
+        Rotary::new(5, half, &angles, (&candle_core::Device::Cpu, dtype)).unwrap()
+    }
+
+    #[test]
+    fn a_turned_and_gated_one_is_its_layers_too() {
+        let tensors = tensors();
+        let (fast, plain) = (gated(&tensors, DType::F32), gated(&tensors, DType::F64));
+        // Of several sequences, whose ends lie within what is computed together; and a prefix alone but one.
+        for shape in [(3, 131, WIDTH), (1, 6, WIDTH), (2, 49, WIDTH), (1, 4100, WIDTH)] {
+            let x = random(shape).unwrap();
+            let turned = |block: &TransformerBlock, x: &Tensor, dtype: DType| {
+                block.forward_turned(x, &rotary(shape.1, dtype), &Space::default()).unwrap()
+            };
+            let want = turned(&plain, &x.to_dtype(DType::F64).unwrap(), DType::F64);
+            let want = want.to_dtype(DType::F32).unwrap();
+            assert_close("block", &turned(&fast, &x, DType::F32), &want, 1e-5, 2e-5);
+        }
+    }
+
+    #[test]
+    fn a_turn_keeps_the_prefix_and_the_values_and_rotates_halves() {
+        let half = WIDTH / HEADS / 2;
+        let quarter = vec![std::f32::consts::FRAC_PI_2; half];
+        let rotary =
+            Rotary::new(1, half, &quarter, (&candle_core::Device::Cpu, DType::F32)).unwrap();
+        let before: Vec<f32> = (0..2 * 3 * WIDTH).map(|i| i as f32).collect();
+        let mut after = before.clone();
+        rotary.turn(&mut after, 0, WIDTH);
+        assert_eq!(after[..3 * WIDTH], before[..3 * WIDTH], "the prefix");
+        let (was, is) = (&before[3 * WIDTH..], &after[3 * WIDTH..]);
+        assert_eq!(is[2 * WIDTH..], was[2 * WIDTH..], "the values");
+        for head in 0..2 * HEADS {
+            for i in 0..half {
+                let (a, b) = (head * 2 * half + i, head * 2 * half + half + i);
+                assert!(
+                    (is[a] + was[b]).abs() < 1e-3 && (is[b] - was[a]).abs() < 1e-3,
+                    "{head} {i}"
+                );
+            }
+        }
+        let tokens =
+            Tensor::from_vec(before, (1, 2, 3 * WIDTH), &candle_core::Device::Cpu).unwrap();
+        let same = rotary.turned(&tokens).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(same, after);
+    }
+
+    #[test]
+    fn positions_of_others_are_refused() {
+        let block = block(&tensors(), DType::F32);
+        let x = random((1, 9, WIDTH)).unwrap();
+        let other = rotary(10, DType::F32);
+        assert!(block.forward_turned(&x, &other, &Space::default()).is_err());
+        let on = (&candle_core::Device::Cpu, DType::F32);
+        let wide = Rotary::new(5, WIDTH, &[0.0; 4 * WIDTH], on).unwrap();
+        assert!(block.forward_turned(&x, &wide, &Space::default()).is_err());
+        assert!(Rotary::new(5, 4, &[0.0; 9], on).is_err());
+    }
+
     #[test]
     fn tokens_do_not_depend_on_threads() {
-        let block = block(&tensors(), DType::F32);
-        let x = random((2, 450, WIDTH)).unwrap();
+        let (plain, gated) = (block(&tensors(), DType::F32), gated(&tensors(), DType::F32));
+        let (x, rotary) = (random((2, 450, WIDTH)).unwrap(), rotary(450, DType::F32));
         // One thread takes four times as many tokens at a time as five.
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let y = pool.install(|| block.forward(&x, &Space::default())).unwrap();
-            y.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            let run = || {
+                let turned = gated.forward_turned(&x, &rotary, &Space::default()).unwrap();
+                [plain.forward(&x, &Space::default()).unwrap(), turned]
+            };
+            pool.install(run).map(|y| y.flatten_all().unwrap().to_vec1::<f32>().unwrap())
         };
         assert_eq!(with(1), with(5));
     }
@@ -266,8 +399,11 @@ mod tests {
     fn widths_that_do_not_fit_are_refused() {
         let block = block(&tensors(), DType::F32);
         assert!(block.forward(&random((1, 4, WIDTH + 1)).unwrap(), &Space::default()).is_err());
-        let Layers { norm1, qkv, norm2, fc1, fc2, .. } = block.layers;
-        let layers = Layers { norm1, qkv, projection: fc1.clone(), norm2, fc1, fc2 };
+        let (whole, gate) = layers(&tensors(), DType::F32);
+        let narrow = whole.projection.clone();
+        assert!(TransformerBlock::gated(HEADS, whole, narrow).is_err());
+        let Layers { norm1, qkv, norm2, fc2, .. } = block.layers;
+        let layers = Layers { norm1, qkv, projection: gate.clone(), norm2, fc1: gate, fc2 };
         assert!(TransformerBlock::new(HEADS, layers).is_err());
     }
 }

@@ -42,7 +42,7 @@ impl Weights {
     }
 
     /// Rows `x` to as many rows as `y` has, on this thread, plus those of `residual`.
-    pub(super) fn apply(&self, x: &[f32], y: &mut [f32], residual: Option<&[f32]>, then: Then) {
+    pub(super) fn apply(&self, x: &[f32], y: &mut [f32], residual: Option<&[f32]>, then: Then<'_>) {
         let Self { packed, bias } = self;
         let outputs = packed.outputs();
         let left = Rows { data: x, stride: packed.inputs() };
@@ -55,8 +55,10 @@ impl Weights {
                 if let Some(residual) = residual {
                     add(piece, &residual[row * outputs + column..]);
                 }
-                if let Then::Gelu = then {
-                    simd::gelu_of(piece);
+                match then {
+                    Then::Nothing => {}
+                    Then::Gelu => simd::gelu_of(piece),
+                    Then::Gated(gate) => simd::gate(piece, &gate[row * outputs + column..]),
                 }
             },
         );
@@ -144,14 +146,16 @@ impl Dense {
 
 /// What becomes of a product with its bias.
 #[derive(Clone, Copy)]
-pub(super) enum Then {
+pub(super) enum Then<'a> {
     Nothing,
     Gelu,
+    /// Times the SiLU of these rows.
+    Gated(&'a [f32]),
 }
 
 struct Affine<'a> {
     weights: &'a Weights,
-    then: Then,
+    then: Then<'a>,
 }
 
 impl Affine<'_> {

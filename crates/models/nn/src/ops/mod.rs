@@ -20,6 +20,7 @@ mod linear;
 mod next_frame;
 mod norm;
 mod packed;
+mod rotary;
 mod rowwise;
 mod simd;
 mod temporal_conv;
@@ -38,6 +39,7 @@ pub use fused_conv::{Fuse, FusedConv2d, Window, channels_first, channels_last, j
 pub use linear::Linear;
 pub use next_frame::{Frames, next_frame_attention};
 pub use norm::{Activation, GroupNorm, LayerNorm};
+pub use rotary::Rotary;
 pub use temporal_conv::TemporalConv;
 
 use candle_core::{Result, Tensor};

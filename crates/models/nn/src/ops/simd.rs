@@ -83,6 +83,14 @@ pub(super) fn gelu_of(values: &mut [f32]) {
     }
 }
 
+/// `values * silu(gate)` in place.
+#[inline(always)]
+pub(super) fn gate(values: &mut [f32], gate: &[f32]) {
+    for (value, &gate) in values.iter_mut().zip(gate) {
+        *value *= silu(gate);
+    }
+}
+
 /// Sum with sixteen running lanes, so that it vectorises and rounds little.
 #[inline(always)]
 pub(super) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f64 {
