@@ -85,6 +85,8 @@ pub(crate) enum ServiceName {
     Stereo,
     /// `segment`, by a network that is loaded when it is first asked for.
     Animate,
+    /// What is in pictures and films, by a network that is loaded when it is first asked for.
+    Perception,
 }
 
 /// What mode `sbs` means.
@@ -128,6 +130,11 @@ pub(crate) struct Settings {
     /// is there.
     #[arg(long, env = "SERVER_SEGMENT_MODEL")]
     pub(crate) segment_model: Option<String>,
+
+    /// The network that looks at pictures and films, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`.
+    /// Defaults to the first that is there.
+    #[arg(long, env = "SERVER_PERCEPTION_MODEL")]
+    pub(crate) perception_model: Option<String>,
 
     /// The stereo engine.
     #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
@@ -376,7 +383,13 @@ impl Settings {
         if let Some(found) = self.depth_curve.filter(|curve| !(-3.0..=3.0).contains(curve)) {
             bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
         }
-        let networks = self.engine.has_a_device() || self.offers(ServiceName::Animate);
+        if self.perception_model.is_some() && !self.offers(ServiceName::Perception) {
+            bail!(
+                "SERVER_PERCEPTION_MODEL is for the service perception, which SERVER_SERVICES does not name"
+            );
+        }
+        let others = [ServiceName::Animate, ServiceName::Perception];
+        let networks = self.engine.has_a_device() || others.iter().any(|s| self.offers(*s));
         if self.device == Some(Device::Cuda) && !networks {
             bail!("SERVER_DEVICE=cuda: the engine {} runs on the cpu only", engine.name);
         }

@@ -7,6 +7,7 @@ mod engine;
 mod healthy;
 mod metrics;
 mod model;
+mod perception;
 mod recipe;
 mod run;
 mod runpod;

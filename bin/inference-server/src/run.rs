@@ -9,10 +9,11 @@ use parallax_animate::{Segment, SegmentSettings};
 use parallax_aws::Aws;
 use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
+use parallax_perception::Surroundings;
 use parallax_ports::health::{Beats, Flag, Flags};
 use parallax_ports::{MetricsSink, SystemClock};
 use parallax_process::{Hangup, Termination};
-use parallax_serving::front::{Tokens, http, sagemaker};
+use parallax_serving::front::{Tokens, envelope, http, sagemaker};
 use parallax_serving::operations::{Health, LoadedModels, MemoryStats};
 use parallax_serving::{
     Executor, FailureKind, ModelPool, Readiness, Registry, Service, ServiceSettings,
@@ -29,6 +30,7 @@ use crate::animate;
 use crate::config::{self, Profile, ServiceName, Settings, SideBySide};
 use crate::conversions::Conversions;
 use crate::model;
+use crate::perception;
 use crate::recipe;
 use crate::runpod::{self, Platform};
 use crate::stores;
@@ -162,7 +164,12 @@ async fn service(
     }
     if settings.offers(ServiceName::Animate) {
         models.push(animate::model(settings));
+        let (storage, tools, scratch) = (storage.clone(), tools.clone(), scratch.clone());
         offered = offered.with(Segment::new(SegmentSettings { storage, tools, scratch }));
+    }
+    if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
+        models.push(own.model());
+        offered = own.register(offered, loaded.clone());
     }
     let pool = ModelPool::new(room).with_metrics(metrics.clone()).with_listener(loaded.listener());
     let pool = models.into_iter().fold(pool, ModelPool::with);
@@ -195,8 +202,14 @@ fn routes(
         Profile::Http => {
             let retention = http::Retention::default();
             let clock = Arc::new(SystemClock);
-            let tokens = tokens.clone();
-            contract.merge(http::routes(service.clone(), tokens, limits, retention, clock))
+            let rest = http::routes(service.clone(), tokens.clone(), limits, retention, clock);
+            let routes = contract.merge(rest);
+            if settings.offers(ServiceName::Perception) {
+                let earlier = parallax_perception::ENVELOPE;
+                routes.merge(envelope::routes(service.clone(), tokens.clone(), limits, earlier))
+            } else {
+                routes
+            }
         }
     };
     match settings.own_hosts() {

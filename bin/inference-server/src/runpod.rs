@@ -12,13 +12,14 @@ use parallax_runpod::{
     Handler, Job, JobContext, JobError, Options, Output, Reply, Worker, dev, report_unhealthy,
 };
 use parallax_secret::{Given, Secret, one_line};
+use parallax_serving::front::envelope::Envelope;
 use parallax_serving::{Failure, Handle, Request, Service};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Profile, Settings};
+use crate::config::{Profile, ServiceName, Settings};
 
 /// What a job asks for that names no operation.
 const DEFAULT_OPERATION: &str = "stereo";
@@ -29,16 +30,36 @@ const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Jobs, each of which is one request.
 #[derive(Debug)]
-struct Jobs(Arc<Service>);
+struct Jobs {
+    service: Arc<Service>,
+    way: Way,
+}
+
+/// How jobs may ask.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// As an earlier service was asked, where its operations are offered.
+    earlier: Option<Envelope>,
+    /// Whether conversion is offered, which is meant where nothing is named.
+    stereo: bool,
+}
+
+impl Way {
+    fn of(settings: &Settings) -> Self {
+        let perception = settings.offers(ServiceName::Perception);
+        let earlier = perception.then_some(parallax_perception::ENVELOPE);
+        Self { earlier, stereo: settings.offers(ServiceName::Stereo) }
+    }
+}
 
 #[async_trait]
 impl Handler for Jobs {
     async fn run(&self, job: Job, context: JobContext) -> Result<Reply, JobError> {
-        let (operation, input) = asked(job.input)?;
+        let (operation, input) = self.way.asked(job.input)?;
         let client = "runpod".to_owned();
-        let in_parts = self.0.registry().tells_parts(&operation);
+        let in_parts = self.service.registry().tells_parts(&operation);
         let request = Request { operation, input, id: Some(job.id), client };
-        let handle = self.0.submit(request).await.map_err(failed)?;
+        let handle = self.service.submit(request).await.map_err(failed)?;
         if in_parts {
             return Ok(Reply::parts(parts(handle, context)));
         }
@@ -85,19 +106,31 @@ fn parts(
     })
 }
 
-/// The operation that a job names, and its input without that name.
-fn asked(input: Value) -> Result<(String, Value), JobError> {
-    let Value::Object(mut fields) = input else {
-        return Err(JobError::new("invalid", "input: expected an object"));
-    };
-    let operation = match fields.remove("operation") {
-        None => DEFAULT_OPERATION.to_owned(),
-        Some(Value::String(name)) => name,
-        Some(_) => {
-            return Err(JobError::new("invalid", "operation: expected the name of an operation"));
+impl Way {
+    /// The operation that a job names, and its input without that name.
+    fn asked(&self, input: Value) -> Result<(String, Value), JobError> {
+        let Value::Object(mut fields) = input else {
+            return Err(JobError::new("invalid", "input: expected an object"));
+        };
+        if let Some(earlier) = &self.earlier
+            && (!self.stereo || fields.contains_key("data"))
+        {
+            let operation = fields.remove("operation");
+            // Both `data` and what lies beside the operation's name are known.
+            let data = fields.remove("data").unwrap_or(Value::Object(fields));
+            let whole = json!({ "operation": operation, "data": data });
+            return earlier.open(whole).map_err(failed);
         }
-    };
-    Ok((operation, Value::Object(fields)))
+        let operation = match fields.remove("operation") {
+            None => DEFAULT_OPERATION.to_owned(),
+            Some(Value::String(name)) => name,
+            Some(_) => {
+                let message = "operation: expected the name of an operation";
+                return Err(JobError::new("invalid", message));
+            }
+        };
+        Ok((operation, Value::Object(fields)))
+    }
 }
 
 fn failed(failure: Failure) -> JobError {
@@ -129,7 +162,8 @@ impl Platform {
         })?;
         let Some(found) = found else { return Ok(None) };
         let options = Options { drain: settings.drain(), ..Options::default() };
-        let worker = Worker::new(found.clone(), options, Arc::new(Jobs(service.clone())))?;
+        let jobs = Jobs { service: service.clone(), way: Way::of(settings) };
+        let worker = Worker::new(found.clone(), options, Arc::new(jobs))?;
         Ok(Some(Self { settings: found, worker }))
     }
 }
@@ -170,7 +204,8 @@ pub(crate) async fn work(
 pub(crate) fn development(settings: &Settings, service: &Arc<Service>) -> Router {
     let execution = Duration::from_secs(settings.run_limit_seconds);
     let limits = dev::Limits { execution, ..dev::Limits::default() };
-    dev::router(Arc::new(Jobs(service.clone())), limits, CancellationToken::new())
+    let jobs = Jobs { service: service.clone(), way: Way::of(settings) };
+    dev::router(Arc::new(jobs), limits, CancellationToken::new())
 }
 
 #[cfg(test)]
@@ -226,7 +261,8 @@ mod tests {
         let executor = Executor::start(slots, ModelPool::new(0), metrics.clone(), beat).unwrap();
         let (readiness, limits) = (Readiness::new(Flags::default()), ServiceSettings::default());
         let registry = Registry::default().with(Two);
-        let jobs = Jobs(Service::new(registry, executor, readiness, metrics, limits));
+        let service = Service::new(registry, executor, readiness, metrics, limits);
+        let jobs = Jobs { service, way: Way { earlier: None, stereo: true } };
         for fails in [false, true] {
             let input = json!({ "operation": "two", "fails": fails });
             let job = serde_json::from_value(json!({ "id": "a", "input": input })).unwrap();
@@ -246,6 +282,7 @@ mod tests {
 
     #[test]
     fn a_job_names_its_operation_or_means_stereo() {
+        let asked = |input| Way { earlier: None, stereo: true }.asked(input);
         let (operation, input) = asked(json!({"mode": "sbs"})).unwrap();
         assert_eq!((operation.as_str(), input), ("stereo", json!({"mode": "sbs"})));
         let (operation, input) = asked(json!({"operation": "loop", "times": 2})).unwrap();
@@ -253,5 +290,22 @@ mod tests {
         for wrong in [json!([]), json!("stereo"), json!({"operation": 7})] {
             assert_eq!(asked(wrong).unwrap_err().error_type, "invalid");
         }
+    }
+
+    #[test]
+    fn a_job_may_ask_as_the_earlier_service_was_asked() {
+        let earlier = Some(parallax_perception::ENVELOPE);
+        let both = |input| Way { earlier, stereo: true }.asked(input).unwrap();
+        let alone = |input| Way { earlier, stereo: false }.asked(input).unwrap();
+        let whole = json!({ "operation": "health", "data": {} });
+        for way in [both(whole.clone()), alone(whole), alone(json!({}))] {
+            assert_eq!(way, ("perception_health".to_owned(), json!({})));
+        }
+        let flat = json!({ "operation": "embed_image", "image_base64": "x" });
+        let wanted = ("embed_image".to_owned(), json!({ "image_base64": "x" }));
+        assert_eq!((both(flat.clone()), alone(flat)), (wanted.clone(), wanted));
+        assert_eq!(both(json!({ "mode": "sbs" })).0, "stereo");
+        let unknown = Way { earlier, stereo: false }.asked(json!({ "operation": "dance" }));
+        assert_eq!(unknown.unwrap_err().error_type, "invalid");
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use candle_nn::VarBuilder;
+use parallax_dinov3 as dinov3;
 use parallax_dpt::{Config, DepthNetwork, Layout, Transformer};
 use parallax_nn::noise::Generator;
 use parallax_svd::{clip, unet, vae};
@@ -128,6 +129,26 @@ fn depth_networks(dir: &Path, network: Config, seed: u64) -> Result<()> {
     fs::create_dir_all(&video)?;
     let path = video.join("model.safetensors");
     tensors(&path, &names, seed + 1).with_context(|| format!("write {}", path.display()))
+}
+
+/// Writes the folder of a DINOv3 within `dir`, with random weights from `seed`, as ViT-S is published.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_perception(dir: &Path, seed: u64) -> Result<()> {
+    let folder = dir.join(dinov3::manifest::SMALL.folder());
+    let config = json!({
+        "architectures": ["DINOv3ViTModel"], "hidden_act": "gelu", "hidden_size": 32, "intermediate_size": 48,
+        "model_type": "dinov3_vit", "num_attention_heads": 2, "num_hidden_layers": 2, "num_register_tokens": 4,
+        "patch_size": 16, "use_gated_mlp": false,
+    });
+    let names = inventory(&config, |c, vb| dinov3::Network::new(c, vb))?;
+    let preparation = json!({
+        "image_processor_type": "DINOv3ViTImageProcessorFast", "size": {"height": 224, "width": 224},
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 2,
+    });
+    text(&folder, "preprocessor_config.json", &preparation)?;
+    store(&folder, "model", &config, &names, seed)
 }
 
 /// A depth network of a few thousand numbers. Channels are multiples of 32, for the norms of films.

@@ -21,5 +21,6 @@ fn main() -> Result<()> {
         _ => bail!("usage: parallax-tiny-weights DIR [SEED | --hollow | --small-depth]"),
     };
     parallax_tiny_weights::write(Path::new(dir), seed)?;
-    parallax_tiny_weights::write_depth(Path::new(dir), seed)
+    parallax_tiny_weights::write_depth(Path::new(dir), seed)?;
+    parallax_tiny_weights::write_perception(Path::new(dir), seed)
 }

@@ -6,6 +6,8 @@
 
 mod automatic;
 mod built_in;
+#[cfg(feature = "perception")]
+mod others;
 mod selected;
 
 use parallax_engine_spec::{
@@ -50,6 +52,8 @@ pub const INPAINTERS: &[InpaintSpec] = &[
 pub const OF_OPERATIONS: &[(&str, &WeightsSpec)] = &[
     #[cfg(feature = "segment-anything")]
     ("segment", &parallax_segment_anything::WEIGHTS),
+    #[cfg(feature = "perception")]
+    ("dinov3", &others::DINOV3),
 ];
 
 /// The engine of that name.

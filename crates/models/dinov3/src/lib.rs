@@ -6,12 +6,14 @@
 //! Numbers follow `DINOv3ViTModel` and `DINOv3ViTImageProcessorFast` of transformers, stage by stage in `tests/`.
 
 mod config;
+mod encoder;
 pub mod manifest;
 mod network;
 mod positions;
 mod preprocess;
 
 pub use config::Config;
+pub use encoder::{Encoder, Seen};
 pub use network::{Features, Network};
 pub use positions::angles;
 pub use preprocess::{Preprocessing, Size, normalised};

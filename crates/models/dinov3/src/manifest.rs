@@ -89,9 +89,16 @@ impl Opened {
     /// # Errors
     /// [`Error::Mismatch`].
     pub fn check(&self, what: &str) -> Result<(), Error> {
-        let inventory = Inventory::of(|vb| Network::new(&self.config, vb));
+        self.checkpoint.check(what, &self.inventory(what)?)
+    }
+
+    /// The names and shapes that the network of its configuration asks for.
+    ///
+    /// # Errors
+    /// [`Error::Build`] with `what`.
+    pub fn inventory(&self, what: &str) -> Result<Inventory, Error> {
         let failed = |source| Error::Build { what: what.to_owned(), source };
-        self.checkpoint.check(what, &inventory.map_err(failed)?)
+        Inventory::of(|vb| Network::new(&self.config, vb)).map_err(failed)
     }
 
     /// Reads the weights.

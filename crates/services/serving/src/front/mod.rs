@@ -5,6 +5,7 @@ mod answer;
 mod auth;
 mod body;
 mod client;
+pub mod envelope;
 pub mod http;
 pub mod sagemaker;
 

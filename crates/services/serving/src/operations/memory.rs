@@ -20,6 +20,11 @@ impl LoadedModels {
         move |loaded| *own.0.lock().unwrap_or_else(PoisonError::into_inner) = loaded
     }
 
+    /// The bytes that the model called `name` is said to take; `None` while it is not loaded.
+    pub fn bytes_of(&self, name: &str) -> Option<u64> {
+        self.get().into_iter().find(|(loaded, _)| *loaded == name).map(|(_, bytes)| bytes)
+    }
+
     fn get(&self) -> Vec<(&'static str, u64)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,0 +1,75 @@
+//! Models that no engine of conversion reads: those that look at pictures.
+
+use std::path::Path;
+
+use parallax_dinov3::manifest::{self, Opened};
+use parallax_engine_spec::examine::self_described;
+use parallax_engine_spec::{
+    Commercial, Licence, ModelReport, Needs, PartReport, Published, StageMemory, WeightsSpec,
+};
+use parallax_weights::{Checkpoint, DType, Error, Inventory};
+
+const MB: u64 = 1_000_000;
+
+/// Commercial use has conditions, and the licence is accepted on the model's page; access is sometimes refused.
+const LICENCE: Licence =
+    Licence { name: "DINOv3 License", commercial: Commercial::Conditional, gated: true };
+
+const fn of(manifest: parallax_weights::Manifest, title: &'static str, bytes: u64) -> Published {
+    Published::of(manifest, title, bytes, LICENCE)
+}
+
+/// The models, best to begin with first.
+static MODELS: [Published; 6] = [
+    of(manifest::SMALL, "DINOv3 ViT-S", 86 * MB),
+    of(manifest::SMALL_PLUS, "DINOv3 ViT-S+", 115 * MB),
+    of(manifest::BASE, "DINOv3 ViT-B", 343 * MB),
+    of(manifest::LARGE, "DINOv3 ViT-L", 1213 * MB),
+    of(manifest::HUGE_PLUS, "DINOv3 ViT-H+", 3362 * MB),
+    of(manifest::SEVEN_BILLION, "DINOv3 ViT-7B", 26_864 * MB),
+];
+
+/// The DINOv3 models.
+pub(crate) const DINOV3: WeightsSpec = WeightsSpec {
+    models: &MODELS,
+    needs: Needs::One,
+    recognise,
+    examine,
+    stages,
+    demands: |_, _, _| Ok(Vec::new()),
+};
+
+/// Which of the models a folder holds: by its name, or else the first of its size.
+fn recognise(dir: &Path) -> Option<&'static Published> {
+    let opened = Opened::at(dir).ok()?;
+    let named = MODELS.iter().find(|m| dir.file_name().is_some_and(|name| name == m.folder()));
+    let size = opened.checkpoint.describe();
+    let titled = |m: &&Published| size == format!("DINOv3 ({})", m.title.replace("DINOv3 ", ""));
+    named.or_else(|| MODELS.iter().find(titled)).or_else(|| MODELS.first())
+}
+
+fn examine(_: &Published, folder: &Path, all: bool) -> Vec<PartReport> {
+    let opened = || -> Result<(Checkpoint, Inventory), Error> {
+        let opened = Opened::at(folder)?;
+        let inventory = opened.inventory("network")?;
+        Ok((opened.checkpoint, inventory))
+    };
+    let mut report = self_described("network", opened());
+    if all && report.network.is_some() {
+        let read =
+            Opened::at(folder).and_then(|opened| opened.checkpoint.check_values(|_| DType::F32));
+        report.problems.extend(read.err().map(|error| error.to_string()));
+    }
+    vec![report]
+}
+
+fn stages(models: &[ModelReport]) -> Vec<StageMemory> {
+    let networks = models.iter().flat_map(|model| &model.parts).filter_map(|p| p.network.as_ref());
+    let largest = networks.max_by_key(|network| network.f32_bytes);
+    let stage = largest.map(|network| StageMemory {
+        name: "perception",
+        f32_bytes: network.f32_bytes,
+        f16_bytes: network.f16_bytes,
+    });
+    stage.into_iter().collect()
+}

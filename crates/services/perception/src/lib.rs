@@ -1,0 +1,22 @@
+//! What is in pictures and films, as operations: vectors of pictures and of films, likenesses, and what each frame
+//! looks like, by a DINOv3 of any size.
+//!
+//! The answers have the shape that clients of an earlier service know. That one made some of its numbers with
+//! networks that were never trained, and cut frames by number; here every field says which model, revision and
+//! method made it, frames have the times at which they are shown, what no model here can tell is null, and the same
+//! input gives the same answer. Objects and words need models that are not here: those operations refuse.
+
+mod analysis;
+mod embedder;
+mod film;
+mod operations;
+mod picture;
+mod sampling;
+mod source;
+pub mod vectors;
+
+pub use embedder::{Choosable, DINOV3, Embedder, Error, Made};
+pub use film::{Look, Looks, MOST_FRAMES, Manner, look};
+pub use operations::{ENVELOPE, Perception};
+pub use sampling::Sampler;
+pub use source::Surroundings;

@@ -1,0 +1,55 @@
+//! Operations of the earlier service whose models are not here: always refused, in its words.
+
+use async_trait::async_trait;
+use parallax_serving::{Call, Cost, Failure, NoParts, Operation};
+use serde_json::{Map, Value};
+
+use super::shared::invalid;
+
+/// An operation that is refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    name: &'static str,
+    summary: &'static str,
+    why: &'static str,
+}
+
+pub(super) const CAPTION: Refused = Refused {
+    name: "caption",
+    summary: "Always refused: nothing here describes pictures in words.",
+    why: "Qwen3-VL not loaded (vision_only mode)",
+};
+
+pub(super) const EMBED_TEXT: Refused = Refused {
+    name: "embed_text",
+    summary: "Always refused: the network knows pictures, not words.",
+    why: "Text embedding not supported. Use VLM for text understanding.",
+};
+
+#[async_trait]
+impl Operation for Refused {
+    type Request = Map<String, Value>;
+    type Plan = ();
+    type Part = NoParts;
+    type Response = Map<String, Value>;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn plan(&self, _: Map<String, Value>) -> Result<(), Failure> {
+        Err(invalid(self.why))
+    }
+
+    fn cost(&self, (): &()) -> Cost {
+        Cost::LIGHT
+    }
+
+    async fn run(&self, (): (), _: &Call) -> Result<Map<String, Value>, Failure> {
+        Err(invalid(self.why))
+    }
+}

@@ -1,0 +1,93 @@
+//! What all operations work with.
+
+use std::sync::Arc;
+
+use parallax_dinov3::Seen;
+use parallax_serving::{Call, Failure, FailureKind, Model};
+use tokio_util::sync::CancellationToken;
+
+use crate::embedder::{Choosable, DINOV3, Embedder};
+use crate::picture::Channels;
+use crate::source::{Source, Surroundings};
+
+/// The shorter sides that may be asked for, in pixels.
+const EDGES: std::ops::RangeInclusive<usize> = 32..=1024;
+
+/// What all operations work with. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Perception(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) around: Surroundings,
+    pub(super) model: Choosable,
+}
+
+impl Perception {
+    /// Work with this model.
+    pub fn new(around: Surroundings, model: Choosable) -> Self {
+        Self(Arc::new(Shared { around, model }))
+    }
+
+    /// The model, for the pool: it is read when it is first needed.
+    pub fn model(&self) -> Model {
+        let model = self.0.model.clone();
+        let bytes = model.bytes();
+        Model::new(DINOV3, bytes, move || model.load())
+    }
+
+    /// Runs `work` with the model in memory, on the thread that owns the device.
+    pub(super) async fn with_model<T: Send + 'static>(
+        &self,
+        call: &Call,
+        work: impl FnOnce(&Embedder, &CancellationToken) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let on_executor = call.on_executor(move |models, cancel| {
+            let model = models.get::<Embedder>(DINOV3)?;
+            work(&model, cancel)
+        });
+        on_executor.await?
+    }
+
+    /// What the model sees in a picture, and the picture's width and height.
+    pub(super) async fn see(
+        &self,
+        source: &Source,
+        shortest_edge: Option<usize>,
+        call: &Call,
+    ) -> Result<(Seen, (usize, usize)), Failure> {
+        let fetched = self.0.around.fetch(source, call).await?;
+        let tools = self.0.around.tools.clone();
+        self.with_model(call, move |model, cancel| {
+            let channels = Channels::read(&tools, &fetched.path, cancel)?;
+            Ok((channels.seen_by(model, shortest_edge)?, channels.size()))
+        })
+        .await
+    }
+}
+
+/// Checks the shorter side that is asked for.
+pub(super) fn edge(asked: Option<usize>) -> Result<Option<usize>, Failure> {
+    match asked {
+        Some(edge) if !EDGES.contains(&edge) => {
+            let (least, most) = EDGES.into_inner();
+            let message = format!("{edge}: allowed are {least} to {most}");
+            Err(Failure::field("shortest_edge", message))
+        }
+        _ => Ok(asked),
+    }
+}
+
+/// What a picture was made into before the network saw it.
+pub(super) fn method(shortest_edge: Option<usize>) -> &'static str {
+    match shortest_edge {
+        Some(_) => "class token after the last norm, of the whole picture in its own shape",
+        None => {
+            "class token after the last norm, of the whole picture squashed to the published size"
+        }
+    }
+}
+
+pub(super) fn invalid(message: &str) -> Failure {
+    Failure::new(FailureKind::Invalid, message)
+}
