@@ -10,7 +10,8 @@
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times; kills 50 conversions
-# make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
+@@# make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
+# make pages   has a browser do on the pages of `parallax serve` what a person does; installs Chromium
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
@@ -29,7 +30,7 @@ CLIPS_BUILD ?= release
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check book release release-check coverage clips corpus field fuzz quality bench bench-worker checkov soak upgrade setup setup-lint fmt
+.PHONY: demo test lint check book release release-check coverage clips corpus field pages fuzz quality bench bench-worker checkov soak upgrade setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -107,6 +108,11 @@ field: setup
 	$(CARGO) build --locked --workspace --bins
 	tools/corpus $(FIELD) --parallax target/debug/parallax --jobs $(FILMS_AT_ONCE) --expect tools/corpus.d/field.json \
 		--open tools/corpus.d/open.json
+
+pages: setup
+	@tools/setup pages
+	$(CARGO) build --locked --workspace --bins
+	tools/check-pages target/debug/parallax target/debug/parallax-scene target/pages
 
 fuzz: setup
 	tools/fuzz

@@ -19,6 +19,7 @@ use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
 use crate::preview::PreviewArgs;
+use crate::serve::ServeArgs;
 use crate::weights::names;
 
 /// Ordinary video in, stereoscopic 3D out.
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show on one sheet of pictures what a conversion will look like.
     Preview(PreviewArgs),
+    /// Show pages for a browser: drop films, look at them, convert and watch them.
+    Serve(ServeArgs),
     /// Report what this machine has, what is missing and how to get it.
     Doctor(DoctorArgs),
     /// Download model weights, or check them.
@@ -269,6 +272,10 @@ pub(crate) struct ConvertArgs {
     /// Write events as JSON lines to standard output.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Stop as on Ctrl-C when standard input ends: for whoever starts conversions and may be killed.
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_parent: bool,
 }
 
 #[derive(Debug, Args)]

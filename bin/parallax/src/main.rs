@@ -7,6 +7,7 @@ mod doctor;
 mod inspect;
 mod place;
 mod preview;
+mod serve;
 mod weights;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Depth(args) => depth::main(&args),
         Command::Inspect(args) => inspect::main(&args),
         Command::Preview(args) => preview::main(&args),
+        Command::Serve(args) => serve::main(&args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Weights(command) => weights::main(&command),
     }

@@ -9,6 +9,7 @@ mod alarm;
 mod ending;
 mod film;
 mod folder;
+mod leash;
 mod manifest;
 mod mended;
 mod model;
@@ -37,5 +38,8 @@ use std::process::ExitCode;
 use crate::cli::ConvertArgs;
 
 pub(crate) fn main(args: ConvertArgs) -> ExitCode {
+    if args.stop_with_parent {
+        leash::stop_with_parent();
+    }
     if args.input.is_dir() { folder::main(args) } else { one::main(&args) }
 }

@@ -27,7 +27,7 @@ const FLAGS: [(Choice, &str); 5] = [
 ];
 
 /// How a depth network sees a film.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct NetworkArgs {
     /// Which model of the engines `depth-anything` and `video-depth-anything`, by the name that `weights
     /// fetch` brings it by. Defaults to the first whose weights are there.
