@@ -66,8 +66,7 @@ pub fn look(
     let rgb = Rgb::of(&format);
     let rgb = rgb.map_err(|error| Failure::new(FailureKind::Invalid, error.to_string()))?;
     let (mut sampler, mut first, mut frames) = (Sampler::new(manner.fps), None, Vec::new());
-    let mut number = 0;
-    for frame in &mut film {
+    for (frame, number) in film.by_ref().zip(0..) {
         let frame = frame.map_err(told)?;
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
@@ -81,7 +80,6 @@ pub fn look(
             frames.push(Look { source_frame: number, seconds, class: seen.class });
             report(frames.len() as u64);
         }
-        number += 1;
     }
     if frames.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "the film has no frames"));
