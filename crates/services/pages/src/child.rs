@@ -141,9 +141,16 @@ async fn last_words(stream: Option<ChildStderr>) -> String {
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 
+#[derive(Debug)]
+struct Completed {
+    output: PathBuf,
+    frames: u64,
+    parallax_percent: Option<(f64, f64)>,
+}
+
 #[derive(Debug, Default)]
 struct Heard {
-    completed: Option<(PathBuf, u64, Option<(f64, f64)>)>,
+    completed: Option<Completed>,
     error: Option<String>,
     interrupted: bool,
     warnings: Vec<String>,
@@ -160,8 +167,8 @@ impl Heard {
                 return Some(Progress { frames, total, frames_per_second, eta_seconds });
             }
             Event::Completed { output, frames, parallax_percent } => {
-                let parallax = parallax_percent.map(|Percentiles { p1, p99 }| (p1, p99));
-                self.completed = Some((output, frames, parallax));
+                let parallax_percent = parallax_percent.map(|Percentiles { p1, p99 }| (p1, p99));
+                self.completed = Some(Completed { output, frames, parallax_percent });
             }
             Event::Warning { message } if self.warnings.len() < 20 => self.warnings.push(message),
             Event::Error { message } => self.error = Some(message),
@@ -174,7 +181,7 @@ impl Heard {
     fn ending(self, success: bool, errors: &str) -> Ending {
         let Self { completed, error, interrupted, warnings } = self;
         match completed {
-            Some((output, frames, parallax_percent)) if success => {
+            Some(Completed { output, frames, parallax_percent }) if success => {
                 Ending::Completed { output, frames, parallax_percent, warnings }
             }
             _ if interrupted => Ending::Stopped,

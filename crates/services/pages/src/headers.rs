@@ -19,7 +19,10 @@ pub(crate) fn guard(headers: &mut HeaderMap) {
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("x-frame-options"), "DENY"),
-        (HeaderName::from_static("permissions-policy"), "xr-spatial-tracking=(self), camera=(), microphone=()"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "xr-spatial-tracking=(self), camera=(), microphone=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

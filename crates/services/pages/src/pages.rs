@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
 use parallax_secret::Secret;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,6 @@ use crate::films::Films;
 use crate::folder::Folder;
 use crate::look::EngineChoice;
 use crate::queue::Queue;
-use crate::routes;
 use crate::runner::Runner;
 use crate::upload::Uploads;
 use crate::viewer::Viewer;
@@ -88,11 +86,6 @@ impl Pages {
     /// was used.
     pub fn links(&self) -> watch::Receiver<Secret> {
         self.access.links()
-    }
-
-    /// What answers requests.
-    pub fn routes(&self) -> Router {
-        routes::routes(self.clone())
     }
 
     /// Works the queue off until the token that the pages were opened with is cancelled.

@@ -24,23 +24,26 @@ use crate::refusal::Refusal;
 use crate::viewer::Moment;
 use crate::{assets, events, headers, ranges, views};
 
-pub(crate) fn routes(pages: Pages) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/watch/{id}", get(watch))
-        .route("/assets/{name}", get(asset))
-        .route("/api/films", post(add_film))
-        .route("/api/films/{id}", axum::routing::delete(remove_film))
-        .route("/api/films/{id}/preview", get(preview))
-        .route("/api/jobs", get(jobs).post(add_job))
-        .route("/api/jobs/{id}", axum::routing::delete(remove_job))
-        .route("/api/jobs/{id}/stop", post(stop_job))
-        .route("/api/jobs/{id}/resume", post(resume_job))
-        .route("/api/jobs/{id}/result", get(result))
-        .route("/api/events", get(stream))
-        .fallback(async || Refusal::nothing())
-        .layer(from_fn_with_state(pages.clone(), admit))
-        .with_state(pages)
+impl Pages {
+    /// What answers requests.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/", get(index))
+            .route("/watch/{id}", get(watch))
+            .route("/assets/{name}", get(asset))
+            .route("/api/films", post(add_film))
+            .route("/api/films/{id}", axum::routing::delete(remove_film))
+            .route("/api/films/{id}/preview", get(preview))
+            .route("/api/jobs", get(jobs).post(add_job))
+            .route("/api/jobs/{id}", axum::routing::delete(remove_job))
+            .route("/api/jobs/{id}/stop", post(stop_job))
+            .route("/api/jobs/{id}/resume", post(resume_job))
+            .route("/api/jobs/{id}/result", get(result))
+            .route("/api/events", get(stream))
+            .fallback(async || Refusal::nothing())
+            .layer(from_fn_with_state(self.clone(), admit))
+            .with_state(self.clone())
+    }
 }
 
 /// Nothing is looked at, not even the body, before it is known who asks and from where.

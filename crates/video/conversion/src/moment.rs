@@ -141,7 +141,7 @@ impl Moment {
         let aspect = self.sample_aspect;
         let (format, shape) = shaped_format(layout, self.frame.format(), aspect, false);
         let packed = compose_as(&pair, layout, Arc::new(format), aspect)?;
-        Ok(Tile::of(packed.format(), shape, width).alone(&packed)?)
+        Tile::of(packed.format(), shape, width).alone(&packed)
     }
 
     /// The 1st and the 99th percentile of parallax in percent of the width, right eye minus left: negative is
