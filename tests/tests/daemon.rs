@@ -353,7 +353,7 @@ fn start_server(told: Sender<String>, go: Receiver<()>) -> String {
 async fn the_token_for_servers_changes_without_a_restart_and_no_attempt_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let world = World::with_some(&state, 1, 4).await;
+    let _world = World::with_some(&state, 1, 4).await;
     let (told, tokens) = channel();
     let (go, may) = channel();
     let url = start_server(told, may);
@@ -394,7 +394,7 @@ async fn the_token_for_servers_changes_without_a_restart_and_no_attempt_is_lost(
     go.send(()).unwrap();
     assert_eq!(next(), "canary-second");
     go.send(()).unwrap();
-    while world.completed().await < 4 {
+    while daemon.metric(COMPLETED) < 4.0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(tokens.try_recv().is_err(), "none was attempted twice");

@@ -46,6 +46,7 @@ pub async fn fetch(
     for model in &models {
         model.check().map_err(Error::Settings)?;
         if settings.mirror.is_some() && model.pins.is_none() {
+            settings.endpoint()?;
             let (name, lock) = (&model.repository, settings.lock());
             let why = format!(
                 "{}: nothing of {name}, and WEIGHTS_MIRROR is believed for what",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::child::{self, Patience};
@@ -224,7 +225,19 @@ impl Tools {
                 let mut command = Command::new(prlimit);
                 command.arg("--core=0");
                 if self.limits.child_memory_bytes > 0 {
-                    command.arg(format!("--as={}", self.limits.child_memory_bytes));
+                    let bytes = allowed(Resource::RLIMIT_AS, self.limits.child_memory_bytes);
+                    command.arg(format!("--as={bytes}"));
+                }
+                let seconds = self.limits.child_cpu_time.as_secs();
+                if seconds > 0 {
+                    // The second one is for whoever does not listen to the first.
+                    let [first, last] =
+                        [seconds, seconds + 30].map(|s| allowed(Resource::RLIMIT_CPU, s));
+                    command.arg(format!("--cpu={first}:{last}"));
+                }
+                if file_bytes > 0 {
+                    let bytes = allowed(Resource::RLIMIT_FSIZE, file_bytes);
+                    command.arg(format!("--fsize={bytes}"));
                 }
                 let seconds = self.limits.child_cpu_time.as_secs();
                 if seconds > 0 {
@@ -270,6 +283,11 @@ pub(crate) fn file_url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);
     url
+}
+
+/// `wanted`, or what is left of it where somebody has bounded this process itself: nobody raises such a bound.
+fn allowed(resource: Resource, wanted: u64) -> u64 {
+    getrlimit(resource).map_or(wanted, |(_, most)| wanted.min(most))
 }
 
 fn clean_environment(command: &mut Command) {
