@@ -36,7 +36,7 @@ impl Bits {
     /// A code, its highest bit first.
     fn code(&mut self, value: usize, bits: usize) {
         for bit in (0..bits).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (self.used % 8);
@@ -105,7 +105,7 @@ fn write(path: &Path, promised: usize) {
     let (mut start, mut unit, mut end) = (Bits::default(), Bits::default(), Bits::default());
     start.stored(false, &header);
     unit.zeros(MATCHES);
-    let noise: Vec<u8> = (0..NOISE).map(|i| (i * 7919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..NOISE).map(|i| ((i * 7919) >> 3) as u8).collect();
     unit.stored(false, &noise);
     end.stored(true, b"");
     let packed = start.bytes.len() + UNITS * unit.bytes.len() + end.bytes.len();

@@ -239,14 +239,6 @@ impl Tools {
                     let bytes = allowed(Resource::RLIMIT_FSIZE, file_bytes);
                     command.arg(format!("--fsize={bytes}"));
                 }
-                let seconds = self.limits.child_cpu_time.as_secs();
-                if seconds > 0 {
-                    // The second one is for whoever does not listen to the first.
-                    command.arg(format!("--cpu={seconds}:{}", seconds + 30));
-                }
-                if file_bytes > 0 {
-                    command.arg(format!("--fsize={file_bytes}"));
-                }
                 command.arg("--").arg(program);
                 command
             }

@@ -30,8 +30,8 @@ async fn told(served: &Served, since: &str, last: &str) -> String {
 
 /// The id of the last event.
 fn last_id(said: &str) -> String {
-    let ids = said.lines().filter_map(|line| line.strip_prefix("id: "));
-    ids.last().unwrap().to_owned()
+    let mut ids = said.lines().filter_map(|line| line.strip_prefix("id: "));
+    ids.next_back().unwrap().to_owned()
 }
 
 #[tokio::test]
