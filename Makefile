@@ -10,7 +10,7 @@
 # make corpus  makes some 300 small films of every kind, converts them and checks each
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times; kills 50 conversions
-@@# make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
+# make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
 # make pages   has a browser do on the pages of `parallax serve` what a person does; installs Chromium
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
