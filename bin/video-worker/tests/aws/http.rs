@@ -106,7 +106,7 @@ fn no_secret_is_in_any_line_of_the_log_whatever_is_listened_to() {
             &[("INFERENCE_HTTP_TOKEN_FILE", "/nowhere")],
             "INFERENCE_HTTP_TOKEN_FILE /nowhere: No such",
         ),
-        (&[("AWS_ENDPOINT_URL", "http://me:canary-1c0f@127.0.0.1:1")], "is it reachable?"),
+        (&[("AWS_ENDPOINT_URL", "http://me:canary-1c0f@127.0.0.1:1")], "look at bucket in-bucket"),
     ] {
         let mut environment = cloud.environment();
         let all = by_file.iter().chain(more).copied();
