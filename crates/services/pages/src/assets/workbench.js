@@ -152,5 +152,5 @@ function showComfort(near, far) {
   comfort.classList.toggle("beyond", beyond);
   const words = `${Math.max(0, -near).toFixed(1)} % in front of the screen, ${Math.max(0, far).toFixed(1)} % behind: `;
   comfort.querySelector(".verdict").textContent =
-    words + (beyond ? "may tire eyes on a large screen" : "comfortable on any screen");
+    words + (beyond ? "may tire eyes on a large screen" : "comfortable on a large television, too");
 }

@@ -142,7 +142,7 @@ fn workbench(engines: &[EngineChoice]) -> Markup {
                     }
                     figcaption { (comfort()) }
                     label.moment for="at" {
-                        span.unseen { "Moment of the film" }
+                        span { "Moment" }
                         input #at type="range" min="0" max="1" step="0.01" value="0.4";
                     }
                 }

@@ -91,7 +91,7 @@ pub(crate) fn watch(job: &Job, made: &Made) -> String {
                     "This layout is shown as it is. A side-by-side result can be shown in every way here."
                 }
             }
-            p { a.button href={ (url) "?save" } download=(made.name) { "Save" } " " a href="/" { "All conversions" } }
+            p.links { a.button href={ (url) "?save" } download=(made.name) { "Save" } a href="/" { "All conversions" } }
         }
     };
     let title = format!("{} · Parallax", job.name);
