@@ -3,6 +3,7 @@
 mod engines;
 mod viewer;
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,7 +108,11 @@ async fn print_links(pages: Pages, address: SocketAddr) {
     let mut what = "Open";
     loop {
         let link = links.borrow_and_update().expose().to_owned();
-        println!("{what} http://{host}/?token={link}");
+        let line = format!("{what} http://{host}/?token={link}");
+        if writeln!(std::io::stdout(), "{line}").is_err() {
+            // Nobody reads there any more.
+            eprintln!("{line}");
+        }
         what = "For another browser:";
         if links.changed().await.is_err() {
             return;

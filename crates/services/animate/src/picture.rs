@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Most pixels of a picture: what its samples take on their way is a few hundred megabytes.
 pub(crate) const MOST_PIXELS: u64 = 1 << 25;
+/// Most pixels on either side: on the way to the network's size, one side is there as it was.
+const MOST_SIDE: usize = 16_384;
 
 /// Reads the picture at `path`, upright, in eight bits.
 ///
@@ -37,6 +39,12 @@ pub(crate) fn read(
         }
     })?;
     let size = (still.frame.format().width as usize, still.frame.format().height as usize);
+    if size.0.max(size.1) > MOST_SIDE {
+        let (width, height) = size;
+        return Err(refused(format!(
+            "{width}x{height} pixels; allowed are {MOST_SIDE} on each side"
+        )));
+    }
     Picture::new(size, rgb(&still.frame, still.deep)).map_err(|error| refused(error.to_string()))
 }
 

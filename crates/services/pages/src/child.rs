@@ -17,7 +17,7 @@ use crate::job::Progress;
 /// After a polite request to stop: what is done is on disk, and the rest is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is kept of what it says of its troubles.
-const MOST_ERRORS: u64 = 16 << 10;
+const MOST_ERRORS: usize = 16 << 10;
 
 /// What a conversion says while it runs; anything else is not for us.
 #[derive(Debug, Deserialize)]
@@ -134,10 +134,13 @@ async fn end(child: &mut Child) -> io::Result<()> {
 /// The end of what it wrote for people.
 async fn last_words(stream: Option<ChildStderr>) -> String {
     let Some(mut stream) = stream else { return String::new() };
-    let mut kept = Vec::new();
-    let _ = (&mut stream).take(MOST_ERRORS).read_to_end(&mut kept).await;
-    // A pipe that nobody reads would hold it up.
-    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    let (mut kept, mut piece) = (Vec::new(), vec![0; MOST_ERRORS]);
+    // Read to its end: a pipe that nobody reads would hold it up.
+    while let Ok(count @ 1..) = stream.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..count]);
+        let before = kept.len().saturating_sub(MOST_ERRORS);
+        kept.drain(..before);
+    }
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 

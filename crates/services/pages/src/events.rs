@@ -41,9 +41,9 @@ impl Reader {
         loop {
             self.changed.mark_unchanged();
             let told = self.queue.since(self.last);
-            let number = told.changes.last().map(|(number, _)| *number);
-            if told.whole || number.is_some() {
-                self.last = Some(number.or(self.last.filter(|_| !told.whole)).unwrap_or(0));
+            if told.whole || !told.changes.is_empty() {
+                // Not the last that was told: of what was removed long ago nobody is told any more.
+                self.last = Some(told.number);
                 let reset = told.whole.then(|| whole(&told.changes));
                 let changes =
                     told.changes.iter().map(|(number, change)| self.event(*number, change));

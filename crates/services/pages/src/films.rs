@@ -37,7 +37,7 @@ impl Films {
         let mut known = BTreeMap::new();
         for entry in fs::read_dir(&root)? {
             let path = entry?.path();
-            let film = folder::read::<Film>(&path.join("film.json"));
+            let film = folder::read::<Film>(&path.join(".film.json"));
             let same = |film: &Film| path.ends_with(&film.id) && is_id(&film.id);
             match film {
                 Ok(film) if same(&film) => {
@@ -52,7 +52,7 @@ impl Films {
 
     /// Takes the folder `from`, which holds `film` under its name.
     pub(crate) fn add(&self, from: &Path, film: Film) -> io::Result<Film> {
-        folder::write(&from.join("film.json"), &film)?;
+        folder::write(&from.join(".film.json"), &film)?;
         fs::rename(from, self.root.join(&film.id))?;
         self.known().insert(film.id.clone(), film.clone());
         Ok(film)

@@ -1,20 +1,24 @@
 //! The folder that everything is kept in.
 //!
 //! ```text
-//! films/<id>/film.json, films/<id>/<name>     what was dropped
+//! films/<id>/.film.json, films/<id>/<name>    what was dropped
 //! jobs/<id>.json                              the queue
 //! results/<id>/<name>                         what was made, and the work that is kept to go on from
 //! ```
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// How the names of folders begin that uploads come into.
+pub(crate) const INCOMING: &str = ".incoming-";
 
 /// Left free on the disk, whatever is uploaded.
 pub(crate) const RESERVE: u64 = 1 << 30;
@@ -32,13 +36,20 @@ impl Folder {
     /// # Errors
     /// When it cannot be written to, or another process has it.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
-        for part in ["films", "jobs", "results"] {
-            fs::create_dir_all(root.join(part))?;
-        }
-        let own = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(root, own)?;
+        fs::create_dir_all(root)?;
         let root = root.canonicalize()?;
-        let lock = File::create(root.join("lock"))?;
+        // What stands under these names already is somebody else's, or an earlier process's: it stays as it is.
+        let mut own = fs::DirBuilder::new();
+        own.recursive(true).mode(0o700);
+        for part in ["films", "jobs", "results"] {
+            own.create(root.join(part))?;
+        }
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(root.join("lock"))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
             let error = io::Error::from(errno);
             match error.kind() {
@@ -58,7 +69,7 @@ impl Folder {
     fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.films())? {
             let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            if entry.file_name().as_encoded_bytes().starts_with(INCOMING.as_bytes()) {
                 fs::remove_dir_all(entry.path())?;
             }
         }
@@ -114,12 +125,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();
         let left = folder.films().join(".incoming-1");
+        let others = [folder.films().join(".git"), root.path().join("lock")];
         fs::create_dir(&left).unwrap();
+        fs::create_dir(&others[0]).unwrap();
+        fs::write(&others[1], "somebody's").unwrap();
         let second = Folder::open(root.path()).unwrap_err();
         assert!(second.to_string().contains("another `parallax serve`"), "{second}");
         assert!(left.exists(), "it is the first one's");
         drop(folder);
         Folder::open(root.path()).unwrap();
         assert!(!left.exists());
+        assert!(others[0].exists(), "no upload");
+        assert_eq!(fs::read(&others[1]).unwrap(), b"somebody's");
     }
 }

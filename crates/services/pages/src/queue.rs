@@ -44,6 +44,8 @@ pub(crate) enum Change {
 /// The changes since a number, all of them or as far as they are known.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Changes {
+    /// The number of the last change there is.
+    pub(crate) number: u64,
     /// What the reader knows is not enough to go on from: this is everything.
     pub(crate) whole: bool,
     /// Each with its number.
@@ -144,7 +146,8 @@ impl Queue {
         self.number.send_replace(number);
     }
 
-    /// Changes the job that is converting, as its work ends.
+    /// Changes the job that is converting, as its work ends: also where that cannot be written, on a full disk, or
+    /// nobody could delete anything to make room. A process that starts after that lets it wait for its turn again.
     pub(crate) fn ended(&self, id: &str, change: impl FnOnce(&mut Job)) -> Result<(), Error> {
         let mut table = self.table();
         let (_, job) = table.jobs.get(id).ok_or(Error::Unknown)?;
@@ -152,7 +155,9 @@ impl Queue {
         change(&mut job);
         job.progress.frames_per_second = None;
         job.progress.eta_seconds = None;
-        self.put(&mut table, job)
+        let written = self.write(&job);
+        self.know(&mut table, job);
+        Ok(written?)
     }
 
     /// Takes a job that waits out of the line. Of one that is converting, the runner is told elsewhere.
@@ -222,7 +227,7 @@ impl Queue {
             changes.extend(gone.map(|(number, id)| (*number, Change::Gone(id.clone()))));
         }
         changes.sort_by_key(|(number, _)| *number);
-        Changes { whole: known.is_none(), changes }
+        Changes { number: table.number, whole: known.is_none(), changes }
     }
 
     /// Tells when there are changes.
@@ -231,11 +236,19 @@ impl Queue {
     }
 
     fn put(&self, table: &mut Table, job: Job) -> Result<(), Error> {
-        folder::write(&self.folder.join(format!("{}.json", job.id)), &job)?;
+        self.write(&job)?;
+        self.know(table, job);
+        Ok(())
+    }
+
+    fn write(&self, job: &Job) -> io::Result<()> {
+        folder::write(&self.folder.join(format!("{}.json", job.id)), job)
+    }
+
+    fn know(&self, table: &mut Table, job: Job) {
         table.number += 1;
         table.jobs.insert(job.id.clone(), (table.number, job));
         self.number.send_replace(table.number);
-        Ok(())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -304,7 +317,10 @@ mod tests {
         let first = queue.since(None);
         assert!(first.whole && first.changes.len() == 2);
         let last = first.changes[1].0;
-        assert_eq!(queue.since(Some(last)), Changes { whole: false, changes: vec![] });
+        assert_eq!(
+            queue.since(Some(last)),
+            Changes { number: last, whole: false, changes: vec![] }
+        );
         for frames in 1..=5 {
             queue.progressed(&b.id, Progress { frames, total: 9, ..Progress::default() });
         }
@@ -316,6 +332,35 @@ mod tests {
         assert_eq!((now.progress.frames, gone), (5, &a.id));
         // A number of another process is one that this one has not reached.
         assert!(queue.since(Some(1000)).whole);
+    }
+
+    #[test]
+    fn whoever_was_told_everything_is_not_told_it_again_however_much_was_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path().to_owned()).unwrap();
+        for _ in 0..=MOST_GONE {
+            let gone = queue.add(job("a")).unwrap();
+            queue.stop(&gone.id).unwrap();
+            queue.remove(&gone.id, || Ok(())).unwrap();
+        }
+        let told = queue.since(None);
+        assert!(told.whole && told.changes.is_empty());
+        assert!(!queue.since(Some(told.number)).whole);
+    }
+
+    #[test]
+    fn a_job_whose_end_cannot_be_written_has_ended_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path().to_owned()).unwrap();
+        let id = queue.add(job("a")).unwrap().id;
+        queue.take().unwrap();
+        // Stands in for a full disk: nothing can be put in its place.
+        let file = folder.path().join(format!("{id}.json"));
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir_all(file.join("full")).unwrap();
+        let ended = queue.ended(&id, |job| job.state = State::Failed);
+        assert!(matches!(ended, Err(Error::Folder(_))), "{ended:?}");
+        assert_eq!(queue.get(&id).unwrap().state, State::Failed);
     }
 
     #[test]

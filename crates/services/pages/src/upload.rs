@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::films::{Film, Films};
-use crate::folder::{Folder, now};
+use crate::folder::{Folder, INCOMING, now};
 use crate::names::{id, safe};
 use crate::refusal::Refusal;
 use crate::viewer::Viewer;
@@ -69,8 +69,7 @@ impl Uploads {
         let _place = self.places.try_acquire().map_err(|_| {
             refused(StatusCode::TOO_MANY_REQUESTS, "other films are still coming in".to_owned())
         })?;
-        let incoming =
-            tempfile::Builder::new().prefix(".incoming-").tempdir_in(self.folder.films())?;
+        let incoming = tempfile::Builder::new().prefix(INCOMING).tempdir_in(self.folder.films())?;
         let path = incoming.path().join(&name);
         let bytes = self.write(&path, body).await?;
         if announced.is_some_and(|announced| announced != bytes) {

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::embedder::Embedder;
 
+/// Most pixels on either side of a picture: on the way to the network's size, one side is there as it was.
+const MOST_SIDE: u32 = 16_384;
+
 /// Red, green and blue of a picture, upright.
 #[derive(Debug)]
 pub(crate) struct Channels(pub(crate) [Plane; 3]);
@@ -40,6 +43,12 @@ impl Channels {
             return Err(Failure::new(FailureKind::Invalid, message));
         };
         let still = read_still(tools, path, kind, cancel).map_err(|e| failure(&e, path))?;
+        let (width, height) = (still.frame.format().width, still.frame.format().height);
+        if width.max(height) > MOST_SIDE {
+            let message =
+                format!("a picture of {width}x{height}: at most {MOST_SIDE} on each side");
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
         Self::of(&still.frame)
     }
 

@@ -21,6 +21,7 @@ mod registry;
 mod service;
 mod status;
 mod storage;
+mod weight;
 
 pub use access::{Access, Prefix, PrefixError};
 pub use executor::{Executor, ExecutorSettings, Model, ModelBytes, ModelPool, Overloaded, Slot};

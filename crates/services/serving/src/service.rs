@@ -22,6 +22,7 @@ use crate::executor::{Executor, Overloaded, Slot};
 use crate::metrics;
 use crate::operation::{Call, Cost};
 use crate::registry::{Ready, Registry};
+use crate::weight::weight;
 use crate::{Failure, FailureKind, Parts, Progress, Readiness, Status};
 
 /// Large bodies in memory at once: so much may strangers take who have no slot yet.
@@ -59,7 +60,7 @@ pub struct ServiceSettings {
     /// Longest time from admission to outcome. Defaults to an hour, the longest that SageMaker
     /// waits.
     pub run_limit: Duration,
-    /// Outcomes that are remembered. Defaults to 1000.
+    /// Outcomes that are remembered, each of at most 64 KiB. Defaults to 1000.
     pub remembered: usize,
     /// Bytes of what one run tells before its answer. Defaults to 4 MiB.
     pub part_bytes: usize,
@@ -70,6 +71,9 @@ impl Default for ServiceSettings {
         Self { run_limit: Duration::from_secs(3600), remembered: 1000, part_bytes: 4 << 20 }
     }
 }
+
+/// The largest outcome that is remembered, in bytes: where things are is short, what was seen is not.
+const LARGEST: usize = 64 << 10;
 
 type Outcome = Result<Value, Failure>;
 
@@ -126,6 +130,9 @@ impl Table {
 
     /// Keeps an outcome, at most `most` of them.
     fn remember(&mut self, identity: &str, response: &Value, most: usize) {
+        if weight(response, LARGEST) > LARGEST {
+            return;
+        }
         if self.done.insert(identity.to_owned(), response.clone()).is_none() {
             self.order.push_back(identity.to_owned());
         }
@@ -454,6 +461,12 @@ impl Handle {
     /// Ends the run for everybody who waits for it.
     pub fn cancel(&self) {
         self.run.cancel.cancel();
+    }
+
+    /// Bytes of the outcome in memory, about, and not counted further than `most`; `None` before there is one.
+    pub(crate) fn weight(&self, most: usize) -> Option<usize> {
+        let outcome = self.run.outcome.borrow();
+        outcome.as_ref().map(|outcome| outcome.as_ref().map_or(0, |answer| weight(answer, most)))
     }
 
     /// Waits for the outcome.

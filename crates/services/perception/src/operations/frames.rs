@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,11 +25,12 @@ use crate::source::Source;
 
 const LACKING: &str = "No frames provided. Use zip_url or zip_base64";
 const EMPTY: &str = "No frames found in ZIP file";
-/// Files of an archive; more are not even listed.
+/// Files of an archive.
 const MOST_FILES: usize = 100_000;
-/// Bytes of one picture, and of one note.
+/// Bytes of one picture, of one note, and of all notes together.
 const MOST_PICTURE: u64 = 64 << 20;
 const MOST_NOTE: u64 = 1 << 20;
+const MOST_NOTES: u64 = 16 << 20;
 
 /// An archive of frames, and what is wanted of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -129,6 +131,9 @@ struct Files {
 /// Frames that were looked at.
 struct Looked {
     frames: Vec<Look>,
+    /// Frames that have notes.
+    noted: usize,
+    /// The notes themselves, where they are asked for.
     notes: Vec<Noted>,
     size: (usize, usize),
 }
@@ -188,15 +193,17 @@ fn bytes(archive: &mut Archive, index: usize, most: u64) -> Result<Vec<u8>, Fail
 fn look(
     tools: &Tools,
     path: &Path,
-    (fps, source_fps): (f64, f64),
+    plan: &FramesPlan,
     model: &Embedder,
     cancel: &CancellationToken,
     report: &dyn Fn(u64),
 ) -> Result<Looked, Failure> {
+    let FramesPlan { fps, source_fps, metadata: wants_notes, .. } = *plan;
     let (mut archive, found) = frames_of(path)?;
     let first = found.keys().next().copied().unwrap_or(0);
     let mut sampler = Sampler::new(fps);
-    let mut looked = Looked { frames: Vec::new(), notes: Vec::new(), size: (0, 0) };
+    let mut looked = Looked { frames: Vec::new(), noted: 0, notes: Vec::new(), size: (0, 0) };
+    let mut left = MOST_NOTES;
     let picture = path.with_file_name("frame.png");
     for (number, files) in found {
         let seconds = (number - first) as f64 / source_fps;
@@ -222,8 +229,14 @@ fn look(
         let seen = channels.seen_by(model, None).map_err(of_frame)?;
         let frame_idx = looked.frames.len();
         looked.frames.push(Look { source_frame: number, seconds, class: seen.class });
-        if let Some(index) = files.note {
+        looked.noted += usize::from(files.note.is_some());
+        if let (true, Some(index)) = (wants_notes, files.note) {
             let text = bytes(&mut archive, index, MOST_NOTE)?;
+            left = left.checked_sub(text.len() as u64).ok_or_else(|| {
+                invalid(&format!(
+                    "the notes of the archive have more than {MOST_NOTES} bytes together"
+                ))
+            })?;
             let metadata = serde_json::from_slice(&text)
                 .map_err(|_| invalid(&format!("frame_{number:04}.json: not JSON")))?;
             looked.notes.push(Noted { frame_idx, metadata });
@@ -279,17 +292,18 @@ impl Operation for ProcessExtractedFrames {
 
     async fn run(&self, plan: FramesPlan, call: &Call) -> Result<FramesResponse, Failure> {
         let fetched = self.0.0.around.fetch(&plan.source, call).await?;
-        let rates = (plan.fps, plan.source_fps);
+        let plan = Arc::new(plan);
+        let of_run = plan.clone();
         let (tools, report) = (self.0.0.around.tools.clone(), call.reporter());
         call.report(Progress::stage(Progress::WAITING));
         let looked = self.0.with_model(call, move |model, cancel| {
-            look(&tools, &fetched.path, rates, model, cancel, &|done| {
+            look(&tools, &fetched.path, &of_run, model, cancel, &|done| {
                 report(Progress { done, ..Progress::stage("looking") });
             })
         });
-        let Looked { frames, notes, size } = looked.await?;
+        let Looked { frames, noted, notes, size } = looked.await?;
         let metadata_stats =
-            MetadataStats { frames_with_metadata: notes.len(), total_frames: frames.len() };
+            MetadataStats { frames_with_metadata: noted, total_frames: frames.len() };
         let analysis = Analysis::of(Parts {
             identity: plan.identity(),
             frames: &frames,

@@ -188,6 +188,26 @@ async fn extracted_frames_are_looked_at_by_their_numbers() {
     }
 }
 
+/// A small archive may hold gigabytes of notes, each of them within its bound.
+#[tokio::test]
+async fn notes_are_bounded_together_and_read_only_where_they_are_wanted() {
+    let stage = Stage::start().await;
+    let (one, note) = (picture("testsrc2"), format!("\"{}\"", "a".repeat(1_000_000)));
+    let names: Vec<String> =
+        (0..17).flat_map(|n| [format!("frame_{n:04}.png"), format!("frame_{n:04}.json")]).collect();
+    let of = |name: &str| if name.ends_with("png") { &one[..] } else { note.as_bytes() };
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, of(name))).collect();
+    let data = json!({ "zip_base64": stage::archive(&files), "fps": 60 });
+    let (status, answer) = stage.ask("process_extracted_frames", &data).await;
+    let error = answer["detail"]["error"].as_str().unwrap();
+    assert!(status == 400 && error.contains("the notes of the archive"), "{status}: {error}");
+    let unread = stage::archive(&[("frame_0001.png", &one[..]), ("frame_0001.json", b"{")]);
+    let data = json!({ "zip_base64": unread, "include_roblox_metadata": false });
+    let answer = stage.output("process_extracted_frames", &data).await;
+    assert_eq!(answer["metadata_stats"], json!({ "frames_with_metadata": 1, "total_frames": 1 }));
+    assert_eq!(answer.get("roblox_metadata"), None);
+}
+
 /// Only what a caller may know of a request is in its answer.
 #[tokio::test]
 async fn operations_are_described() {

@@ -26,6 +26,8 @@ use crate::{Failure, FailureKind, Handle, Progress, Request, Service};
 
 /// Jobs that are kept, with their answers.
 const KEPT: usize = 256;
+/// Bytes of all answers that are kept; the newest is kept whatever it has.
+const KEPT_BYTES: usize = 256 << 20;
 /// Digits of a job's name, as clients know them.
 const DIGITS: usize = 8;
 
@@ -201,18 +203,28 @@ impl Front {
         self.service.submit(request).await
     }
 
-    /// Keeps a job under a name as short as clients know it, in place of the oldest that has ended where there are many;
-    /// of those that run none is given up before.
+    /// Keeps a job under a name as short as clients know it, in place of the oldest that have ended where they are many
+    /// or large. Of those that run none is given up: the server's places bound them.
     fn keep(&self, handle: Handle) -> String {
         let id: String = self.ids.next().chars().filter(char::is_ascii_hexdigit).collect();
         let id = id.chars().rev().take(DIGITS).collect::<String>().to_ascii_lowercase();
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.push_back(Arc::new(Job { id: id.clone(), handle }));
-        if jobs.len() > KEPT {
-            let ended = |job: &Arc<Job>| job.handle.outcome().now_or_never().is_some();
-            let oldest = jobs.iter().position(ended).unwrap_or(0);
-            jobs.remove(oldest);
+        let (mut count, mut bytes) = (0, 0);
+        let mut keeps = |job: &Arc<Job>| {
+            let Some(weight) = job.handle.weight(KEPT_BYTES) else { return true };
+            count += 1;
+            bytes += weight;
+            count == 1 || (count <= KEPT && bytes <= KEPT_BYTES)
+        };
+        // The newest first, so that those that are given up are the oldest.
+        let mut kept: VecDeque<Arc<Job>> = VecDeque::new();
+        for job in jobs.drain(..).rev() {
+            if keeps(&job) {
+                kept.push_front(job);
+            }
         }
+        *jobs = kept;
         id
     }
 }
