@@ -75,6 +75,10 @@ impl ObjectStore for Gcs {
         self.0.note(&renamed(uri)?).await
     }
 
+    async fn link(&self, uri: &Uri, valid: std::time::Duration) -> Result<Option<String>> {
+        self.0.link(&renamed(uri)?, valid).await
+    }
+
     async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
         self.0.copy(&renamed(from)?, &renamed(to)?).await
     }

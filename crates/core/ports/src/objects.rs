@@ -75,9 +75,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// `Rejected` when the time is out of the store's range.
-    async fn link(&self, _uri: &Uri, _valid: Duration) -> Result<Option<String>> {
-        Ok(None)
-    }
+    async fn link(&self, uri: &Uri, valid: Duration) -> Result<Option<String>>;
 
     /// Removes an object; succeeds when there is none.
     async fn delete(&self, uri: &Uri) -> Result<()>;

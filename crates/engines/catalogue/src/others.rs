@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use parallax_dinov3::manifest::{self, Opened};
-use parallax_engine_spec::examine::self_described;
-use parallax_engine_spec::{
-    Commercial, Licence, ModelReport, Needs, PartReport, Published, StageMemory, WeightsSpec,
-};
-use parallax_weights::{Checkpoint, DType, Error, Inventory};
+use parallax_engine_spec::examine::{largest, one_network};
+use parallax_engine_spec::{Commercial, Licence, Needs, PartReport, Published, WeightsSpec};
+use parallax_weights::{Checkpoint, Error, Inventory};
 
 const MB: u64 = 1_000_000;
 
@@ -35,7 +33,7 @@ pub(crate) const DINOV3: WeightsSpec = WeightsSpec {
     needs: Needs::One,
     recognise,
     examine,
-    stages,
+    stages: |models| largest("perception", models),
     demands: |_, _, _| Ok(Vec::new()),
 };
 
@@ -54,22 +52,5 @@ fn examine(_: &Published, folder: &Path, all: bool) -> Vec<PartReport> {
         let inventory = opened.inventory("network")?;
         Ok((opened.checkpoint, inventory))
     };
-    let mut report = self_described("network", opened());
-    if all && report.network.is_some() {
-        let read =
-            Opened::at(folder).and_then(|opened| opened.checkpoint.check_values(|_| DType::F32));
-        report.problems.extend(read.err().map(|error| error.to_string()));
-    }
-    vec![report]
-}
-
-fn stages(models: &[ModelReport]) -> Vec<StageMemory> {
-    let networks = models.iter().flat_map(|model| &model.parts).filter_map(|p| p.network.as_ref());
-    let largest = networks.max_by_key(|network| network.f32_bytes);
-    let stage = largest.map(|network| StageMemory {
-        name: "perception",
-        f32_bytes: network.f32_bytes,
-        f16_bytes: network.f16_bytes,
-    });
-    stage.into_iter().collect()
+    one_network(opened(), all)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use candle_nn::VarBuilder;
 use parallax_dpt::manifest::Model;
 use parallax_dpt::{DepthNetwork, Positions};
-use parallax_engine_spec::examine::self_described;
+use parallax_engine_spec::examine::{largest, one_network};
 use parallax_engine_spec::{ModelReport, PartReport, Published, StageMemory};
-use parallax_weights::{Checkpoint, DType, Error, Inventory};
+use parallax_weights::{Checkpoint, Error, Inventory};
 
 use crate::family::Family;
 
@@ -34,13 +34,7 @@ pub(crate) fn model(published: &Published, folder: &Path, all: bool) -> Vec<Part
     let Some((_, model)) = models().find(|(known, _)| known.name == published.name) else {
         return Vec::new();
     };
-    let mut report = self_described("network", open(&model, folder));
-    if all && report.network.is_some() {
-        let read = Checkpoint::open_file(&model.weights_file(folder))
-            .and_then(|weights| weights.check_values(|_| DType::F32));
-        report.problems.extend(read.err().map(|error| error.to_string()));
-    }
-    vec![report]
+    one_network(open(&model, folder), all)
 }
 
 fn open(model: &Model, folder: &Path) -> Result<(Checkpoint, Inventory), Error> {
@@ -53,12 +47,5 @@ fn open(model: &Model, folder: &Path) -> Result<(Checkpoint, Inventory), Error> 
 
 /// Weights that are in memory together.
 pub(crate) fn stages(models: &[ModelReport]) -> Vec<StageMemory> {
-    let networks = models.iter().flat_map(|model| &model.parts).filter_map(|p| p.network.as_ref());
-    let largest = networks.max_by_key(|network| network.f32_bytes);
-    let stage = largest.map(|network| StageMemory {
-        name: "depth",
-        f32_bytes: network.f32_bytes,
-        f16_bytes: network.f16_bytes,
-    });
-    stage.into_iter().collect()
+    largest("depth", models)
 }

@@ -5,12 +5,10 @@
 
 use std::path::Path;
 
-use parallax_engine_spec::examine::self_described;
-use parallax_engine_spec::{
-    Licence, ModelReport, Needs, PartReport, Published, StageMemory, WeightsSpec,
-};
+use parallax_engine_spec::examine::{largest, one_network};
+use parallax_engine_spec::{Licence, Needs, PartReport, Published, WeightsSpec};
 use parallax_sam2::manifest::{self, Folder};
-use parallax_weights::{DType, Error};
+use parallax_weights::Error;
 
 const MB: u64 = 1_000_000;
 
@@ -28,7 +26,7 @@ pub const WEIGHTS: WeightsSpec = WeightsSpec {
     needs: Needs::One,
     recognise,
     examine: model,
-    stages,
+    stages: |models| largest("segment", models),
     demands: |_, _, _| Ok(Vec::new()),
 };
 
@@ -49,25 +47,7 @@ fn model(_: &Published, folder: &Path, all: bool) -> Vec<PartReport> {
         let inventory = folder.inventory()?;
         Ok((folder.checkpoint, inventory))
     };
-    let mut report = self_described("network", opened());
-    if all && report.network.is_some() {
-        let read =
-            Folder::open(folder).and_then(|folder| folder.checkpoint.check_values(|_| DType::F32));
-        report.problems.extend(read.err().map(|error| error.to_string()));
-    }
-    vec![report]
-}
-
-/// Weights that are in memory together.
-fn stages(models: &[ModelReport]) -> Vec<StageMemory> {
-    let networks = models.iter().flat_map(|model| &model.parts).filter_map(|p| p.network.as_ref());
-    let largest = networks.max_by_key(|network| network.f32_bytes);
-    let stage = largest.map(|network| StageMemory {
-        name: "segment",
-        f32_bytes: network.f32_bytes,
-        f16_bytes: network.f16_bytes,
-    });
-    stage.into_iter().collect()
+    one_network(opened(), all)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use parallax_weights::{Checkpoint, DType, Error, Inventory, Part, config};
 
-use crate::{Network, PartReport};
+use crate::{ModelReport, Network, PartReport, StageMemory};
 
 /// A part that is a configuration alone.
 pub fn settings<T: serde::de::DeserializeOwned>(
@@ -56,7 +56,7 @@ pub fn network<T: serde::de::DeserializeOwned, E: StdError>(
 }
 
 /// A network whose configuration lies in its weights: `inventory` lists what `checkpoint` should hold.
-pub fn self_described(
+fn self_described(
     name: &'static str,
     opened: Result<(Checkpoint, Inventory), Error>,
 ) -> PartReport {
@@ -68,6 +68,30 @@ pub fn self_described(
         },
         Err(error) => PartReport { name, network: None, problems: vec![chain(&error)] },
     }
+}
+
+/// A model that is one network, whose configuration lies in its weights. With `all`, every value is read.
+pub fn one_network(opened: Result<(Checkpoint, Inventory), Error>, all: bool) -> Vec<PartReport> {
+    let read = opened
+        .as_ref()
+        .ok()
+        .filter(|_| all)
+        .map(|(weights, _)| weights.check_values(|_| DType::F32));
+    let mut report = self_described("network", opened);
+    report.problems.extend(read.and_then(Result::err).map(|error| error.to_string()));
+    vec![report]
+}
+
+/// What is in memory at once where one network is all there is: the largest of these models'.
+pub fn largest(name: &'static str, models: &[ModelReport]) -> Vec<StageMemory> {
+    let networks = models.iter().flat_map(|model| &model.parts).filter_map(|p| p.network.as_ref());
+    let largest = networks.max_by_key(|network| network.f32_bytes);
+    let stage = largest.map(|network| StageMemory {
+        name,
+        f32_bytes: network.f32_bytes,
+        f16_bytes: network.f16_bytes,
+    });
+    stage.into_iter().collect()
 }
 
 /// Reads every value of a network and adds what is wrong with them to its report.

@@ -420,6 +420,10 @@ mod tests {
 
     #[async_trait]
     impl ObjectStore for Liar {
+        async fn link(&self, _: &Uri, _: std::time::Duration) -> PortResult<Option<String>> {
+            Ok(None)
+        }
+
         async fn head(&self, _: &Uri) -> PortResult<Option<ObjectMeta>> {
             Ok(Some(ObjectMeta { size: 1, modified: Timestamp(0) }))
         }

@@ -143,6 +143,10 @@ fn missing(uri: &Uri) -> Error {
 
 #[async_trait]
 impl ObjectStore for LocalObjects {
+    async fn link(&self, _: &Uri, _: std::time::Duration) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
         let (root, place) = (self.root.clone(), self.root.place(uri)?);
         blocking(move || {

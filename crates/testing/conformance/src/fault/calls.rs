@@ -120,6 +120,10 @@ impl<O: ObjectStore + ?Sized + 'static> ObjectStore for Faulty<O> {
         self.faults.around("objects.upload_noted", self.inner.upload_noted(from, uri, note)).await
     }
 
+    async fn link(&self, uri: &Uri, valid: std::time::Duration) -> Result<Option<String>> {
+        self.inner.link(uri, valid).await
+    }
+
     async fn copy(&self, from: &Uri, to: &Uri) -> Result<bool> {
         let later = || {
             let (inner, from, to) = (self.inner.clone(), from.clone(), to.clone());

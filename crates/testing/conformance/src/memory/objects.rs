@@ -99,6 +99,10 @@ fn io(what: &str, path: &Path, error: std::io::Error) -> Error {
 
 #[async_trait]
 impl ObjectStore for MemoryObjects {
+    async fn link(&self, _: &Uri, _: std::time::Duration) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     async fn head(&self, uri: &Uri) -> Result<Option<ObjectMeta>> {
         let objects = lock(&self.objects);
         Ok(objects
