@@ -13,10 +13,15 @@ pub(super) struct Rows<'a> {
     pub(super) stride: usize,
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// A matrix (inputs, outputs) in panels of as many columns as a tile has, each row by row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Packed {
     panels: Vec<f32>,
+    /// Where they begin: at the beginning of a cache line, so that no vector lies in two.
+    begin: usize,
     inputs: usize,
     outputs: usize,
     /// Vectors of a panel's row.
@@ -37,8 +42,10 @@ impl Packed {
             |v: &usize| (outputs.div_ceil(v * lanes) * v, [3, 4, 2].iter().position(|p| p == v));
         let vectors = [2, 3, 4].into_iter().min_by_key(waste).unwrap_or(3);
         let wide = vectors * lanes;
+        let most = LINE / size_of::<f32>();
         self.panels.clear();
-        self.panels.resize(outputs.div_ceil(wide) * wide * inputs, 0.0);
+        self.panels.resize(outputs.div_ceil(wide) * wide * inputs + most, 0.0);
+        self.begin = self.panels.as_ptr().align_offset(LINE).min(most);
         (self.inputs, self.outputs, self.vectors, self.wide) = (inputs, outputs, vectors, wide);
     }
 
@@ -65,7 +72,10 @@ impl Packed {
     ) {
         self.shape(inputs, outputs);
         let wide = self.wide;
-        for (panel, first) in self.panels.chunks_exact_mut(wide * inputs).zip((0..).step_by(wide)) {
+        for (panel, first) in self.panels[self.begin..]
+            .chunks_exact_mut(wide * inputs)
+            .zip((0..outputs).step_by(wide))
+        {
             for j in 0..wide.min(outputs - first) {
                 let row = &weights.data[(first + j) * weights.stride..][..inputs];
                 for (line, &weight) in panel.chunks_exact_mut(wide).zip(row) {
@@ -79,7 +89,10 @@ impl Packed {
     pub(super) fn fill_inputs(&mut self, matrix: Rows<'_>, (inputs, outputs): (usize, usize)) {
         self.shape(inputs, outputs);
         let wide = self.wide;
-        for (panel, first) in self.panels.chunks_exact_mut(wide * inputs).zip((0..).step_by(wide)) {
+        for (panel, first) in self.panels[self.begin..]
+            .chunks_exact_mut(wide * inputs)
+            .zip((0..outputs).step_by(wide))
+        {
             let count = wide.min(outputs - first);
             for (i, line) in panel.chunks_exact_mut(wide).enumerate() {
                 line[..count].copy_from_slice(&matrix.data[i * matrix.stride + first..][..count]);
@@ -89,7 +102,11 @@ impl Packed {
 
     /// The first output's weights.
     pub(super) fn first_column(&self) -> Vec<f32> {
-        self.panels.chunks_exact(self.wide).take(self.inputs).map(|line| line[0]).collect()
+        self.panels[self.begin..]
+            .chunks_exact(self.wide)
+            .take(self.inputs)
+            .map(|line| line[0])
+            .collect()
     }
 
     pub(super) fn inputs(&self) -> usize {
@@ -150,8 +167,10 @@ impl Product<'_> {
         simd: S,
         mut finish: impl FnMut(usize, usize, &mut [f32]),
     ) {
-        let Packed { ref panels, inputs, outputs, wide, .. } = *self.packed;
-        for (panel, first) in panels.chunks_exact(wide * inputs).zip((0..).step_by(wide)) {
+        let Packed { ref panels, begin, inputs, outputs, wide, .. } = *self.packed;
+        for (panel, first) in
+            panels[begin..].chunks_exact(wide * inputs).zip((0..outputs).step_by(wide))
+        {
             let count = wide.min(outputs - first);
             let (panel, _) = S::as_simd_f32s(panel);
             let (panel, _) = panel.as_chunks::<V>();

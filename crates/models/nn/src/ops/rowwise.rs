@@ -12,6 +12,9 @@ pub(super) const QUERIES: usize = 48;
 /// Keys up to which a block's scores take less than a megabyte.
 pub(super) const LONGEST: usize = 4096;
 
+/// Scores that are compared or summed beside each other.
+const LANES: usize = 16;
+
 /// What attends to what: (rows, queries, inner) to (rows, keys, inner).
 #[derive(Clone, Copy)]
 pub(super) struct Tokens {
@@ -136,17 +139,27 @@ impl Scratch {
 /// Turns scores into weights; gives the inverse of their sum.
 #[inline(always)]
 fn exponents(row: &mut [f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 32];
-    let mut chunks = row.chunks_exact(32);
-    for chunk in &mut chunks {
+    let mut lanes = [f32::NEG_INFINITY; 2 * LANES];
+    let (whole, rest) = row.as_chunks::<{ 2 * LANES }>();
+    for chunk in whole {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane = if x > *lane { x } else { *lane };
         }
     }
-    let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let rest = rest.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
     let highest = lanes.iter().fold(rest, |a, &b| a.max(b));
-    for x in row.iter_mut() {
-        *x = simd::exp(*x - highest);
+    let mut total = 0f32;
+    let mut lanes = [0f32; LANES];
+    let (whole, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in whole {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = simd::exp(*x - highest);
+            *lane += *x;
+        }
     }
-    1.0 / simd::sum(row, |x| x) as f32
+    for x in rest {
+        *x = simd::exp(*x - highest);
+        total += *x;
+    }
+    1.0 / (total + lanes.iter().sum::<f32>())
 }
