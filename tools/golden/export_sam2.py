@@ -65,13 +65,17 @@ def configuration(s):
     )
     if not s["video"]:
         return Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks)
-    return Sam2VideoConfig(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks, image_size=side,
+    memory = dict(
         memory_attention_hidden_size=s["width"], memory_attention_num_layers=2, memory_attention_num_attention_heads=1,
         memory_attention_feed_forward_hidden_size=20, memory_attention_rope_feat_sizes=[side // 16, side // 16],
         memory_encoder_hidden_size=s["width"], memory_fuser_embed_dim=s["width"],
         memory_fuser_intermediate_dim=28, memory_fuser_num_layers=2, mask_downsampler_embed_dim=s["width"],
-        mask_downsampler_total_stride=4, num_maskmem=5, enable_occlusion_spatial_embedding=True, enable_temporal_pos_encoding_for_object_pointers=True,
+        mask_downsampler_total_stride=4, num_maskmem=5, enable_occlusion_spatial_embedding=True,
+        enable_temporal_pos_encoding_for_object_pointers=True,
+    )
+    return Sam2VideoConfig(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=masks, image_size=side,
+        **memory | s.get("memory", {}),
     )
 
 

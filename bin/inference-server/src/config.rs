@@ -83,7 +83,7 @@ impl Device {
 pub(crate) enum ServiceName {
     /// `stereo`, by an engine that is loaded at the start.
     Stereo,
-    /// `segment`, by a network that is loaded when it is first asked for.
+    /// `segment` and `track`, by a network that is loaded when it is first asked for.
     Animate,
     /// What is in pictures and films, by a network that is loaded when it is first asked for.
     Perception,

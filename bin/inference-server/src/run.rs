@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use parallax_animate::{Segment, SegmentSettings};
+use parallax_animate::{Segment, SegmentSettings, Track};
 use parallax_aws::Aws;
 use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
@@ -165,7 +165,8 @@ async fn service(
     if settings.offers(ServiceName::Animate) {
         models.push(animate::model(settings));
         let (storage, tools, scratch) = (storage.clone(), tools.clone(), scratch.clone());
-        offered = offered.with(Segment::new(SegmentSettings { storage, tools, scratch }));
+        let settings = SegmentSettings { storage, tools, scratch };
+        offered = offered.with(Segment::new(settings.clone())).with(Track::new(settings));
     }
     if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
         models.push(own.model());

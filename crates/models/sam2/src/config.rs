@@ -86,6 +86,16 @@ pub struct Memory {
     pub channels: usize,
     /// Frames that are remembered, the one at hand included.
     pub frames: usize,
+    /// Frames that were pointed at and are looked at, nearest first; `None` for all.
+    pub prompted: Option<usize>,
+    /// Frames whose pointers are remembered, the one at hand included.
+    pub pointers: usize,
+    /// What masks, 0 to 1, are multiplied by on their way in.
+    pub mask_scale: f64,
+    /// What is added to them then.
+    pub mask_bias: f64,
+    /// When the best of three masks is taken, and not the one for itself.
+    pub several: Several,
     /// How often masks are halved on their way in, and have four times the channels each time.
     pub halvings: usize,
     /// Blocks that mix a frame with its mask.
@@ -96,6 +106,25 @@ pub struct Memory {
     pub occlusion: bool,
     /// Whether pointers to objects tell how long ago they were.
     pub pointer_times: bool,
+}
+
+/// When the best of three masks is taken, and not the one for itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Several {
+    /// Ever.
+    pub ever: bool,
+    /// In frames that are seen in the light of memory, too.
+    pub followed: bool,
+    /// Where so many points are given, at least and at most.
+    pub points: (usize, usize),
+}
+
+impl Several {
+    /// For an object at which so many points are, by itself or in the light of memory.
+    pub(crate) fn at(&self, first: bool, points: usize) -> bool {
+        let (least, most) = self.points;
+        self.ever && (first || self.followed) && (least..=most).contains(&points)
+    }
 }
 
 impl Hiera {
@@ -137,6 +166,11 @@ impl Config {
                 hidden: 2048,
                 channels: 64,
                 frames: 7,
+                prompted: None,
+                pointers: 16,
+                mask_scale: 20.0,
+                mask_bias: -10.0,
+                several: Several { ever: true, followed: true, points: (0, 1) },
                 halvings: 4,
                 fuser_layers: 2,
                 fuser_hidden: 1024,

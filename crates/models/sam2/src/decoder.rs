@@ -65,19 +65,20 @@ impl MaskDecoder {
         Ok((self.fine.forward(fine)?, self.middle.forward(middle)?))
     }
 
-    /// Prompts' tokens (B, T, C) and map (1 or B, 1 or h w, C) to their masks.
+    /// Prompts' tokens (B, T, C) and map (1 or B, 1 or h w, C) to their masks, where the coarse map (1, h, w, C) is
+    /// seen so.
     pub(crate) fn forward(
         &self,
-        features: &Features,
+        (features, coarse): (&Features, &Tensor),
         (prompts, map): (&Tensor, &Tensor),
         places: &Tensor,
         tap: &mut Tap,
     ) -> Result<Candidates> {
         let (batch, _, width) = prompts.dims3()?;
-        let (_, h, w, _) = features.coarse.dims4()?;
+        let (_, h, w, _) = coarse.dims4()?;
         let own = self.tokens.broadcast_as((batch, 2 + MASKS, width))?.contiguous()?;
         let tokens = Tensor::cat(&[&own, prompts], 1)?;
-        let picture = features.coarse.reshape((1, h * w, width))?.broadcast_add(map)?;
+        let picture = coarse.reshape((1, h * w, width))?.broadcast_add(map)?;
         let picture = picture.broadcast_as((batch, h * w, width))?.contiguous()?;
         let (tokens, picture) = self.two_way.forward(&tokens, &picture, places)?;
         tap("two_way.out0", &tokens)?;
@@ -100,6 +101,7 @@ impl MaskDecoder {
         let flat = |x: Tensor| x.to_dtype(DType::F32)?.reshape((batch, ()))?.to_vec2::<f32>();
         Ok(Candidates {
             logits: logits.to_dtype(DType::F32)?,
+            tokens: tokens.narrow(1, 2, MASKS)?,
             scores: flat(sigmoid(&scores)?)?,
             presence: flat(object)?.concat(),
         })

@@ -9,6 +9,6 @@ pub struct Features {
     pub(crate) fine: Tensor,
     /// (1, 2 h, 2 w, C / 4)
     pub(crate) middle: Tensor,
-    /// (1, h, w, C)
+    /// (1, h, w, C), without what stands for memory.
     pub(crate) coarse: Tensor,
 }

@@ -2,11 +2,14 @@
 //! masks of what a person points at in a picture.
 //!
 //! A picture is encoded once, and any number of prompts are answered from its [`Features`]. Numbers follow the
-//! published classes of transformers (`models/sam2/modeling_sam2.py`), stage by stage in `tests/`. The files
-//! hold the networks that follow a mask through a clip too: their names and shapes are checked, and nothing of
-//! them is kept.
+//! published classes of transformers (`models/sam2/modeling_sam2.py` and `models/sam2_video`), stage by stage in
+//! `tests/`. A [`Tracker`] follows objects through a clip, frame by frame: what it remembers is bounded, however
+//! long the clip is.
 
 mod backbone;
+mod bank;
+#[cfg(test)]
+mod clips_tests;
 mod config;
 mod decoder;
 mod features;
@@ -20,13 +23,15 @@ mod network;
 mod picture;
 mod prompts;
 mod settings;
+mod tracker;
 mod two_way;
 mod windows;
 
-pub use config::{Config, Decoder, Hiera, Memory};
+pub use config::{Config, Decoder, Hiera, Memory, Several};
 pub use features::Features;
 pub use layout::{Layout, original_name};
 pub use masks::{Candidates, Mask, at_size};
 pub use network::Sam2;
 pub use picture::{Picture, network_input};
 pub use prompts::{Point, Prompt};
+pub use tracker::{Drawn, Hint, Scene, Tracked, Tracker, What};

@@ -15,6 +15,8 @@ pub struct Candidates {
     pub scores: Vec<Vec<f32>>,
     /// Whether the object is there at all, by prompt: positive if it is.
     pub presence: Vec<f32>,
+    /// (B, 4, C): what the masks were made of.
+    pub(crate) tokens: Tensor,
 }
 
 /// One mask.
@@ -38,9 +40,13 @@ impl Candidates {
         if parts.len() == 1 {
             return Ok(parts.remove(0));
         }
-        let logits: Vec<&Tensor> = parts.iter().map(|part| &part.logits).collect();
+        let joined = |of: fn(&Self) -> &Tensor| {
+            let all: Vec<&Tensor> = parts.iter().map(of).collect();
+            Tensor::cat(&all, 0)
+        };
         Ok(Self {
-            logits: Tensor::cat(&logits, 0)?,
+            logits: joined(|part| &part.logits)?,
+            tokens: joined(|part| &part.tokens)?,
             scores: parts.iter().flat_map(|part| part.scores.clone()).collect(),
             presence: parts.iter().flat_map(|part| part.presence.clone()).collect(),
         })
@@ -71,6 +77,11 @@ impl Candidates {
             }
         };
         (0..self.scores.len()).map(one).collect()
+    }
+
+    /// What one of the four of a prompt was made of, (1, C).
+    pub(crate) fn token(&self, prompt: usize, index: usize) -> Result<Tensor> {
+        self.tokens.get(prompt)?.narrow(0, index, 1)?.contiguous()
     }
 
     /// One of the four of a prompt.

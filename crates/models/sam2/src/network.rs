@@ -10,7 +10,7 @@ use crate::decoder::MaskDecoder;
 use crate::features::Features;
 use crate::layout::Layout;
 use crate::masks::Candidates;
-use crate::memory;
+use crate::memory::Memory;
 use crate::neck::Neck;
 use crate::picture::{Picture, network_input};
 use crate::prompts::{Prompt, PromptEncoder};
@@ -28,6 +28,7 @@ pub struct Sam2 {
     decoder: MaskDecoder,
     /// (1, 1, 1, C): what a picture has instead of memory.
     no_memory: Tensor,
+    memory: Option<Memory>,
     device: Device,
     dtype: DType,
 }
@@ -40,9 +41,6 @@ impl Sam2 {
     pub fn new(config: &Config, layout: Layout, vb: VarBuilder) -> Result<Self> {
         config.check()?;
         let vb = layout.named(vb);
-        if layout.memory {
-            memory::skip(config, &vb)?;
-        }
         let no_memory = vb.get((1, 1, config.width), "no_memory_embedding")?;
         Ok(Self {
             backbone: Backbone::new(config, &vb.pp("vision_encoder.backbone"))?,
@@ -50,6 +48,7 @@ impl Sam2 {
             prompts: PromptEncoder::new(config, layout, &vb)?,
             decoder: MaskDecoder::new(config, &vb.pp("mask_decoder"))?,
             no_memory: no_memory.unsqueeze(0)?,
+            memory: layout.memory.then(|| Memory::new(config, &vb)).transpose()?,
             device: vb.device().clone(),
             dtype: vb.dtype(),
             config: config.clone(),
@@ -59,6 +58,19 @@ impl Sam2 {
     /// What it was built by.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What follows a mask through a clip, where the file has it.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Looks at a picture.
@@ -85,11 +97,17 @@ impl Sam2 {
         let stages = self.backbone.forward(&picture.to_dtype(self.dtype)?, tap)?;
         let [fine, middle, coarse] = self.neck.forward(&stages, tap)?;
         let (fine, middle) = self.decoder.finer(&fine, &middle)?;
-        let coarse = coarse.broadcast_add(&self.no_memory)?;
-        for (i, map) in [&fine, &middle, &coarse].into_iter().enumerate() {
+        let features = Features { fine, middle, coarse };
+        let seen = self.without_memory(&features)?;
+        for (i, map) in [&features.fine, &features.middle, &seen].into_iter().enumerate() {
             tap(&format!("embedding{i}"), map)?;
         }
-        Ok(Features { fine, middle, coarse })
+        Ok(features)
+    }
+
+    /// The coarse map (1, h, w, C) of a frame for which nothing is remembered.
+    pub(crate) fn without_memory(&self, features: &Features) -> Result<Tensor> {
+        features.coarse.broadcast_add(&self.no_memory)
     }
 
     /// The masks of prompts, each an object, in samples of the network's square picture; and of mask prompts, logits
@@ -105,6 +123,17 @@ impl Sam2 {
         masks: Option<&Tensor>,
         tap: &mut Tap,
     ) -> Result<Candidates> {
+        self.decode_seen((features, &self.without_memory(features)?), prompts, masks, tap)
+    }
+
+    /// As [`Sam2::decode`], where the coarse map (1, h, w, C) is seen so.
+    pub(crate) fn decode_seen(
+        &self,
+        (features, coarse): (&Features, &Tensor),
+        prompts: &[Prompt],
+        masks: Option<&Tensor>,
+        tap: &mut Tap,
+    ) -> Result<Candidates> {
         let tokens = self.prompts.tokens(prompts)?;
         let map = self.prompts.map(masks)?;
         tap("prompt.out0", &tokens)?;
@@ -114,8 +143,8 @@ impl Sam2 {
             let length = TOGETHER.min(prompts.len() - start);
             let tokens = tokens.narrow(0, start, length)?.contiguous()?;
             let map = if map.dim(0)? == 1 { map.clone() } else { map.narrow(0, start, length)? };
-            let prompt = (&tokens, &map);
-            parts.push(self.decoder.forward(features, prompt, &self.prompts.places, tap)?);
+            let (seen, prompt) = ((features, coarse), (&tokens, &map));
+            parts.push(self.decoder.forward(seen, prompt, &self.prompts.places, tap)?);
         }
         Candidates::joined(parts)
     }

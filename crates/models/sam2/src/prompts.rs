@@ -46,6 +46,11 @@ impl Point {
 }
 
 impl Prompt {
+    /// How many places are pointed at: a box has two.
+    pub(crate) fn places(&self) -> usize {
+        self.points.len() + self.bounds.map_or(0, |_| CORNERS)
+    }
+
     /// The prompt of a picture of `width` x `height`, in the square of `side` that the network sees.
     #[must_use]
     pub fn in_square(&self, size: (usize, usize), side: usize) -> Self {

@@ -4,7 +4,7 @@
 use candle_core::{Result, bail};
 use serde::Deserialize;
 
-use crate::config::{Config, Decoder, Hiera, Memory};
+use crate::config::{Config, Decoder, Hiera, Memory, Several};
 
 /// What a file leaves out has the value of SAM 2.1 tiny.
 #[derive(Debug, Clone, Deserialize, Default)]
@@ -14,6 +14,16 @@ pub(crate) struct Settings {
     prompt_encoder_config: Prompts,
     mask_decoder_config: Masks,
     num_maskmem: Option<usize>,
+    max_cond_frame_num: Option<i64>,
+    max_object_pointers_in_encoder: Option<usize>,
+    sigmoid_scale_for_mem_enc: Option<f64>,
+    sigmoid_bias_for_mem_enc: Option<f64>,
+    multimask_output_in_sam: Option<bool>,
+    multimask_output_for_tracking: Option<bool>,
+    multimask_min_pt_num: Option<usize>,
+    multimask_max_pt_num: Option<usize>,
+    memory_attention_num_attention_heads: Option<usize>,
+    memory_attention_downsample_rate: Option<usize>,
     memory_attention_num_layers: Option<usize>,
     memory_attention_hidden_size: Option<usize>,
     memory_attention_feed_forward_hidden_size: Option<usize>,
@@ -89,6 +99,10 @@ impl Settings {
         same("prompt_encoder_config.hidden_size", prompts.hidden_size, width)?;
         same("prompt_encoder_config.patch_size", prompts.patch_size, 16)?;
         same("memory_attention_hidden_size", self.memory_attention_hidden_size, width)?;
+        let heads = self.memory_attention_num_attention_heads;
+        same("memory_attention_num_attention_heads", heads, 1)?;
+        let narrowing = self.memory_attention_downsample_rate;
+        same("memory_attention_downsample_rate", narrowing, 1)?;
         let levels = vision.num_feature_levels;
         same("vision_config.num_feature_levels", levels, 3)?;
         let outputs = self.mask_decoder_config.num_multimask_outputs;
@@ -120,10 +134,30 @@ impl Settings {
             hidden: hidden.unwrap_or(plain.hidden),
             channels: self.memory_encoder_output_channels.unwrap_or(plain.channels),
             frames: self.num_maskmem.unwrap_or(plain.frames),
+            // -1 is for all.
+            prompted: self.max_cond_frame_num.and_then(|most| usize::try_from(most).ok()),
+            pointers: self.max_object_pointers_in_encoder.unwrap_or(plain.pointers),
+            mask_scale: self.sigmoid_scale_for_mem_enc.unwrap_or(plain.mask_scale),
+            mask_bias: self.sigmoid_bias_for_mem_enc.unwrap_or(plain.mask_bias),
+            several: self.several(&plain.several),
             fuser_layers: self.memory_fuser_num_layers.unwrap_or(plain.fuser_layers),
             fuser_hidden: self.memory_fuser_intermediate_dim.unwrap_or(plain.fuser_hidden),
             occlusion: self.enable_occlusion_spatial_embedding.unwrap_or(plain.occlusion),
             pointer_times: times.unwrap_or(plain.pointer_times),
+        }
+    }
+}
+
+impl Settings {
+    fn several(&self, plain: &Several) -> Several {
+        let (least, most) = plain.points;
+        Several {
+            ever: self.multimask_output_in_sam.unwrap_or(plain.ever),
+            followed: self.multimask_output_for_tracking.unwrap_or(plain.followed),
+            points: (
+                self.multimask_min_pt_num.unwrap_or(least),
+                self.multimask_max_pt_num.unwrap_or(most),
+            ),
         }
     }
 }

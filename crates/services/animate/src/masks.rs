@@ -7,14 +7,21 @@ use parallax_serving::Failure;
 ///
 /// # Errors
 /// `Internal` when the picture cannot be written.
-pub(crate) fn png(mask: &Mask, (width, height): (usize, usize)) -> Result<Vec<u8>, Failure> {
-    let samples = at_size(mask, (width, height));
+pub(crate) fn png(mask: &Mask, size: (usize, usize)) -> Result<Vec<u8>, Failure> {
+    png_of(&at_size(mask, size), size)
+}
+
+/// As [`png`], of the samples themselves.
+///
+/// # Errors
+/// As [`png`].
+pub(crate) fn png_of(samples: &[u8], (width, height): (usize, usize)) -> Result<Vec<u8>, Failure> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
     let written = encoder.write_header().and_then(|mut writer| {
-        writer.write_image_data(&samples)?;
+        writer.write_image_data(samples)?;
         writer.finish()
     });
     written.map_err(|error| Failure::internal(format!("write a mask: {error}")))?;

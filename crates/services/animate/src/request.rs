@@ -97,14 +97,15 @@ impl Pointed {
             return Err(legacy("bboxes", "Either 'bboxes' or 'points' is required"));
         }
         if boxes.is_empty() {
-            let prompt = object(points, request.point_labels.as_deref())?;
+            let prompt = object(points, request.point_labels.as_deref(), "")?;
             return Ok(Self { prompts: vec![prompt], boxes: Vec::new() });
         }
         if boxes.len() > MOST_BOXES {
             let message = format!("{} boxes: allowed are {MOST_BOXES}", boxes.len());
             return Err(Failure::field("bboxes", message));
         }
-        let prompts = boxes.iter().enumerate().map(|(i, corners)| bounds(i, corners));
+        let prompts =
+            boxes.iter().enumerate().map(|(i, corners)| bounds(&format!("bboxes[{i}]"), corners));
         Ok(Self { prompts: prompts.collect::<Result<_, _>>()?, boxes: boxes.to_vec() })
     }
 
@@ -132,7 +133,11 @@ impl Pointed {
     }
 }
 
-fn bounds(i: usize, corners: &[Number; 4]) -> Result<Prompt, Failure> {
+/// The object in a box, which `field` names.
+///
+/// # Errors
+/// When its corners are swapped.
+pub(crate) fn bounds(field: &str, corners: &[Number; 4]) -> Result<Prompt, Failure> {
     let corner = |at: usize| corners[at].as_f64().unwrap_or(f64::NAN) as f32;
     let [left, top, right, bottom] = [0, 1, 2, 3].map(corner);
     let ordered = left < right && top < bottom;
@@ -142,25 +147,33 @@ fn bounds(i: usize, corners: &[Number; 4]) -> Result<Prompt, Failure> {
             "[{left}, {top}, {right}, {bottom}]: expected are left, top, right and bottom, left less than right \
              and top less than bottom"
         );
-        return Err(Failure::field(format!("bboxes[{i}]"), message));
+        return Err(Failure::field(field, message));
     }
     Ok(Prompt { points: Vec::new(), bounds: Some([left, top, right, bottom]) })
 }
 
-fn object(points: &[[f64; 2]], labels: Option<&[i64]>) -> Result<Prompt, Failure> {
+/// The object at points, whose fields' names begin with `within`.
+///
+/// # Errors
+/// When there are too many, or labels do not go with them.
+pub(crate) fn object(
+    points: &[[f64; 2]],
+    labels: Option<&[i64]>,
+    within: &str,
+) -> Result<Prompt, Failure> {
     if points.len() > MOST_POINTS {
         let message = format!("{} points: allowed are {MOST_POINTS}", points.len());
-        return Err(Failure::field("points", message));
+        return Err(Failure::field(format!("{within}points"), message));
     }
     if let Some(labels) = labels.filter(|labels| labels.len() != points.len()) {
         let message = format!("{} labels for {} points", labels.len(), points.len());
-        return Err(Failure::field("point_labels", message));
+        return Err(Failure::field(format!("{within}point_labels"), message));
     }
     let point = |(i, &[x, y]): (usize, &[f64; 2])| {
         let label = labels.map_or(1, |labels| labels[i]);
         if !(0..=1).contains(&label) {
             let message = format!("{label}: allowed are 1 and 0");
-            return Err(Failure::field(format!("point_labels[{i}]"), message));
+            return Err(Failure::field(format!("{within}point_labels[{i}]"), message));
         }
         Ok(Point { x: x as f32, y: y as f32, inside: label == 1 })
     };

@@ -26,7 +26,7 @@ use crate::segmenter::{SEGMENT_MODEL, Segmenter};
 /// How long addresses of masks in a caller's bucket may be read.
 const READABLE: Duration = Duration::from_secs(7200);
 /// Letters of all masks in an answer: platforms refuse answers of more than ten million.
-const INLINE_BYTES: usize = 8 << 20;
+pub(crate) const INLINE_BYTES: usize = 8 << 20;
 
 /// What the operation works with.
 #[derive(Debug, Clone)]
@@ -246,7 +246,7 @@ impl Segment {
 }
 
 /// Work that takes long, on a thread for it.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -265,7 +265,7 @@ fn not_fetched(failure: Failure) -> Failure {
     }
 }
 
-fn no_room(error: &std::io::Error) -> Failure {
+pub(crate) fn no_room(error: &std::io::Error) -> Failure {
     let message = "there is no room for temporary files";
     Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
 }

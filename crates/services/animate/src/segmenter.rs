@@ -52,7 +52,7 @@ pub fn model(choice: ModelChoice) -> Model {
     Model::measured(SEGMENT_MODEL, bytes, move || Segmenter::open(&choice))
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(crate) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("segment: {error}"))
 }
 
@@ -88,6 +88,11 @@ impl Segmenter {
             Failure::internal(format!("{error}{}", cause.unwrap_or_default()))
         })?;
         Ok(Self { network, seen: Mutex::default() })
+    }
+
+    /// The network itself.
+    pub(crate) fn network(&self) -> &Sam2 {
+        &self.network
     }
 
     /// The best mask of each prompt, which are in pixels of the picture.
