@@ -325,7 +325,17 @@ fn until(server: &Server, job: &str, done: impl Fn(&Value) -> bool) -> Value {
 #[test]
 fn on_runpod_a_job_is_answered_as_the_forerunner_answered_it() {
     let root = tempfile::tempdir().unwrap();
-    let server = server(root.path(), &[("SERVER_PROFILE", "runpod")]);
+    // Takes connections and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let server = server(
+        root.path(),
+        &[
+            ("SERVER_PROFILE", "runpod"),
+            ("SERVER_ORIGINS", &silent),
+            ("SERVER_NETWORKS", "127.0.0.0/8"),
+        ],
+    );
     let run = |input: Value| {
         let body = json!({ "input": input }).to_string();
         server.post("/v2/animate/runsync", &[], &body).json()
@@ -349,6 +359,15 @@ fn on_runpod_a_job_is_answered_as_the_forerunner_answered_it() {
         let failed = run(input);
         assert_eq!((&failed["status"], &failed["error"]), (&json!("FAILED"), &json!(words)));
     }
+
+    // Cancelled while a picture does not come.
+    let waiting = with(flat.clone(), json!({ "image_url": format!("{silent}/a.png") }));
+    let body = json!({ "input": waiting }).to_string();
+    let job = server.post("/v2/animate/run", &[], &body).json();
+    let job = job["id"].as_str().unwrap();
+    until(&server, job, |status| status["output"]["stage"] == "reading");
+    let cancelled = server.post(&format!("/v2/animate/cancel/{job}"), &[], "").json();
+    assert_eq!(cancelled["status"], "CANCELLED", "{cancelled}");
 
     // Cancelled between steps: 25 frames and 100 steps take longer than anybody waits.
     let long = with(flat, json!({ "num_frames": 25, "steps": 100, "width": 512, "height": 512 }));
