@@ -40,3 +40,39 @@ pub(crate) fn check(settings: &Settings) -> Result<()> {
     of("SERVER_SEGMENT_MODEL", &settings.segment_model, model_names().collect())?;
     of("SERVER_ANIMATE_MODEL", &settings.animate_model, animate_model_names().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Cli;
+
+    #[test]
+    fn a_network_is_named_for_the_service_that_has_it() {
+        let checked = |arguments: &str| {
+            let arguments = format!("inference-server {arguments}");
+            check(&Cli::try_parse_from(arguments.split(' ')).unwrap().settings)
+                .map_err(|error| error.to_string())
+        };
+        for good in [
+            "--services stereo",
+            "--services animate",
+            "--services stereo,animate --animate-model svd-14",
+        ] {
+            assert_eq!(checked(good), Ok(()), "{good}");
+        }
+        for (wrong, told) in [
+            (
+                "--services animate --animate-model svd",
+                "SERVER_ANIMATE_MODEL \"svd\": allowed are svd-xt, svd-14",
+            ),
+            ("--animate-model svd-xt", "SERVER_ANIMATE_MODEL is for the service animate"),
+            ("--segment-model sam2.1-tiny", "SERVER_SEGMENT_MODEL is for the service animate"),
+            ("--services animate --segment-model svd-xt", "allowed are sam2.1-tiny"),
+        ] {
+            let error = checked(wrong).unwrap_err();
+            assert!(error.contains(told), "{wrong}: {error}");
+        }
+    }
+}
