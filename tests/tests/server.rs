@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "server/animate.rs"]
+mod animate;
 #[path = "server/secrets.rs"]
 mod secrets;
 #[path = "server/segment.rs"]

@@ -61,6 +61,7 @@ UNSET = {
         "SERVER_REFERENCE": TUNED,
         "SERVER_SCRATCH": "the image's",
         "SERVER_SEGMENT_MODEL": "the worker asks for stereo alone",
+        "SERVER_ANIMATE_MODEL": "the worker asks for stereo alone",
         "SERVER_SERVICES": "the worker asks for stereo alone, the default",
         "SERVER_TOKENS": "only SageMaker reaches the container",
         "SERVER_TOKENS_FILE": FILE,

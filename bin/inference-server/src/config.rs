@@ -83,7 +83,7 @@ impl Device {
 pub(crate) enum ServiceName {
     /// `stereo`, by an engine that is loaded at the start.
     Stereo,
-    /// `segment` and `track`, by a network that is loaded when it is first asked for.
+    /// `segment`, `track` and `animate`, by networks that are loaded when they are first asked for.
     Animate,
     /// What is in pictures and films, by a network that is loaded when it is first asked for.
     Perception,
@@ -130,6 +130,11 @@ pub(crate) struct Settings {
     /// is there.
     #[arg(long, env = "SERVER_SEGMENT_MODEL")]
     pub(crate) segment_model: Option<String>,
+
+    /// The networks of `animate`, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`. Defaults to the first that
+    /// is there.
+    #[arg(long, env = "SERVER_ANIMATE_MODEL")]
+    pub(crate) animate_model: Option<String>,
 
     /// The network that looks at pictures and films, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`.
     /// Defaults to the first that is there.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use parallax_animate::{Segment, SegmentSettings, Track};
+use parallax_animate::{Animate, Segment, SegmentSettings, Track};
 use parallax_aws::Aws;
 use parallax_listener::Listener;
 use parallax_media::{EncodeSettings, Tools};
@@ -163,10 +163,11 @@ async fn service(
         offered = offered.with(Stereo::new(storage.clone(), stereo));
     }
     if settings.offers(ServiceName::Animate) {
-        models.push(animate::model(settings));
+        models.extend(animate::models(settings));
         let (storage, tools, scratch) = (storage.clone(), tools.clone(), scratch.clone());
-        let settings = SegmentSettings { storage, tools, scratch };
-        offered = offered.with(Segment::new(settings.clone())).with(Track::new(settings));
+        let own = SegmentSettings { storage, tools, scratch };
+        offered = offered.with(Segment::new(own.clone())).with(Track::new(own.clone()));
+        offered = offered.with(Animate::new(own));
     }
     if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
         models.push(own.model());

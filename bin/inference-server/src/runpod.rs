@@ -21,8 +21,9 @@ use tracing::{info, warn};
 
 use crate::config::{Profile, ServiceName, Settings};
 
-/// What a job asks for that names no operation.
+/// What a job asks for that names no operation, where conversion is offered and where only pictures are animated.
 const DEFAULT_OPERATION: &str = "stereo";
+const DEFAULT_OF_ANIMATE: &str = "animate";
 /// What the platform lets its workers in by.
 const KEY: &str = "RUNPOD_AI_API_KEY";
 /// Time between two words about how far a job is.
@@ -42,20 +43,46 @@ struct Way {
     earlier: Option<Envelope>,
     /// Whether conversion is offered, which is meant where nothing is named.
     stereo: bool,
+    /// Whether pictures are animated and nothing else is offered: it is answered as the service was that did so.
+    animate: bool,
 }
 
 impl Way {
     fn of(settings: &Settings) -> Self {
         let perception = settings.offers(ServiceName::Perception);
         let earlier = perception.then_some(parallax_perception::ENVELOPE);
-        Self { earlier, stereo: settings.offers(ServiceName::Stereo) }
+        let stereo = settings.offers(ServiceName::Stereo);
+        let animate = settings.offers(ServiceName::Animate) && !stereo && !perception;
+        Self { earlier, stereo, animate }
     }
 }
 
 #[async_trait]
 impl Handler for Jobs {
     async fn run(&self, job: Job, context: JobContext) -> Result<Reply, JobError> {
+        match self.answer(job, context).await {
+            // The earlier service failed with a sentence, which its callers look for.
+            Err(error) if self.way.animate => {
+                let message = match error.error_type.as_str() {
+                    "internal" => format!("Internal error: {}", error.message),
+                    _ => error.message,
+                };
+                let error = Some(message.into());
+                Ok(Output { value: json!({}), error, ..Output::default() }.into())
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl Jobs {
+    async fn answer(&self, job: Job, context: JobContext) -> Result<Reply, JobError> {
         let (operation, input) = self.way.asked(job.input)?;
+        if self.way.animate && self.service.registry().name(&operation).is_none() {
+            let shown: String = operation.chars().filter(|c| !c.is_control()).take(64).collect();
+            let message = format!("Unknown operation: {shown}. Supported: segment, animate");
+            return Err(JobError::new("invalid", message));
+        }
         let client = "runpod".to_owned();
         let in_parts = self.service.registry().tells_parts(&operation);
         let request = Request { operation, input, id: Some(job.id), client };
@@ -122,6 +149,7 @@ impl Way {
             return earlier.open(whole).map_err(failed);
         }
         let operation = match fields.remove("operation") {
+            None if self.animate => DEFAULT_OF_ANIMATE.to_owned(),
             None => DEFAULT_OPERATION.to_owned(),
             Some(Value::String(name)) => name,
             Some(_) => {
@@ -262,7 +290,7 @@ mod tests {
         let (readiness, limits) = (Readiness::new(Flags::default()), ServiceSettings::default());
         let registry = Registry::default().with(Two);
         let service = Service::new(registry, executor, readiness, metrics, limits);
-        let jobs = Jobs { service, way: Way { earlier: None, stereo: true } };
+        let jobs = Jobs { service, way: Way { earlier: None, stereo: true, animate: false } };
         for fails in [false, true] {
             let input = json!({ "operation": "two", "fails": fails });
             let job = serde_json::from_value(json!({ "id": "a", "input": input })).unwrap();
@@ -282,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_job_names_its_operation_or_means_stereo() {
-        let asked = |input| Way { earlier: None, stereo: true }.asked(input);
+        let asked = |input| Way { earlier: None, stereo: true, animate: false }.asked(input);
         let (operation, input) = asked(json!({"mode": "sbs"})).unwrap();
         assert_eq!((operation.as_str(), input), ("stereo", json!({"mode": "sbs"})));
         let (operation, input) = asked(json!({"operation": "loop", "times": 2})).unwrap();
@@ -293,10 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn where_only_pictures_are_animated_a_job_that_names_nothing_means_that() {
+        let asked = |input| Way { earlier: None, stereo: false, animate: true }.asked(input);
+        let flat = json!({ "image_url": "x" });
+        assert_eq!(asked(flat.clone()).unwrap(), ("animate".to_owned(), flat));
+        assert_eq!(asked(json!({ "operation": "segment" })).unwrap().0, "segment");
+    }
+
+    #[test]
     fn a_job_may_ask_as_the_earlier_service_was_asked() {
         let earlier = Some(parallax_perception::ENVELOPE);
-        let both = |input| Way { earlier, stereo: true }.asked(input).unwrap();
-        let alone = |input| Way { earlier, stereo: false }.asked(input).unwrap();
+        let both = |input| Way { earlier, stereo: true, animate: false }.asked(input).unwrap();
+        let alone = |input| Way { earlier, stereo: false, animate: false }.asked(input).unwrap();
         let whole = json!({ "operation": "health", "data": {} });
         for way in [both(whole.clone()), alone(whole), alone(json!({}))] {
             assert_eq!(way, ("perception_health".to_owned(), json!({})));
@@ -305,7 +341,8 @@ mod tests {
         let wanted = ("embed_image".to_owned(), json!({ "image_base64": "x" }));
         assert_eq!((both(flat.clone()), alone(flat)), (wanted.clone(), wanted));
         assert_eq!(both(json!({ "mode": "sbs" })).0, "stereo");
-        let unknown = Way { earlier, stereo: false }.asked(json!({ "operation": "dance" }));
+        let unknown =
+            Way { earlier, stereo: false, animate: false }.asked(json!({ "operation": "dance" }));
         assert_eq!(unknown.unwrap_err().error_type, "invalid");
     }
 }

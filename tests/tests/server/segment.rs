@@ -11,7 +11,7 @@ use parallax_tests::{Answer, Moto, Server};
 use serde_json::{Value, json};
 
 /// A JPEG of 24x16 in inks.
-const CMYK: &str = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwANCQoLCggNCwoLDg4NDxMgFRMSEhMnHB4XIC4pMTAuKS0sMzpKPjM2RjcsLUBXQUZMTlJTUjI+WmFaUGBKUVJP/8AAFAgAEAAYBEMRAE0RAFkRAEsRAP/EAB8AAAEFAQEBAQEBAAAAAAAAAAABAgMEBQYHCAkKC//EALUQAAIBAwMCBAMFBQQEAAABfQECAwAEEQUSITFBBhNRYQcicRQygZGhCCNCscEVUtHwJDNicoIJChYXGBkaJSYnKCkqNDU2Nzg5OkNERUZHSElKU1RVVldYWVpjZGVmZ2hpanN0dXZ3eHl6g4SFhoeIiYqSk5SVlpeYmZqio6Slpqeoqaqys7S1tre4ubrCw8TFxsfIycrS09TV1tfY2drh4uPk5ebn6Onq8fLz9PX29/j5+v/aAA4EQwBNAFkASwAAPwDhtL7VyP8AYn+xWdXp1djpfaj+xP8AYoorsdL7Uf2J/sUUV47pfavSf7E/2KKK7HS+1H9if7FFFdjpfaj+xP8AYoor/9k=";
+pub(crate) const CMYK: &str = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwANCQoLCggNCwoLDg4NDxMgFRMSEhMnHB4XIC4pMTAuKS0sMzpKPjM2RjcsLUBXQUZMTlJTUjI+WmFaUGBKUVJP/8AAFAgAEAAYBEMRAE0RAFkRAEsRAP/EAB8AAAEFAQEBAQEBAAAAAAAAAAABAgMEBQYHCAkKC//EALUQAAIBAwMCBAMFBQQEAAABfQECAwAEEQUSITFBBhNRYQcicRQygZGhCCNCscEVUtHwJDNicoIJChYXGBkaJSYnKCkqNDU2Nzg5OkNERUZHSElKU1RVVldYWVpjZGVmZ2hpanN0dXZ3eHl6g4SFhoeIiYqSk5SVlpeYmZqio6Slpqeoqaqys7S1tre4ubrCw8TFxsfIycrS09TV1tfY2drh4uPk5ebn6Onq8fLz9PX29/j5+v/aAA4EQwBNAFkASwAAPwDhtL7VyP8AYn+xWdXp1djpfaj+xP8AYoorsdL7Uf2J/sUUV47pfavSf7E/2KKK7HS+1H9if7FFFdjpfaj+xP8AYoor/9k=";
 
 /// The library's inputs and outputs.
 struct Golden {
@@ -63,7 +63,7 @@ impl Golden {
     }
 }
 
-fn inline(file: &[u8]) -> String {
+pub(crate) fn inline(file: &[u8]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(file))
 }
 
@@ -208,7 +208,7 @@ async fn a_picture_comes_from_a_url_and_masks_go_to_the_callers_bucket() {
 }
 
 /// A PNG that says it is this large, and holds next to nothing.
-fn hollow(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn hollow(width: u32, height: u32) -> Vec<u8> {
     let mut file = Vec::new();
     let encoder = png::Encoder::new(&mut file, width.max(1), height.max(1));
     drop(encoder.write_header().unwrap());

@@ -81,25 +81,42 @@ pub fn rewrite(
 /// StereoCrafter's denoiser lies in a sub-folder.
 const INPAINTING: &str = "StereoCrafter/unet_diffusers";
 
+/// Writes the folder of a Stable Video Diffusion within `dir`, which makes clips of pictures, with random weights from
+/// `seed`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_animation(dir: &Path, seed: u64) -> Result<()> {
+    let folder = dir.join(parallax_svd::manifest::SVD_XT.folder());
+    write_shared(&folder, seed)?;
+    let names = inventory(&denoiser(8), |c, vb| unet::Unet::new(c, vb))?;
+    let stem = "diffusion_pytorch_model.fp16";
+    store(&folder.join("unet"), stem, &denoiser(8), &names, seed + 2)
+}
+
 /// Writes the three model folders within `dir`, each with its own random weights from `seed`.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn write(dir: &Path, seed: u64) -> Result<()> {
-    let svd = dir.join("stable-video-diffusion-img2vid-xt-1-1");
-    let encoder = inventory(&image_encoder(), |c, vb| clip::VisionModel::new(c, vb))?;
-    store(&svd.join("image_encoder"), "model.fp16", &image_encoder(), &encoder, seed)?;
-    let autoencoder = inventory(&vae(), |c, vb| vae::TemporalVae::new(c, vb))?;
-    store(&svd.join("vae"), "diffusion_pytorch_model.fp16", &vae(), &autoencoder, seed + 1)?;
-    text(&svd.join("scheduler"), "scheduler_config.json", &scheduler())?;
-    text(&svd.join("feature_extractor"), "preprocessor_config.json", &extractor())?;
-    text(&svd, "model_index.json", &index())?;
+    write_shared(&dir.join("stable-video-diffusion-img2vid-xt-1-1"), seed)?;
     for (folder, channels, seed) in [("DepthCrafter", 8, seed + 2), (INPAINTING, 9, seed + 3)] {
         let config = denoiser(channels);
         let names = inventory(&config, |c, vb| unet::Unet::new(c, vb))?;
         store(&dir.join(folder), "diffusion_pytorch_model", &config, &names, seed)?;
     }
     Ok(())
+}
+
+/// What all have of Stable Video Diffusion: everything but its denoiser.
+fn write_shared(svd: &Path, seed: u64) -> Result<()> {
+    let encoder = inventory(&image_encoder(), |c, vb| clip::VisionModel::new(c, vb))?;
+    store(&svd.join("image_encoder"), "model.fp16", &image_encoder(), &encoder, seed)?;
+    let autoencoder = inventory(&vae(), |c, vb| vae::TemporalVae::new(c, vb))?;
+    store(&svd.join("vae"), "diffusion_pytorch_model.fp16", &vae(), &autoencoder, seed + 1)?;
+    text(&svd.join("scheduler"), "scheduler_config.json", &scheduler())?;
+    text(&svd.join("feature_extractor"), "preprocessor_config.json", &extractor())?;
+    text(svd, "model_index.json", &index())
 }
 
 /// Writes the folders of a network of single frames and of one of films within `dir`, with random weights

@@ -229,6 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_animates_is_looked_at_in_all_its_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        parallax_tiny_weights::write_animation(dir.path(), 1).unwrap();
+        let folder = dir.path().join("stable-video-diffusion-img2vid-xt");
+        for place in [dir.path(), &folder] {
+            let report = examined(place).unwrap();
+            assert!(report.ok, "{report:?}");
+            let [model] = report.models.as_slice() else { panic!("{report:?}") };
+            assert_eq!((model.name, model.parts.len()), ("Stable Video Diffusion XT", 5));
+            let [stage] = report.stages.as_slice() else { panic!("{report:?}") };
+            assert_eq!((stage.name, stage.f32_bytes), ("animate", 2 * stage.f16_bytes));
+        }
+        fs::remove_file(folder.join("unet/diffusion_pytorch_model.fp16.safetensors")).unwrap();
+        let report = examined(dir.path()).unwrap();
+        let problems = report.models[0].parts.iter().map(|part| part.problems.concat());
+        assert!(problems.collect::<String>().contains("no weights in"), "{report:?}");
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let dir = small();
         fs::remove_file(dir.path().join("DepthCrafter/diffusion_pytorch_model.safetensors"))

@@ -6,6 +6,8 @@
 
 mod automatic;
 mod built_in;
+#[cfg(feature = "image-to-video")]
+mod image_to_video;
 #[cfg(feature = "perception")]
 mod others;
 mod selected;
@@ -52,6 +54,8 @@ pub const INPAINTERS: &[InpaintSpec] = &[
 pub const OF_OPERATIONS: &[(&str, &WeightsSpec)] = &[
     #[cfg(feature = "segment-anything")]
     ("segment", &parallax_segment_anything::WEIGHTS),
+    #[cfg(feature = "image-to-video")]
+    ("animate", &image_to_video::WEIGHTS),
     #[cfg(feature = "perception")]
     ("dinov3", &others::DINOV3),
 ];

@@ -21,8 +21,12 @@ const USUAL: [u64; 4] = [16, 24, 48, 80];
 
 /// Which model a folder of its own holds.
 pub(crate) fn recognise(dir: &Path) -> Option<&'static Published> {
-    if dir.join("image_encoder").is_dir() || dir.join("vae").is_dir() {
-        return Some(&ALL[0]);
+    let has = |part: &str| dir.join(part).is_dir();
+    if has("image_encoder") || has("vae") {
+        // With a denoiser of its own it is the model of `animate`, unless its name says that it is shared.
+        let named = dir.file_name().is_some_and(|name| name == SVD.folder());
+        let whole = has("image_encoder") && has("unet") && !named;
+        return (!whole).then_some(&ALL[0]);
     }
     let unet: unet::Config = config(dir, manifest::INPAINTING_UNET).ok()?;
     Some(if unet.in_channels == 9 { &ALL[2] } else { &ALL[1] })

@@ -41,7 +41,35 @@ pub const STEREOCRAFTER: Manifest = Manifest {
     ],
 };
 
-/// All three.
+const IMAGE_TO_VIDEO_FILES: &[&[&str]] = &[
+    &["scheduler/scheduler_config.json"],
+    &["feature_extractor/preprocessor_config.json"],
+    &["image_encoder/config.json"],
+    &["image_encoder/model.fp16.safetensors", "image_encoder/model.safetensors"],
+    &["vae/config.json"],
+    &["vae/diffusion_pytorch_model.fp16.safetensors", "vae/diffusion_pytorch_model.safetensors"],
+    &["unet/config.json"],
+    &["unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.safetensors"],
+];
+
+/// Stable Video Diffusion as a whole, for clips of 25 frames.
+pub const SVD_XT: Manifest = Manifest {
+    name: "svd-xt",
+    repository: "stabilityai/stable-video-diffusion-img2vid-xt",
+    files: IMAGE_TO_VIDEO_FILES,
+};
+
+/// The same for clips of 14 frames.
+pub const SVD_14: Manifest = Manifest {
+    name: "svd-14",
+    repository: "stabilityai/stable-video-diffusion-img2vid",
+    files: IMAGE_TO_VIDEO_FILES,
+};
+
+/// Those that make clips of pictures, the one to begin with first.
+pub const IMAGE_TO_VIDEO: [Manifest; 2] = [SVD_XT, SVD_14];
+
+/// All that conversions read.
 pub const ALL: [Manifest; 3] = [SVD, DEPTHCRAFTER, STEREOCRAFTER];
 
 /// CLIP vision tower, in a Stable Video Diffusion folder.

@@ -16,13 +16,14 @@ const MOST_SIDE: usize = 16_384;
 /// Reads the picture at `path`, upright, in eight bits.
 ///
 /// # Errors
-/// `Invalid`, naming `image_url`, for what is none or is too large.
+/// `Invalid`, naming `field`, for what is none or is too large.
 pub(crate) fn read(
     tools: &Tools,
     path: &Path,
+    field: &str,
     cancel: &CancellationToken,
 ) -> Result<Picture, Failure> {
-    let refused = |what: String| Failure::field("image_url", what);
+    let refused = |what: String| Failure::field(field, what);
     let kind = parallax_media::Picture::of(path)
         .ok_or_else(|| refused("not a picture; allowed are JPEG, PNG and WebP".to_owned()))?;
     let still = read_still(tools, path, kind, cancel).map_err(|error| {
@@ -104,7 +105,7 @@ mod tests {
         for (depth, samples) in [(png::BitDepth::Eight, &rgb), (png::BitDepth::Sixteen, &twice)] {
             let path = folder.path().join("picture");
             std::fs::write(&path, png((width as u32, height as u32), depth, samples)).unwrap();
-            let picture = read(&tools, &path, &CancellationToken::new()).unwrap();
+            let picture = read(&tools, &path, "image_url", &CancellationToken::new()).unwrap();
             assert_eq!(picture.size(), (width, height));
             let levels = picture.rgb().iter().zip(&rgb);
             let off = levels.map(|(got, want)| got.abs_diff(*want));

@@ -24,7 +24,7 @@ use crate::request::{Bucket, Pointed, SegmentRequest, legacy};
 use crate::segmenter::{SEGMENT_MODEL, Segmenter};
 
 /// How long addresses of masks in a caller's bucket may be read.
-const READABLE: Duration = Duration::from_secs(7200);
+pub(crate) const READABLE: Duration = Duration::from_secs(7200);
 /// Letters of all masks in an answer: platforms refuse answers of more than ten million.
 pub(crate) const INLINE_BYTES: usize = 8 << 20;
 
@@ -138,7 +138,7 @@ impl Operation for Segment {
         call.stage("reading", fetch).await.map_err(not_fetched)?;
         let (tools, cancel) = (self.0.tools.clone(), call.cancel.child_token());
         let _stop_with_us = cancel.clone().drop_guard();
-        let decode = move || picture::read(&tools, &file, &cancel);
+        let decode = move || picture::read(&tools, &file, "image_url", &cancel);
         let picture = blocking(decode).await?;
         pointed.inside(picture.size())?;
         let size = picture.size();
@@ -254,7 +254,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// The forerunner's words for a picture that did not come. What this server alone does not allow is told as it is.
-fn not_fetched(failure: Failure) -> Failure {
+pub(crate) fn not_fetched(failure: Failure) -> Failure {
     match failure.kind {
         FailureKind::Cancelled | FailureKind::Forbidden | FailureKind::TooLarge => failure,
         _ => Failure {
@@ -284,7 +284,7 @@ fn place_in(bucket: &str, job: &str, i: usize) -> String {
 }
 
 /// A request's name in a bucket, with what tells two runs of one name apart.
-fn job_name(id: &str) -> String {
+pub(crate) fn job_name(id: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let name: String = id.chars().map(plain).take(64).collect();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -64,6 +64,9 @@ pub struct EncodeSettings {
     /// The pictures become smaller. Defaults to `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaled: Option<Scaled>,
+    /// An MP4's index comes before its samples, so that it plays while it arrives. Defaults to off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub index_first: bool,
 }
 
 impl Default for EncodeSettings {
@@ -78,6 +81,7 @@ impl Default for EncodeSettings {
             packing: None,
             hdr: Hdr::default(),
             scaled: None,
+            index_first: false,
         }
     }
 }
@@ -146,6 +150,9 @@ impl Encoder {
             Codec::Ffv1 => "mov",
             _ => "mp4",
         };
+        if settings.index_first && container == "mp4" {
+            command.args(["-movflags", "+faststart"]);
+        }
         command.args(["-f", container]).arg(file_url(partial.path()));
         let mut child = Child::spawn(&mut command, cancel, tools.patience(0), |_| false)?;
         child.stdout = None;
