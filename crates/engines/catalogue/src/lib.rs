@@ -54,6 +54,8 @@ pub const OF_OPERATIONS: &[(&str, &WeightsSpec)] = &[
     ("segment", &parallax_segment_anything::WEIGHTS),
     #[cfg(feature = "perception")]
     ("dinov3", &others::DINOV3),
+    #[cfg(feature = "perception")]
+    ("captions", &others::CAPTIONS),
 ];
 
 /// The engine of that name.
