@@ -80,6 +80,8 @@ pub(crate) enum Subject {
     Pictures(Vec<Patches>),
     /// A film, and the time of each of its frame pairs in seconds.
     Film(Patches, Vec<f64>),
+    /// Words alone.
+    Nothing,
 }
 
 /// What was said of it.
@@ -152,6 +154,7 @@ impl Captioner {
         let mut parts: Vec<Part<'_>> = match subject {
             Subject::Pictures(pictures) => pictures.iter().map(Part::Picture).collect(),
             Subject::Film(film, times) => vec![Part::Film(film, times)],
+            Subject::Nothing => Vec::new(),
         };
         parts.push(Part::Text(words));
         let failed =

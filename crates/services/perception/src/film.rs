@@ -45,17 +45,18 @@ pub struct Manner {
     pub fps: f64,
 }
 
-/// Looks at the film at `path`. `report` is told how many frames were looked at.
+/// Looks at the film at `path`. `each` is given every frame that is looked at with its number among them and its time.
 ///
 /// # Errors
-/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`.
+/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`; and
+/// those of `each`.
 pub fn look(
     tools: &Tools,
     path: &Path,
     manner: Manner,
     model: &Embedder,
     cancel: &CancellationToken,
-    report: &dyn Fn(u64),
+    each: &mut dyn FnMut(usize, f64, &Channels) -> Result<(), Failure>,
 ) -> Result<Looks, Failure> {
     let told = |error: parallax_media::Error| failure(&error, path);
     let Film { mut shown, rgb, rate, size: (width, height), .. } = Film::open(tools, path, cancel)?;
@@ -71,9 +72,10 @@ pub fn look(
             if frames.len() == MOST_FRAMES {
                 return Err(too_many(manner.fps));
             }
-            let seen = Channels(rgb.planes(&frame)).seen_by(model, None)?;
+            let channels = Channels(rgb.planes(&frame));
+            let seen = channels.seen_by(model, None)?;
+            each(frames.len(), seconds, &channels)?;
             frames.push(Look { source_frame: number, seconds, class: seen.class });
-            report(frames.len() as u64);
         }
     }
     if frames.is_empty() {

@@ -8,6 +8,7 @@
 
 mod analysis;
 mod captioner;
+mod captions;
 mod embedder;
 mod film;
 mod operations;
@@ -20,5 +21,6 @@ pub use captioner::{Captioner, Captions, QWEN3_VL};
 pub use embedder::{Choosable, DINOV3, Embedder, Error, Made};
 pub use film::{Look, Looks, MOST_FRAMES, Manner, look};
 pub use operations::{ENVELOPE, Perception};
+pub use picture::Channels;
 pub use sampling::Sampler;
 pub use source::Surroundings;

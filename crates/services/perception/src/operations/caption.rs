@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Perception;
 use crate::captioner::{Captioner, Subject};
+use crate::captions::Detail;
 use crate::embedder::Made;
 use crate::film::spread;
 use crate::picture::Channels;
@@ -34,32 +35,6 @@ pub(crate) const MOST_FRAMES: usize = 64;
 const METHOD: &str = "greedy, each next token being the likeliest; longer sides at most 512 pixels";
 const FILM_METHOD: &str = "greedy, each next token being the likeliest; two frames a second, 4 to 64, evenly spread, with \
                            their times; longer sides at most 512 pixels";
-
-/// How much is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Detail {
-    /// One short sentence.
-    Brief,
-    /// A few sentences.
-    #[default]
-    Normal,
-    /// All that there is.
-    Detailed,
-}
-
-impl Detail {
-    /// What the model is asked of a picture, or of what `thing` else it is.
-    pub(crate) fn words(self, thing: &str) -> String {
-        match self {
-            Self::Brief => format!("Describe this {thing} in one short sentence."),
-            Self::Normal => format!("Describe this {thing} in two or three sentences."),
-            Self::Detailed => format!(
-                "Describe this {thing} in detail: the setting, the people and objects, where they are, and what they do."
-            ),
-        }
-    }
-}
 
 /// Pictures or a film, and what is wanted of them.
 #[derive(Debug, Deserialize, JsonSchema)]

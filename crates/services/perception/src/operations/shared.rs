@@ -53,6 +53,24 @@ impl Perception {
         self.0.captions.as_ref().ok_or_else(|| invalid(NO_CAPTIONS))
     }
 
+    /// Runs `work` with the model in memory and, where `words` are wanted and there is a model of them, with that one.
+    pub(super) async fn with_models<T: Send + 'static>(
+        &self,
+        call: &Call,
+        words: bool,
+        work: impl FnOnce(&Embedder, Option<&Captioner>, &CancellationToken) -> Result<T, Failure>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let words = words && self.0.captions.is_some();
+        let on_executor = call.on_executor(move |models, cancel| {
+            let model = models.get::<Embedder>(DINOV3)?;
+            let captioner = words.then(|| models.get::<Captioner>(QWEN3_VL)).transpose()?;
+            work(&model, captioner.as_deref(), cancel)
+        });
+        on_executor.await?
+    }
+
     /// Runs `work` with the model of words in memory, on the thread that owns the device.
     pub(super) async fn with_captioner<T: Send + 'static>(
         &self,

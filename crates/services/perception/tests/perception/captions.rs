@@ -151,3 +151,56 @@ async fn without_a_model_of_words_nothing_is_described() {
         assert_eq!((status, error), (400, Some("Qwen3-VL not loaded (vision_only mode)")));
     }
 }
+
+#[tokio::test]
+async fn films_are_told_frame_by_frame_and_as_a_whole() {
+    let (stage, film) = (Stage::of_words().await, film());
+    let data = json!({
+        "video_base64": film, "caption_interval": 2, "caption_granularities": ["normal", "brief", "brief"], "fps": 2.5,
+    });
+    let answer = stage.output("process_video", &data).await;
+    let again = Stage::of_words().await.output("process_video", &data).await;
+    assert_eq!(answer.to_string(), again.to_string());
+    assert_eq!(answer["num_frames"], 8);
+    let dense = &answer["dense_captions"];
+    let frames = dense["frame_captions"].as_array().unwrap();
+    let at: Vec<(u64, f64)> = frames
+        .iter()
+        .map(|f| (f["frame_idx"].as_u64().unwrap(), f["timestamp"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(at, [(0, 0.0), (2, 0.8), (4, 1.6), (6, 2.4)]);
+    for (frame, event) in frames.iter().zip(answer["captions"]["events"].as_array().unwrap()) {
+        let captions = frame["captions"].as_object().unwrap();
+        assert_eq!(captions.keys().collect::<Vec<_>>(), ["brief", "normal"]);
+        assert_eq!(event["action"], captions["brief"], "the shortest");
+        assert_eq!(
+            (&event["timestamp"], &event["frame_idx"]),
+            (&frame["timestamp"], &frame["frame_idx"])
+        );
+        assert!(event["active_tracks"].is_null() && frame["objects"].is_null());
+    }
+    assert_eq!(answer["captions"]["summary"], dense["summary"]);
+    assert!(dense["summary"].is_string());
+    let stats = &answer["caption_stats"];
+    assert_eq!((&stats["frames_captioned"], &stats["total_captions"]), (&json!(4), &json!(8)));
+    assert_eq!(answer["models"]["captions"]["model"], "qwen3-vl-2b");
+    assert_eq!(answer["models"]["level1_global"]["model"], "dinov3-vits16");
+
+    let with = |key: &str, value: Value| {
+        let mut data =
+            json!({ "video_base64": film, "fps": 1, "caption_granularities": ["brief"] });
+        data[key] = value;
+        data
+    };
+    let silent = stage.output("process_video", &with("generate_captions", json!(false))).await;
+    assert!(silent["captions"].is_null() && silent["models"]["captions"].is_null());
+    let sparse = stage.output("process_video", &with("dense_captions", json!(false))).await;
+    assert!(sparse["dense_captions"].is_null() && sparse["captions"]["summary"].is_null());
+    assert_eq!(sparse["captions"]["events"].as_array().unwrap().len(), 3);
+    for (key, value) in [("caption_interval", json!(0)), ("caption_granularities", json!(["long"]))]
+    {
+        let (status, answer) = stage.ask("process_video", &with(key, value)).await;
+        let error = answer["detail"]["error"].as_str().unwrap();
+        assert!(status == 400 && error.contains(key), "{status}: {error}");
+    }
+}
