@@ -224,7 +224,9 @@ def case(made, processor, name, stored):
 
 
 def sizes(factor):
-    shapes = [(32, 32), (33, 65), (80, 48), (48, 80), (101, 166), (230, 67), (1080, 1920), (17, 2000), (3000, 4000), (9, 9)]
+    shapes = [(32, 32), (33, 65), (80, 48), (48, 80), (101, 166), (230, 67), (1080, 1920), (17, 2000), (3000, 4000), (9, 9),
+              # Halves of a token, which go to the even side.
+              (72, 104), (78, 102)]
     bounds = [(65536, 16777216), (4096, 40000)]
     pictures, films = [], []
     for h, w in shapes:
