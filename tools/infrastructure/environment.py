@@ -43,6 +43,7 @@ UNSET = {
         "SERVER_ADDRESS": "SageMaker asks on port 8080, the default of its profile",
         "SERVER_BODY_BYTES": TUNED,
         "SERVER_BODY_SECONDS": TUNED,
+        "SERVER_CAPTION_MODEL": "the worker asks for stereo alone",
         "SERVER_DEPTH_CURVE": TUNED,
         "SERVER_DEPTH_EVERY": TUNED,
         "SERVER_DEPTH_MODE": TUNED,

@@ -141,6 +141,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "SERVER_PERCEPTION_MODEL")]
     pub(crate) perception_model: Option<String>,
 
+    /// The network that describes pictures and films in words, by the name of `parallax weights fetch`, in
+    /// `WEIGHTS_DIR`. Defaults to the first that is there; without one, nothing is described.
+    #[arg(long, env = "SERVER_CAPTION_MODEL")]
+    pub(crate) caption_model: Option<String>,
+
     /// The stereo engine.
     #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
     pub(crate) engine: EngineName,
@@ -388,10 +393,15 @@ impl Settings {
         if let Some(found) = self.depth_curve.filter(|curve| !(-3.0..=3.0).contains(curve)) {
             bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
         }
-        if self.perception_model.is_some() && !self.offers(ServiceName::Perception) {
-            bail!(
-                "SERVER_PERCEPTION_MODEL is for the service perception, which SERVER_SERVICES does not name"
-            );
+        for (variable, set) in [
+            ("SERVER_PERCEPTION_MODEL", self.perception_model.is_some()),
+            ("SERVER_CAPTION_MODEL", self.caption_model.is_some()),
+        ] {
+            if set && !self.offers(ServiceName::Perception) {
+                bail!(
+                    "{variable} is for the service perception, which SERVER_SERVICES does not name"
+                );
+            }
         }
         let others = [ServiceName::Animate, ServiceName::Perception];
         let networks = self.engine.has_a_device() || others.iter().any(|s| self.offers(*s));

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result};
 use parallax_nn::device::Choice;
-use parallax_perception::{Choosable, Error, Perception, Surroundings};
+use parallax_perception::{Captions, Choosable, Error, Perception, Surroundings};
 
 use crate::config::{Device, ServiceName, Settings};
 
-/// The operations, where they are offered. The model's files are looked at here, so that a missing one ends the
-/// start; it is read when it is first needed.
+/// The operations, where they are offered. The models' files are looked at here, so that wrong ones end the
+/// start; each is read when it is first needed.
 ///
 /// # Errors
 /// Names the variable.
@@ -19,16 +19,25 @@ pub(crate) fn open(settings: &Settings, around: Surroundings) -> Result<Option<P
         Device::Cuda => Choice::Cuda,
         Device::Cpu => Choice::Cpu,
     };
-    let name = settings.perception_model.as_deref();
-    let model = Choosable::find(&settings.weights_dir, name, device);
-    let model = model.map_err(|error| {
-        let variable = match error {
-            Error::Unknown(_) => "SERVER_PERCEPTION_MODEL",
-            Error::Device(_) => "SERVER_DEVICE",
-            _ => "WEIGHTS_DIR",
-        };
-        anyhow::Error::new(error).context(variable)
-    });
-    let model = model.context("perception")?;
-    Ok(Some(Perception::new(around, model)))
+    let weights = &settings.weights_dir;
+    let model = Choosable::find(weights, settings.perception_model.as_deref(), device);
+    let model = model.map_err(|error| blamed(error, "SERVER_PERCEPTION_MODEL"));
+    let named = settings.caption_model.as_deref();
+    let captions = match Captions::find(weights, named, device) {
+        Ok(captions) => Some(captions),
+        // Who asks for none, and has none, is told nothing in words.
+        Err(Error::Absent { .. }) => None,
+        Err(error) => return Err(blamed(error, "SERVER_CAPTION_MODEL")).context("perception"),
+    };
+    Ok(Some(Perception::new(around, model.context("perception")?, captions)))
+}
+
+/// With the variable that is to be looked at; `of_the_name` is that of the model's name.
+fn blamed(error: Error, of_the_name: &'static str) -> anyhow::Error {
+    let variable = match error {
+        Error::Unknown { .. } => of_the_name,
+        Error::Device(_) => "SERVER_DEVICE",
+        _ => "WEIGHTS_DIR",
+    };
+    anyhow::Error::new(error).context(variable)
 }

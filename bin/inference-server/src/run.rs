@@ -170,7 +170,7 @@ async fn service(
         offered = offered.with(Animate::new(own));
     }
     if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
-        models.push(own.model());
+        models.extend(own.models());
         offered = own.register(offered, loaded.clone());
     }
     let pool = ModelPool::new(room).with_metrics(metrics.clone()).with_listener(loaded.listener());

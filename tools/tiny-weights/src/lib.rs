@@ -4,6 +4,8 @@
 //! expects by construction. Values keep activations near unit size, as trained weights do: a network
 //! whose output explodes would test nothing but clipping.
 
+mod captions;
+
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -13,6 +15,7 @@ use candle_nn::VarBuilder;
 use parallax_dinov3 as dinov3;
 use parallax_dpt::{Config, DepthNetwork, Layout, Transformer};
 use parallax_nn::noise::Generator;
+use parallax_qwen3_vl as qwen3_vl;
 use parallax_svd::{clip, unet, vae};
 use parallax_weights::Inventory;
 use serde::de::DeserializeOwned;
@@ -165,6 +168,25 @@ pub fn write_perception(dir: &Path, seed: u64) -> Result<()> {
         "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 2,
     });
     text(&folder, "preprocessor_config.json", &preparation)?;
+    store(&folder, "model", &config, &names, seed)
+}
+
+/// Writes a model folder of a Qwen3-VL within `dir`, whose tokens are single bytes.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_captions(dir: &Path, seed: u64) -> Result<()> {
+    let folder = dir.join(qwen3_vl::manifest::SMALL.folder());
+    let tokenizer = captions::tokenizer();
+    let config = captions::config();
+    let names = inventory(&config, |c, vb| qwen3_vl::Network::new(c, vb))?;
+    text(&folder, "tokenizer.json", &tokenizer)?;
+    let pixels = json!({
+        "size": {"shortest_edge": 4096, "longest_edge": 65_536}, "patch_size": 16, "merge_size": 2,
+        "temporal_patch_size": 2, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    });
+    text(&folder, "preprocessor_config.json", &pixels)?;
+    text(&folder, "video_preprocessor_config.json", &pixels)?;
     store(&folder, "model", &config, &names, seed)
 }
 

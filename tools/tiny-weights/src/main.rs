@@ -23,5 +23,6 @@ fn main() -> Result<()> {
     parallax_tiny_weights::write(Path::new(dir), seed)?;
     parallax_tiny_weights::write_depth(Path::new(dir), seed)?;
     parallax_tiny_weights::write_animation(Path::new(dir), seed)?;
-    parallax_tiny_weights::write_perception(Path::new(dir), seed)
+    parallax_tiny_weights::write_perception(Path::new(dir), seed)?;
+    parallax_tiny_weights::write_captions(Path::new(dir), seed)
 }

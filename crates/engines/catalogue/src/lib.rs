@@ -58,6 +58,8 @@ pub const OF_OPERATIONS: &[(&str, &WeightsSpec)] = &[
     ("animate", &image_to_video::WEIGHTS),
     #[cfg(feature = "perception")]
     ("dinov3", &others::DINOV3),
+    #[cfg(feature = "perception")]
+    ("captions", &others::CAPTIONS),
 ];
 
 /// The engine of that name.

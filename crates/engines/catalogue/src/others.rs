@@ -5,6 +5,7 @@ use std::path::Path;
 use parallax_dinov3::manifest::{self, Opened};
 use parallax_engine_spec::examine::{largest, one_network};
 use parallax_engine_spec::{Commercial, Licence, Needs, PartReport, Published, WeightsSpec};
+use parallax_qwen3_vl::manifest as qwen3_vl;
 use parallax_weights::{Checkpoint, Error, Inventory};
 
 const MB: u64 = 1_000_000;
@@ -54,3 +55,39 @@ fn examine(_: &Published, folder: &Path, all: bool) -> Vec<PartReport> {
     };
     one_network(opened(), all)
 }
+
+/// For any use.
+const APACHE: Licence =
+    Licence { name: "Apache-2.0", commercial: Commercial::Allowed, gated: false };
+
+/// The models of words, best to begin with first.
+static OF_WORDS: [Published; 3] = [
+    Published::of(qwen3_vl::SMALL, "Qwen3-VL 2B", 4267 * MB, APACHE),
+    Published::of(qwen3_vl::MIDDLE, "Qwen3-VL 4B", 8887 * MB, APACHE),
+    Published::of(qwen3_vl::LARGE, "Qwen3-VL 8B", 17_546 * MB, APACHE),
+];
+
+/// The models that describe pictures and films in words.
+pub(crate) const CAPTIONS: WeightsSpec = WeightsSpec {
+    models: &OF_WORDS,
+    needs: Needs::One,
+    recognise: |dir| {
+        let opened = qwen3_vl::Opened::at(dir).ok()?;
+        let named =
+            OF_WORDS.iter().find(|m| dir.file_name().is_some_and(|name| name == m.folder()));
+        let size = opened.checkpoint.describe();
+        let titled =
+            |m: &&Published| size == format!("Qwen3-VL ({})", m.title.replace("Qwen3-VL ", ""));
+        named.or_else(|| OF_WORDS.iter().find(titled)).or_else(|| OF_WORDS.first())
+    },
+    examine: |_, folder, all| {
+        let opened = || -> Result<(Checkpoint, Inventory), Error> {
+            let opened = qwen3_vl::Opened::at(folder)?;
+            let inventory = opened.inventory("network")?;
+            Ok((opened.checkpoint, inventory))
+        };
+        one_network(opened(), all)
+    },
+    stages: |models| largest("captions", models),
+    demands: |_, _, _| Ok(Vec::new()),
+};

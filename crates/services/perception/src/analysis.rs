@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::captions::{CaptionStats, Captions, DenseCaptions, Told};
 use crate::embedder::{Choosable, Made};
 use crate::film::Look;
 use crate::vectors;
@@ -34,12 +35,12 @@ pub(crate) struct Analysis {
     pub num_tracks: Option<u64>,
     /// Width and height of the frames that were looked at, before they were made ready for the network.
     pub processing_resolution: [usize; 2],
-    /// Null: nothing here describes pictures in words.
-    pub captions: Option<Value>,
-    /// Null, as `captions`.
-    pub dense_captions: Option<Value>,
-    /// Null, as `captions`.
-    pub caption_stats: Option<Value>,
+    /// Of films, what happens, in words; null where that is not asked for, or no model can tell.
+    pub captions: Option<Captions>,
+    /// What each frame shows, where that is asked for.
+    pub dense_captions: Option<DenseCaptions>,
+    /// How much was said.
+    pub caption_stats: Option<CaptionStats>,
     /// What was done on each level.
     pub level_stats: LevelStats,
     /// Frame by frame, where that is asked for.
@@ -126,11 +127,13 @@ pub(crate) struct Parts<'a> {
     pub(crate) damage: Vec<String>,
     pub(crate) made: &'a dyn Fn(&'static str) -> Made,
     pub(crate) method: &'static str,
+    /// What was told in words, and by what; and whether each frame's words are in the answer.
+    pub(crate) told: Option<(Told, Made, bool)>,
 }
 
 impl Analysis {
     pub(crate) fn of(parts: Parts<'_>) -> Self {
-        let Parts { frames, size: (width, height), dense, .. } = parts;
+        let Parts { frames, size: (width, height), dense, told, .. } = parts;
         let classes = || frames.iter().map(|frame| frame.class.as_slice());
         let clip = vectors::unit_mean(classes()).unwrap_or_default();
         let (n, dim) = (frames.len(), clip.len());
@@ -156,9 +159,9 @@ impl Analysis {
             embedding_dim: dim,
             num_tracks: None,
             processing_resolution: [width, height],
-            captions: None,
-            dense_captions: None,
-            caption_stats: None,
+            captions: told.as_ref().map(|(told, ..)| told.captions.clone()),
+            caption_stats: told.as_ref().map(|(told, ..)| told.stats),
+            dense_captions: told.as_ref().filter(|told| told.2).map(|told| told.0.dense.clone()),
             level_stats: LevelStats {
                 level1_global: GlobalStats { frames_processed: n, embedding_dim: dim },
                 level2_objects: None,
@@ -176,7 +179,7 @@ impl Analysis {
                 level1_global: (parts.made)(parts.method),
                 level2_objects: None,
                 level3_dense: dense.map(|_| (parts.made)("patch tokens after the last norm")),
-                captions: None,
+                captions: told.map(|(_, made, _)| made),
             },
         }
     }
@@ -219,6 +222,7 @@ mod tests {
             damage: Vec::new(),
             made: &made,
             method: SQUASHED,
+            told: None,
         };
         let answer = serde_json::to_value(Analysis::of(parts("a"))).unwrap();
         for null in ["num_tracks", "captions", "dense_captions", "caption_stats"] {
@@ -254,6 +258,7 @@ mod tests {
             damage: Vec::new(),
             made: &made,
             method: SQUASHED,
+            told: None,
         });
         let dense = answer.dense_embeddings.unwrap();
         assert_eq!(dense.len(), 2);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use parallax_dinov3::{Encoder, Seen, manifest};
 use parallax_nn::device::{self, Choice};
 use parallax_serving::{Failure, FailureKind};
-use parallax_weights::DType;
+use parallax_weights::{DType, Manifest};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -42,13 +42,23 @@ pub struct Choosable {
 pub enum Error {
     /// There is none.
     #[error(
-        "{0} has none of the models {names}; `parallax weights fetch {first}` brings one",
-        names = names(), first = manifest::SMALL.name
+        "{folder} has none of the models {}; `parallax weights fetch {}` brings one",
+        allowed.join(", "), allowed.first().unwrap_or(&"")
     )]
-    Absent(String),
+    Absent {
+        /// The folder of all models.
+        folder: String,
+        /// Those that could be there, the one to begin with first.
+        allowed: Vec<&'static str>,
+    },
     /// No model is called so.
-    #[error("{0:?}: allowed are {names}", names = names())]
-    Unknown(String),
+    #[error("{name:?}: allowed are {}", allowed.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        allowed: Vec<&'static str>,
+    },
     /// It is there, and not what it should be.
     #[error(transparent)]
     Weights(#[from] parallax_weights::Error),
@@ -60,8 +70,30 @@ pub enum Error {
     Device(#[from] device::Error),
 }
 
-fn names() -> String {
-    manifest::ALL.map(|model| model.name).join(", ")
+/// The model of a family called `name`, or the first of it that is in `weights`, and its folder.
+pub(crate) fn chosen(
+    family: &[Manifest],
+    weights: &Path,
+    name: Option<&str>,
+) -> Result<(Manifest, PathBuf), Error> {
+    let allowed = || family.iter().map(|model| model.name).collect();
+    let found = match name {
+        Some(name) => family.iter().find(|model| model.name == name),
+        None => family.iter().find(|model| weights.join(model.folder()).is_dir()),
+    };
+    match (found, name) {
+        (Some(model), _) => Ok((*model, weights.join(model.folder()))),
+        (None, Some(name)) => Err(Error::Unknown { name: name.to_owned(), allowed: allowed() }),
+        (None, None) => {
+            Err(Error::Absent { folder: weights.display().to_string(), allowed: allowed() })
+        }
+    }
+}
+
+/// A digest that tells the weights in a folder from others.
+pub(crate) fn revision(folder: &Path) -> Result<String, Error> {
+    parallax_weights::fingerprint(folder)
+        .map_err(|error| Error::Fingerprint(folder.display().to_string(), error))
 }
 
 impl Choosable {
@@ -71,21 +103,11 @@ impl Choosable {
     /// # Errors
     /// When there is none, or it is not what it should be.
     pub fn find(weights: &Path, name: Option<&str>, device: Choice) -> Result<Self, Error> {
-        let named = |name: &str| manifest::ALL.into_iter().find(|model| model.name == name);
-        let model = match name {
-            Some(name) => named(name).ok_or_else(|| Error::Unknown(name.to_owned()))?,
-            None => {
-                let there = |m: &parallax_weights::Manifest| weights.join(m.folder()).is_dir();
-                let absent = || Error::Absent(weights.display().to_string());
-                manifest::ALL.into_iter().find(there).ok_or_else(absent)?
-            }
-        };
-        let folder = weights.join(model.folder());
+        let (model, folder) = chosen(&manifest::ALL, weights, name)?;
         let opened = manifest::Opened::at(&folder)?;
         opened.check(model.name)?;
         device::open(device)?;
-        let revision = parallax_weights::fingerprint(&folder)
-            .map_err(|error| Error::Fingerprint(folder.display().to_string(), error))?;
+        let revision = revision(&folder)?;
         let embedding_dim = opened.config.hidden_size;
         Ok(Self { folder, model: model.name, embedding_dim, revision, device })
     }

@@ -45,28 +45,24 @@ pub struct Manner {
     pub fps: f64,
 }
 
-/// Looks at the film at `path`. `report` is told how many frames were looked at.
+/// Looks at the film at `path`. `each` is given every frame that is looked at with its number among them and its time.
 ///
 /// # Errors
-/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`.
+/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`; and
+/// those of `each`.
 pub fn look(
     tools: &Tools,
     path: &Path,
     manner: Manner,
     model: &Embedder,
     cancel: &CancellationToken,
-    report: &dyn Fn(u64),
+    each: &mut dyn FnMut(usize, f64, &Channels) -> Result<(), Failure>,
 ) -> Result<Looks, Failure> {
     let told = |error: parallax_media::Error| failure(&error, path);
-    let media = probe(tools, path, cancel).map_err(told)?;
-    let packets = scan(tools, &media, cancel).map_err(told)?;
-    let film = Shown::open(tools, &media, &packets, &packets, DecodeOptions::default(), cancel);
-    let mut film = film.map_err(told)?;
-    let (format, base) = (film.decoder().format().clone(), film.decoder().time_base());
-    let rgb = Rgb::of(&format);
-    let rgb = rgb.map_err(|error| Failure::new(FailureKind::Invalid, error.to_string()))?;
+    let Film { mut shown, rgb, rate, size: (width, height), .. } = Film::open(tools, path, cancel)?;
+    let base = shown.decoder().time_base();
     let (mut sampler, mut first, mut frames) = (Sampler::new(manner.fps), None, Vec::new());
-    for (frame, number) in film.by_ref().zip(0..) {
+    for (frame, number) in shown.by_ref().zip(0..) {
         let frame = frame.map_err(told)?;
         if cancel.is_cancelled() {
             return Err(Failure::cancelled());
@@ -76,17 +72,83 @@ pub fn look(
             if frames.len() == MOST_FRAMES {
                 return Err(too_many(manner.fps));
             }
-            let seen = Channels(rgb.planes(&frame)).seen_by(model, None)?;
+            let channels = Channels(rgb.planes(&frame));
+            let seen = channels.seen_by(model, None)?;
+            each(frames.len(), seconds, &channels)?;
             frames.push(Look { source_frame: number, seconds, class: seen.class });
-            report(frames.len() as u64);
         }
     }
     if frames.is_empty() {
         return Err(Failure::new(FailureKind::Invalid, "the film has no frames"));
     }
-    let damage = film.decoder().damage().lines();
-    let size = (format.width as usize, format.height as usize);
-    Ok(Looks { frames, size, source_fps: media.video.rate.fps(), damage })
+    let damage = shown.decoder().damage().lines();
+    Ok(Looks { frames, size: (width, height), source_fps: rate, damage })
+}
+
+/// A film that is being read.
+struct Film {
+    shown: Shown,
+    rgb: Rgb,
+    /// Frames, by its packets.
+    count: usize,
+    /// Frames a second on average, by its headers.
+    rate: f64,
+    /// Width and height of its frames, upright.
+    size: (usize, usize),
+}
+
+impl Film {
+    fn open(tools: &Tools, path: &Path, cancel: &CancellationToken) -> Result<Self, Failure> {
+        let told = |error: parallax_media::Error| failure(&error, path);
+        let media = probe(tools, path, cancel).map_err(told)?;
+        let packets = scan(tools, &media, cancel).map_err(told)?;
+        let options = DecodeOptions::default();
+        let shown = Shown::open(tools, &media, &packets, &packets, options, cancel);
+        let shown = shown.map_err(told)?;
+        let format = shown.decoder().format().clone();
+        let rgb = Rgb::of(&format);
+        let rgb = rgb.map_err(|error| Failure::new(FailureKind::Invalid, error.to_string()))?;
+        let size = (format.width as usize, format.height as usize);
+        let count = usize::try_from(packets.shown()).unwrap_or(usize::MAX);
+        Ok(Self { shown, rgb, count, rate: media.video.rate.fps(), size })
+    }
+}
+
+/// Gives `take` those frames of the film at `path` whose numbers `choose` says of (how many there are, how many a second,
+/// their height and width), in order, and says when they are shown: seconds after the first frame.
+///
+/// # Errors
+/// `Invalid` when it is no film, `Cancelled`; and those of `choose` and `take`.
+pub(crate) fn spread(
+    tools: &Tools,
+    path: &Path,
+    cancel: &CancellationToken,
+    choose: impl FnOnce(usize, f64, (usize, usize)) -> Result<Vec<usize>, Failure>,
+    take: &mut dyn FnMut(&Channels) -> Result<(), Failure>,
+) -> Result<Vec<f64>, Failure> {
+    let Film { mut shown, rgb, count, rate, size: (width, height) } =
+        Film::open(tools, path, cancel)?;
+    let base = shown.decoder().time_base();
+    let (numbers, mut first, mut seconds) =
+        (choose(count, rate, (height, width))?, None, Vec::new());
+    for (frame, number) in shown.by_ref().zip(0..) {
+        if seconds.len() == numbers.len() {
+            break;
+        }
+        let frame = frame.map_err(|error| failure(&error, path))?;
+        if cancel.is_cancelled() {
+            return Err(Failure::cancelled());
+        }
+        let at = base.seconds(frame.pts - *first.get_or_insert(frame.pts));
+        if numbers.get(seconds.len()) == Some(&number) {
+            take(&Channels(rgb.planes(&frame)))?;
+            seconds.push(at);
+        }
+    }
+    if seconds.is_empty() {
+        return Err(Failure::new(FailureKind::Invalid, "the film has no frames"));
+    }
+    Ok(seconds)
 }
 
 fn too_many(fps: f64) -> Failure {

@@ -16,7 +16,7 @@ const MOST_SIDE: u32 = 16_384;
 
 /// Red, green and blue of a picture, upright.
 #[derive(Debug)]
-pub(crate) struct Channels(pub(crate) [Plane; 3]);
+pub struct Channels(pub(crate) [Plane; 3]);
 
 impl Channels {
     /// Those of a decoded picture.

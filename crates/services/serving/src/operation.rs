@@ -127,6 +127,14 @@ impl Call {
         self.parts.push(part)
     }
 
+    /// [`Call::emit`] for other threads.
+    pub fn emitter<O: Operation>(
+        &self,
+    ) -> impl Fn(&O::Part) -> Result<(), Failure> + Send + Sync + use<O> {
+        let parts = self.parts.clone();
+        move |part| parts.push(part)
+    }
+
     /// A reporter for other threads.
     pub fn reporter(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let progress = self.progress.clone();

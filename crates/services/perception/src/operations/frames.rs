@@ -315,6 +315,7 @@ impl Operation for ProcessExtractedFrames {
             damage: Vec::new(),
             made: &maker(&self.0.0.model),
             method: SQUASHED,
+            told: None,
         });
         Ok(FramesResponse {
             analysis,

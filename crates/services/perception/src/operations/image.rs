@@ -106,6 +106,7 @@ impl Operation for ProcessImage {
             damage: Vec::new(),
             made: &maker(&self.0.0.model),
             method: method(plan.shortest_edge),
+            told: None,
         }))
     }
 }

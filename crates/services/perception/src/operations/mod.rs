@@ -1,5 +1,6 @@
 //! The operations.
 
+mod caption;
 mod compare;
 mod embed;
 mod frames;
@@ -56,7 +57,7 @@ impl Perception {
             .with(image::ProcessImage(own()))
             .with(video::ProcessVideo(own()))
             .with(frames::ProcessExtractedFrames(own()))
-            .with(refused::CAPTION)
+            .with(caption::Caption(own()))
             .with(refused::EMBED_TEXT)
     }
 }

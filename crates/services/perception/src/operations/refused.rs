@@ -14,12 +14,6 @@ pub(super) struct Refused {
     why: &'static str,
 }
 
-pub(super) const CAPTION: Refused = Refused {
-    name: "caption",
-    summary: "Always refused: nothing here describes pictures in words.",
-    why: "Qwen3-VL not loaded (vision_only mode)",
-};
-
 pub(super) const EMBED_TEXT: Refused = Refused {
     name: "embed_text",
     summary: "Always refused: the network knows pictures, not words.",

@@ -6,12 +6,16 @@ use parallax_dinov3::Seen;
 use parallax_serving::{Call, Failure, FailureKind, Model};
 use tokio_util::sync::CancellationToken;
 
+use crate::captioner::{Captioner, Captions, QWEN3_VL};
 use crate::embedder::{Choosable, DINOV3, Embedder};
 use crate::picture::Channels;
 use crate::source::{Source, Surroundings};
 
 /// The shorter sides that may be asked for, in pixels.
 const EDGES: std::ops::RangeInclusive<usize> = 32..=1024;
+
+/// What is said of words where there is no model of them.
+const NO_CAPTIONS: &str = "Qwen3-VL not loaded (vision_only mode)";
 
 /// What all operations work with. Clones share it.
 #[derive(Debug, Clone)]
@@ -21,19 +25,63 @@ pub struct Perception(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) around: Surroundings,
     pub(super) model: Choosable,
+    pub(super) captions: Option<Captions>,
 }
 
 impl Perception {
-    /// Work with this model.
-    pub fn new(around: Surroundings, model: Choosable) -> Self {
-        Self(Arc::new(Shared { around, model }))
+    /// Work with this model, and with that one where pictures are described in words.
+    pub fn new(around: Surroundings, model: Choosable, captions: Option<Captions>) -> Self {
+        Self(Arc::new(Shared { around, model, captions }))
     }
 
-    /// The model, for the pool: it is read when it is first needed.
-    pub fn model(&self) -> Model {
+    /// The models, for the pool: each is read when it is first needed.
+    pub fn models(&self) -> Vec<Model> {
         let model = self.0.model.clone();
         let bytes = model.bytes();
-        Model::new(DINOV3, bytes, move || model.load())
+        let captions = self.0.captions.clone().map(|captions| {
+            let bytes = captions.bytes();
+            Model::new(QWEN3_VL, bytes, move || captions.load())
+        });
+        [Model::new(DINOV3, bytes, move || model.load())].into_iter().chain(captions).collect()
+    }
+
+    /// The model of words.
+    ///
+    /// # Errors
+    /// `Invalid`, in the earlier service's words, when there is none.
+    pub(super) fn captions(&self) -> Result<&Captions, Failure> {
+        self.0.captions.as_ref().ok_or_else(|| invalid(NO_CAPTIONS))
+    }
+
+    /// Runs `work` with the model in memory and, where `words` are wanted and there is a model of them, with that one.
+    pub(super) async fn with_models<T: Send + 'static>(
+        &self,
+        call: &Call,
+        words: bool,
+        work: impl FnOnce(&Embedder, Option<&Captioner>, &CancellationToken) -> Result<T, Failure>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let words = words && self.0.captions.is_some();
+        let on_executor = call.on_executor(move |models, cancel| {
+            let model = models.get::<Embedder>(DINOV3)?;
+            let captioner = words.then(|| models.get::<Captioner>(QWEN3_VL)).transpose()?;
+            work(&model, captioner.as_deref(), cancel)
+        });
+        on_executor.await?
+    }
+
+    /// Runs `work` with the model of words in memory, on the thread that owns the device.
+    pub(super) async fn with_captioner<T: Send + 'static>(
+        &self,
+        call: &Call,
+        work: impl FnOnce(&Captioner, &CancellationToken) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let on_executor = call.on_executor(move |models, cancel| {
+            let model = models.get::<Captioner>(QWEN3_VL)?;
+            work(&model, cancel)
+        });
+        on_executor.await?
     }
 
     /// Runs `work` with the model in memory, on the thread that owns the device.

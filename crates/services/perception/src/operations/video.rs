@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::shared::Perception;
 use crate::analysis::{Analysis, Parts, SQUASHED, maker};
+use crate::captions::{Detail, METHOD, Teller, Wanted};
 use crate::film::{Manner, look};
+use crate::picture::Channels;
 use crate::source::Source;
 
 const LACKING: &str = "No video provided. Use video_url or video_base64";
@@ -39,6 +41,23 @@ pub(super) struct VideoRequest {
     /// Gives what is known of each frame.
     #[serde(default = "yes")]
     include_frame_details: bool,
+    /// Describes frames and the whole in words, where there is a model of them.
+    #[serde(default = "yes")]
+    generate_captions: bool,
+    /// Gives the words of each frame, too.
+    #[serde(default = "yes")]
+    dense_captions: bool,
+    /// Describes every so many-th of the frames that are looked at, from 1 on.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    caption_interval: usize,
+    /// How much is said of each frame; without it `detailed`.
+    #[serde(default)]
+    caption_granularities: Option<Vec<Detail>>,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn two() -> f64 {
@@ -57,6 +76,17 @@ pub(super) fn rate(field: &str, fps: f64) -> Result<f64, Failure> {
     Err(Failure::field(field, format!("{fps}: allowed is more than 0 and up to {MOST_FPS}")))
 }
 
+/// Checks what is asked for in words.
+fn wanted(interval: usize, details: Option<Vec<Detail>>) -> Result<Wanted, Failure> {
+    if interval == 0 {
+        return Err(Failure::field("caption_interval", "0: allowed is 1 and more"));
+    }
+    let mut details = details.filter(|d| !d.is_empty()).unwrap_or(vec![Detail::Detailed]);
+    details.sort_unstable();
+    details.dedup();
+    Ok(Wanted { interval, details })
+}
+
 /// What is looked at, and how.
 #[derive(Debug)]
 pub(super) struct VideoPlan {
@@ -64,11 +94,14 @@ pub(super) struct VideoPlan {
     manner: Manner,
     embeddings: bool,
     details: bool,
+    /// What is wanted in words, and whether each frame's are in the answer.
+    words: Option<(Wanted, bool)>,
 }
 
 impl VideoPlan {
     fn identity(&self) -> Value {
-        json!([self.source.identity, self.manner.fps, self.embeddings, self.details])
+        let Self { source, manner, embeddings, details, words } = self;
+        json!([source.identity, manner.fps, embeddings, details, words])
     }
 }
 
@@ -98,7 +131,10 @@ impl Operation for ProcessVideo {
             (request.video_path, "video_path"),
             LACKING,
         )?;
+        let words = request.generate_captions && self.0.captions().is_ok();
+        let words = words.then(|| wanted(request.caption_interval, request.caption_granularities));
         Ok(VideoPlan {
+            words: words.transpose()?.map(|wanted| (wanted, request.dense_captions)),
             source,
             manner: Manner { fps: rate("fps", request.fps)? },
             embeddings: request.include_frame_embeddings,
@@ -118,12 +154,27 @@ impl Operation for ProcessVideo {
         let fetched = self.0.0.around.fetch(&plan.source, call).await?;
         let (tools, manner, report) = (self.0.0.around.tools.clone(), plan.manner, call.reporter());
         call.report(Progress::stage(Progress::WAITING));
-        let looks = self.0.with_model(call, move |model, cancel| {
-            look(&tools, &fetched.path, manner, model, cancel, &|done| {
-                report(Progress { done, ..Progress::stage("looking") });
-            })
+        let words = plan.words.clone();
+        let looked = self.0.with_models(call, words.is_some(), move |model, captioner, cancel| {
+            let wanted = words.as_ref().map(|(wanted, _)| wanted);
+            let mut teller =
+                captioner.zip(wanted).map(|(model, wanted)| Teller::new(model, wanted, cancel));
+            let mut each = |number, seconds, channels: &Channels| {
+                if let Some(teller) = &mut teller {
+                    teller.frame(number, seconds, channels)?;
+                }
+                report(Progress { done: number as u64 + 1, ..Progress::stage("looking") });
+                Ok(())
+            };
+            let looks = look(&tools, &fetched.path, manner, model, cancel, &mut each)?;
+            Ok((looks, teller.map(Teller::end).transpose()?))
         });
-        let looks = looks.await?;
+        let (looks, told) = looked.await?;
+        let dense = plan.words.as_ref().is_some_and(|(_, dense)| *dense);
+        let told = match told {
+            Some(told) => Some((told, self.0.captions()?.made(METHOD), dense)),
+            None => None,
+        };
         Ok(Analysis::of(Parts {
             identity: plan.identity(),
             frames: &looks.frames,
@@ -135,6 +186,7 @@ impl Operation for ProcessVideo {
             damage: looks.damage,
             made: &maker(&self.0.0.model),
             method: SQUASHED,
+            told,
         }))
     }
 }

@@ -41,7 +41,7 @@ fn looked(film: &[u8], fps: f64, model: &Embedder) -> Looks {
     let path: &Path = &folder.path().join("film");
     std::fs::write(path, film).unwrap();
     let (tools, cancel) = (Tools::find().unwrap(), CancellationToken::new());
-    look(&tools, path, Manner { fps }, model, &cancel, &|_| ()).unwrap()
+    look(&tools, path, Manner { fps }, model, &cancel, &mut |_, _, _| Ok(())).unwrap()
 }
 
 fn times(looks: &Looks) -> Vec<(u64, f64)> {

@@ -1,6 +1,7 @@
 //! The operations over HTTP as clients of the earlier service ask, on a tiny random model.
 #![allow(clippy::unwrap_used)]
 
+mod captions;
 mod films;
 mod stage;
 

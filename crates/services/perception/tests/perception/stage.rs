@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use parallax_listener::Listener;
 use parallax_media::Tools;
 use parallax_nn::device::Choice;
-use parallax_perception::{Choosable, ENVELOPE, Perception, Surroundings};
+use parallax_perception::{Captions, Choosable, ENVELOPE, Perception, Surroundings};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{NoMetrics, SystemClock};
 use parallax_serving::front::{Limits, Tokens, envelope, http};
@@ -25,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 /// Bytes of an input within a request.
 const INLINE: usize = 1 << 20;
 
-/// The folder of a tiny model.
+/// The folder of tiny models.
 pub(crate) fn weights() -> &'static std::path::Path {
     static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         parallax_tiny_weights::write_perception(folder.path(), 3).unwrap();
+        parallax_tiny_weights::write_captions(folder.path(), 3).unwrap();
         folder
     });
     FOLDER.path()
@@ -43,7 +44,17 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// With the model of vectors alone.
     pub(crate) async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// With the model of words beside it.
+    pub(crate) async fn of_words() -> Self {
+        Self::with(Some(Captions::find(weights(), None, Choice::Cpu).unwrap())).await
+    }
+
+    async fn with(captions: Option<Captions>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let access = Access { read: Vec::new(), write: Vec::new() };
         let storage = Storage::new(Stores::default(), access, 1 << 30);
@@ -53,12 +64,12 @@ impl Stage {
             scratch: scratch.path().to_owned(),
         };
         let model = Choosable::find(weights(), None, Choice::Cpu).unwrap();
-        let perception = Perception::new(around, model);
+        let perception = Perception::new(around, model, captions);
         let loaded = LoadedModels::default();
         let models = ModelPool::new(u64::MAX).with_listener(loaded.listener());
         let beat = Beats::default().register("engine", Duration::from_secs(600));
         let places = ExecutorSettings::default();
-        let models = models.with(perception.model());
+        let models = perception.models().into_iter().fold(models, ModelPool::with);
         let engine = Executor::start(places, models, Arc::new(NoMetrics), beat).unwrap();
         let registry = perception.register(Registry::default(), loaded);
         let readiness = Readiness::new(Flags::default());
@@ -83,6 +94,13 @@ impl Stage {
 
     pub(crate) async fn post(&self, page: &str, request: &Value) -> (u16, Value) {
         answer(self.client.post(format!("{}{page}", self.url)).body(request.to_string())).await
+    }
+
+    /// The text of a page, as it comes to its end.
+    pub(crate) async fn text(&self, page: &str) -> String {
+        let response = self.client.get(format!("{}{page}", self.url)).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        response.text().await.unwrap()
     }
 
     /// Asks by the envelope.
