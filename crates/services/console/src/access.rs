@@ -13,7 +13,7 @@ use parallax_web::{Refusal, Sessions, Site};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use crate::console::Settings;
+use crate::settings::Settings;
 
 /// Between two wrong tokens.
 const AFTER_WRONG: Duration = Duration::from_secs(1);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use parallax_ports::{Act, Error, Result};
 use parallax_web::Refusal;
 use parallax_worker::{Delete, Redrive, Step, cancel, delete, redrive, switch};
+use tokio::sync::Mutex;
 use tracing::info;
 
-use crate::console::Shared;
 use crate::deed::{Deed, Manner};
+use crate::source::Source;
 use crate::view::refusal;
 
 /// The most dead letters that one act moves: as much as the command moves without being told.
@@ -30,7 +31,19 @@ pub(crate) struct Done {
     pub(crate) number: Option<u64>,
 }
 
-impl Shared {
+/// Whoever does it.
+#[derive(Debug)]
+pub(crate) struct Acting {
+    source: Arc<Source>,
+    /// One act at a time: whoever presses twice finds what the first press did.
+    turn: Mutex<()>,
+}
+
+impl Acting {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        Self { source, turn: Mutex::default() }
+    }
+
     /// What `deed` would do now; nothing is changed.
     pub(crate) async fn plan(&self, deed: &Deed, manner: &Manner) -> Done {
         self.perform(deed, manner, true).await
@@ -48,13 +61,13 @@ impl Shared {
     ) -> std::result::Result<Done, Refusal> {
         // Whoever asked may leave; what was begun goes on to its end, and to its record.
         let done = tokio::spawn(async move {
-            let _turn = self.acting.lock().await;
+            let _turn = self.turn.lock().await;
             let what = deed.command(&manner);
-            let at = self.deployment.clock.now();
-            let act = Act { at, who, what: self.redacted(&what), outcome: None };
-            let acts = &self.deployment.acts;
+            let at = self.source.deployment.clock.now();
+            let act = Act { at, who, what: self.source.redacted(&what), outcome: None };
+            let acts = &self.source.deployment.acts;
             let number = acts.begin(&act).await.map_err(|error| {
-                let refused = refusal(&error, |why| self.redacted(why));
+                let refused = refusal(&error, |why| self.source.redacted(why));
                 let why =
                     format!("it could not be written down, so nothing was done: {}", refused.why);
                 Refusal::new(refused.status, why)
@@ -63,7 +76,7 @@ impl Shared {
             let mut done = self.perform(&deed, &manner, false).await;
             done.number = Some(number);
             if let Err(error) = acts.end(number, &done.outcome()).await {
-                let why = self.redacted(&error.chain());
+                let why = self.source.redacted(&error.chain());
                 done.lines.push(format!("what came of it could not be written down: {why}"));
             }
             Ok(done)
@@ -86,7 +99,7 @@ impl Shared {
             let mut tell = |step: Step| lines.push(step.told(dry_run));
             self.steps(deed, manner, dry_run, &mut tell).await
         };
-        let error = ended.err().map(|error| self.redacted(&error.chain()));
+        let error = ended.err().map(|error| self.source.redacted(&error.chain()));
         if lines.is_empty() && error.is_none() {
             lines.push("there is nothing to do".to_owned());
         }
@@ -95,7 +108,7 @@ impl Shared {
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        let lines = lines.iter().map(|line| self.redacted(line)).collect();
+        let lines = lines.iter().map(|line| self.source.redacted(line)).collect();
         Done { lines, error, number: None }
     }
 
@@ -106,8 +119,8 @@ impl Shared {
         dry_run: bool,
         tell: &mut (dyn FnMut(Step) + Send),
     ) -> Result<()> {
-        let operator = &self.deployment.operator;
-        let now = self.deployment.clock.now();
+        let operator = &self.source.deployment.operator;
+        let now = self.source.deployment.clock.now();
         match deed {
             Deed::RedriveJob(_) | Deed::RedriveLetters => {
                 let job = match deed {
@@ -122,7 +135,7 @@ impl Shared {
                 cancel(operator, job, because, dry_run, now).await.map(tell)
             }
             Deed::Delete(job) => {
-                if let Some(why) = &self.settings.never_ends_attempts {
+                if let Some(why) = &self.source.settings.never_ends_attempts {
                     return Err(Error::new(parallax_ports::Kind::Rejected, why.clone()));
                 }
                 let asked = Delete { job: job.clone(), force: manner.force, dry_run };

@@ -1,91 +1,38 @@
-//! The console as a whole: what it is told, and what it shares.
+//! The console as a whole: its parts.
 
 use std::sync::Arc;
 
-use parallax_ports::{Acts, Clock, QueueLook, Replicas};
-use parallax_secret::{Given, Secret};
-use parallax_worker::Operator;
-use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::events;
+use crate::acts::Acting;
+use crate::events::Streams;
 use crate::hub::Hub;
-
-/// A queue by a name that operators know.
-#[derive(Debug, Clone)]
-pub struct NamedQueue {
-    /// Its name.
-    pub name: String,
-    /// It.
-    pub queue: Arc<dyn QueueLook>,
-}
-
-/// What is looked at and acted on.
-#[derive(Debug, Clone)]
-pub struct Deployment {
-    /// What the commands of operators work on.
-    pub operator: Operator,
-    /// The queues that work comes from.
-    pub queues: Vec<NamedQueue>,
-    /// The queues of dead letters.
-    pub dead_letters: Vec<NamedQueue>,
-    /// Who is at work.
-    pub replicas: Arc<dyn Replicas>,
-    /// What operators did.
-    pub acts: Arc<dyn Acts>,
-    /// The time by which ages are told.
-    pub clock: Arc<dyn Clock>,
-}
-
-/// What the console is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Names by which it may be asked for, beside addresses and `localhost`.
-    pub hosts: Vec<String>,
-    /// What lets an operator act; without it nobody can.
-    pub token: Option<Given>,
-    /// Whether everybody who reaches it may read. Otherwise only who has the token.
-    pub everybody_reads: bool,
-    /// Most attempts in flight.
-    pub max_in_flight: u32,
-    /// Why no act may end attempts here, if so.
-    pub never_ends_attempts: Option<String>,
-    /// What is shown to nobody, wherever it stands.
-    pub secrets: Vec<Secret>,
-    /// What this is a deployment on, for the top of every page.
-    pub platform: String,
-}
+use crate::settings::{Deployment, Settings};
+use crate::source::Source;
 
 /// The console of a deployment.
 #[derive(Debug, Clone)]
-pub struct Console(pub(crate) Arc<Shared>);
-
-/// What requests share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) deployment: Deployment,
-    pub(crate) settings: Settings,
-    pub(crate) access: Access,
-    pub(crate) hub: Hub,
-    /// One act at a time: whoever presses twice finds what the first press did.
-    pub(crate) acting: Mutex<()>,
-    /// Places of streams of events.
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) stop: CancellationToken,
+pub struct Console {
+    pub(crate) source: Arc<Source>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) acting: Arc<Acting>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) streams: Arc<Streams>,
 }
 
 impl Console {
     /// A console. Streams of events end with `stop`.
     pub fn new(deployment: Deployment, settings: Settings, stop: CancellationToken) -> Self {
-        Self(Arc::new(Shared {
-            access: Access::new(&settings),
-            deployment,
-            settings,
-            hub: Hub::default(),
-            acting: Mutex::default(),
-            places: Arc::new(Semaphore::new(events::MOST)),
-            stop,
-        }))
+        let access = Arc::new(Access::new(&settings));
+        let source = Arc::new(Source { deployment, settings });
+        let hub = Arc::new(Hub::new(source.clone()));
+        Self {
+            access,
+            acting: Arc::new(Acting::new(source.clone())),
+            streams: Arc::new(Streams::new(hub.clone(), stop)),
+            hub,
+            source,
+        }
     }
 }

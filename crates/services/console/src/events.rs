@@ -13,20 +13,20 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use parallax_web::Refusal;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
-use crate::console::Shared;
-use crate::hub::{Follower, Told};
+use crate::hub::{Follower, Hub, Told};
 use crate::topic::Topic;
 
 /// Streams that are open at once.
-pub(crate) const MOST: usize = 128;
+const MOST: usize = 128;
 /// Between two signs of life.
 const ALIVE: Duration = Duration::from_secs(15);
 
 struct Reader {
     follower: Follower,
-    shared: Arc<Shared>,
+    stop: CancellationToken,
     epoch: String,
     /// The number of the view that the browser has.
     last: Option<u64>,
@@ -43,7 +43,7 @@ impl Reader {
                 return Some(self.event(&told));
             }
             tokio::select! {
-                () = self.shared.stop.cancelled() => return None,
+                () = self.stop.cancelled() => return None,
                 changed = self.follower.told.changed() => changed.ok()?,
             }
         }
@@ -62,26 +62,40 @@ impl Reader {
     }
 }
 
-/// The view of `topic`, unless `Last-Event-ID` names it, and then each other one.
-pub(crate) fn stream(
-    shared: Arc<Shared>,
-    topic: Topic,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let place = shared.places.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "as many consoles are open as may be")
-    })?;
-    let epoch = shared.hub.epoch().to_owned();
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let last = last.and_then(|id| {
-        let (of, number) = id.split_once('-')?;
-        (of == epoch).then(|| number.parse().ok())?
-    });
-    let follower = shared.follow(topic);
-    let reader = Reader { follower, shared, epoch, last, _place: place };
-    let events = stream::unfold(reader, |mut reader| async move {
-        let event = reader.next().await?;
-        Some((Ok::<_, Infallible>(event), reader))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+/// Streams of events.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    hub: Arc<Hub>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Streams {
+    /// They end with `stop`.
+    pub(crate) fn new(hub: Arc<Hub>, stop: CancellationToken) -> Self {
+        Self { hub, places: Arc::new(Semaphore::new(MOST)), stop }
+    }
+
+    /// The view of `topic`, unless `Last-Event-ID` names it, and then each other one.
+    ///
+    /// # Errors
+    /// 429 when as many are open as may be.
+    pub(crate) fn open(&self, topic: Topic, headers: &HeaderMap) -> Result<Response, Refusal> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "as many consoles are open as may be")
+        })?;
+        let epoch = self.hub.epoch().to_owned();
+        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let last = last.and_then(|id| {
+            let (of, number) = id.split_once('-')?;
+            (of == epoch).then(|| number.parse().ok())?
+        });
+        let (follower, stop) = (self.hub.follow(topic), self.stop.clone());
+        let reader = Reader { follower, stop, epoch, last, _place: place };
+        let events = stream::unfold(reader, |mut reader| async move {
+            let event = reader.next().await?;
+            Some((Ok::<_, Infallible>(event), reader))
+        });
+        Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+    }
 }

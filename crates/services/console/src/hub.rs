@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::console::Shared;
-use crate::gather::gather;
+use crate::moment::moment;
+use crate::source::Source;
 use crate::topic::Topic;
 use crate::view::View;
 
@@ -38,17 +38,11 @@ pub(crate) struct Told {
 
 #[derive(Debug)]
 pub(crate) struct Hub {
+    source: Arc<Source>,
     topics: Mutex<BTreeMap<Topic, Entry>>,
     numbers: Arc<AtomicU64>,
     /// Tells this process's numbers from those of another.
     epoch: String,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        let epoch = format!("{:016x}", rand::random::<u64>());
-        Self { topics: Mutex::default(), numbers: Arc::default(), epoch }
-    }
 }
 
 #[derive(Debug)]
@@ -68,13 +62,13 @@ struct Cell {
 }
 
 impl Cell {
-    async fn read(&self, shared: &Shared, topic: &Topic) -> Found {
+    async fn read(&self, source: &Source, topic: &Topic) -> Found {
         let mut last = self.gathering.lock().await;
         let fresh = last.is_some_and(|at| at.elapsed() < FRESH);
         if let (true, Some(found)) = (fresh, &self.told.borrow().found) {
             return found.clone();
         }
-        let found = gather(shared, topic).await.map(Arc::new);
+        let found = moment(source, topic).await.map(Arc::new);
         *last = Some(Instant::now());
         self.told.send_if_modified(|told| {
             let changes = told.found.as_ref() != Some(&found);
@@ -91,14 +85,14 @@ impl Cell {
 /// Somebody who follows a topic, until dropped.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    shared: Arc<Shared>,
+    hub: Arc<Hub>,
     topic: Topic,
     pub(crate) told: watch::Receiver<Told>,
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let mut topics = self.shared.hub.lock();
+        let mut topics = self.hub.lock();
         let Some(entry) = topics.get_mut(&self.topic) else { return };
         entry.followers -= 1;
         if entry.followers == 0 {
@@ -111,6 +105,11 @@ impl Drop for Follower {
 }
 
 impl Hub {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        let epoch = format!("{:016x}", rand::random::<u64>());
+        Self { source, topics: Mutex::default(), numbers: Arc::default(), epoch }
+    }
+
     pub(crate) fn epoch(&self) -> &str {
         &self.epoch
     }
@@ -134,35 +133,33 @@ impl Hub {
             poll: None,
         })
     }
-}
 
-impl Shared {
     /// What there is to see of `topic` now.
     pub(crate) async fn look(&self, topic: &Topic) -> Found {
-        let cell = self.hub.entry(&mut self.hub.lock(), topic).cell.clone();
-        cell.read(self, topic).await
+        let cell = self.entry(&mut self.lock(), topic).cell.clone();
+        cell.read(&self.source, topic).await
     }
 
     /// Has `topic` looked at again and again.
     pub(crate) fn follow(self: &Arc<Self>, topic: Topic) -> Follower {
-        let mut topics = self.hub.lock();
-        let entry = self.hub.entry(&mut topics, &topic);
+        let mut topics = self.lock();
+        let entry = self.entry(&mut topics, &topic);
         entry.followers += 1;
         if entry.poll.is_none() {
-            let task = poll(Arc::downgrade(self), entry.cell.clone(), topic.clone());
+            let task = poll(Arc::downgrade(&self.source), entry.cell.clone(), topic.clone());
             entry.poll = Some(tokio::spawn(task).abort_handle());
         }
         let told = entry.cell.told.subscribe();
         drop(topics);
-        Follower { shared: self.clone(), topic, told }
+        Follower { hub: self.clone(), topic, told }
     }
 }
 
-async fn poll(shared: Weak<Shared>, cell: Arc<Cell>, topic: Topic) {
-    while let Some(shared) = shared.upgrade() {
+async fn poll(source: Weak<Source>, cell: Arc<Cell>, topic: Topic) {
+    while let Some(source) = source.upgrade() {
         // What it is or why it cannot be told is told to all who follow.
-        let _ = cell.read(&shared, &topic).await;
-        drop(shared);
+        let _ = cell.read(&source, &topic).await;
+        drop(source);
         tokio::time::sleep(PACE).await;
     }
 }

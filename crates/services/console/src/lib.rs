@@ -14,10 +14,14 @@ mod deed;
 mod events;
 mod gather;
 mod hub;
+mod moment;
 mod redact;
 mod routes;
+mod settings;
+mod source;
 mod topic;
 mod view;
 mod views;
 
-pub use console::{Console, Deployment, NamedQueue, Settings};
+pub use console::Console;
+pub use settings::{Deployment, NamedQueue, Settings};

@@ -21,11 +21,11 @@ use url::form_urlencoded;
 
 use crate::access::Level;
 use crate::acts::Done;
+use crate::assets;
 use crate::console::Console;
 use crate::deed::{Deed, Manner};
 use crate::topic::Topic;
 use crate::views::{self, Visitor};
-use crate::{assets, events};
 
 /// The largest body that is taken, in bytes: a form's.
 const LARGEST_BODY: usize = 16 << 10;
@@ -57,7 +57,7 @@ impl Console {
     fn visitor(&self, level: &Level) -> Visitor {
         match level {
             Level::Act(who) => Visitor::Operator(who.clone()),
-            _ if self.0.can_act() => Visitor::Stranger,
+            _ if self.source.can_act() => Visitor::Stranger,
             _ => Visitor::Reader,
         }
     }
@@ -71,7 +71,7 @@ async fn admit(State(console): State<Console>, request: Request, next: Next) -> 
         Err(refusal) if is_data => refusal.into_response(),
         Err(refusal) => {
             let Refusal { status, why } = &refusal;
-            let page = views::refused(&console.0.settings, why);
+            let page = views::refused(&console.source.settings, why);
             let mut response = (*status, Html(page)).into_response();
             // With whatever else a refusal says to the connection.
             let said = refusal.clone().into_response().headers().clone();
@@ -92,7 +92,7 @@ async fn admitted(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let level = console.0.access.level(request.method(), request.headers()).await?;
+    let level = console.access.level(request.method(), request.headers()).await?;
     let path = request.uri().path();
     let is_open = path == "/enter" || path.starts_with("/assets/");
     if level == Level::Nothing && !is_open {
@@ -150,20 +150,20 @@ async fn page(
     Extension(level): Extension<Level>,
     uri: Uri,
 ) -> Result<Html<String>, Response> {
-    let shared = &console.0;
+    let settings = &console.source.settings;
     let shown = async {
         let topic = topic(&uri, "/")?;
-        let view = shared.look(&topic).await?;
+        let view = console.hub.look(&topic).await?;
         let visitor = console.visitor(&level);
-        Ok(Html(views::whole(&view, &topic, &shared.settings, &visitor)))
+        Ok(Html(views::whole(&view, &topic, settings, &visitor)))
     };
     shown.await.map_err(|refusal: Refusal| {
-        (refusal.status, Html(views::refused(&shared.settings, &refusal.why))).into_response()
+        (refusal.status, Html(views::refused(settings, &refusal.why))).into_response()
     })
 }
 
 async fn data(State(console): State<Console>, uri: Uri) -> Result<Response, Refusal> {
-    let view = console.0.look(&topic(&uri, "/api/")?).await?;
+    let view = console.hub.look(&topic(&uri, "/api/")?).await?;
     Ok(Json(&view.data).into_response())
 }
 
@@ -172,7 +172,7 @@ async fn follow(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    events::stream(console.0.clone(), topic(&uri, "/events/")?, &headers)
+    console.streams.open(topic(&uri, "/events/")?, &headers)
 }
 
 async fn style(Path(name): Path<String>) -> Result<Response, Refusal> {
@@ -212,8 +212,9 @@ async fn confirm(
         return Ok(to_enter(&format!("/do/{}", deed.path())));
     };
     let manner = manner(uri.query().unwrap_or_default().as_bytes());
-    let plan = console.0.plan(&deed, &manner).await;
-    Ok(Html(views::confirm(&console.0.settings, &visitor, &deed, &manner, &plan)).into_response())
+    let plan = console.acting.plan(&deed, &manner).await;
+    Ok(Html(views::confirm(&console.source.settings, &visitor, &deed, &manner, &plan))
+        .into_response())
 }
 
 async fn act(
@@ -225,7 +226,7 @@ async fn act(
     let deed = Deed::read(&deed).ok_or_else(Refusal::nothing)?;
     let visitor = console.visitor(&level);
     let done = by(&console, level, deed.clone(), manner(&body)).await?;
-    Ok(Html(views::done(&console.0.settings, &visitor, &deed, &done)).into_response())
+    Ok(Html(views::done(&console.source.settings, &visitor, &deed, &done)).into_response())
 }
 
 /// What a program says of an act.
@@ -253,7 +254,7 @@ async fn act_for_programs(
     };
     let manner = Manner { force: asked.force, because: asked.because.as_deref().and_then(reason) };
     let done = match asked.dry_run {
-        true if matches!(level, Level::Act(_)) => console.0.plan(&deed, &manner).await,
+        true if matches!(level, Level::Act(_)) => console.acting.plan(&deed, &manner).await,
         _ => by(&console, level, deed, manner).await?,
     };
     let Done { lines, error, number } = done;
@@ -262,13 +263,13 @@ async fn act_for_programs(
 
 async fn by(console: &Console, level: Level, deed: Deed, manner: Manner) -> Result<Done, Refusal> {
     let Level::Act(who) = level else {
-        let why = match console.0.can_act() {
+        let why = match console.source.can_act() {
             true => "only who has the token may act",
             false => "this console is read-only: WORKER_CONSOLE_TOKEN is not set",
         };
         return Err(Refusal::new(StatusCode::FORBIDDEN, why));
     };
-    console.0.clone().act(deed, manner, who).await
+    console.acting.clone().act(deed, manner, who).await
 }
 
 /// A place of this server, and nobody else's.
@@ -283,25 +284,25 @@ fn own(next: Option<String>) -> String {
 
 async fn enter(State(console): State<Console>, uri: Uri) -> Html<String> {
     let next = own(field(uri.query().unwrap_or_default().as_bytes(), "next"));
-    Html(views::enter(&console.0.settings, &next, None))
+    Html(views::enter(&console.source.settings, &next, None))
 }
 
 async fn entered(State(console): State<Console>, headers: HeaderMap, body: Bytes) -> Response {
     let next = own(field(&body, "next"));
     let token = field(&body, "token").unwrap_or_default();
     let name = field(&body, "name").unwrap_or_default();
-    match console.0.access.enter(&token, &name, &headers).await {
+    match console.access.enter(&token, &name, &headers).await {
         Ok(cookie) => {
             (StatusCode::SEE_OTHER, [(LOCATION, next), (SET_COOKIE, cookie)]).into_response()
         }
         Err(refusal) => {
-            let page = views::enter(&console.0.settings, &next, Some(&refusal.why));
+            let page = views::enter(&console.source.settings, &next, Some(&refusal.why));
             (refusal.status, Html(page)).into_response()
         }
     }
 }
 
 async fn leave(State(console): State<Console>, headers: HeaderMap) -> Response {
-    let cookie = console.0.access.leave(&headers);
+    let cookie = console.access.leave(&headers);
     (StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response()
 }

@@ -11,7 +11,7 @@ use parallax_ports::{Act, Acts, Error, Kind, REPLICA_FORGOTTEN, Replica, Replica
 use super::invocations::{KEY, TTL, expiry};
 use super::item::{Attributes, Expression, Item, n, s};
 use super::keys;
-use super::store::DynamoLedger;
+use super::store::{DynamoLedger, Store};
 use crate::error::translate;
 
 /// Before the names of attributes that are replicas.
@@ -32,32 +32,30 @@ fn replicas(item: &Item) -> Vec<Replica> {
     found
 }
 
-impl DynamoLedger {
-    /// Changes one of the ledger's own items, and gives it as it is then.
-    async fn change(&self, what: &str, key: Item, e: &Expression) -> Result<Item> {
-        let call = self.store.client.update_item().table_name(&self.store.tables.invocations);
-        let answer = call
-            .set_key(Some(key))
-            .update_expression(e.update())
-            .set_condition_expression(e.condition())
-            .set_expression_attribute_names(e.names())
-            .set_expression_attribute_values(e.values())
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await
-            .map_err(|error| translate(what, error))?;
-        Ok(answer.attributes.unwrap_or_default())
-    }
+/// Changes one of the ledger's own items, and gives it as it is then.
+async fn change(store: &Store, what: &str, key: Item, e: &Expression) -> Result<Item> {
+    let call = store.client.update_item().table_name(&store.tables.invocations);
+    let answer = call
+        .set_key(Some(key))
+        .update_expression(e.update())
+        .set_condition_expression(e.condition())
+        .set_expression_attribute_names(e.names())
+        .set_expression_attribute_values(e.values())
+        .return_values(ReturnValue::AllNew)
+        .send()
+        .await
+        .map_err(|error| translate(what, error))?;
+    Ok(answer.attributes.unwrap_or_default())
+}
 
-    async fn forget_replicas(&self, ids: impl IntoIterator<Item = &str>) -> Result<()> {
-        let mut e = Expression::default();
-        for id in ids {
-            e.remove_attribute(&format!("{REPLICA}{id}"));
-        }
-        match e.changes_something() {
-            true => self.change("forget replicas", own(keys::REPLICAS), &e).await.map(drop),
-            false => Ok(()),
-        }
+async fn forget_replicas(store: &Store, ids: impl IntoIterator<Item = &str>) -> Result<()> {
+    let mut e = Expression::default();
+    for id in ids {
+        e.remove_attribute(&format!("{REPLICA}{id}"));
+    }
+    match e.changes_something() {
+        true => change(store, "forget replicas", own(keys::REPLICAS), &e).await.map(drop),
+        false => Ok(()),
     }
 }
 
@@ -68,14 +66,15 @@ impl Replicas for DynamoLedger {
             .map_err(|error| Error::new(Kind::Internal, "write a replica").with_source(error))?;
         let mut e = Expression::default();
         e.set_attribute(&format!("{REPLICA}{}", replica.id), s(text));
-        let all = replicas(&self.change("announce a replica", own(keys::REPLICAS), &e).await?);
+        let all =
+            replicas(&change(&self.store, "announce a replica", own(keys::REPLICAS), &e).await?);
         let old = replica.seen - REPLICA_FORGOTTEN;
         let silent = all.iter().filter(|other| other.seen < old);
-        self.forget_replicas(silent.map(|other| &*other.id)).await
+        forget_replicas(&self.store, silent.map(|other| &*other.id)).await
     }
 
     async fn leave(&self, id: &str) -> Result<()> {
-        self.forget_replicas([id]).await
+        forget_replicas(&self.store, [id]).await
     }
 
     async fn replicas(&self) -> Result<Vec<Replica>> {
@@ -90,7 +89,7 @@ impl Acts for DynamoLedger {
     async fn begin(&self, act: &Act) -> Result<u64> {
         let mut e = Expression::default();
         e.add(LAST, n(1));
-        let counter = self.change("number an act", own(keys::ACTS), &e).await?;
+        let counter = change(&self.store, "number an act", own(keys::ACTS), &e).await?;
         let read = Attributes { item: &counter, what: "the number of acts" };
         let number = read.number(LAST).and_then(|number| u64::try_from(number).ok());
         let number = read.need(LAST, number)?;
@@ -119,7 +118,7 @@ impl Acts for DynamoLedger {
         e.set_attribute("outcome", s(outcome));
         let there = e.name(KEY);
         e.require(format!("attribute_exists({there})"));
-        match self.change("end an act", own(keys::act(number)), &e).await {
+        match change(&self.store, "end an act", own(keys::act(number)), &e).await {
             // It was removed meanwhile, or never was.
             Err(error) if error.kind() == Kind::Conflict => Ok(()),
             done => done.map(drop),

@@ -6,7 +6,7 @@ use parallax_ports::{Place, Result};
 use parallax_worker::{Explanation, explain, list};
 use serde::Serialize;
 
-use crate::console::Shared;
+use crate::source::Source;
 
 /// Jobs on one page.
 const ON_A_PAGE: usize = 50;
@@ -44,30 +44,30 @@ pub(crate) struct Pace {
     pub(crate) done_at: Option<Timestamp>,
 }
 
-pub(super) async fn page(
-    shared: &Shared,
+pub(crate) async fn page(
+    source: &Source,
     status: JobStatus,
     after: Option<&Place>,
 ) -> Result<JobsPage> {
-    let operator = &shared.deployment.operator;
+    let operator = &source.deployment.operator;
     let found = list(operator, &[status], after, ON_A_PAGE).await?;
     Ok(JobsPage {
         status,
-        jobs: found.jobs.into_iter().map(|job| shown(shared, job)).collect(),
+        jobs: found.jobs.into_iter().map(|job| shown(source, job)).collect(),
         next: found.next.map(|next| next.to_string()),
         first: after.is_none(),
     })
 }
 
-pub(super) async fn job(shared: &Shared, id: &JobId) -> Result<Option<JobPage>> {
-    let now = shared.deployment.clock.now();
-    let Some(mut explained) = explain(&shared.deployment.operator, id, now).await? else {
+pub(crate) async fn job(source: &Source, id: &JobId) -> Result<Option<JobPage>> {
+    let now = source.deployment.clock.now();
+    let Some(mut explained) = explain(&source.deployment.operator, id, now).await? else {
         return Ok(None);
     };
-    explained.job = shown(shared, explained.job);
+    explained.job = shown(source, explained.job);
     for segment in &mut explained.segments {
         if let Some(error) = &mut segment.last_error {
-            error.message = shared.redacted(&error.message);
+            error.message = source.redacted(&error.message);
         }
     }
     let completed = explained.segments.iter().filter_map(|segment| segment.completed_at).collect();
@@ -77,8 +77,8 @@ pub(super) async fn job(shared: &Shared, id: &JobId) -> Result<Option<JobPage>> 
 }
 
 /// The job as it may be shown.
-pub(super) fn shown(shared: &Shared, job: Job) -> Job {
-    let told = |text: Option<String>| text.map(|text| shared.redacted(&text));
+pub(super) fn shown(source: &Source, job: Job) -> Job {
+    let told = |text: Option<String>| text.map(|text| source.redacted(&text));
     Job { title: told(job.title), reason: told(job.reason), ..job }
 }
 

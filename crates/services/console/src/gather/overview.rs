@@ -10,8 +10,8 @@ use parallax_ports::ledger::Job;
 use parallax_worker::list;
 use serde::Serialize;
 
-use crate::console::Shared;
 use crate::gather::jobs::shown;
+use crate::source::Source;
 
 /// Failed jobs at the top.
 const FAILED: usize = 10;
@@ -65,9 +65,9 @@ pub(crate) struct Recent {
     pub(crate) median_seconds_per_megabyte: Option<f64>,
 }
 
-pub(super) async fn overview(shared: &Shared) -> Result<Overview> {
-    let operator = &shared.deployment.operator;
-    let dead = shared.deployment.dead_letters.iter().map(|named| named.queue.depth());
+pub(crate) async fn overview(source: &Source) -> Result<Overview> {
+    let operator = &source.deployment.operator;
+    let dead = source.deployment.dead_letters.iter().map(|named| named.queue.depth());
     let dead =
         async { Result::Ok(join_all(dead).await.into_iter().collect::<Result<Vec<_>>>().ok()) };
     let (failed, active, mut completed, holders, paused, dead) = try_join!(
@@ -86,7 +86,7 @@ pub(super) async fn overview(shared: &Shared) -> Result<Overview> {
     let more = completed.next.is_some() || completed.jobs.len() > LISTED;
     completed.jobs.truncate(LISTED);
     let some = |jobs: Vec<Job>, more| Group {
-        jobs: jobs.into_iter().map(|job| shown(shared, job)).collect(),
+        jobs: jobs.into_iter().map(|job| shown(source, job)).collect(),
         more,
     };
     Ok(Overview {
@@ -95,7 +95,7 @@ pub(super) async fn overview(shared: &Shared) -> Result<Overview> {
         completed: some(completed.jobs, more),
         running,
         held: holders.len(),
-        max_in_flight: shared.settings.max_in_flight,
+        max_in_flight: source.settings.max_in_flight,
         dead_letters: dead.map(|all| all.iter().map(|depth| depth.visible + depth.hidden).sum()),
         paused: paused.into_iter().collect(),
         recent,

@@ -6,7 +6,7 @@ use parallax_ports::Result;
 use parallax_ports::ledger::{Holder, SegmentRow};
 use serde::Serialize;
 
-use crate::console::Shared;
+use crate::source::Source;
 
 /// All permits of the pool that the console knows.
 #[derive(Debug, Serialize)]
@@ -36,9 +36,9 @@ pub(crate) struct Permit {
     pub(crate) is_overdue: bool,
 }
 
-pub(super) async fn permits(shared: &Shared) -> Result<Permits> {
-    let operator = &shared.deployment.operator;
-    let now = shared.deployment.clock.now();
+pub(crate) async fn permits(source: &Source) -> Result<Permits> {
+    let operator = &source.deployment.operator;
+    let now = source.deployment.clock.now();
     let holders = operator.ledger.holders().await?;
     // At most as many as attempts may be in flight.
     let rows = holders.iter().map(|holder| async {
@@ -54,7 +54,7 @@ pub(super) async fn permits(shared: &Shared) -> Result<Permits> {
     permits.sort_by_key(|permit| (permit.since.is_none(), permit.since, permit.holder.clone()));
     Ok(Permits {
         pool: operator.pool.clone(),
-        max_in_flight: shared.settings.max_in_flight,
+        max_in_flight: source.settings.max_in_flight,
         permits,
     })
 }

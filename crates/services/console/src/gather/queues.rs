@@ -7,7 +7,8 @@ use parallax_ports::{Depth, Entry, Result};
 use parallax_worker::Role;
 use serde::Serialize;
 
-use crate::console::{NamedQueue, Shared};
+use crate::settings::NamedQueue;
+use crate::source::Source;
 
 /// Dead letters that are shown of each queue.
 const SHOWN: usize = 20;
@@ -61,10 +62,10 @@ pub(crate) struct RoleState {
     pub(crate) is_paused: bool,
 }
 
-pub(super) async fn queues(shared: &Shared) -> Result<Queues> {
-    let deployment = &shared.deployment;
-    let depths = join_all(deployment.queues.iter().map(|named| depth(shared, named)));
-    let dead = join_all(deployment.dead_letters.iter().map(|named| dead(shared, named)));
+pub(crate) async fn queues(source: &Source) -> Result<Queues> {
+    let deployment = &source.deployment;
+    let depths = join_all(deployment.queues.iter().map(|named| depth(source, named)));
+    let dead = join_all(deployment.dead_letters.iter().map(|named| dead(source, named)));
     let (queues, dead_letters, paused) = join!(depths, dead, deployment.operator.switches.paused());
     let paused = paused?;
     let roles = Role::RECEIVING.map(|role| RoleState {
@@ -74,33 +75,33 @@ pub(super) async fn queues(shared: &Shared) -> Result<Queues> {
     Ok(Queues { queues, dead_letters, roles: roles.into() })
 }
 
-async fn depth(shared: &Shared, named: &NamedQueue) -> QueueDepth {
+async fn depth(source: &Source, named: &NamedQueue) -> QueueDepth {
     let (depth, trouble) = match named.queue.depth().await {
         Ok(depth) => (Some(depth), None),
-        Err(error) => (None, Some(shared.redacted(&error.chain()))),
+        Err(error) => (None, Some(source.redacted(&error.chain()))),
     };
     QueueDepth { name: named.name.clone(), depth, trouble }
 }
 
-async fn dead(shared: &Shared, named: &NamedQueue) -> DeadQueue {
-    let mut queue = depth(shared, named).await;
+async fn dead(source: &Source, named: &NamedQueue) -> DeadQueue {
+    let mut queue = depth(source, named).await;
     let found = match queue.depth {
         Some(Depth { visible: 1.., .. }) => named.queue.peek(SHOWN).await,
         _ => Ok(Vec::new()),
     };
     let entries = found.unwrap_or_else(|error| {
-        queue.trouble = Some(shared.redacted(&error.chain()));
+        queue.trouble = Some(source.redacted(&error.chain()));
         Vec::new()
     });
-    let letters = entries.into_iter().map(|entry| letter(shared, entry)).collect();
+    let letters = entries.into_iter().map(|entry| letter(source, entry)).collect();
     DeadQueue { queue, letters }
 }
 
-fn letter(shared: &Shared, entry: Entry) -> Letter {
-    let body = shared.redacted(&entry.body);
+fn letter(source: &Source, entry: Entry) -> Letter {
+    let body = source.redacted(&entry.body);
     let preview: String = body.chars().take(PREVIEW).collect();
     let mut attributes: Vec<_> =
-        entry.attributes.into_iter().map(|(name, value)| (name, shared.redacted(&value))).collect();
+        entry.attributes.into_iter().map(|(name, value)| (name, source.redacted(&value))).collect();
     let reason = attributes.iter().position(|(name, _)| name == "reason");
     let reason = reason.map(|at| attributes.remove(at).1);
     Letter {

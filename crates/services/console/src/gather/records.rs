@@ -5,7 +5,7 @@ use std::time::Duration;
 use parallax_ports::{Act, Replica, Result};
 use serde::Serialize;
 
-use crate::console::Shared;
+use crate::source::Source;
 
 /// Acts on one page.
 const ON_A_PAGE: usize = 50;
@@ -42,20 +42,20 @@ pub(crate) struct Written {
     pub(crate) act: Act,
 }
 
-pub(super) async fn replicas(shared: &Shared) -> Result<ReplicasPage> {
-    let now = shared.deployment.clock.now();
-    let replicas = shared.deployment.replicas.replicas().await?;
+pub(crate) async fn replicas(source: &Source) -> Result<ReplicasPage> {
+    let now = source.deployment.clock.now();
+    let replicas = source.deployment.replicas.replicas().await?;
     let replicas = replicas.into_iter().map(|mut replica| {
         for why in replica.not_ready.values_mut() {
-            *why = shared.redacted(why);
+            *why = source.redacted(why);
         }
         ReplicaState { is_silent: now.since(replica.seen) > SILENT, replica }
     });
     Ok(ReplicasPage { replicas: replicas.collect() })
 }
 
-pub(super) async fn acts(shared: &Shared, before: Option<u64>) -> Result<ActsPage> {
-    let found = shared.deployment.acts.latest_acts(before, ON_A_PAGE).await?;
+pub(crate) async fn acts(source: &Source, before: Option<u64>) -> Result<ActsPage> {
+    let found = source.deployment.acts.latest_acts(before, ON_A_PAGE).await?;
     let next = found.last().map(|(number, _)| *number).filter(|number| *number > 1);
     let next = next.filter(|_| found.len() == ON_A_PAGE);
     let acts = found.into_iter().map(|(number, act)| Written { number, act }).collect();

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::frame::{Visitor, still};
 use crate::acts::Done;
-use crate::console::Settings;
 use crate::deed::{Deed, Manner};
+use crate::settings::Settings;
 
 /// What would be done, and the button that does it.
 pub(crate) fn confirm(

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use parallax_web::page;
 
-use crate::console::Settings;
+use crate::settings::Settings;
 use crate::topic::Topic;
 use crate::view::View;
 

@@ -54,7 +54,7 @@ pub(crate) fn job(page: &JobPage, acts: bool) -> Parts {
         }
     };
     let said = format!("{}, {} of {total} segments completed", words(job.status), found.completed);
-    (title, said, html)
+    Parts { title, said, html }
 }
 
 fn actions(job: &Job) -> Markup {

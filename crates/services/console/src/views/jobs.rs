@@ -29,6 +29,7 @@ pub(crate) fn jobs(page: &JobsPage) -> Parts {
         @if page.jobs.is_empty() {
             p.none { "There are none." }
         } @else {
+            h2.unseen { "Each of them" }
             ul.jobs { @for job in &page.jobs { (item(job, 0)) } }
         }
         nav.pages aria-label="Pages" {
@@ -39,7 +40,8 @@ pub(crate) fn jobs(page: &JobsPage) -> Parts {
         }
     };
     let more = if page.next.is_some() { " and more" } else { "" };
-    (title, format!("{}{more}", count(page.jobs.len() as u64, "job")), html)
+    let said = format!("{}{more}", count(page.jobs.len() as u64, "job"));
+    Parts { title, said, html }
 }
 
 /// The way to the lists.

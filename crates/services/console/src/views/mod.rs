@@ -24,8 +24,13 @@ use parallax_job::Timestamp;
 
 use crate::deed::Deed;
 
-/// A title, the same in a sentence for who hears the page, and the page.
-pub(crate) type Parts = (String, String, Markup);
+/// What changes of a page.
+pub(crate) struct Parts {
+    pub(crate) title: String,
+    /// The page in a sentence, for who hears it.
+    pub(crate) said: String,
+    pub(crate) html: Markup,
+}
 
 /// A time, which the page's script turns into how long ago that is.
 fn time(at: Timestamp) -> Markup {

@@ -21,7 +21,7 @@ pub(crate) fn overview(found: &Overview, acts: bool) -> Parts {
         counted(&found.active),
         count(found.dead_letters.unwrap_or(0), "dead letter")
     );
-    ("Jobs".to_owned(), said, html)
+    Parts { title: "Jobs".to_owned(), said, html }
 }
 
 fn counted(group: &Group) -> String {

@@ -39,11 +39,8 @@ pub(crate) fn permits(found: &Permits) -> Parts {
             }
         }
     };
-    (
-        "Permits".to_owned(),
-        format!("{held} of {} permits held, {overdue} overdue", found.max_in_flight),
-        html,
-    )
+    let said = format!("{held} of {} permits held, {overdue} overdue", found.max_in_flight);
+    Parts { title: "Permits".to_owned(), said, html }
 }
 
 fn row(permit: &Permit) -> maud::Markup {

@@ -32,10 +32,6 @@ pub(crate) fn queues(found: &Queues, acts: bool) -> Parts {
                 }
             }
         }
-        section aria-labelledby="roles-title" {
-            h2 #roles-title { "Roles" }
-            ul.roles { @for role in &found.roles { (of_role(role, acts)) } }
-        }
         section aria-labelledby="dead-title" {
             div.top {
                 h2 #dead-title { "Dead letters" }
@@ -46,8 +42,12 @@ pub(crate) fn queues(found: &Queues, acts: bool) -> Parts {
             }
             @for dead in &found.dead_letters { (of_dead(dead)) }
         }
+        section aria-labelledby="roles-title" {
+            h2 #roles-title { "Roles" }
+            ul.roles { @for role in &found.roles { (of_role(role, acts)) } }
+        }
     };
-    ("Queues".to_owned(), count(dead, "dead letter"), html)
+    Parts { title: "Queues".to_owned(), said: count(dead, "dead letter"), html }
 }
 
 fn of_role(state: &RoleState, acts: bool) -> Markup {

@@ -12,11 +12,12 @@ pub(crate) fn replicas(found: &ReplicasPage) -> Parts {
         @if found.replicas.is_empty() {
             p.none { "None was heard of." }
         } @else {
+            h2.unseen { "Each of them" }
             ul.replicas { @for replica in &found.replicas { (of_replica(replica)) } }
         }
     };
     let said = format!("{}, {silent} silent", count(found.replicas.len() as u64, "replica"));
-    ("Replicas".to_owned(), said, html)
+    Parts { title: "Replicas".to_owned(), said, html }
 }
 
 fn of_replica(state: &ReplicaState) -> Markup {
@@ -47,6 +48,7 @@ pub(crate) fn acts(found: &ActsPage) -> Parts {
         @if found.acts.is_empty() {
             p.none { "Nothing was done." }
         }
+        h2.unseen { "Each of them" }
         ul.acts {
             @for written in &found.acts {
                 li.card.act {
@@ -63,5 +65,5 @@ pub(crate) fn acts(found: &ActsPage) -> Parts {
             nav.pages aria-label="Pages" { a.button href={ "/acts?before=" (next) } { "Earlier" } }
         }
     };
-    ("Acts".to_owned(), count(found.acts.len() as u64, "act"), html)
+    Parts { title: "Acts".to_owned(), said: count(found.acts.len() as u64, "act"), html }
 }
