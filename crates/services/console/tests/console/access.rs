@@ -175,6 +175,8 @@ async fn every_answer_forbids_what_pages_do_not_need() {
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        // Without one a form of the console would come from nowhere, and be refused.
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
         for inline in ["<script>", " style=", " onclick=", "http://", "https://"] {
             assert!(
                 path.starts_with("/assets") || !answer.body.contains(inline),
