@@ -39,5 +39,6 @@ class Console(Program):
     """`video-worker console` on a state folder."""
 
     def __init__(self, worker, folder, token):
-        settings = {"PLATFORM": "local", "STATE_DIR": str(folder), "WORKER_CONSOLE_TOKEN": token, "LOG_FILTER": "warn"}
-        super().__init__([worker, "console", "--console-address", "127.0.0.1:0"], settings)
+        settings = {"PLATFORM": "local", "STATE_DIR": str(folder), "WORKER_CONSOLE_TOKEN": token, "LOG_FILTER": "warn",
+                    "WORKER_CONSOLE_ADDRESS": "127.0.0.1:0"}
+        super().__init__([worker, "console"], settings)

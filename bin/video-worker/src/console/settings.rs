@@ -17,21 +17,21 @@ const SHORTEST_TOKEN: usize = 16;
 pub(crate) struct ConsoleSettings {
     /// Where the operator's console is served; port 0 picks one. Beyond loopback it needs
     /// `WORKER_CONSOLE_TOKEN`. Defaults to nowhere.
-    #[arg(long, env = "WORKER_CONSOLE_ADDRESS", global = true)]
+    #[arg(long, env = "WORKER_CONSOLE_ADDRESS")]
     pub(crate) console_address: Option<SocketAddr>,
 
     /// Names by which browsers may ask for it besides `localhost` and addresses, separated by commas.
     /// Defaults to none.
-    #[arg(long, env = "WORKER_CONSOLE_HOSTS", value_delimiter = ',', global = true)]
+    #[arg(long, env = "WORKER_CONSOLE_HOSTS", value_delimiter = ',')]
     pub(crate) console_hosts: Vec<HostName>,
 
     /// What lets an operator act there: redrive, cancel, delete, pause. 16 characters or more. On
     /// loopback everybody reads without it; elsewhere nobody does.
-    #[arg(long, env = "WORKER_CONSOLE_TOKEN", hide_env_values = true, global = true)]
+    #[arg(long, env = "WORKER_CONSOLE_TOKEN", hide_env_values = true)]
     pub(crate) console_token: Option<Secret>,
 
     /// File with that token, which SIGHUP has the process read again.
-    #[arg(long, env = "WORKER_CONSOLE_TOKEN_FILE", global = true)]
+    #[arg(long, env = "WORKER_CONSOLE_TOKEN_FILE")]
     pub(crate) console_token_file: Option<PathBuf>,
 
     /// The token, once somebody has asked for it.

@@ -43,7 +43,7 @@ async fn a_replica_says_how_it_is_until_it_leaves(replicas: &dyn Replicas) {
     assert_eq!(replicas.replicas().await.unwrap(), [ready.clone(), other], "in its place");
     replicas.leave("host-2").await.unwrap();
     replicas.leave("nobody").await.unwrap();
-    assert_eq!(replicas.replicas().await.unwrap(), [ready.clone()]);
+    assert_eq!(replicas.replicas().await.unwrap(), std::slice::from_ref(&ready));
     let later = replica("late", ready.seen + REPLICA_FORGOTTEN);
     replicas.announce(&later).await.unwrap();
     assert_eq!(replicas.replicas().await.unwrap(), [ready, later], "not yet");

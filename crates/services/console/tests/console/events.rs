@@ -20,8 +20,8 @@ async fn until(stream: &mut TcpStream, wanted: &str) -> String {
 }
 
 fn last_id(read: &str) -> String {
-    let ids = read.lines().filter_map(|line| line.strip_prefix("id: "));
-    ids.last().unwrap().to_owned()
+    let mut ids = read.lines().filter_map(|line| line.strip_prefix("id: "));
+    ids.next_back().unwrap().to_owned()
 }
 
 #[tokio::test]
