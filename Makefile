@@ -11,7 +11,7 @@
 # make field FIELD=DIR   the same checks on a folder of films that broke something once
 # make soak    kills, stops and freezes daemons on emulated AWS, 200, 100 and 8 times; kills 50 conversions
 # make upgrade FROM=path/to/video-worker   the previous release's daemon and this one share a ledger for 100 jobs
-# make pages   has a browser do on the pages of `parallax serve` what a person does; installs Chromium
+# make pages   has a browser do on the pages of `parallax serve` and on the console what people do; installs Chromium
 # make fuzz    made-up inputs for every parser, for longer than the tests do
 # make bench   measures against peers in the same run (BENCH_PYTHON: a Python with PyTorch)
 # make quality measures right eyes against true ones and writes docs/quality.md
@@ -112,7 +112,7 @@ field: setup
 pages: setup
 	@tools/setup pages
 	$(CARGO) build --locked --workspace --bins
-	tools/check-pages target/debug/parallax target/debug/parallax-scene target/pages
+	tools/check-pages target/debug/parallax target/debug/parallax-scene target/debug/video-worker target/pages
 
 fuzz: setup
 	tools/fuzz

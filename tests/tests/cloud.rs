@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey};
-use parallax_local::Depth;
+use parallax_ports::Depth;
 use parallax_ports::ledger::{Job, SegmentState};
 use parallax_ports::{Ledger, Listing, ObjectStore, Queue};
 use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order, QueueUrls, content};

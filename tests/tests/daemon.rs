@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use parallax_job::{JobId, JobStatus, Mode, ObjectKey, ReassemblyMessage, Segment, Timestamp};
-use parallax_local::{Deployment, Depth, StateDir};
+use parallax_local::{Deployment, StateDir};
+use parallax_ports::Depth;
 use parallax_ports::ledger::{Advance, Job};
 use parallax_ports::{Clock, Ledger, ObjectStore, SystemClock};
 use parallax_tests::{

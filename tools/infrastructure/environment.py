@@ -22,6 +22,10 @@ UNSET = {
         "MALLOC_ARENA_MAX": TUNED,
         "PACE": "for emulated services only",
         "STATE_DIR": "the image says where its one writable folder is",
+        "WORKER_CONSOLE_ADDRESS": "nobody reaches a task's own address: operators serve the console with their own rights",
+        "WORKER_CONSOLE_HOSTS": "no console is served by the tasks",
+        "WORKER_CONSOLE_TOKEN": "no console is served by the tasks",
+        "WORKER_CONSOLE_TOKEN_FILE": "no console is served by the tasks",
     },
     "endpoint": {
         "AWS_ENDPOINT_URL": SDK,

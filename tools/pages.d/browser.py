@@ -1,5 +1,6 @@
 """A headless Chromium, and what it noticed."""
 
+import importlib.util
 import json
 import time
 from pathlib import Path
@@ -30,7 +31,15 @@ for (const file of arguments[0].files) transfer.items.add(file);
 arguments[0].remove();
 document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true}));
 """
+# The page as it is now, by every rule.
+AXE = "const told = arguments[0]; axe.run(document).then(told, (error) => told({violations: [], error: String(error)}));"
 INPUT = "const own = document.createElement('input'); own.type = 'file'; document.body.append(own); return own;"
+
+
+def axe():
+    """axe-core, out of the package that brings it: that drives another browser."""
+    package = importlib.util.find_spec("axe_playwright_python")
+    return (Path(package.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
 class Browser:
@@ -102,6 +111,18 @@ class Browser:
         return [value(node, "role") for node in nodes
                 if not node.get("ignored") and value(node, "role") in roles and not value(node, "name")]
 
+    def accessible(self, name):
+        """Refuses what axe finds wrong with the page, in light and in dark."""
+        for scheme in ["light", "dark"]:
+            self.appearance(scheme)
+            self.run(axe())
+            answer = self.driver.execute_async_script(AXE)
+            assert "error" not in answer, answer
+            found = answer["violations"]
+            told = [f"{one['id']} ({one['impact']}): {node['html'][:200]}" for one in found for node in one["nodes"]]
+            assert not told, f"{name}, {scheme}:\n" + "\n".join(told)
+        self.appearance()
+
     def wear_headset(self):
         """Pages that are opened from now on find a headset."""
         script = (Path(__file__).parent / "headset.js").read_text()
@@ -123,3 +144,14 @@ class Browser:
         own = {"blob", "data", "chrome", "about", "devtools"}
         parts = [(url, urlsplit(url)) for url in self.requests]
         return [url for url, part in parts if part.scheme not in own and part.netloc not in hosts]
+
+
+def pictures(browser, folder, name):
+    """The page in light, dark and on a phone."""
+    looks = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
+    for look, (scheme, width, height) in looks.items():
+        browser.appearance(scheme, width, height)
+        wide = browser.run("return document.documentElement.scrollWidth")
+        assert wide <= width, f"{name}, {look}: {wide} pixels wide"
+        browser.picture(folder and folder / f"{name}-{look}.png")
+    browser.appearance()

@@ -4,7 +4,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from browser import Browser
+from browser import Browser, pictures
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from served import Served
@@ -190,17 +190,6 @@ def wear(browser):
     shown("anaglyph-dubois")
 
 
-def pictures(browser, folder, name, element=None):
-    """The page in light, dark and on a phone."""
-    looks = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
-    for look, (scheme, width, height) in looks.items():
-        browser.appearance(scheme, width, height)
-        wide = browser.run("return document.documentElement.scrollWidth")
-        assert wide <= width, f"{name}, {look}: {wide} pixels wide"
-        browser.picture(folder and folder / f"{name}-{look}.png")
-    browser.appearance()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ["parallax", "scene", "work"]:
@@ -220,6 +209,7 @@ def main():
         browser.driver.get(served.link)
         browser.shown("#drop")
         assert "token" not in browser.driver.current_url, browser.driver.current_url
+        browser.accessible("empty")
         pictures(browser, chosen.pictures, "empty")
         browser.drop(clip)
         browser.shown("#workbench")
@@ -232,12 +222,14 @@ def main():
         served = stop_and_go_on(browser, served, start)
         assert not browser.nameless(), browser.nameless()
         looks(browser)
+        browser.accessible("films")
         pictures(browser, chosen.pictures, "films")
         results = folder / "results" / card.removeprefix("#job-")
         browser.wear_headset()
         watch(browser, card, next(results.glob("*_LRF_Full_SBS.mp4")))
         wear(browser)
         assert not browser.nameless(), browser.nameless()
+        browser.accessible("watch")
         pictures(browser, chosen.pictures, "watch")
         browser.listen()
         assert not browser.said, f"on the console: {browser.said}"
@@ -245,8 +237,7 @@ def main():
         assert not browser.elsewhere(hosts), f"asked elsewhere: {browser.elsewhere(hosts)}"
     finally:
         browser.driver.quit()
-        served.process.terminate()
-        served.process.wait(timeout=30)
+        served.end()
     print("pages: dropped, looked at, converted, stopped, gone on with, watched")
 
 

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Pause(SwitchArgs),
     /// Let a paused role go on.
     Resume(SwitchArgs),
+    /// Serve the operator's console alone, until a signal: at `WORKER_CONSOLE_ADDRESS`, or else at
+    /// 127.0.0.1:8018.
+    Console,
     /// Say which numbers the daemon reports, where, and what they mean.
     Metrics(MetricsArgs),
     /// Ask the daemon at `HEALTH_ADDRESS` whether it lives; for health checks of containers.

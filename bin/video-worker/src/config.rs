@@ -14,6 +14,7 @@ use parallax_worker::{Role, Roles};
 
 use crate::backend::Backend;
 use crate::command::Command;
+use crate::console::ConsoleSettings;
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]
@@ -176,6 +177,9 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) http: HttpSettings,
+
+    #[command(flatten)]
+    pub(crate) console: ConsoleSettings,
 
     /// Check configuration and surroundings, then exit.
     #[arg(long)]

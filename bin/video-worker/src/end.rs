@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::command::{CancelArgs, DeleteArgs, SwitchArgs};
 use crate::config::Settings;
-use crate::operate::{say, told};
+use crate::operate::say;
 use crate::platform;
 
 /// Fails a job on an operator's word.
@@ -66,6 +66,6 @@ pub(crate) async fn switch(settings: &Settings, args: &SwitchArgs, paused: bool)
 fn tell(step: &Step, dry_run: bool, json: bool) {
     match json {
         true => say(&json!({"step": step, "dry_run": dry_run})),
-        false => say(&told(step, dry_run)),
+        false => say(&step.told(dry_run)),
     }
 }

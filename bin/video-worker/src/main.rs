@@ -3,11 +3,13 @@
 mod backend;
 mod command;
 mod config;
+mod console;
 mod end;
 mod jobs;
 mod metrics;
 mod operate;
 mod platform;
+mod presence;
 mod run;
 mod settings_report;
 mod submit;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
             Some(Command::Redrive(args)) => operate::redrive(&cli.settings, args).await,
             Some(Command::RetryNow(args)) => operate::retry_now(&cli.settings, args).await,
             Some(Command::Release(args)) => operate::release(&cli.settings, args).await,
+            Some(Command::Console) => console::command(&cli.settings).await,
             Some(Command::Metrics(args)) => metrics::print(args),
             Some(Command::Healthy) => operate::healthy(&cli.settings),
         }

@@ -121,7 +121,7 @@ pub(crate) async fn redrive(settings: &Settings, args: &RedriveArgs) -> Result<(
         if args.json {
             say(&json!({"step": step, "dry_run": args.dry_run}));
         } else {
-            say(&told(&step, args.dry_run));
+            say(&step.told(args.dry_run));
         }
     };
     let now = Timestamp::from_system_clock();
@@ -212,24 +212,6 @@ pub(crate) async fn release(settings: &Settings, args: &ReleaseArgs) -> Result<(
         }
         false => bail!("--segment {segment}: it holds no permit, so nothing was released"),
     }
-}
-
-/// What was done, or would be, on one line.
-pub(crate) fn told(step: &Step, dry_run: bool) -> String {
-    let (would, done) = match step.done {
-        Done::Moved => (true, "moved"),
-        Done::Reopened => (true, "reopened"),
-        Done::Cancelled => (true, "cancelled"),
-        Done::Removed => (true, "removed"),
-        Done::Deleted => (true, "deleted"),
-        Done::Paused => (true, "paused"),
-        Done::Resumed => (true, "resumed"),
-        Done::Already => (false, "nothing to do"),
-        Done::Refused => (false, "refused"),
-        Done::Unsettled => (false, "unsettled"),
-    };
-    let would = if would && dry_run { "would be " } else { "" };
-    format!("{would}{done}: {} ({})", step.what, step.why)
 }
 
 /// A line on standard output. Work does not stop in the middle because nobody reads any more.

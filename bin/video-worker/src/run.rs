@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::config::Settings;
 use crate::operate::say;
 use crate::platform;
+use crate::presence::announce;
 
 /// How long the last report may take.
 const REPORTING: std::time::Duration = std::time::Duration::from_secs(3);
@@ -26,6 +27,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     // From now on SIGHUP ends nothing.
     let hangup = Hangup::listen()?;
     platform::agree(settings)?;
+    crate::console::agree(settings)?;
     let token = settings.http.token()?;
     let metrics = Arc::new(PrometheusMetrics::new().context("set the metrics up")?);
     let (beats, flags) = (Beats::default(), Flags::default());
@@ -43,7 +45,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         remove(&scratch)?;
     }
     let opened = opened?;
-    let roles = opened.roles;
+    let (roles, replicas) = (opened.roles, opened.replicas);
     let pipeline = Arc::new(Pipeline::new(opened.ports, opened.config)?);
     if settings.check_config {
         say(&"configuration is good");
@@ -57,12 +59,15 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     })?;
     let health = health.with_hosts(&settings.health_hosts);
     info!(address = %health.address()?, "health endpoints");
+    let console = crate::console::beside(settings).await?;
     let stop = Stop::default();
     let closed = CancellationToken::new();
     let serving = tokio::spawn(health.serve(closed.clone()));
     let reading = tokio::spawn(hangup.read_again(token, |_| {}));
     let listening = tokio::spawn(drain_on_signal(Termination::listen()?, stop.clone()));
     starting.raise();
+    let announced = announce(replicas, roles.clone(), flags, closed.clone());
+    let announcing = tokio::spawn(announced);
     let ended = parallax_worker::run(pipeline, &roles, stop).await;
     if let Some(carrier) = carrier {
         // The loops have dropped the sink, so that the last conversions are on their way.
@@ -74,6 +79,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
     reading.abort();
     starting.lower("stopped");
     closed.cancel();
+    announcing.await.context("announce this replica")?;
+    if let Some(console) = console {
+        console.end().await?;
+    }
     serving.await.context("serve the health endpoints")?;
     remove(&scratch)?;
     ended?;

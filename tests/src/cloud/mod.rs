@@ -18,7 +18,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use parallax_aws::{Aws, DynamoLedger, S3Objects, SqsQueue};
 use parallax_job::{Bucket, Buckets, Scheme};
-use parallax_local::Depth;
+use parallax_ports::Depth;
 use tempfile::TempDir;
 
 use endpoint::REGION;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use parallax_job::{JobId, JobStatus};
-use parallax_local::Depth;
+use parallax_ports::Depth;
 use parallax_ports::Ledger;
 use parallax_tests::cloud::{Cloud, Cut, Endpoint, EventFaults, Order};
 use parallax_tests::{Running, completions_told, instead, number};

@@ -28,7 +28,33 @@ pub(crate) async fn open(settings: &Settings) -> Result<(StateDir, Deployment)> 
 /// The ledger and the queues alone.
 pub(super) async fn operator(settings: &Settings) -> Result<(Operator, StateDir)> {
     let (state, local) = open(settings).await?;
-    let operator = Operator {
+    Ok((operator_of(&local), state))
+}
+
+/// What the console shows, and what is held meanwhile.
+pub(super) async fn watched(
+    settings: &Settings,
+) -> Result<(parallax_console::Deployment, StateDir)> {
+    let (state, local) = open(settings).await?;
+    let named = |queue: &Arc<SqliteQueue>| parallax_console::NamedQueue {
+        name: queue.name().to_owned(),
+        queue: queue.clone(),
+    };
+    let deployment = parallax_console::Deployment {
+        operator: operator_of(&local),
+        queues: [&local.chunking, &local.segments, &local.output_events, &local.reassembly]
+            .map(named)
+            .into(),
+        dead_letters: vec![named(&local.dead_letters)],
+        replicas: local.ledger.clone(),
+        acts: local.ledger.clone(),
+        clock: local.clock.clone(),
+    };
+    Ok((deployment, state))
+}
+
+fn operator_of(local: &Deployment) -> Operator {
+    Operator {
         ledger: local.ledger.clone(),
         switches: local.ledger.clone(),
         pool: "this state folder".to_owned(),
@@ -40,8 +66,7 @@ pub(super) async fn operator(settings: &Settings) -> Result<(Operator, StateDir)
         chunking: Some(local.chunking.clone()),
         reassembly: local.reassembly.clone(),
         dead_letters: vec![local.dead_letters.clone()],
-    };
-    Ok((operator, state))
+    }
 }
 
 pub(super) async fn ports(
@@ -87,5 +112,12 @@ pub(super) async fn ports(
         clocks: Vec::new(),
         ids: Arc::new(Ids::random()),
     };
-    Ok(Opened { ports, config: Config::embedded(local.buckets), roles, _state: Some(state) })
+    let replicas = local.ledger;
+    Ok(Opened {
+        ports,
+        config: Config::embedded(local.buckets),
+        roles,
+        replicas,
+        _state: Some(state),
+    })
 }

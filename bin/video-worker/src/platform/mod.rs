@@ -47,6 +47,34 @@ pub(crate) async fn redriver(settings: &Settings) -> Result<(Operator, Option<St
     }
 }
 
+/// What the console shows, and what is held meanwhile.
+///
+/// # Errors
+/// As [`operator`].
+pub(crate) async fn watched(
+    settings: &Settings,
+) -> Result<(parallax_console::Deployment, Option<StateDir>)> {
+    match settings.platform()? {
+        Platform::Local => {
+            local::watched(settings).await.map(|(deployment, state)| (deployment, Some(state)))
+        }
+        Platform::Aws => aws::watched(settings).await.map(|deployment| (deployment, None)),
+    }
+}
+
+/// What the deployment is on, in a few words.
+///
+/// # Errors
+/// When the platform is in doubt.
+pub(crate) fn name(settings: &Settings) -> Result<String> {
+    Ok(match settings.platform()? {
+        Platform::Local => format!("local: {}", settings.state_dir.display()),
+        Platform::Aws => {
+            format!("aws: {}", settings.output_bucket_name.as_deref().unwrap_or_default())
+        }
+    })
+}
+
 /// Whether the settings go together, as far as that can be told without opening anything.
 ///
 /// # Errors

@@ -316,10 +316,15 @@ impl Daemon {
 
     /// Where its health endpoints are.
     pub(crate) fn address(&self) -> String {
+        self.said("health endpoints")
+    }
+
+    /// The address in the line of its log that says `what`.
+    pub(crate) fn said(&self, what: &str) -> String {
         let mut found = None;
-        until("the health endpoints", || {
+        until(what, || {
             let log = self.log.lock().unwrap();
-            let line = log.lines().find(|line| line.contains("\"health endpoints\""));
+            let line = log.lines().find(|line| line.contains(&format!("\"{what}\"")));
             let line = line.and_then(|line| serde_json::from_str::<Value>(line).ok());
             found = line.and_then(|line| line["address"].as_str().map(str::to_owned));
             found.is_some()
@@ -335,6 +340,15 @@ impl Daemon {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Its log once it has ended by itself, which it has to do badly.
+    pub(crate) fn failed(mut self) -> String {
+        let ended = self.process.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        assert!(!ended.success(), "{log}");
+        log
     }
 
     /// Ends the daemon with a signal; whether it ended well, and its log.

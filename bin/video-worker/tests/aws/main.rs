@@ -4,6 +4,7 @@
 
 mod calls;
 mod cloud;
+mod console;
 mod deployed;
 mod http;
 mod numbers;

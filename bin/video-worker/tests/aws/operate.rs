@@ -17,12 +17,12 @@ fn event(bucket: &str, key: &str) -> String {
     .to_string()
 }
 
-fn segment_event(job: &str) -> String {
+pub(crate) fn segment_event(job: &str) -> String {
     event("in-bucket", &format!("segments/{job}/00000_00002_sbs.mp4"))
 }
 
 /// The row of a segment that was given up.
-fn failed_row(job: &str, index: u32, total: u32) -> Value {
+pub(crate) fn failed_row(job: &str, index: u32, total: u32) -> Value {
     let input = format!("s3://in-bucket/segments/{job}/{index:05}_{total:05}_sbs.mp4");
     json!({
         "output_location": {"S": format!("seg#{job}#{total}#{index}#sbs")}, "version": {"N": "4"},

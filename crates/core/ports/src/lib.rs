@@ -15,6 +15,7 @@ mod objects;
 mod operators;
 mod queue;
 pub mod request;
+mod watching;
 
 pub use backend::{Custody, InferenceBackend, Invocation, Invoked, Locations};
 pub use clock::{Clock, ServiceClock, SetClock, SystemClock, TokioClock};
@@ -31,3 +32,4 @@ pub mod metrics {
     pub use parallax_telemetry_api::{Kind, Metric};
 }
 pub use queue::{Message, Queue, Receipt};
+pub use watching::{Act, Acts, Depth, Entry, QueueLook, REPLICA_FORGOTTEN, Replica, Replicas};

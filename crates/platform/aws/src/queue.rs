@@ -6,6 +6,7 @@
 //! the port asks for silence, so those errors are swallowed here and nothing else is.
 
 mod deletes;
+mod look;
 mod stale;
 
 use std::sync::Arc;

@@ -21,5 +21,5 @@ pub use deployment::Deployment;
 pub use error::is_disk_full;
 pub use ledger::{Recovered, SqliteLedger};
 pub use objects::{LocalObjects, Transfer};
-pub use queue::{Depth, Entry, SqliteQueue};
+pub use queue::SqliteQueue;
 pub use state_dir::StateDir;

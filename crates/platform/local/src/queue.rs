@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parallax_job::Timestamp;
-use parallax_ports::{Clock, Error, Kind, Message, Queue, Receipt, Result};
+use parallax_ports::{
+    Clock, Depth, Entry, Error, Kind, Message, Queue, QueueLook, Receipt, Result,
+};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Transaction, params};
 use tokio::time::{Instant, timeout_at};
@@ -34,30 +36,6 @@ pub struct SqliteQueue {
 struct DeadLetter {
     queue: String,
     max_receives: u32,
-}
-
-/// Number of messages in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Depth {
-    /// Ready to be received.
-    pub visible: u64,
-    /// Received and not yet deleted.
-    pub hidden: u64,
-}
-
-/// A message as it lies in its queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its id.
-    pub id: String,
-    /// Its body.
-    pub body: String,
-    /// Its attributes, in the order in which they were sent.
-    pub attributes: Vec<(String, String)>,
-    /// How often it was received.
-    pub receive_count: u32,
-    /// When it was sent.
-    pub sent_at: Timestamp,
 }
 
 impl SqliteQueue {
@@ -332,5 +310,16 @@ impl Queue for SqliteQueue {
             .await?;
         self.db.changed.notify_waiters();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl QueueLook for SqliteQueue {
+    async fn depth(&self) -> Result<Depth> {
+        SqliteQueue::depth(self).await
+    }
+
+    async fn peek(&self, limit: usize) -> Result<Vec<Entry>> {
+        SqliteQueue::peek(self, limit).await
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION_ID: i64 = 0x504c_4c58;
 
 /// Each entry takes the schema one version further; entries are never changed, only added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE messages (
         -- Ids are never used again, so that an old receipt cannot name a new message.
@@ -70,6 +70,19 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE paused_roles (
         role TEXT PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    CREATE TABLE replicas (
+        id TEXT PRIMARY KEY,
+        seen INTEGER NOT NULL,
+        row TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE acts (
+        -- Numbers are never used again: nobody's act takes the place of another.
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        row TEXT NOT NULL
+    ) STRICT;
 ",
 ];
 

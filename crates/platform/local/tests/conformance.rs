@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_conformance::memory::MemoryQueue;
-use parallax_conformance::{ledger, objects, operators, queue};
+use parallax_conformance::{ledger, objects, operators, queue, watching};
 use parallax_job::{Bucket, Timestamp};
 use parallax_local::{Database, LocalObjects, SqliteLedger, SqliteQueue, Transfer};
 use parallax_ports::{Clock, Ledger, Queue, SystemClock, TokioClock};
@@ -74,6 +74,17 @@ async fn sqlite_ledger_for_operators() {
         SqliteLedger::new(Database::open(fresh(folder.path())).await.unwrap())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_for_those_who_watch() {
+    let folder = tempfile::tempdir().unwrap();
+    watching::records(async || {
+        SqliteLedger::new(Database::open(fresh(folder.path())).await.unwrap())
+    })
+    .await;
+    let db = Database::open(fresh(folder.path())).await.unwrap();
+    watching::look(&SqliteQueue::new(db, "looked into", Arc::new(SystemClock))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

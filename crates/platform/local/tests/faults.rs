@@ -258,7 +258,7 @@ async fn damaged_foreign_and_newer_files_are_refused_and_left_alone() {
         (header, "damaged"),
         (text, "damaged"),
         (scrambled, "damaged"),
-        (newer, "schema 99, this program knows up to 2"),
+        (newer, "schema 99, this program knows up to 3"),
         (foreign, "belongs to another program"),
     ] {
         let before = std::fs::read(&path).unwrap();

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use parallax_job::{JobStatus, Mode, Segment, Timestamp, Uri};
 use parallax_local::{
-    Database, Depth, LocalObjects, Recovered, SqliteLedger, SqliteQueue, StateDir, Transfer,
+    Database, LocalObjects, Recovered, SqliteLedger, SqliteQueue, StateDir, Transfer,
 };
 use parallax_ports::ledger::{
     AttemptError, Cost, HolderId, Intent, IntentOutcome, Job, Lock, Resend, SegmentRow,
     SegmentState, TriggerOutcome,
 };
-use parallax_ports::{Clock, Custody, Kind, Ledger, Locations, ObjectStore, Queue, SystemClock};
+use parallax_ports::{
+    Clock, Custody, Depth, Kind, Ledger, Locations, ObjectStore, Queue, SystemClock,
+};
 
 const LONG: Duration = Duration::from_secs(600);
 

@@ -33,6 +33,12 @@ impl std::fmt::Display for HostNameError {
 
 impl std::error::Error for HostNameError {}
 
+impl std::fmt::Display for HostName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for HostName {
     type Err = HostNameError;
 

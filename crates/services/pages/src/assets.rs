@@ -1,18 +1,12 @@
 //! What pages need besides themselves, within the program: nothing is fetched from elsewhere.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
-
-use crate::refusal::Refusal;
-
-const STYLE: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+use axum::response::Response;
+use parallax_web::{Asset, Refusal, SCRIPT, STYLE};
 
 /// Each by its name.
-const ALL: [(&str, &str, &str); 11] = [
+const ALL: [Asset; 10] = [
     ("style.css", STYLE, include_str!("assets/style.css")),
     ("watch.css", STYLE, include_str!("assets/watch.css")),
-    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("api.js", SCRIPT, include_str!("assets/api.js")),
     ("app.js", SCRIPT, include_str!("assets/app.js")),
     ("upload.js", SCRIPT, include_str!("assets/upload.js")),
@@ -24,8 +18,5 @@ const ALL: [(&str, &str, &str); 11] = [
 ];
 
 pub(crate) fn asset(name: &str) -> Result<Response, Refusal> {
-    let found = ALL.iter().find(|(known, ..)| *known == name);
-    let (_, kind, text) = found.ok_or_else(Refusal::nothing)?;
-    // Another version of the program has others under the same names.
-    Ok(([(CONTENT_TYPE, *kind), (CACHE_CONTROL, "no-cache")], *text).into_response())
+    parallax_web::asset(&ALL, name)
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use parallax_stereo::Layout;
+use parallax_web::Refusal;
 use serde::{Deserialize, Serialize};
-
-use crate::refusal::Refusal;
 
 /// An engine that the page offers.
 #[derive(Debug, Clone, PartialEq, Eq)]

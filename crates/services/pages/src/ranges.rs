@@ -12,12 +12,12 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use parallax_web::Refusal;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::names::content_type;
-use crate::refusal::Refusal;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;

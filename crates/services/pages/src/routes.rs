@@ -8,21 +8,20 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use parallax_web::{Refusal, guard};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
-use crate::access::cookie_name;
 use crate::job::Job;
 use crate::look::Look;
 use crate::names::is_id;
 use crate::pages::Pages;
 use crate::queue::Error as QueueError;
-use crate::refusal::Refusal;
 use crate::viewer::Moment;
-use crate::{assets, events, headers, ranges, views};
+use crate::{assets, events, ranges, views};
 
 impl Pages {
     /// What answers requests.
@@ -55,7 +54,7 @@ async fn admit(State(pages): State<Pages>, request: Request, next: Next) -> Resp
         Err(refusal) if request.uri().path().starts_with("/api/") => refusal.into_response(),
         Err(refusal) => (refusal.status, Html(views::refused(&refusal.why))).into_response(),
     };
-    headers::guard(response.headers_mut());
+    guard(response.headers_mut());
     response
 }
 
@@ -73,9 +72,7 @@ async fn admitted(
     if uri.path() == "/"
         && let Some(token) = parameter(uri, "token")
     {
-        let session = pages.access.enter(&token).await?;
-        let (name, value) = (cookie_name(asked), session.expose());
-        let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict");
+        let cookie = pages.access.enter(&token, asked).await?;
         let fields = [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)];
         return Ok(Some((StatusCode::SEE_OTHER, fields).into_response()));
     }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use futures::StreamExt;
+use parallax_web::Refusal;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use crate::films::{Film, Films};
 use crate::folder::{Folder, INCOMING, now};
 use crate::names::{id, safe};
-use crate::refusal::Refusal;
 use crate::viewer::Viewer;
 
 /// Uploads at once.

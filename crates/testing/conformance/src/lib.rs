@@ -1,7 +1,8 @@
 //! What tests hold the ports to, and what they run on. No program links it.
 //!
 //! - Suites that every implementation of a port runs: what the traits promise, as assertions.
-//!   [`queue`], [`objects`], [`ledger`], [`operators`], [`backend`], [`media`]. A suite takes a fresh adapter, or a factory
+//!   [`queue`], [`objects`], [`ledger`], [`operators`],
+//!   [`watching`], [`backend`], [`media`]. A suite takes a fresh adapter, or a factory
 //!   of such, and panics where a promise is broken. Memory, embedded and cloud adapters run the very same
 //!   code. Where a factory returns *replicas*, these are handles to the same thing as several processes
 //!   hold them; one is enough.
@@ -24,4 +25,6 @@ pub mod objects;
 pub mod operators;
 #[allow(clippy::unwrap_used)]
 pub mod queue;
+#[allow(clippy::unwrap_used)]
+pub mod watching;
 pub mod weak;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_conformance::fault::Tally;
-use parallax_conformance::memory::{MemoryLedger, MemoryMedia, MemoryObjects, MemoryQueue};
+use parallax_conformance::memory::{
+    MemoryLedger, MemoryMedia, MemoryObjects, MemoryQueue, MemoryRecords,
+};
 use parallax_conformance::weak::{EventWeakness, QueueWeakness, WeakEvents, WeakQueue};
-use parallax_conformance::{ledger, media, objects, operators, queue};
+use parallax_conformance::{ledger, media, objects, operators, queue, watching};
 use parallax_job::{Bucket, Buckets, JobId, ObjectKey, Scheme, Timestamp};
 use parallax_ports::{Ledger, ObjectStore, Queue, SystemClock, TokioClock};
 
@@ -172,6 +174,12 @@ async fn memory_ledger() {
 async fn memory_ledger_histories() {
     let plan = ledger::Differential { seeds: 0..20, steps: 150, read_every: 10 };
     ledger::differential(plan, async || memory()).await;
+}
+
+#[tokio::test]
+async fn memory_for_those_who_watch() {
+    watching::records(async || MemoryRecords::default()).await;
+    watching::look(&MemoryQueue::default()).await;
 }
 
 #[tokio::test(start_paused = true)]

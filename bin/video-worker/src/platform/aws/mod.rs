@@ -28,7 +28,7 @@ use crate::config::{AwsSettings, Pace, SagemakerRequest, Settings};
 use connect::{Named, ask_a_backend, connect, pool, required, usual_roles};
 use elsewhere::Elsewhere;
 
-pub(super) use operator::{operator, with_dead_letters};
+pub(super) use operator::{operator, watched, with_dead_letters};
 
 /// The longest single receive while messages come. A stop waits for the one that runs, since dropping it
 /// could leave a message hidden; so this, and not the twenty seconds that SQS allows, bounds a drain.
@@ -101,7 +101,7 @@ pub(super) async fn ports(
     let ports = Ports {
         ledger: ledger.clone(),
         turns: Some(Arc::new(turns)),
-        switches: Some(ledger),
+        switches: Some(ledger.clone()),
         objects,
         segments: or_elsewhere("segments", it.queues.segments),
         output_events: or_elsewhere("output-events", it.queues.output_events),
@@ -117,7 +117,7 @@ pub(super) async fn ports(
         clocks: vec![("ledger", clocks.ledger), ("queue", clocks.queue), ("store", clocks.store)],
         ids: Arc::new(Ids::random()),
     };
-    Ok(Opened { ports, config, roles, _state: None })
+    Ok(Opened { ports, config, roles, replicas: ledger, _state: None })
 }
 
 /// Waits for services that are emulated on this machine: they lose and delay, but in seconds.

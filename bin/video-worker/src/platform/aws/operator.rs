@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use parallax_ports::Queue;
+use parallax_aws::SqsQueue;
+use parallax_console::{Deployment, NamedQueue};
+use parallax_ports::{Queue, SetClock, SystemClock};
 use parallax_worker::Operator;
 use tracing::warn;
 
@@ -22,6 +24,36 @@ pub(in crate::platform) async fn operator(settings: &Settings) -> Result<Operato
 /// queues' own redrive policies name.
 pub(in crate::platform) async fn with_dead_letters(settings: &Settings) -> Result<Operator> {
     let it = connect(settings, &usual_roles()).await?;
+    let dead = dead_letters(&it).await;
+    operator_of(settings, it, shared(&dead))
+}
+
+/// What the console shows.
+pub(in crate::platform) async fn watched(settings: &Settings) -> Result<Deployment> {
+    let it = connect(settings, &usual_roles()).await?;
+    let dead = dead_letters(&it).await;
+    let named = |queue: &SqsQueue| {
+        let name = queue.url().rsplit('/').next().unwrap_or_default().to_owned();
+        NamedQueue { name, queue: Arc::new(queue.clone()) }
+    };
+    let queues = it.queues.working().map(|named_by| named(&named_by.queue)).collect();
+    let clock = SetClock::new(Arc::new(SystemClock), it.aws.clocks().ledger.clone());
+    let ledger = Arc::new(it.ledger.clone());
+    Ok(Deployment {
+        operator: operator_of(settings, it, shared(&dead))?,
+        queues,
+        dead_letters: dead.iter().map(named).collect(),
+        replicas: ledger.clone(),
+        acts: ledger,
+        clock: Arc::new(clock),
+    })
+}
+
+fn shared(queues: &[SqsQueue]) -> Vec<Arc<dyn Queue>> {
+    queues.iter().map(|queue| Arc::new(queue.clone()) as Arc<dyn Queue>).collect()
+}
+
+async fn dead_letters(it: &Connected) -> Vec<SqsQueue> {
     let mut dead = BTreeMap::new();
     if let Some(Named { url, queue, .. }) = &it.queues.dead {
         dead.insert(url.clone(), queue.clone());
@@ -36,8 +68,7 @@ pub(in crate::platform) async fn with_dead_letters(settings: &Settings) -> Resul
             }
         }
     }
-    let dead = dead.into_values().map(|queue| Arc::new(queue) as Arc<dyn Queue>);
-    operator_of(settings, it, dead.collect())
+    dead.into_values().collect()
 }
 
 fn operator_of(

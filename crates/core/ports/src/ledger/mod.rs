@@ -14,9 +14,9 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Segment, SegmentCompletion, Timestamp, Uri};
 
 pub use types::{
-    Advance, AttemptError, Completed, Cost, Cursor, Ended, Fence, Holder, HolderId, Intent,
-    IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState, SomeJobs, TriggerOutcome,
-    TriggerRow, Work,
+    Advance, AttemptError, BEGUN_KEPT, Begun, Completed, Cost, Cursor, Ended, Fence, Holder,
+    HolderId, Intent, IntentOutcome, Job, Lock, Resend, Reserve, SegmentRow, SegmentState,
+    SomeJobs, TriggerOutcome, TriggerRow, Work,
 };
 
 use crate::{Locations, Result};

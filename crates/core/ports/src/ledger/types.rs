@@ -147,6 +147,24 @@ pub struct SegmentRow {
     pub locations: Locations,
     /// Why the latest unsuccessful attempt ended.
     pub last_error: Option<AttemptError>,
+    /// The latest attempts, at most [`BEGUN_KEPT`], in the order in which they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<Begun>,
+}
+
+/// The most attempts of which a row says when they began.
+pub const BEGUN_KEPT: usize = 12;
+
+/// The beginning of an attempt, and how it ended once another has begun after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The attempt.
+    pub attempt: u32,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The class of what it ended with; `None` of the latest one, about which the row itself says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl SegmentRow {

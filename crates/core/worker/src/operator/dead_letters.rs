@@ -54,7 +54,7 @@ impl DeadLetters<'_> {
         &self,
         limit: usize,
         left: &mut Vec<Message>,
-        tell: &mut dyn FnMut(Step),
+        tell: &mut (dyn FnMut(Step) + Send),
     ) -> Result<usize> {
         let mut seen = BTreeSet::new();
         let mut moved = 0;
@@ -99,7 +99,11 @@ impl DeadLetters<'_> {
         Ok(moved)
     }
 
-    async fn look_at(&self, message: &Message, tell: &mut dyn FnMut(Step)) -> Result<Disposition> {
+    async fn look_at(
+        &self,
+        message: &Message,
+        tell: &mut (dyn FnMut(Step) + Send),
+    ) -> Result<Disposition> {
         let (role, queue) = match self.decide(message).await? {
             None => return Ok(Disposition::Left),
             Some(Err(why)) => {

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use parallax_job::{JobId, JobStatus, ObjectKey, Segment, Timestamp};
-use parallax_ports::ledger::{AttemptError, Job, SegmentRow, SegmentState};
+use parallax_job::{JobId, JobStatus, ObjectKey, Segment, SegmentCompletion, Timestamp};
+use parallax_ports::ledger::{AttemptError, Begun, Job, SegmentRow, SegmentState};
 use parallax_ports::{Custody, Locations, Result, request};
 use serde::Serialize;
 
@@ -51,6 +51,10 @@ pub struct SegmentExplanation {
     pub until: Option<Timestamp>,
     /// Why the latest unsuccessful attempt ended.
     pub last_error: Option<AttemptError>,
+    /// The latest attempts, in the order in which they began.
+    pub begun: Vec<Begun>,
+    /// When it was completed; milliseconds since 1970.
+    pub completed_at: Option<Timestamp>,
     /// What it waits for.
     pub waits_for: String,
 }
@@ -78,7 +82,8 @@ pub async fn explain(
         rows.iter().filter(|r| (r.segment.total, r.segment.mode) == (total, job.mode));
     let of_this_cut: BTreeMap<u32, &SegmentRow> =
         of_this_cut.map(|row| (row.segment.index, row)).collect();
-    let completed: BTreeSet<u32> = completions.iter().map(|c| c.segment_index).collect();
+    let completed: BTreeMap<u32, &SegmentCompletion> =
+        completions.iter().map(|c| (c.segment_index, c)).collect();
     let mut segments = Vec::new();
     for index in 0..total {
         let row = of_this_cut.get(&index).copied();
@@ -86,7 +91,8 @@ pub async fn explain(
             Some(row) => may_be_asked(operator, row, now).await?,
             None => None,
         };
-        let mut one = one(index, row, asked, completed.contains(&index), working, now);
+        let done = completed.get(&index).map(|completion| completion.completed_at);
+        let mut one = one(index, row, asked, done, working, now);
         let given_up = one.state == SegmentState::Failed.as_str();
         if job.status.is_terminal() && comes_no_more(one.state) || job.is_cancelled() && given_up {
             one.waits_for = format!("nothing, because its job is {}", job.status);
@@ -132,10 +138,11 @@ fn one(
     index: u32,
     row: Option<&SegmentRow>,
     asked: Option<bool>,
-    completed: bool,
+    completed_at: Option<Timestamp>,
     working: usize,
     now: Timestamp,
 ) -> SegmentExplanation {
+    let completed = completed_at.is_some();
     let waits_for = match row {
         Some(row) => row_waits_for(row, asked, completed, now),
         None if completed => "nothing".to_owned(),
@@ -163,6 +170,8 @@ fn one(
         locations: row.map(|row| row.locations.clone()).unwrap_or_default(),
         until,
         last_error: row.and_then(|row| row.last_error.clone()),
+        begun: row.map_or(Vec::new(), |row| row.begun.clone()),
+        completed_at,
         waits_for,
     }
 }

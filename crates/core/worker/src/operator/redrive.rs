@@ -37,7 +37,7 @@ pub async fn redrive(
     operator: &Operator,
     asked: &Redrive,
     now: Timestamp,
-    tell: &mut dyn FnMut(Step),
+    tell: &mut (dyn FnMut(Step) + Send),
 ) -> Result<()> {
     let mut goes_on = false;
     if let Some(job_id) = &asked.job {
@@ -65,7 +65,7 @@ pub async fn redrive(
 }
 
 /// What stays is visible again at once.
-async fn show_again(dead: &dyn Queue, left: &[Message], tell: &mut dyn FnMut(Step)) {
+async fn show_again(dead: &dyn Queue, left: &[Message], tell: &mut (dyn FnMut(Step) + Send)) {
     for some in left.chunks(AT_ONCE) {
         let show = some.iter().map(|m| dead.change_visibility(&m.receipt, Duration::ZERO));
         for (message, shown) in some.iter().zip(join_all(show).await) {

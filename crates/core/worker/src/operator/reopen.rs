@@ -16,7 +16,7 @@ pub(super) async fn reopen(
     job_id: &JobId,
     dry_run: bool,
     now: Timestamp,
-    tell: &mut dyn FnMut(Step),
+    tell: &mut (dyn FnMut(Step) + Send),
 ) -> Result<bool> {
     let mut refuse = |why: String| {
         tell(Step { what: format!("job {job_id}"), done: Done::Refused, why });

@@ -40,6 +40,24 @@ pub enum Done {
 }
 
 impl Step {
+    /// What was done, or would be, on one line.
+    pub fn told(&self, dry_run: bool) -> String {
+        let (would, done) = match self.done {
+            Done::Moved => (true, "moved"),
+            Done::Reopened => (true, "reopened"),
+            Done::Cancelled => (true, "cancelled"),
+            Done::Removed => (true, "removed"),
+            Done::Deleted => (true, "deleted"),
+            Done::Paused => (true, "paused"),
+            Done::Resumed => (true, "resumed"),
+            Done::Already => (false, "nothing to do"),
+            Done::Refused => (false, "refused"),
+            Done::Unsettled => (false, "unsettled"),
+        };
+        let would = if would && dry_run { "would be " } else { "" };
+        format!("{would}{done}: {} ({})", self.what, self.why)
+    }
+
     pub(super) fn of_message(id: &str, done: Done, why: impl Into<String>) -> Self {
         Self { what: format!("message {id}"), done, why: why.into() }
     }

@@ -78,6 +78,11 @@ pub(super) fn from_row(row: &SegmentRow, version: u64) -> Item {
         optional(&mut item, "error_class", Some(&error.class));
         optional(&mut item, "error_message", Some(&error.message));
     }
+    if !row.begun.is_empty() {
+        // For people alone: no condition and no other program looks into it. Numbers and names always fit.
+        let text = serde_json::to_string(&row.begun).unwrap_or_default();
+        item.insert("begun".to_owned(), s(text));
+    }
     if row.state.is_terminal() && row.holder.is_none() {
         let last = row.created_at.max(row.deadline).max(row.next_at);
         item.insert(TTL.to_owned(), expiry(last));
@@ -121,6 +126,10 @@ pub(super) fn to_row(segment: &Segment, item: &Item) -> Result<(SegmentRow, u64)
             class: class.to_owned(),
             message: message.to_owned(),
         }),
+        begun: read
+            .text("begun")
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default(),
     };
     Ok((row, read.need(VERSION, version)?))
 }

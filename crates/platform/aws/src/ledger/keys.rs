@@ -26,6 +26,17 @@ pub(super) fn cuts(job_id: &JobId) -> String {
 /// The roles that are paused, for every pool of the deployment.
 pub(super) const PAUSED: &str = "paused-roles";
 
+/// What each replica says of itself.
+pub(super) const REPLICAS: &str = "replicas";
+
+/// The number of the latest act of an operator.
+pub(super) const ACTS: &str = "acts";
+
+/// An act of an operator.
+pub(super) fn act(number: u64) -> String {
+    format!("act#{number}")
+}
+
 /// One shard of the segments that wait for another attempt.
 pub(super) fn due(pool: &str, shard: u32) -> String {
     format!("due#{pool}#{shard}")

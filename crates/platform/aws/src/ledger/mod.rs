@@ -14,6 +14,7 @@
 //! - `cuts#{job}`: the set of `{total}#{mode}` that have rows. The rows of a cut have keys that
 //!   can be told, so a job's rows are read by key. Written once for each cut.
 //! - `paused-roles`: the set of roles that an operator has told to receive nothing.
+//! - `replicas`, `acts`, `act#{number}`: what people look at, see `watching`.
 //! - `due#{pool}#{0..8}`: an attribute for each waiting segment, with the time of its next
 //!   attempt. Written when an attempt fails and when the next one starts, not otherwise. A full
 //!   shard leaves segments out; the sweep over unfinished jobs finds those.
@@ -40,6 +41,7 @@ mod read;
 mod retry;
 mod snapshot;
 mod store;
+mod watching;
 mod write;
 
 use async_trait::async_trait;

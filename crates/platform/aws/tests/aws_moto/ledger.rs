@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_aws::DynamoLedger;
-use parallax_conformance::{ledger, operators};
+use parallax_conformance::{ledger, operators, watching};
 use parallax_job::{JobStatus, Mode, Segment, Timestamp};
 use parallax_ports::ledger::{
     HolderId, Intent, IntentOutcome, Job, Resend, Reserve, TriggerOutcome,
@@ -32,6 +32,15 @@ async fn dynamo_ledger() {
 async fn dynamo_ledger_for_operators() {
     let moto = Moto::start().await;
     operators::ledger(async || {
+        DynamoLedger::new(moto.aws.dynamodb(), moto.tables().await, "endpoint")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamo_records() {
+    let moto = Moto::start().await;
+    watching::records(async || {
         DynamoLedger::new(moto.aws.dynamodb(), moto.tables().await, "endpoint")
     })
     .await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parallax_aws::SqsQueue;
-use parallax_conformance::queue;
+use parallax_conformance::{queue, watching};
 use parallax_ports::{Kind, Queue, Receipt};
 
 use crate::moto::Moto;
@@ -23,6 +23,12 @@ async fn sqs_queue() {
         vec![queue(), queue(), queue()]
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqs_queue_is_looked_into() {
+    let moto = Moto::start().await;
+    watching::look(&SqsQueue::new(moto.aws.sqs(), moto.queue().await)).await;
 }
 
 #[tokio::test]

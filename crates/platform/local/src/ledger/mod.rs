@@ -3,6 +3,7 @@
 mod operators;
 mod recover;
 mod rows;
+mod watching;
 
 use std::sync::Arc;
 

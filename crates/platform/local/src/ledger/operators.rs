@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use parallax_job::{JobId, JobStatus, Timestamp};
 use parallax_ports::ledger::Job;
 use parallax_ports::ledger::rules::{self, Change};
-use parallax_ports::{Error, Kind, OperatorLedger, Place, Result, Switches};
+use parallax_ports::{
+    Act, Acts, Error, Kind, OperatorLedger, Place, REPLICA_FORGOTTEN, Replica, Replicas, Result,
+    Switches,
+};
 
 use super::SqliteLedger;
 use crate::database::Durability;
@@ -62,5 +65,49 @@ impl Switches for SqliteLedger {
             Ok((rows.set_paused(&role, paused)?, Change::default()))
         })
         .await
+    }
+}
+
+#[async_trait]
+impl Replicas for SqliteLedger {
+    async fn announce(&self, replica: &Replica) -> Result<()> {
+        let (replica, forgotten) = (replica.clone(), replica.seen - REPLICA_FORGOTTEN);
+        self.commit(Durability::Ordered, move |rows| {
+            Ok((rows.put_replica(&replica, forgotten)?, Change::default()))
+        })
+        .await
+    }
+
+    async fn leave(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.commit(Durability::Ordered, move |rows| {
+            Ok((rows.remove_replica(&id)?, Change::default()))
+        })
+        .await
+    }
+
+    async fn replicas(&self) -> Result<Vec<Replica>> {
+        self.read(|rows| rows.replicas()).await
+    }
+}
+
+#[async_trait]
+impl Acts for SqliteLedger {
+    async fn begin(&self, act: &Act) -> Result<u64> {
+        let act = act.clone();
+        self.commit(Durability::Ordered, move |rows| Ok((rows.add_act(&act)?, Change::default())))
+            .await
+    }
+
+    async fn end(&self, number: u64, outcome: &str) -> Result<()> {
+        let outcome = outcome.to_owned();
+        self.commit(Durability::Ordered, move |rows| {
+            Ok((rows.end_act(number, outcome)?, Change::default()))
+        })
+        .await
+    }
+
+    async fn latest_acts(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, Act)>> {
+        self.read(move |rows| rows.latest_acts(before, limit)).await
     }
 }

@@ -236,26 +236,34 @@ impl Rows<'_> {
         )
     }
 
-    fn run(&self, sql: &str, params: impl Params) -> Result<()> {
+    pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<()> {
         self.0.prepare_cached(sql)?.execute(params).map(drop)
     }
 
-    fn one<T: DeserializeOwned>(&self, sql: &str, params: impl Params) -> Result<Option<T>> {
+    pub(super) fn one<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<Option<T>> {
         let mut statement = self.0.prepare_cached(sql)?;
         statement.query_row(params, |row| parse(row.get_ref(0)?.as_str()?)).optional()
     }
 
-    fn list<T: DeserializeOwned>(&self, sql: &str, params: impl Params) -> Result<Vec<T>> {
+    pub(super) fn list<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> Result<Vec<T>> {
         let mut statement = self.0.prepare_cached(sql)?;
         statement.query_map(params, |row| parse(row.get_ref(0)?.as_str()?))?.collect()
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String> {
+pub(super) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     let unreadable =
         |e: serde_json::Error| Error::FromSqlConversionFailure(0, Type::Text, e.into());
     serde_json::from_str(text).map_err(unreadable)

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use parallax_stereo::{Comfort, Layout};
 use serde_json::{Value, json};
 
-use super::{banner, bytes, clock, jobs, page};
+use super::{STYLES, banner, bytes, clock, jobs, page};
 use crate::films::Film;
 use crate::job::Job;
 use crate::look::EngineChoice;
@@ -66,7 +66,7 @@ pub(crate) fn index(
             p #trouble.note role="alert" hidden {}
         }
     };
-    page("Parallax", &["style.css"], Some("app.js"), &body)
+    page("Parallax", &STYLES, Some("app.js"), &body)
 }
 
 fn drop_zone(large: bool) -> Markup {

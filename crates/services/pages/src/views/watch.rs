@@ -95,5 +95,5 @@ pub(crate) fn watch(job: &Job, made: &Made) -> String {
         }
     };
     let title = format!("{} · Parallax", job.name);
-    page(&title, &["style.css", "watch.css"], Some("watch.js"), &body)
+    page(&title, &["base.css", "style.css", "watch.css"], Some("watch.js"), &body)
 }

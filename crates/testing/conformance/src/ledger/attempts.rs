@@ -8,7 +8,7 @@ use super::fixtures::{
     at, finish, holder, id, intent, job, other_attempt, reserve, segment, start, uri,
 };
 use parallax_ports::ledger::{
-    AttemptError, Completed, Cost, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
+    AttemptError, Begun, Completed, Cost, Ended, Fence, IntentOutcome, Reserve, SegmentState, Work,
 };
 use parallax_ports::{Custody, Ledger, Locations};
 
@@ -22,6 +22,7 @@ pub(super) async fn an_intent_binds_the_reservation(ledger: Arc<dyn Ledger>) {
     assert_eq!((row.state, row.attempt, row.failures), (SegmentState::Intent, 1, 0));
     assert_eq!((&row.nonce[..], row.holder.clone()), ("n", Some(holder("n"))));
     assert_eq!((row.created_at, row.deadline), (at(5), at(3605)));
+    assert_eq!(row.begun, [Begun { attempt: 1, at: at(5), error: None }]);
     let asked = intent(&one, "n", at(5));
     assert_eq!(
         (&row.input, &row.output, row.custody),
@@ -53,6 +54,8 @@ pub(super) async fn an_intent_is_answered_by_what_is_stored(ledger: Arc<dyn Ledg
     };
     assert_eq!((row.attempt, row.failures, row.created_at), (2, 1, at(0)));
     assert_eq!(row.last_error, Some(error("x")), "the last error stays until the next");
+    let first = Begun { attempt: 1, at: at(0), error: Some("internal".to_owned()) };
+    assert_eq!(row.begun, [first, Begun { attempt: 2, at: at(30), error: None }]);
     ledger.complete(&row.fence(), true, at(31)).await.unwrap();
     reserve(&*ledger, "third", at(31)).await;
     let third = intent(&one, "third", at(32));

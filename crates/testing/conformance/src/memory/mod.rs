@@ -4,11 +4,13 @@ mod ledger;
 mod media;
 mod objects;
 mod queue;
+mod records;
 
 pub use ledger::MemoryLedger;
 pub use media::MemoryMedia;
 pub use objects::MemoryObjects;
 pub use queue::MemoryQueue;
+pub use records::MemoryRecords;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::lock;
-use parallax_ports::{Message, Queue, Receipt, Result};
+use parallax_job::Timestamp;
+use parallax_ports::{Depth, Message, Queue, QueueLook, Receipt, Result};
 
 /// A queue that lives as long as the process.
 ///
@@ -62,6 +63,7 @@ struct Entry {
     receive_count: u32,
     receipt: Option<Receipt>,
     visible_at: Instant,
+    sent_at: Timestamp,
 }
 
 impl MemoryQueue {
@@ -152,10 +154,31 @@ impl Queue for MemoryQueue {
             receive_count: 0,
             receipt: None,
             visible_at: Instant::now(),
+            sent_at: Timestamp::from_system_clock(),
         };
         state.entries.push(entry);
         drop(state);
         self.changed.notify_waiters();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl QueueLook for MemoryQueue {
+    async fn depth(&self) -> Result<Depth> {
+        let hidden = self.hidden();
+        Ok(Depth { visible: (self.contents().len() - hidden) as u64, hidden: hidden as u64 })
+    }
+
+    async fn peek(&self, limit: usize) -> Result<Vec<parallax_ports::Entry>> {
+        let state = lock(&self.state);
+        let shown = state.entries.iter().take(limit).map(|entry| parallax_ports::Entry {
+            id: entry.id.clone(),
+            body: entry.body.clone(),
+            attributes: entry.attributes.clone(),
+            receive_count: entry.receive_count,
+            sent_at: entry.sent_at,
+        });
+        Ok(shown.collect())
     }
 }

@@ -6,8 +6,8 @@ use super::change::Change;
 use super::jobs::advance;
 use crate::ledger::types::completion;
 use crate::ledger::{
-    AttemptError, Completed, Cost, Ended, Fence, Holder, HolderId, Intent, IntentOutcome, Job,
-    Reserve, SegmentRow, SegmentState, Work,
+    AttemptError, BEGUN_KEPT, Begun, Completed, Cost, Ended, Fence, Holder, HolderId, Intent,
+    IntentOutcome, Job, Reserve, SegmentRow, SegmentState, Work,
 };
 use crate::{Custody, Locations};
 
@@ -116,7 +116,21 @@ fn next_attempt(row: Option<&SegmentRow>, intent: &Intent) -> SegmentRow {
         next_at: intent.now,
         locations: Locations::default(),
         last_error: row.and_then(|row| row.last_error.clone()),
+        begun: begun(row, intent.now),
     }
+}
+
+/// The beginnings of attempts after one more has begun.
+fn begun(row: Option<&SegmentRow>, now: Timestamp) -> Vec<Begun> {
+    let mut begun = row.map_or(Vec::new(), |row| row.begun.clone());
+    if let (Some(last), Some(error)) =
+        (begun.last_mut(), row.and_then(|row| row.last_error.as_ref()))
+    {
+        last.error = Some(error.class.clone());
+    }
+    begun.push(Begun { attempt: row.map_or(1, |row| row.attempt + 1), at: now, error: None });
+    begun.drain(..begun.len().saturating_sub(BEGUN_KEPT));
+    begun
 }
 
 /// Whether a job's number of segments is final, unless it is cut anew.

@@ -8,33 +8,36 @@ use serde_json::json;
 
 /// A status and a sentence for whoever asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) why: String,
+pub struct Refusal {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// What to say.
+    pub why: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, why: impl Into<String>) -> Self {
+    /// With a sentence for a person.
+    pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self { status, why: why.into() }
     }
 
     /// There is no such thing.
-    pub(crate) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing here")
     }
 
     /// It was understood, and cannot be used.
-    pub(crate) fn unusable(why: impl Into<String>) -> Self {
+    pub fn unusable(why: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, why)
     }
 
     /// Not in the state that it is in.
-    pub(crate) fn conflict(why: impl Into<String>) -> Self {
+    pub fn conflict(why: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, why)
     }
 
     /// The folder could not be read or written.
-    pub(crate) fn broken(error: &std::io::Error) -> Self {
+    pub fn broken(error: &std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
             return Self::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full");
         }
