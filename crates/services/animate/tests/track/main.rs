@@ -201,6 +201,44 @@ async fn masks_survive_a_cut_only_when_asked_and_go_both_ways() {
     assert_eq!(frames(&answer, 2).len(), 8);
 }
 
+/// More frames than are held at a time, without loss, from the beginning or from the end.
+fn lossless(filter: &str) -> Vec<u8> {
+    let input = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", "-frames:v", "20"];
+    let output = ["-vf", filter, "-c:v", "ffv1", "-pix_fmt", "yuv420p"];
+    film(&input, &output, "mkv")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backward_is_forward_through_the_clip_the_other_way_round() {
+    let stage = Stage::start();
+    let clip = stage.clip("a.mkv", &lossless("trim=end_frame=20")).await;
+    let turned = stage.clip("b.mkv", &lossless("trim=end_frame=20,reverse")).await;
+    let ask = |url: &str, direction: &str, frames: [u64; 2]| {
+        let prompts = json!([
+            { "frame": frames[0], "bbox": [10, 10, 40, 40] },
+            { "frame": frames[1], "points": [[30, 20], [5, 5]], "point_labels": [1, 0] },
+        ]);
+        json!({
+            "video_url": url, "direction": direction, "across_cuts": true,
+            "objects": [{ "prompts": prompts }],
+        })
+    };
+    let forward = stage.ask(ask(&clip, "forward", [1, 4])).await.unwrap();
+    let backward = stage.ask(ask(&turned, "backward", [18, 15])).await.unwrap();
+    let both = stage.ask(ask(&clip, "both", [1, 4])).await.unwrap();
+    assert_eq!((masks(&forward).len(), masks(&backward).len(), masks(&both).len()), (19, 19, 20));
+    for (one, other) in masks(&forward).iter().zip(masks(&backward).iter().rev()) {
+        let frame = one["frame"].as_u64().unwrap();
+        assert_eq!(other["frame"], 19 - frame);
+        // What is remembered comes in another order, and sums are rounded otherwise: later that may show.
+        let (one, other) = (inside(&one["mask"]), inside(&other["mask"]));
+        let wrong = one.iter().zip(&other).filter(|(one, other)| one != other).count();
+        assert!(frame > 8 || wrong * 100 <= one.len(), "frame {frame}: {wrong} pixels");
+    }
+    // Back it goes from where the object is first pointed at.
+    assert_eq!(masks(&forward), &masks(&both)[1..]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_correction_changes_what_follows_and_nothing_before() {
     let stage = Stage::start();
