@@ -4,17 +4,28 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parallax_qwen3_vl::{Choice, Sampling};
 use parallax_serving::{Call, Cost, Failure, NoParts, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::shared::{Perception, invalid};
+use crate::captioner::Subject;
 use crate::embedder::Made;
-use crate::source::Source;
+use crate::picture::Channels;
+use crate::source::{Fetched, Source};
 use crate::vectors;
 
 const LACKING: &str = "Both frames required";
+/// What the model of words is asked.
+const WORDS: &str = "These are two frames. Describe what differs between the first and the second.";
+/// Tokens of its answer.
+const TOKENS: usize = 256;
+/// As the earlier service chose tokens, from one seed: the same frames have the same description.
+const SAMPLING: Sampling = Sampling { temperature: 0.3, ..Sampling::PUBLISHED };
+const METHOD: &str =
+    "sampled from seed 0: temperature 0.3, top k 20, top p 0.8; longer sides at most 512 pixels";
 
 /// Two pictures.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,7 +41,7 @@ pub(super) struct CompareRequest {
 /// How alike two pictures are.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Comparison {
-    /// Null: nothing here describes pictures in words.
+    /// What changed, in words; null where there is no model of them.
     description: Option<String>,
     /// Cosine of the pictures' vectors, -1 to 1.
     similarity: f64,
@@ -47,6 +58,22 @@ pub(super) struct Comparison {
 /// `compare_frames`.
 #[derive(Debug)]
 pub(super) struct CompareFrames(pub(super) Perception);
+
+impl CompareFrames {
+    async fn describe(&self, sources: &[Source; 2], call: &Call) -> Result<String, Failure> {
+        let around = &self.0.0.around;
+        let fetched =
+            [around.fetch(&sources[0], call).await?, around.fetch(&sources[1], call).await?];
+        let tools = around.tools.clone();
+        let said = self.0.with_captioner(call, move |model, cancel| {
+            let one = |one: &Fetched| model.picture(&Channels::read(&tools, &one.path, cancel)?);
+            let subject = Subject::Pictures(fetched.iter().map(one).collect::<Result<_, _>>()?);
+            let manner = (TOKENS, Choice::Sampled(SAMPLING));
+            model.describe(&subject, WORDS, manner, &mut |_| Ok(()), cancel)
+        });
+        Ok(said.await?.text.trim().to_owned())
+    }
+}
 
 #[async_trait]
 impl Operation for CompareFrames {
@@ -86,14 +113,15 @@ impl Operation for CompareFrames {
         Some(json!([first.identity, second.identity]))
     }
 
-    async fn run(&self, [first, second]: [Source; 2], call: &Call) -> Result<Comparison, Failure> {
+    async fn run(&self, sources: [Source; 2], call: &Call) -> Result<Comparison, Failure> {
+        let [first, second] = &sources;
         let blame = |failure: Failure, field| match failure.field {
             None if failure.kind == parallax_serving::FailureKind::Invalid => failure.of(field),
             _ => failure,
         };
-        let first = self.0.see(&first, None, call).await;
+        let first = self.0.see(first, None, call).await;
         let (first, _) = first.map_err(|failure| blame(failure, "frame1_base64"))?;
-        let second = self.0.see(&second, None, call).await;
+        let second = self.0.see(second, None, call).await;
         let (second, _) = second.map_err(|failure| blame(failure, "frame2_base64"))?;
         let nothing = || Failure::internal("a vector of zeros");
         let similarity = vectors::cosine(&first.class, &second.class).ok_or_else(nothing)?;
@@ -101,8 +129,13 @@ impl Operation for CompareFrames {
         let patches = vectors::cosines(&first.patches, &second.patches, width);
         let patches = patches.ok_or_else(nothing)?;
         let model = &self.0.0.model;
+        let description = match &self.0.0.captions {
+            Some(_) => Some(self.describe(&sources, call).await?),
+            None => None,
+        };
+        let described = self.0.0.captions.as_ref().map(|captions| captions.made(METHOD));
         Ok(Comparison {
-            description: None,
+            description,
             similarity,
             mean_patch_similarity: patches.iter().sum::<f64>() / patches.len().max(1) as f64,
             patch_similarities: patches.chunks(first.grid.1.max(1)).map(<[f64]>::to_vec).collect(),
@@ -114,7 +147,9 @@ impl Operation for CompareFrames {
                     model.made("cosine of the patch tokens after the last norm"),
                 ),
             ]
-            .into(),
+            .into_iter()
+            .chain(described.map(|made| ("description", made)))
+            .collect(),
         })
     }
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shared::Perception;
+use crate::captioner::QWEN3_VL;
 use crate::embedder::DINOV3;
 
 /// The registry's name of the earlier `health`.
@@ -32,6 +33,8 @@ pub(super) struct HealthResponse {
     model: &'static str,
     /// Width of its vectors.
     embedding_dim: usize,
+    /// The model that describes pictures and films in words; null where there is none.
+    caption_model: Option<&'static str>,
 }
 
 /// The earlier `health`.
@@ -69,6 +72,7 @@ impl Operation for Health {
             device_name: model.device().to_string(),
             model: model.model,
             embedding_dim: model.embedding_dim,
+            caption_model: self.0.0.captions.as_ref().map(|captions| captions.model),
         })
     }
 }
@@ -76,7 +80,7 @@ impl Operation for Health {
 /// Memory of the GPU; of the processor `memory_stats` of the server tells.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct MemoryResponse {
-    /// What the model takes there.
+    /// What the models take there.
     #[serde(skip_serializing_if = "Option::is_none")]
     allocated_gb: Option<f64>,
     /// `cuda`.
@@ -103,7 +107,7 @@ impl Operation for MemoryStats {
     }
 
     fn summary(&self) -> &'static str {
-        "Says what the model takes of a GPU's memory."
+        "Says what the models take of a GPU's memory."
     }
 
     fn plan(&self, _: Nothing) -> Result<(), Failure> {
@@ -115,7 +119,8 @@ impl Operation for MemoryStats {
     }
 
     async fn run(&self, (): (), _: &Call) -> Result<MemoryResponse, Failure> {
-        let loaded = self.1.bytes_of(DINOV3);
+        let loaded = [DINOV3, QWEN3_VL].into_iter().filter_map(|name| self.1.bytes_of(name));
+        let loaded = loaded.reduce(|all, bytes| all + bytes);
         let model = &self.0.0.model;
         Ok(match loaded {
             None => MemoryResponse::default(),

@@ -204,3 +204,19 @@ async fn films_are_told_frame_by_frame_and_as_a_whole() {
         assert!(status == 400 && error.contains(key), "{status}: {error}");
     }
 }
+
+#[tokio::test]
+async fn differences_are_told_the_same_every_time_and_health_names_the_model() {
+    let (stage, one, two) = (Stage::of_words().await, encoded("testsrc2"), encoded("mandelbrot"));
+    let data = json!({ "frame1_base64": one, "frame2_base64": two });
+    let answer = stage.output("compare_frames", &data).await;
+    assert!(answer["description"].is_string());
+    assert_eq!(answer["models"]["description"]["model"], "qwen3-vl-2b");
+    assert!(answer["models"]["description"]["method"].as_str().unwrap().contains("seed 0"));
+    let again = Stage::of_words().await.output("compare_frames", &data).await;
+    assert_eq!(answer, again);
+    let other = json!({ "frame1_base64": two, "frame2_base64": one });
+    assert_ne!(stage.output("compare_frames", &other).await["description"], answer["description"]);
+    assert_eq!(stage.output("health", &json!({})).await["caption_model"], "qwen3-vl-2b");
+    assert!(Stage::start().await.output("health", &json!({})).await["caption_model"].is_null());
+}
