@@ -2,11 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::embedder::{Choosable, Made};
-use crate::film::Look;
+use crate::film::{Look, Looks};
 use crate::vectors;
 
 /// How the vector of a clip is made.
@@ -88,7 +88,7 @@ struct DenseStats {
 /// What made each level.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Levels {
-    level1_global: Made,
+    pub(crate) level1_global: Made,
     level2_objects: Option<Made>,
     level3_dense: Option<Made>,
     captions: Option<Made>,
@@ -100,9 +100,9 @@ pub(crate) struct FrameDetails {
     /// Its number among those that were looked at.
     frame_idx: usize,
     /// Its number in the film.
-    source_frame: u64,
+    pub(crate) source_frame: u64,
     /// Seconds after the film's first frame.
-    timestamp: f64,
+    pub(crate) timestamp: f64,
     /// Null: nothing here finds objects.
     num_objects: Option<u64>,
     /// Whether its patches' vectors are in the answer.
@@ -128,7 +128,39 @@ pub(crate) struct Parts<'a> {
     pub(crate) method: &'static str,
 }
 
+/// What is wanted of a film besides its clip's vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The vectors of the frames.
+    pub(crate) embeddings: bool,
+    /// What is known of the frames.
+    pub(crate) details: bool,
+}
+
+impl Asked {
+    /// What tells this request from others, of a film that is itself told by `source`.
+    pub(crate) fn identity(self, source: &Value, fps: f64) -> Value {
+        json!([source, fps, self.embeddings, self.details])
+    }
+}
+
 impl Analysis {
+    /// Of a film that was looked at by `model`.
+    pub(crate) fn of_film(identity: Value, asked: Asked, looks: &Looks, model: &Choosable) -> Self {
+        Self::of(Parts {
+            identity,
+            frames: &looks.frames,
+            size: looks.size,
+            details: asked.details,
+            embeddings: asked.embeddings,
+            dense: None,
+            source_fps: Some(looks.source_fps),
+            damage: looks.damage.clone(),
+            made: &maker(model),
+            method: SQUASHED,
+        })
+    }
+
     pub(crate) fn of(parts: Parts<'_>) -> Self {
         let Parts { frames, size: (width, height), dense, .. } = parts;
         let classes = || frames.iter().map(|frame| frame.class.as_slice());
@@ -195,8 +227,6 @@ pub(crate) fn maker(model: &Choosable) -> impl Fn(&'static str) -> Made + '_ {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

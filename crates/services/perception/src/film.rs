@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use parallax_frame::Frame;
 use parallax_media::{DecodeOptions, Shown, Tools, probe, scan};
 use parallax_serving::{Failure, FailureKind};
-use parallax_stereo::Rgb;
+use parallax_stereo::{Plane, Rgb};
 use tokio_util::sync::CancellationToken;
 
 use crate::embedder::Embedder;
@@ -45,10 +46,43 @@ pub struct Manner {
     pub fps: f64,
 }
 
+/// Who stands by while a film is looked at.
+pub trait Watch {
+    /// The film has so many frames, as far as its packets tell.
+    fn begins(&mut self, _frames: u64) {}
+
+    /// A frame of the film, `seconds` after its first: each one, in order.
+    ///
+    /// # Errors
+    /// Whatever ends the look.
+    fn passes(&mut self, frame: &Frame, number: u64, seconds: f64) -> Result<(), Failure>;
+
+    /// That frame was looked at: red, green and blue, 0 to 1.
+    ///
+    /// # Errors
+    /// Whatever ends the look.
+    fn looked(&mut self, look: &Look, rgb: &[Plane; 3]) -> Result<(), Failure>;
+}
+
+/// Counts the frames that were looked at.
+struct Counting<'a>(u64, &'a dyn Fn(u64));
+
+impl Watch for Counting<'_> {
+    fn passes(&mut self, _: &Frame, _: u64, _: f64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn looked(&mut self, _: &Look, _: &[Plane; 3]) -> Result<(), Failure> {
+        self.0 += 1;
+        (self.1)(self.0);
+        Ok(())
+    }
+}
+
 /// Looks at the film at `path`. `report` is told how many frames were looked at.
 ///
 /// # Errors
-/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`.
+/// As [`look_with`].
 pub fn look(
     tools: &Tools,
     path: &Path,
@@ -57,9 +91,26 @@ pub fn look(
     cancel: &CancellationToken,
     report: &dyn Fn(u64),
 ) -> Result<Looks, Failure> {
+    look_with(tools, path, manner, model, cancel, &mut Counting(0, report))
+}
+
+/// Looks at the film at `path`, and shows `watch` every frame.
+///
+/// # Errors
+/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`;
+/// as `watch` says.
+pub fn look_with(
+    tools: &Tools,
+    path: &Path,
+    manner: Manner,
+    model: &Embedder,
+    cancel: &CancellationToken,
+    watch: &mut dyn Watch,
+) -> Result<Looks, Failure> {
     let told = |error: parallax_media::Error| failure(&error, path);
     let media = probe(tools, path, cancel).map_err(told)?;
     let packets = scan(tools, &media, cancel).map_err(told)?;
+    watch.begins(packets.shown());
     let film = Shown::open(tools, &media, &packets, &packets, DecodeOptions::default(), cancel);
     let mut film = film.map_err(told)?;
     let (format, base) = (film.decoder().format().clone(), film.decoder().time_base());
@@ -72,13 +123,16 @@ pub fn look(
             return Err(Failure::cancelled());
         }
         let seconds = base.seconds(frame.pts - *first.get_or_insert(frame.pts));
+        watch.passes(&frame, number, seconds)?;
         if sampler.takes(seconds) {
             if frames.len() == MOST_FRAMES {
                 return Err(too_many(manner.fps));
             }
-            let seen = Channels(rgb.planes(&frame)).seen_by(model, None)?;
-            frames.push(Look { source_frame: number, seconds, class: seen.class });
-            report(frames.len() as u64);
+            let channels = Channels(rgb.planes(&frame));
+            let class = channels.seen_by(model, None)?.class;
+            let look = Look { source_frame: number, seconds, class };
+            watch.looked(&look, &channels.0)?;
+            frames.push(look);
         }
     }
     if frames.is_empty() {

@@ -7,16 +7,31 @@
 //! input gives the same answer. Objects and words need models that are not here: those operations refuse.
 
 mod analysis;
+mod archive;
+mod clusters;
 mod embedder;
 mod film;
+mod jpeg;
+mod keeper;
 mod operations;
 mod picture;
+mod record;
+mod report;
 mod sampling;
 mod source;
+mod stored;
 pub mod vectors;
 
+pub use clusters::Clusters;
+pub use parallax_nn::device::Choice;
+
 pub use embedder::{Choosable, DINOV3, Embedder, Error, Made};
-pub use film::{Look, Looks, MOST_FRAMES, Manner, look};
+pub use film::{Look, Looks, MOST_FRAMES, Manner, Watch, look, look_with};
+pub use keeper::{Far, Keeper, Kept, Pictures, Shot};
 pub use operations::{ENVELOPE, Perception};
+pub use picture::{Pictured, look_at_picture};
+pub use record::{Of, Record};
+pub use report::{Report, THUMBNAIL};
 pub use sampling::Sampler;
 pub use source::Surroundings;
+pub use stored::{Hit, MOST_BYTES, Maker, NO_WORDS, Stored, search};

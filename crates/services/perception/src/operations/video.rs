@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use parallax_serving::{Call, Cost, Failure, NoParts, Operation, Progress};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::shared::Perception;
-use crate::analysis::{Analysis, Parts, SQUASHED, maker};
+use crate::analysis::{Analysis, Asked};
 use crate::film::{Manner, look};
 use crate::source::Source;
 
@@ -62,13 +62,12 @@ pub(super) fn rate(field: &str, fps: f64) -> Result<f64, Failure> {
 pub(super) struct VideoPlan {
     source: Source,
     manner: Manner,
-    embeddings: bool,
-    details: bool,
+    asked: Asked,
 }
 
 impl VideoPlan {
     fn identity(&self) -> Value {
-        json!([self.source.identity, self.manner.fps, self.embeddings, self.details])
+        self.asked.identity(&self.source.identity, self.manner.fps)
     }
 }
 
@@ -101,8 +100,10 @@ impl Operation for ProcessVideo {
         Ok(VideoPlan {
             source,
             manner: Manner { fps: rate("fps", request.fps)? },
-            embeddings: request.include_frame_embeddings,
-            details: request.include_frame_details,
+            asked: Asked {
+                embeddings: request.include_frame_embeddings,
+                details: request.include_frame_details,
+            },
         })
     }
 
@@ -124,17 +125,6 @@ impl Operation for ProcessVideo {
             })
         });
         let looks = looks.await?;
-        Ok(Analysis::of(Parts {
-            identity: plan.identity(),
-            frames: &looks.frames,
-            size: looks.size,
-            details: plan.details,
-            embeddings: plan.embeddings,
-            dense: None,
-            source_fps: Some(looks.source_fps),
-            damage: looks.damage,
-            made: &maker(&self.0.0.model),
-            method: SQUASHED,
-        }))
+        Ok(Analysis::of_film(plan.identity(), plan.asked, &looks, &self.0.0.model))
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod films;
+mod records;
 mod stage;
 
 use base64::Engine;
