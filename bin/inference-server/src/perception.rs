@@ -1,17 +1,23 @@
 //! Perception as the settings choose it.
 
 use anyhow::{Context, Result};
+use parallax_aws::Aws;
 use parallax_nn::device::Choice;
 use parallax_perception::{Choosable, Error, Perception, Surroundings};
 
 use crate::config::{Device, ServiceName, Settings};
+use crate::stores;
 
 /// The operations, where they are offered. The model's files are looked at here, so that a missing one ends the
 /// start; it is read when it is first needed.
 ///
 /// # Errors
 /// Names the variable.
-pub(crate) fn open(settings: &Settings, around: Surroundings) -> Result<Option<Perception>> {
+pub(crate) fn open(
+    settings: &Settings,
+    around: Surroundings,
+    aws: &Aws,
+) -> Result<Option<Perception>> {
     if !settings.offers(ServiceName::Perception) {
         return Ok(None);
     }
@@ -30,5 +36,6 @@ pub(crate) fn open(settings: &Settings, around: Surroundings) -> Result<Option<P
         anyhow::Error::new(error).context(variable)
     });
     let model = model.context("perception")?;
-    Ok(Some(Perception::new(around, model)))
+    let shelf = stores::shelf(settings, aws)?;
+    Ok(Some(Perception::keeping(around, model, shelf)))
 }

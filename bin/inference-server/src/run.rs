@@ -167,7 +167,8 @@ async fn service(
         let (storage, tools, scratch) = (storage.clone(), tools.clone(), scratch.clone());
         offered = offered.with(Segment::new(SegmentSettings { storage, tools, scratch }));
     }
-    if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
+    let around = Surroundings { storage, tools, scratch };
+    if let Some(own) = perception::open(settings, around, &aws)? {
         models.push(own.model());
         offered = own.register(offered, loaded.clone());
     }
@@ -204,8 +205,7 @@ fn routes(
             let clock = Arc::new(SystemClock);
             let rest = http::routes(service.clone(), tokens.clone(), limits, retention, clock);
             let routes = contract.merge(rest);
-            if settings.offers(ServiceName::Perception) {
-                let earlier = parallax_perception::ENVELOPE;
+            if let Some(earlier) = settings.earlier_perception() {
                 routes.merge(envelope::routes(service.clone(), tokens.clone(), limits, earlier))
             } else {
                 routes

@@ -46,8 +46,7 @@ struct Way {
 
 impl Way {
     fn of(settings: &Settings) -> Self {
-        let perception = settings.offers(ServiceName::Perception);
-        let earlier = perception.then_some(parallax_perception::ENVELOPE);
+        let earlier = settings.earlier_perception();
         Self { earlier, stereo: settings.offers(ServiceName::Stereo) }
     }
 }

@@ -5,8 +5,10 @@ use parallax_media::show_path;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::args::PerceiveArgs;
 use super::progress::event;
-use super::{PerceiveArgs, Seer, one, written};
+use super::seer::Seer;
+use super::{one, written};
 use crate::convert::folder::{Found, list, result};
 use crate::convert::name::lossless;
 

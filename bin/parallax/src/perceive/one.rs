@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::args::PerceiveArgs;
 use super::progress::{Progress, event};
-use super::{PerceiveArgs, Seer, written};
+use super::seer::Seer;
+use super::written;
 use crate::convert::name::lossless;
 use crate::place;
 

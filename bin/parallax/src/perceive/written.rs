@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use parallax_media::show_path;
 
+use super::args::ENDING;
+
 /// The analysis of the file at `input`, beside it.
 pub(super) fn beside(input: &Path) -> PathBuf {
     let mut name = input.file_name().unwrap_or_default().to_owned();
-    name.push(super::ENDING);
+    name.push(ENDING);
     input.with_file_name(name)
 }
 

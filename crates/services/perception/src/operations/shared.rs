@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::embedder::{Choosable, DINOV3, Embedder};
 use crate::picture::Channels;
+use crate::shelf::Shelf;
 use crate::source::{Source, Surroundings};
 
 /// The shorter sides that may be asked for, in pixels.
@@ -21,12 +22,19 @@ pub struct Perception(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) around: Surroundings,
     pub(super) model: Choosable,
+    /// Where analyses are kept, if they are.
+    pub(super) shelf: Option<Shelf>,
 }
 
 impl Perception {
     /// Work with this model.
     pub fn new(around: Surroundings, model: Choosable) -> Self {
-        Self(Arc::new(Shared { around, model }))
+        Self::keeping(around, model, None)
+    }
+
+    /// Work with this model, and keep the analyses of films on this shelf.
+    pub fn keeping(around: Surroundings, model: Choosable, shelf: Option<Shelf>) -> Self {
+        Self(Arc::new(Shared { around, model, shelf }))
     }
 
     /// The model, for the pool: it is read when it is first needed.

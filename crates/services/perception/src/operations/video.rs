@@ -1,17 +1,27 @@
 //! `process_video`: a film, frame by frame and as a whole.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_serving::{Call, Cost, Failure, NoParts, Operation, Progress};
+use parallax_media::Tools;
+use parallax_serving::{Call, Cost, Failure, FailureKind, NoParts, Operation, Progress};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::shared::Perception;
 use crate::analysis::{Analysis, Asked};
-use crate::film::{Manner, look};
-use crate::source::Source;
+use crate::embedder::Embedder;
+use crate::film::{Looks, Manner, look, look_with};
+use crate::jpeg::jpeg;
+use crate::keeper::{Far, Keeper, Kept, Pictures};
+use crate::picture::Channels;
+use crate::record::{Of, Record};
+use crate::report::THUMBNAIL;
+use crate::shelf::Shelf;
+use crate::source::{Fetched, Source};
 
 const LACKING: &str = "No video provided. Use video_url or video_base64";
 /// The most frames a second that may be asked for.
@@ -71,6 +81,27 @@ impl VideoPlan {
     }
 }
 
+/// What is known of a film, and where it is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VideoResponse {
+    #[serde(flatten)]
+    analysis: Analysis,
+    /// Where analyses are kept.
+    #[serde(flatten)]
+    kept: Option<KeptAt>,
+}
+
+/// Where it is kept: all of it, or the request fails.
+#[derive(Debug, Serialize, JsonSchema)]
+struct KeptAt {
+    /// A JPEG of each frame that was looked at.
+    frame_urls: Vec<String>,
+    /// A small JPEG of the first.
+    thumbnail_url: Option<String>,
+    /// The analysis with the vectors of all frames, shots, and frames that look alike.
+    analysis_url: String,
+}
+
 /// `process_video`.
 #[derive(Debug)]
 pub(super) struct ProcessVideo(pub(super) Perception);
@@ -80,7 +111,7 @@ impl Operation for ProcessVideo {
     type Request = VideoRequest;
     type Plan = VideoPlan;
     type Part = NoParts;
-    type Response = Analysis;
+    type Response = VideoResponse;
 
     fn name(&self) -> &'static str {
         "process_video"
@@ -115,16 +146,108 @@ impl Operation for ProcessVideo {
         Some(plan.identity())
     }
 
-    async fn run(&self, plan: VideoPlan, call: &Call) -> Result<Analysis, Failure> {
+    async fn run(&self, plan: VideoPlan, call: &Call) -> Result<VideoResponse, Failure> {
         let fetched = self.0.0.around.fetch(&plan.source, call).await?;
-        let (tools, manner, report) = (self.0.0.around.tools.clone(), plan.manner, call.reporter());
         call.report(Progress::stage(Progress::WAITING));
-        let looks = self.0.with_model(call, move |model, cancel| {
-            look(&tools, &fetched.path, manner, model, cancel, &|done| {
-                report(Progress { done, ..Progress::stage("looking") });
-            })
-        });
-        let looks = looks.await?;
-        Ok(Analysis::of_film(plan.identity(), plan.asked, &looks, &self.0.0.model))
+        let Some(shelf) = &self.0.0.shelf else {
+            let (tools, manner, report) =
+                (self.0.0.around.tools.clone(), plan.manner, call.reporter());
+            let looks = self.0.with_model(call, move |model, cancel| {
+                look(&tools, &fetched.path, manner, model, cancel, &|done| {
+                    report(Progress { done, ..Progress::stage("looking") });
+                })
+            });
+            let analysis =
+                Analysis::of_film(plan.identity(), plan.asked, &looks.await?, &self.0.0.model);
+            return Ok(VideoResponse { analysis, kept: None });
+        };
+        self.keep(&plan, &fetched, shelf, call).await
     }
+}
+
+/// A JPEG of each frame that was looked at, and a small one of the first.
+struct Frames {
+    files: Vec<PathBuf>,
+    thumbnail: Option<PathBuf>,
+}
+
+impl ProcessVideo {
+    /// Looks at the film and keeps what is known of it.
+    async fn keep(
+        &self,
+        plan: &VideoPlan,
+        fetched: &Fetched,
+        shelf: &Shelf,
+        call: &Call,
+    ) -> Result<VideoResponse, Failure> {
+        let (tools, manner, report) = (self.0.0.around.tools.clone(), plan.manner, call.reporter());
+        let path = fetched.path.clone();
+        let looks = self.0.with_model(call, move |model, cancel| {
+            let mut report = |far: Far| {
+                report(Progress { done: far.looked, ..Progress::stage("looking") });
+            };
+            looked(&tools, &path, manner, model, (cancel, &mut report))
+        });
+        let (looks, kept, frames) = looks.await?;
+        let model = &self.0.0.model;
+        let analysis = Analysis::of_film(plan.identity(), plan.asked, &looks, model);
+        let name = plan.source.name();
+        let of = Of { name: &name, source: &plan.source.identity, model };
+        let mut record = Record::of_film(&of, manner.fps, &looks, kept);
+        record.analysis.video_id.clone_from(&analysis.video_id);
+        let json = record.json()?;
+        let thumbnail = frames.thumbnail.as_deref();
+        let keep = shelf.keep(&analysis.video_id, &frames.files, (thumbnail, &json));
+        let keep = call.cancel.run_until_cancelled(call.stage("storing", keep)).await;
+        let places = keep.unwrap_or_else(|| Err(Failure::cancelled()))?;
+        let kept = KeptAt {
+            frame_urls: places.frames,
+            thumbnail_url: places.thumbnail,
+            analysis_url: places.analysis,
+        };
+        Ok(VideoResponse { analysis, kept: Some(kept) })
+    }
+}
+
+/// Looks at the film at `path`, and writes its frames beside it.
+fn looked(
+    tools: &Tools,
+    path: &Path,
+    manner: Manner,
+    model: &Embedder,
+    (cancel, report): (&CancellationToken, &mut dyn FnMut(Far)),
+) -> Result<(Looks, Kept, Frames), Failure> {
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::write(path, bytes).map_err(|error| {
+            let message = "there is no room for temporary files";
+            Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
+        })
+    };
+    let mut frames = Frames { files: Vec::new(), thumbnail: None };
+    let mut keep = |bytes: Vec<u8>| {
+        let file = path.with_file_name(format!("frame_{:04}.jpg", frames.files.len()));
+        write(&file, &bytes)?;
+        frames.files.push(file);
+        Ok(())
+    };
+    let pictures = Pictures { most_width: None, keep: &mut keep };
+    let mut keeper = Keeper::new(Some(pictures), report);
+    let looks = look_with(tools, path, manner, model, cancel, &mut keeper)?;
+    let kept = keeper.kept();
+    if let Some(first) = frames.files.first() {
+        let thumbnail = path.with_file_name("thumbnail.jpg");
+        let small = look_at_thumbnail(tools, first, cancel)?;
+        write(&thumbnail, &small)?;
+        frames.thumbnail = Some(thumbnail);
+    }
+    Ok((looks, kept, frames))
+}
+
+/// The JPEG at `path`, small.
+fn look_at_thumbnail(
+    tools: &Tools,
+    path: &Path,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    jpeg(&Channels::read(tools, path, cancel)?.0, Some(THUMBNAIL))
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Shown, clock, letter};
+use super::shown::{Shown, clock, letter};
 
 /// Units across a drawing, whatever the width of the page.
 const WIDE: f64 = 1000.0;

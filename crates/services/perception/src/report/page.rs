@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::{Report, Shown, clock, drawing, letter};
+use super::drawing;
+use super::shown::{Report, Shown, clock, letter};
 use crate::vectors;
 
 const STYLE: &str = include_str!("style.css");
@@ -13,7 +14,14 @@ const STYLE: &str = include_str!("style.css");
 const MOST_GROUPS: usize = 24;
 const MOST_OF_A_GROUP: usize = 8;
 
-pub(super) fn page(report: &Report<'_>) -> String {
+impl Report<'_> {
+    /// The page.
+    pub fn html(&self) -> String {
+        page(self)
+    }
+}
+
+fn page(report: &Report<'_>) -> String {
     let record = report.record;
     let (frames, shots) = (report.shown(), report.shots());
     let digest = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod films;
+mod kept;
 mod records;
 mod stage;
 

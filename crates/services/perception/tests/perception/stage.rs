@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use parallax_listener::Listener;
 use parallax_media::Tools;
 use parallax_nn::device::Choice;
-use parallax_perception::{Choosable, ENVELOPE, Perception, Surroundings};
+use parallax_perception::{Choosable, ENVELOPE, KEEPING, Perception, Shelf, Surroundings};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{NoMetrics, SystemClock};
 use parallax_serving::front::{Limits, Tokens, envelope, http};
@@ -44,6 +44,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start() -> Self {
+        Self::keeping(None).await
+    }
+
+    /// One that keeps its analyses.
+    pub(crate) async fn keeping(shelf: Option<Shelf>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let access = Access { read: Vec::new(), write: Vec::new() };
         let storage = Storage::new(Stores::default(), access, 1 << 30);
@@ -52,8 +57,9 @@ impl Stage {
             tools: Tools::find().unwrap(),
             scratch: scratch.path().to_owned(),
         };
+        let asked = if shelf.is_some() { KEEPING } else { ENVELOPE };
         let model = Choosable::find(weights(), None, Choice::Cpu).unwrap();
-        let perception = Perception::new(around, model);
+        let perception = Perception::keeping(around, model, shelf);
         let loaded = LoadedModels::default();
         let models = ModelPool::new(u64::MAX).with_listener(loaded.listener());
         let beat = Beats::default().register("engine", Duration::from_secs(600));
@@ -71,7 +77,7 @@ impl Stage {
         let (tokens, clock) = (Tokens::default(), Arc::new(SystemClock));
         let retention = http::Retention::default();
         let rest = http::routes(service.clone(), tokens.clone(), limits, retention, clock);
-        let routes = rest.merge(envelope::routes(service, tokens, limits, ENVELOPE));
+        let routes = rest.merge(envelope::routes(service, tokens, limits, asked));
         tokio::spawn(listener.serve(routes, CancellationToken::new(), Duration::from_secs(1)));
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { url, client: reqwest::Client::new(), _scratch: scratch }
