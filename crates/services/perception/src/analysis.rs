@@ -214,10 +214,15 @@ impl Analysis {
     }
 }
 
-/// Eight hexadecimal digits for what identifies an input and a request.
-fn id(identity: &Value) -> String {
+/// A digest of what identifies an input and a request, in hexadecimal digits.
+pub(crate) fn digest(identity: &Value) -> String {
     let digest = Sha256::digest(identity.to_string().as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Its first eight digits.
+fn id(identity: &Value) -> String {
+    digest(identity).chars().take(8).collect()
 }
 
 /// What made an answer, of a model that is not loaded here.

@@ -246,6 +246,9 @@ mod tests {
         };
         let before = [&fake[..], &broken, &end(46, fake.len())].concat();
         assert_eq!(opened(&before).unwrap_err().kind, FailureKind::Invalid);
+        let whole = archive("");
+        let other = [&whole[..], &broken, &end(46, whole.len())].concat();
+        assert!(opened(&other).is_err(), "a whole archive before the last record is not this one");
         let within = [&broken[..], &fake, &end(46 + fake.len(), 0)].concat();
         assert_eq!(opened(&within).unwrap_err().kind, FailureKind::Invalid);
     }

@@ -69,16 +69,24 @@ impl Shelf {
         self.address(&analysis(id))
     }
 
-    /// Writes an analysis: its frames first, itself last, so that what is there is whole.
+    /// Writes an analysis: its frames first, itself last, so that what is there is whole. `identity`, a digest, tells
+    /// the film and what was asked of it from others: eight digits may be those of two.
     ///
     /// # Errors
-    /// As the store says; frames that were written stay and are written again by the next try.
+    /// `Conflict` where an analysis of another film has the name; as the store says; frames that were written stay and are written again by the next try.
     pub(crate) async fn keep(
         &self,
-        id: &str,
+        (id, identity): (&str, &str),
         frames: &[PathBuf],
         (thumbnail, json): (Option<&Path>, &[u8]),
     ) -> Result<Places, Failure> {
+        let uri = self.uri(&analysis(id))?;
+        let noted = self.objects.note(&uri).await;
+        let noted = noted.map_err(|error| Failure::of_store(&error, FIELD))?;
+        if noted.is_some_and(|noted| noted != identity) {
+            let message = format!("{FIELD}: the analysis of another film is called {id}, too");
+            return Err(Failure::new(FailureKind::Conflict, message));
+        }
         let keys: Vec<String> = (0..frames.len()).map(|n| frame(id, n)).collect();
         let mut writes = Vec::new();
         for (key, path) in keys.iter().zip(frames) {
@@ -88,8 +96,7 @@ impl Shelf {
         if let Some(path) = thumbnail {
             self.upload(&thumbnail_key(id), path).await?;
         }
-        let uri = self.uri(&analysis(id))?;
-        let written = self.objects.write(&uri, json).await;
+        let written = self.objects.write_noted(&uri, json, identity).await;
         written.map_err(|error| Failure::of_store(&error, FIELD))?;
         Ok(Places {
             frames: keys.iter().map(|key| self.address(key)).collect(),

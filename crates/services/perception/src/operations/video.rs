@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Perception;
-use crate::analysis::{Analysis, Asked};
+use crate::analysis::{Analysis, Asked, digest};
 use crate::embedder::Embedder;
 use crate::film::{Looks, Manner, look, look_with};
 use crate::jpeg::jpeg;
@@ -197,7 +197,8 @@ impl ProcessVideo {
         record.analysis.video_id.clone_from(&analysis.video_id);
         let json = record.json()?;
         let thumbnail = frames.thumbnail.as_deref();
-        let keep = shelf.keep(&analysis.video_id, &frames.files, (thumbnail, &json));
+        let name = (analysis.video_id.as_str(), digest(&plan.identity()));
+        let keep = shelf.keep((name.0, &name.1), &frames.files, (thumbnail, &json));
         let keep = call.cancel.run_until_cancelled(call.stage("storing", keep)).await;
         let places = keep.unwrap_or_else(|| Err(Failure::cancelled()))?;
         let kept = KeptAt {

@@ -65,6 +65,15 @@ async fn a_film_is_kept_under_the_names_that_clients_know() {
     assert_eq!(kept["shots"].as_array().unwrap().len(), 3);
     let (status, page) = stage.get(&format!("/videos/{id}")).await;
     assert_eq!((status, &page), (200, &kept));
+    // Again is no conflict; another film of the same eight digits is, and nothing of the first is lost.
+    assert_eq!(processed(&stage, 2.0).await, answer);
+    let key = format!("{below}/analysis.json");
+    store.write_noted(&at(&key), b"another film's", "0123").await.unwrap();
+    let stage = Stage::keeping(Some(shelf(&store, None))).await;
+    let data = json!({"video_base64": STANDARD.encode(film()), "fps": 2.0});
+    let (status, refused) = stage.ask("process_video", &data).await;
+    assert_eq!((status, &refused["detail"]["kind"]), (409, &json!("conflict")), "{refused}");
+    assert_eq!(read(&store, &key).await, b"another film's");
     // The address of the store itself where no other is given.
     let stage = Stage::keeping(Some(shelf(&store, None))).await;
     let answer = processed(&stage, 1.0).await;
