@@ -1,4 +1,5 @@
 # make demo    renders a sample and converts it: the main job, from a clean clone (OFFLINE=1: fetches nothing)
+# make demo-perceive   renders a film and makes a page of what is in it
 # make test    runs every test of the project
 # make lint    formatting, clippy, dependency rules, shell and container files
 # make check   lint, test, book and release-check: what a change must pass
@@ -30,7 +31,7 @@ CLIPS_BUILD ?= release
 # Where tools/setup puts Python tools that the machine lacks.
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parallax/venv/bin:$(PATH)
 
-.PHONY: demo test lint check book release release-check coverage clips corpus field pages fuzz quality bench bench-worker checkov soak upgrade setup setup-lint fmt
+.PHONY: demo demo-perceive test lint check book release release-check coverage clips corpus field pages fuzz quality bench bench-worker checkov soak upgrade setup setup-lint fmt
 
 demo: setup
 	$(CARGO) build --release --locked -p parallax -p parallax-scene
@@ -46,6 +47,11 @@ endif
 	@echo "The result: $(OUT)/sample_LRF_Full_SBS.mp4"
 	@echo "Watch it in a headset or on a 3D screen (side by side), or cross-eyed in any player;"
 	@echo "for red-cyan glasses: target/release/parallax convert $(OUT)/sample.mp4 --layout anaglyph"
+
+demo-perceive: setup
+	$(CARGO) build --release --locked -p parallax -p parallax-scene -p parallax-tiny-weights
+	tools/demo-perceive target/release/parallax target/release/parallax-scene target/release/parallax-tiny-weights \
+		target/demo-perceive
 
 test: setup
 	$(CARGO) build --locked --workspace --bins
@@ -113,6 +119,8 @@ pages: setup
 	@tools/setup pages
 	$(CARGO) build --locked --workspace --bins
 	tools/check-pages target/debug/parallax target/debug/parallax-scene target/debug/video-worker target/pages
+	tools/demo-perceive target/debug/parallax target/debug/parallax-scene target/debug/parallax-tiny-weights target/pages/report
+	tools/check-report target/pages/report/report.html target/pages
 
 fuzz: setup
 	tools/fuzz

@@ -61,6 +61,8 @@ UNSET = {
         "SERVER_NETWORKS": "no request brings an address of its own",
         "SERVER_ORIGINS": "no request brings an address of its own",
         "SERVER_PERCEPTION_MODEL": "the worker asks for stereo alone",
+        "SERVER_PERCEPTION_STORE": "the worker asks for stereo alone",
+        "SERVER_PERCEPTION_URL": "the worker asks for stereo alone",
         "SERVER_PLACES": "SageMaker sends one request at a time",
         "SERVER_PLACES_PER_CLIENT": "there is one client",
         "SERVER_REFERENCE": TUNED,

@@ -12,6 +12,7 @@ use parallax_engine_spec::{Choice, DepthMode};
 use parallax_listener::{HostName, Hosts};
 use parallax_media::Damaged;
 use parallax_serving::front::Limits;
+use parallax_serving::front::envelope::Envelope;
 use parallax_serving::net::Origin;
 use parallax_serving::{Access, ExecutorSettings, Prefix};
 use parallax_telemetry::logs::Format;
@@ -145,6 +146,16 @@ pub(crate) struct Settings {
     /// `WEIGHTS_DIR`. Defaults to the first that is there; without one, nothing is described.
     #[arg(long, env = "SERVER_CAPTION_MODEL")]
     pub(crate) caption_model: Option<String>,
+
+    /// Where analyses of films are kept, with their frames: `s3://bucket`, `gs://bucket/folder`, `file:///folder`. No
+    /// request names it, so it need not be within `SERVER_OUTPUTS`. Defaults to nowhere.
+    #[arg(long, env = "SERVER_PERCEPTION_STORE")]
+    pub(crate) perception_store: Option<String>,
+
+    /// The address under which readers find what is kept there, such as `https://films.example`. Defaults to
+    /// `SERVER_PERCEPTION_STORE` itself.
+    #[arg(long, env = "SERVER_PERCEPTION_URL")]
+    pub(crate) perception_url: Option<String>,
 
     /// The stereo engine.
     #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
@@ -393,15 +404,18 @@ impl Settings {
         if let Some(found) = self.depth_curve.filter(|curve| !(-3.0..=3.0).contains(curve)) {
             bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
         }
-        for (variable, set) in [
-            ("SERVER_PERCEPTION_MODEL", self.perception_model.is_some()),
-            ("SERVER_CAPTION_MODEL", self.caption_model.is_some()),
-        ] {
-            if set && !self.offers(ServiceName::Perception) {
-                bail!(
-                    "{variable} is for the service perception, which SERVER_SERVICES does not name"
-                );
-            }
+        let of_perception = [
+            ("SERVER_PERCEPTION_MODEL", &self.perception_model),
+            ("SERVER_CAPTION_MODEL", &self.caption_model),
+            ("SERVER_PERCEPTION_STORE", &self.perception_store),
+            ("SERVER_PERCEPTION_URL", &self.perception_url),
+        ];
+        let set = of_perception.into_iter().find(|(_, value)| value.is_some());
+        if let (Some((variable, _)), false) = (set, self.offers(ServiceName::Perception)) {
+            bail!("{variable} is for the service perception, which SERVER_SERVICES does not name");
+        }
+        if self.perception_url.is_some() && self.perception_store.is_none() {
+            bail!("SERVER_PERCEPTION_URL is for SERVER_PERCEPTION_STORE, which is not set");
         }
         let others = [ServiceName::Animate, ServiceName::Perception];
         let networks = self.engine.has_a_device() || others.iter().any(|s| self.offers(*s));
@@ -415,6 +429,14 @@ impl Settings {
         let all = SocketAddr::from(([0, 0, 0, 0], 8080));
         let own = SocketAddr::from(([127, 0, 0, 1], 8080));
         self.address.unwrap_or(if self.profile == Profile::Sagemaker { all } else { own })
+    }
+
+    /// How clients of the earlier perception service ask, where it is offered.
+    pub(crate) fn earlier_perception(&self) -> Option<Envelope> {
+        let keeping = self.perception_store.is_some();
+        let asked =
+            if keeping { parallax_perception::KEEPING } else { parallax_perception::ENVELOPE };
+        self.offers(ServiceName::Perception).then_some(asked)
     }
 
     /// Whether a service is offered.

@@ -1,17 +1,23 @@
 //! Perception as the settings choose it.
 
 use anyhow::{Context, Result};
+use parallax_aws::Aws;
 use parallax_nn::device::Choice;
 use parallax_perception::{Captions, Choosable, Error, Perception, Surroundings};
 
 use crate::config::{Device, ServiceName, Settings};
+use crate::stores;
 
 /// The operations, where they are offered. The models' files are looked at here, so that wrong ones end the
 /// start; each is read when it is first needed.
 ///
 /// # Errors
 /// Names the variable.
-pub(crate) fn open(settings: &Settings, around: Surroundings) -> Result<Option<Perception>> {
+pub(crate) fn open(
+    settings: &Settings,
+    around: Surroundings,
+    aws: &Aws,
+) -> Result<Option<Perception>> {
     if !settings.offers(ServiceName::Perception) {
         return Ok(None);
     }
@@ -29,7 +35,8 @@ pub(crate) fn open(settings: &Settings, around: Surroundings) -> Result<Option<P
         Err(Error::Absent { .. }) => None,
         Err(error) => return Err(blamed(error, "SERVER_CAPTION_MODEL")).context("perception"),
     };
-    Ok(Some(Perception::new(around, model.context("perception")?, captions)))
+    let shelf = stores::shelf(settings, aws)?;
+    Ok(Some(Perception::new(around, model.context("perception")?, captions, shelf)))
 }
 
 /// With the variable that is to be looked at; `of_the_name` is that of the model's name.

@@ -169,7 +169,8 @@ async fn service(
         offered = offered.with(Segment::new(own.clone())).with(Track::new(own.clone()));
         offered = offered.with(Animate::new(own));
     }
-    if let Some(own) = perception::open(settings, Surroundings { storage, tools, scratch })? {
+    let around = Surroundings { storage, tools, scratch };
+    if let Some(own) = perception::open(settings, around, &aws)? {
         models.extend(own.models());
         offered = own.register(offered, loaded.clone());
     }
@@ -206,8 +207,7 @@ fn routes(
             let clock = Arc::new(SystemClock);
             let rest = http::routes(service.clone(), tokens.clone(), limits, retention, clock);
             let routes = contract.merge(rest);
-            if settings.offers(ServiceName::Perception) {
-                let earlier = parallax_perception::ENVELOPE;
+            if let Some(earlier) = settings.earlier_perception() {
                 routes.merge(envelope::routes(service.clone(), tokens.clone(), limits, earlier))
             } else {
                 routes

@@ -49,10 +49,9 @@ struct Way {
 
 impl Way {
     fn of(settings: &Settings) -> Self {
-        let perception = settings.offers(ServiceName::Perception);
-        let earlier = perception.then_some(parallax_perception::ENVELOPE);
+        let earlier = settings.earlier_perception();
         let stereo = settings.offers(ServiceName::Stereo);
-        let animate = settings.offers(ServiceName::Animate) && !stereo && !perception;
+        let animate = settings.offers(ServiceName::Animate) && !stereo && earlier.is_none();
         Self { earlier, stereo, animate }
     }
 }

@@ -2,8 +2,11 @@
 
 mod gcs;
 mod own;
+mod shelf;
 
 use std::sync::Arc;
+
+pub(crate) use shelf::shelf;
 
 use anyhow::{Context, Result};
 use parallax_aws::{Aws, S3Objects};

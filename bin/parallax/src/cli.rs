@@ -18,7 +18,9 @@ use crate::convert::staging::StagingArgs;
 use crate::convert::without::Unwanted;
 use crate::depth::DepthCommand;
 use crate::inspect::InspectArgs;
+use crate::perceive::PerceiveArgs;
 use crate::preview::PreviewArgs;
+use crate::search::SearchArgs;
 use crate::serve::ServeArgs;
 use crate::weights::names;
 
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Depth(DepthCommand),
     /// Say what a file is: streams, layout, and the parallax between its eyes.
     Inspect(InspectArgs),
+    /// Look at films and pictures: a vector for each frame, shots, and which frames look alike.
+    Perceive(PerceiveArgs),
+    /// Find frames of films that were looked at by `perceive`: those that look like a picture.
+    Search(SearchArgs),
     /// Show on one sheet of pictures what a conversion will look like.
     Preview(PreviewArgs),
     /// Show pages for a browser: drop films, look at them, convert and watch them.

@@ -5,8 +5,10 @@ mod convert;
 mod depth;
 mod doctor;
 mod inspect;
+mod perceive;
 mod place;
 mod preview;
+mod search;
 mod serve;
 mod weights;
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::main(*args),
         Command::Depth(args) => depth::main(&args),
         Command::Inspect(args) => inspect::main(&args),
+        Command::Perceive(args) => perceive::main(&args),
+        Command::Search(args) => search::main(&args),
         Command::Preview(args) => preview::main(&args),
         Command::Serve(args) => serve::main(&args),
         Command::Doctor(args) => doctor::main(&args),

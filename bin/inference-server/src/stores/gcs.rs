@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parallax_aws::{Compatible, S3Objects};
 use parallax_job::{Scheme, Uri};
-use parallax_ports::{Error, Kind, ObjectMeta, ObjectStore, Result};
+use parallax_ports::{Error, Kind, Listing, ObjectMeta, ObjectStore, Result};
 
 use crate::config::Settings;
 
@@ -15,6 +15,14 @@ use crate::config::Settings;
 /// # Errors
 /// Names the variable.
 pub(super) fn open(settings: &Settings) -> anyhow::Result<Option<Arc<dyn ObjectStore>>> {
+    Ok(listed(settings)?.map(|store| store as Arc<dyn ObjectStore>))
+}
+
+/// The same, for whoever lists it, too.
+///
+/// # Errors
+/// Names the variable.
+pub(super) fn listed(settings: &Settings) -> anyhow::Result<Option<Arc<Gcs>>> {
     let Some((access_key_id, secret_access_key)) = settings.secrets.read()?.gcs.clone() else {
         return Ok(None);
     };
@@ -30,7 +38,7 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Option<Arc<dyn ObjectS
 
 /// The same objects under the other scheme.
 #[derive(Debug)]
-struct Gcs(S3Objects);
+pub(super) struct Gcs(S3Objects);
 
 fn renamed(uri: &Uri) -> Result<Uri> {
     match uri {
@@ -38,6 +46,19 @@ fn renamed(uri: &Uri) -> Result<Uri> {
             Ok(Uri::Object { scheme: Scheme::S3, bucket: bucket.clone(), key: key.clone() })
         }
         _ => Err(Error::new(Kind::Rejected, format!("{uri}: not an object in Google's store"))),
+    }
+}
+
+#[async_trait]
+impl Listing for Gcs {
+    async fn list(&self, folder: &Uri, after: Option<&Uri>, limit: usize) -> Result<Vec<Uri>> {
+        let after = after.map(renamed).transpose()?;
+        let found = self.0.list(&renamed(folder)?, after.as_ref(), limit).await?;
+        let own = |uri: Uri| match uri {
+            Uri::Object { bucket, key, .. } => Uri::Object { scheme: Scheme::Gs, bucket, key },
+            file @ Uri::File(_) => file,
+        };
+        Ok(found.into_iter().map(own).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a conversion ends.
 
 /// Exit code of a conversion that was interrupted, as shells count it.
-pub(super) const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// How a conversion ended.
 #[derive(Debug)]

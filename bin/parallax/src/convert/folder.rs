@@ -41,10 +41,10 @@ struct Summary {
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-struct Found {
-    files: Vec<PathBuf>,
+pub(crate) struct Found {
+    pub(crate) files: Vec<PathBuf>,
     /// Folders below it that cannot be listed, and why.
-    unlisted: Vec<(PathBuf, String)>,
+    pub(crate) unlisted: Vec<(PathBuf, String)>,
 }
 
 pub(super) fn main(mut args: ConvertArgs) -> ExitCode {
@@ -193,7 +193,7 @@ impl Summary {
 ///
 /// # Errors
 /// When `folder` itself cannot be listed.
-fn list(folder: &Path, recursive: bool, found: &mut Found) -> Result<()> {
+pub(crate) fn list(folder: &Path, recursive: bool, found: &mut Found) -> Result<()> {
     let context = || format!("{}: cannot be listed", show_path(folder));
     let mut entries = fs::read_dir(folder)
         .with_context(context)?
@@ -223,7 +223,7 @@ fn ends(path: &Path, endings: &[&str]) -> bool {
 }
 
 /// Why the file at `path` is no source: it has the name of something that was made here.
-fn result(path: &Path) -> Option<&'static str> {
+pub(crate) fn result(path: &Path) -> Option<&'static str> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if Layout::ALL.into_iter().any(|layout| stem.ends_with(tag(layout))) {
         return Some("its name is that of a result; convert it by itself if it is not");

@@ -6,21 +6,21 @@
 //! from which an interrupted conversion continues.
 
 mod alarm;
-mod ending;
+pub(crate) mod ending;
 mod film;
-mod folder;
+pub(crate) mod folder;
 mod leash;
 mod manifest;
 mod mended;
 mod model;
-mod name;
+pub(crate) mod name;
 pub(crate) mod network;
 mod one;
 pub(crate) mod options;
 pub(crate) mod part;
 mod pieces;
 mod pipeline;
-mod progress;
+pub(crate) mod progress;
 pub(crate) mod refused;
 mod request;
 mod retries;

@@ -418,7 +418,7 @@ fn stages(told: &BTreeMap<(u32, Stage), (u64, Instant)>) -> String {
     sums.iter().map(|(stage, frames)| format!("  {stage} {frames}")).collect()
 }
 
-fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown".to_owned();
     }

@@ -2,12 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::captions::{CaptionStats, Captions, DenseCaptions, Told};
 use crate::embedder::{Choosable, Made};
-use crate::film::Look;
+use crate::film::{Look, Looks};
 use crate::vectors;
 
 /// How the vector of a clip is made.
@@ -89,7 +89,7 @@ struct DenseStats {
 /// What made each level.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Levels {
-    level1_global: Made,
+    pub(crate) level1_global: Made,
     level2_objects: Option<Made>,
     level3_dense: Option<Made>,
     captions: Option<Made>,
@@ -101,9 +101,9 @@ pub(crate) struct FrameDetails {
     /// Its number among those that were looked at.
     frame_idx: usize,
     /// Its number in the film.
-    source_frame: u64,
+    pub(crate) source_frame: u64,
     /// Seconds after the film's first frame.
-    timestamp: f64,
+    pub(crate) timestamp: f64,
     /// Null: nothing here finds objects.
     num_objects: Option<u64>,
     /// Whether its patches' vectors are in the answer.
@@ -127,13 +127,43 @@ pub(crate) struct Parts<'a> {
     pub(crate) damage: Vec<String>,
     pub(crate) made: &'a dyn Fn(&'static str) -> Made,
     pub(crate) method: &'static str,
-    /// What was told in words, and by what; and whether each frame's words are in the answer.
-    pub(crate) told: Option<(Told, Made, bool)>,
+}
+
+/// What is wanted of a film besides its clip's vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The vectors of the frames.
+    pub(crate) embeddings: bool,
+    /// What is known of the frames.
+    pub(crate) details: bool,
+}
+
+impl Asked {
+    /// What tells this request from others, of a film that is itself told by `source`.
+    pub(crate) fn identity(self, source: &Value, fps: f64) -> Value {
+        json!([source, fps, self.embeddings, self.details])
+    }
 }
 
 impl Analysis {
+    /// Of a film that was looked at by `model`.
+    pub(crate) fn of_film(identity: Value, asked: Asked, looks: &Looks, model: &Choosable) -> Self {
+        Self::of(Parts {
+            identity,
+            frames: &looks.frames,
+            size: looks.size,
+            details: asked.details,
+            embeddings: asked.embeddings,
+            dense: None,
+            source_fps: Some(looks.source_fps),
+            damage: looks.damage.clone(),
+            made: &maker(model),
+            method: SQUASHED,
+        })
+    }
+
     pub(crate) fn of(parts: Parts<'_>) -> Self {
-        let Parts { frames, size: (width, height), dense, told, .. } = parts;
+        let Parts { frames, size: (width, height), dense, .. } = parts;
         let classes = || frames.iter().map(|frame| frame.class.as_slice());
         let clip = vectors::unit_mean(classes()).unwrap_or_default();
         let (n, dim) = (frames.len(), clip.len());
@@ -159,9 +189,9 @@ impl Analysis {
             embedding_dim: dim,
             num_tracks: None,
             processing_resolution: [width, height],
-            captions: told.as_ref().map(|(told, ..)| told.captions.clone()),
-            caption_stats: told.as_ref().map(|(told, ..)| told.stats),
-            dense_captions: told.as_ref().filter(|told| told.2).map(|told| told.0.dense.clone()),
+            captions: None,
+            caption_stats: None,
+            dense_captions: None,
             level_stats: LevelStats {
                 level1_global: GlobalStats { frames_processed: n, embedding_dim: dim },
                 level2_objects: None,
@@ -179,16 +209,31 @@ impl Analysis {
                 level1_global: (parts.made)(parts.method),
                 level2_objects: None,
                 level3_dense: dense.map(|_| (parts.made)("patch tokens after the last norm")),
-                captions: told.map(|(_, made, _)| made),
+                captions: None,
             },
         }
     }
 }
 
-/// Eight hexadecimal digits for what identifies an input and a request.
-fn id(identity: &Value) -> String {
+impl Analysis {
+    /// With what `made` told in words, and with each frame's where they are wanted.
+    pub(crate) fn tell(&mut self, told: Told, made: Made, dense: bool) {
+        self.captions = Some(told.captions);
+        self.caption_stats = Some(told.stats);
+        self.dense_captions = dense.then_some(told.dense);
+        self.models.captions = Some(made);
+    }
+}
+
+/// A digest of what identifies an input and a request, in hexadecimal digits.
+pub(crate) fn digest(identity: &Value) -> String {
     let digest = Sha256::digest(identity.to_string().as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Its first eight digits.
+fn id(identity: &Value) -> String {
+    digest(identity).chars().take(8).collect()
 }
 
 /// What made an answer, of a model that is not loaded here.
@@ -198,8 +243,6 @@ pub(crate) fn maker(model: &Choosable) -> impl Fn(&'static str) -> Made + '_ {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -222,7 +265,6 @@ mod tests {
             damage: Vec::new(),
             made: &made,
             method: SQUASHED,
-            told: None,
         };
         let answer = serde_json::to_value(Analysis::of(parts("a"))).unwrap();
         for null in ["num_tracks", "captions", "dense_captions", "caption_stats"] {
@@ -258,7 +300,6 @@ mod tests {
             damage: Vec::new(),
             made: &made,
             method: SQUASHED,
-            told: None,
         });
         let dense = answer.dense_embeddings.unwrap();
         assert_eq!(dense.len(), 2);

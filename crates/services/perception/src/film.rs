@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use parallax_frame::Frame;
 use parallax_media::{DecodeOptions, Shown, Tools, probe, scan};
 use parallax_serving::{Failure, FailureKind};
 use parallax_stereo::Rgb;
@@ -45,21 +46,45 @@ pub struct Manner {
     pub fps: f64,
 }
 
-/// Looks at the film at `path`. `each` is given every frame that is looked at with its number among them and its time.
+/// Who stands by while a film is looked at.
+pub trait Watch {
+    /// The film has so many frames, as far as its packets tell.
+    fn begins(&mut self, _frames: u64) {}
+
+    /// A frame of the film, `seconds` after its first: each one, in order.
+    ///
+    /// # Errors
+    /// Whatever ends the look.
+    fn passes(&mut self, _frame: &Frame, _number: u64, _seconds: f64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// That frame was looked at.
+    ///
+    /// # Errors
+    /// Whatever ends the look.
+    fn looked(&mut self, _look: &Look, _channels: &Channels) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Looks at the film at `path`, and shows `watch` every frame.
 ///
 /// # Errors
-/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`; and
-/// those of `each`.
+/// `Invalid` when it is no film, or more than [`MOST_FRAMES`] frames would be looked at; `Cancelled`; `Internal`;
+/// as `watch` says.
 pub fn look(
     tools: &Tools,
     path: &Path,
     manner: Manner,
     model: &Embedder,
     cancel: &CancellationToken,
-    each: &mut dyn FnMut(usize, f64, &Channels) -> Result<(), Failure>,
+    watch: &mut dyn Watch,
 ) -> Result<Looks, Failure> {
     let told = |error: parallax_media::Error| failure(&error, path);
-    let Film { mut shown, rgb, rate, size: (width, height), .. } = Film::open(tools, path, cancel)?;
+    let Film { mut shown, rgb, count, rate, size: (width, height) } =
+        Film::open(tools, path, cancel)?;
+    watch.begins(count as u64);
     let base = shown.decoder().time_base();
     let (mut sampler, mut first, mut frames) = (Sampler::new(manner.fps), None, Vec::new());
     for (frame, number) in shown.by_ref().zip(0..) {
@@ -68,14 +93,16 @@ pub fn look(
             return Err(Failure::cancelled());
         }
         let seconds = base.seconds(frame.pts - *first.get_or_insert(frame.pts));
+        watch.passes(&frame, number, seconds)?;
         if sampler.takes(seconds) {
             if frames.len() == MOST_FRAMES {
                 return Err(too_many(manner.fps));
             }
             let channels = Channels(rgb.planes(&frame));
-            let seen = channels.seen_by(model, None)?;
-            each(frames.len(), seconds, &channels)?;
-            frames.push(Look { source_frame: number, seconds, class: seen.class });
+            let class = channels.seen_by(model, None)?.class;
+            let look = Look { source_frame: number, seconds, class };
+            watch.looked(&look, &channels)?;
+            frames.push(look);
         }
     }
     if frames.is_empty() {

@@ -10,6 +10,7 @@ use parallax_stereo::{Plane, Rgb};
 use tokio_util::sync::CancellationToken;
 
 use crate::embedder::Embedder;
+use crate::jpeg::jpeg;
 
 /// Most pixels on either side of a picture: on the way to the network's size, one side is there as it was.
 const MOST_SIDE: u32 = 16_384;
@@ -70,6 +71,41 @@ impl Channels {
         let [r, g, b] = &self.0;
         model.see([r.data(), g.data(), b.data()], (height, width), shortest_edge)
     }
+}
+
+/// A picture that was looked at.
+#[derive(Debug)]
+pub struct Pictured {
+    /// The class token, as the network gives it.
+    pub class: Vec<f32>,
+    /// Width and height.
+    pub size: (usize, usize),
+    rgb: Channels,
+}
+
+impl Pictured {
+    /// A JPEG of it, at most `width` pixels wide.
+    ///
+    /// # Errors
+    /// `Internal`.
+    pub fn jpeg(&self, width: usize) -> Result<Vec<u8>, Failure> {
+        jpeg(&self.rgb.0, Some(width))
+    }
+}
+
+/// Looks at the picture at `path`, the whole of it squashed as the model was published, which is how the frames of
+/// films are looked at.
+///
+/// # Errors
+/// `Invalid` when it is none, or damaged; `Internal`.
+pub fn look_at_picture(
+    tools: &Tools,
+    path: &Path,
+    model: &Embedder,
+    cancel: &CancellationToken,
+) -> Result<Pictured, Failure> {
+    let rgb = Channels::read(tools, path, cancel)?;
+    Ok(Pictured { class: rgb.seen_by(model, None)?.class, size: rgb.size(), rgb })
 }
 
 /// What a caller is told of a file that cannot be read: never a path of this machine.

@@ -44,6 +44,19 @@ pub(crate) struct Fetched {
     _folder: tempfile::TempDir,
 }
 
+impl Source {
+    /// What people know it by: the last part of its address, or `film` where it came with the request.
+    pub(crate) fn name(&self) -> String {
+        let address = match &self.address {
+            Address::Inline(_) => return "film".to_owned(),
+            Address::Object(uri) => uri.to_string(),
+            Address::Web(url) => url.path().to_owned(),
+        };
+        let last = address.rsplit('/').next().filter(|last| !last.is_empty());
+        last.unwrap_or("film").to_owned()
+    }
+}
+
 impl Surroundings {
     /// The first of these that is given: what came in base64, an address, or a file of this machine, which is one of
     /// the folders that are allowed or refused.

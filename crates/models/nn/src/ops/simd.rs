@@ -28,7 +28,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = r.mul_add(p, 0.008_374_816);
     let p = r.mul_add(p, 0.041_668_225);
     let p = r.mul_add(p, 0.166_664_2);
-    let p = r.mul_add(p, 0.499_999_92);
+    let p = r.mul_add(p, 0.499_999_9);
     let p = r.mul_add(p, 1.0);
     let p = r.mul_add(p, 1.0);
     power_of_two(shifted) * p
@@ -66,7 +66,7 @@ pub(super) fn gelu(x: f32) -> f32 {
     let t = a.min(9.0);
     let q = -4.671_292e-6;
     let q = t.mul_add(q, 1.712_932_5e-5);
-    let q = t.mul_add(q, 5.572_492_8e-4);
+    let q = t.mul_add(q, 5.572_493e-4);
     let q = t.mul_add(q, -0.007_631_87);
     let q = t.mul_add(q, 0.052_907_16);
     let q = t.mul_add(q, 0.459_064_1);

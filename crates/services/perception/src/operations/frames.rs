@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{Perception, invalid};
 use super::video::rate;
 use crate::analysis::{Analysis, Parts, SQUASHED, maker};
+use crate::archive::{self, Archive};
 use crate::embedder::Embedder;
 use crate::film::{Look, MOST_FRAMES};
 use crate::picture::Channels;
@@ -25,8 +26,6 @@ use crate::source::Source;
 
 const LACKING: &str = "No frames provided. Use zip_url or zip_base64";
 const EMPTY: &str = "No frames found in ZIP file";
-/// Files of an archive.
-const MOST_FILES: usize = 100_000;
 /// Bytes of one picture, of one note, and of all notes together.
 const MOST_PICTURE: u64 = 64 << 20;
 const MOST_NOTE: u64 = 1 << 20;
@@ -151,18 +150,9 @@ fn number(name: &str) -> Option<(u64, bool)> {
     }
 }
 
-type Archive = zip::ZipArchive<std::io::BufReader<std::fs::File>>;
-
 /// Opens the archive at `path` and finds its frames. Names are looked at and never used as paths.
 fn frames_of(path: &Path) -> Result<(Archive, BTreeMap<u64, Files>), Failure> {
-    let file = std::fs::File::open(path);
-    let file = file.map_err(|error| Failure::internal(format!("open the archive: {error}")))?;
-    let archive = zip::ZipArchive::new(std::io::BufReader::new(file));
-    let archive = archive.map_err(|_| invalid("not a ZIP archive, or a damaged one"))?;
-    if archive.len() > MOST_FILES {
-        let message = format!("the archive has {} files; allowed are {MOST_FILES}", archive.len());
-        return Err(invalid(&message));
-    }
+    let archive = archive::open(path)?;
     let mut frames = BTreeMap::<u64, Files>::new();
     for index in 0..archive.len() {
         let name = archive.name_for_index(index).and_then(Result::ok);
@@ -315,7 +305,6 @@ impl Operation for ProcessExtractedFrames {
             damage: Vec::new(),
             made: &maker(&self.0.0.model),
             method: SQUASHED,
-            told: None,
         });
         Ok(FramesResponse {
             analysis,

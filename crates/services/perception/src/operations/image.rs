@@ -106,7 +106,6 @@ impl Operation for ProcessImage {
             damage: Vec::new(),
             made: &maker(&self.0.0.model),
             method: method(plan.shortest_edge),
-            told: None,
         }))
     }
 }

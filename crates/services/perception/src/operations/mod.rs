@@ -6,12 +6,13 @@ mod embed;
 mod frames;
 mod health;
 mod image;
+mod kept;
 mod refused;
 mod shared;
 mod video;
 
 use parallax_serving::Registry;
-use parallax_serving::front::envelope::Envelope;
+use parallax_serving::front::envelope::{Envelope, Read};
 use parallax_serving::operations::LoadedModels;
 
 pub use shared::Perception;
@@ -41,6 +42,31 @@ pub const ENVELOPE: Envelope = Envelope {
         "embed_image",
         "caption",
     ],
+    reads: &[],
+};
+
+/// The same where analyses are kept.
+pub const KEEPING: Envelope = Envelope {
+    names: &[
+        ("health", health::HEALTH),
+        ("memory_stats", health::MEMORY),
+        ("embed_image", "embed_image"),
+        ("process_frame", "process_frame"),
+        ("compare_frames", "compare_frames"),
+        ("process_image", "process_image"),
+        ("process_video", "process_video"),
+        ("process_extracted_frames", "process_extracted_frames"),
+        ("caption", "caption"),
+        ("embed_text", "embed_text"),
+        ("get_analysis", "get_analysis"),
+        ("list_videos", "list_videos"),
+        ("search", "search"),
+    ],
+    reads: &[
+        Read { path: "/videos", operation: "list_videos", parameter: None },
+        Read { path: "/videos/{id}", operation: "get_analysis", parameter: Some("video_id") },
+    ],
+    ..ENVELOPE
 };
 
 impl Perception {
@@ -48,6 +74,13 @@ impl Perception {
     #[must_use]
     pub fn register(&self, registry: Registry, loaded: LoadedModels) -> Registry {
         let own = || self.clone();
+        let registry = match &self.0.shelf {
+            None => registry,
+            Some(shelf) => registry
+                .with(kept::GetAnalysis(shelf.clone()))
+                .with(kept::ListVideos(shelf.clone()))
+                .with(kept::Search::new(own(), shelf.clone())),
+        };
         registry
             .with(health::Health(own()))
             .with(health::MemoryStats(own(), loaded))

@@ -5,6 +5,7 @@ use parallax_serving::{Call, Cost, Failure, NoParts, Operation};
 use serde_json::{Map, Value};
 
 use super::shared::invalid;
+use crate::stored::NO_WORDS;
 
 /// An operation that is refused.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Refused {
 pub(super) const EMBED_TEXT: Refused = Refused {
     name: "embed_text",
     summary: "Always refused: the network knows pictures, not words.",
-    why: "Text embedding not supported. Use VLM for text understanding.",
+    why: NO_WORDS,
 };
 
 #[async_trait]

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::captioner::{Captioner, Captions, QWEN3_VL};
 use crate::embedder::{Choosable, DINOV3, Embedder};
 use crate::picture::Channels;
+use crate::shelf::Shelf;
 use crate::source::{Source, Surroundings};
 
 /// The shorter sides that may be asked for, in pixels.
@@ -26,12 +27,20 @@ pub(super) struct Shared {
     pub(super) around: Surroundings,
     pub(super) model: Choosable,
     pub(super) captions: Option<Captions>,
+    /// Where analyses are kept, if they are.
+    pub(super) shelf: Option<Shelf>,
 }
 
 impl Perception {
-    /// Work with this model, and with that one where pictures are described in words.
-    pub fn new(around: Surroundings, model: Choosable, captions: Option<Captions>) -> Self {
-        Self(Arc::new(Shared { around, model, captions }))
+    /// Work with this model, and with that one where pictures are described in words; keep the analyses of films on
+    /// this shelf.
+    pub fn new(
+        around: Surroundings,
+        model: Choosable,
+        captions: Option<Captions>,
+        shelf: Option<Shelf>,
+    ) -> Self {
+        Self(Arc::new(Shared { around, model, captions, shelf }))
     }
 
     /// The models, for the pool: each is read when it is first needed.

@@ -1,19 +1,30 @@
 //! `process_video`: a film, frame by frame and as a whole.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parallax_serving::{Call, Cost, Failure, NoParts, Operation, Progress};
+use parallax_frame::Frame;
+use parallax_media::Tools;
+use parallax_serving::{Call, Cost, Failure, FailureKind, NoParts, Operation, Progress};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::shared::Perception;
-use crate::analysis::{Analysis, Parts, SQUASHED, maker};
-use crate::captions::{Detail, METHOD, Teller, Wanted};
-use crate::film::{Manner, look};
+use crate::analysis::{Analysis, Asked, digest};
+use crate::captioner::Captioner;
+use crate::captions::{Detail, METHOD, Teller, Told, Wanted};
+use crate::embedder::Embedder;
+use crate::film::{Look, Looks, Manner, Watch, look};
+use crate::jpeg::jpeg;
+use crate::keeper::{Far, Keeper, Kept, Pictures};
 use crate::picture::Channels;
-use crate::source::Source;
+use crate::record::{Of, Record};
+use crate::report::THUMBNAIL;
+use crate::shelf::Shelf;
+use crate::source::{Fetched, Source};
 
 const LACKING: &str = "No video provided. Use video_url or video_base64";
 /// The most frames a second that may be asked for.
@@ -92,17 +103,40 @@ fn wanted(interval: usize, details: Option<Vec<Detail>>) -> Result<Wanted, Failu
 pub(super) struct VideoPlan {
     source: Source,
     manner: Manner,
-    embeddings: bool,
-    details: bool,
+    asked: Asked,
     /// What is wanted in words, and whether each frame's are in the answer.
     words: Option<(Wanted, bool)>,
 }
 
 impl VideoPlan {
     fn identity(&self) -> Value {
-        let Self { source, manner, embeddings, details, words } = self;
-        json!([source.identity, manner.fps, embeddings, details, words])
+        let film = self.asked.identity(&self.source.identity, self.manner.fps);
+        match &self.words {
+            None => film,
+            Some(words) => json!([film, words]),
+        }
     }
+}
+
+/// What is known of a film, and where it is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VideoResponse {
+    #[serde(flatten)]
+    analysis: Analysis,
+    /// Where analyses are kept.
+    #[serde(flatten)]
+    kept: Option<KeptAt>,
+}
+
+/// Where it is kept: all of it, or the request fails.
+#[derive(Debug, Serialize, JsonSchema)]
+struct KeptAt {
+    /// A JPEG of each frame that was looked at.
+    frame_urls: Vec<String>,
+    /// A small JPEG of the first.
+    thumbnail_url: Option<String>,
+    /// The analysis with the vectors of all frames, shots, and frames that look alike.
+    analysis_url: String,
 }
 
 /// `process_video`.
@@ -114,7 +148,7 @@ impl Operation for ProcessVideo {
     type Request = VideoRequest;
     type Plan = VideoPlan;
     type Part = NoParts;
-    type Response = Analysis;
+    type Response = VideoResponse;
 
     fn name(&self) -> &'static str {
         "process_video"
@@ -137,8 +171,10 @@ impl Operation for ProcessVideo {
             words: words.transpose()?.map(|wanted| (wanted, request.dense_captions)),
             source,
             manner: Manner { fps: rate("fps", request.fps)? },
-            embeddings: request.include_frame_embeddings,
-            details: request.include_frame_details,
+            asked: Asked {
+                embeddings: request.include_frame_embeddings,
+                details: request.include_frame_details,
+            },
         })
     }
 
@@ -150,43 +186,184 @@ impl Operation for ProcessVideo {
         Some(plan.identity())
     }
 
-    async fn run(&self, plan: VideoPlan, call: &Call) -> Result<Analysis, Failure> {
+    async fn run(&self, plan: VideoPlan, call: &Call) -> Result<VideoResponse, Failure> {
         let fetched = self.0.0.around.fetch(&plan.source, call).await?;
-        let (tools, manner, report) = (self.0.0.around.tools.clone(), plan.manner, call.reporter());
         call.report(Progress::stage(Progress::WAITING));
-        let words = plan.words.clone();
-        let looked = self.0.with_models(call, words.is_some(), move |model, captioner, cancel| {
-            let wanted = words.as_ref().map(|(wanted, _)| wanted);
-            let mut teller =
-                captioner.zip(wanted).map(|(model, wanted)| Teller::new(model, wanted, cancel));
-            let mut each = |number, seconds, channels: &Channels| {
-                if let Some(teller) = &mut teller {
-                    teller.frame(number, seconds, channels)?;
-                }
-                report(Progress { done: number as u64 + 1, ..Progress::stage("looking") });
-                Ok(())
-            };
-            let looks = look(&tools, &fetched.path, manner, model, cancel, &mut each)?;
-            Ok((looks, teller.map(Teller::end).transpose()?))
-        });
-        let (looks, told) = looked.await?;
-        let dense = plan.words.as_ref().is_some_and(|(_, dense)| *dense);
-        let told = match told {
-            Some(told) => Some((told, self.0.captions()?.made(METHOD), dense)),
-            None => None,
+        let Some(shelf) = &self.0.0.shelf else {
+            let (tools, manner, words, report) =
+                (self.0.0.around.tools.clone(), plan.manner, plan.words.clone(), call.reporter());
+            let looked =
+                self.0.with_models(call, words.is_some(), move |model, words_by, cancel| {
+                    let report = |done| report(Progress { done, ..Progress::stage("looking") });
+                    let teller = teller(words_by, words.as_ref(), cancel);
+                    let mut telling = Telling { watch: Counting(0, &report), looked: 0, teller };
+                    let looks = look(&tools, &fetched.path, manner, model, cancel, &mut telling)?;
+                    Ok((looks, telling.told()?.1))
+                });
+            let (looks, told) = looked.await?;
+            let (model, identity) = (&self.0.0.model, plan.identity());
+            let mut analysis = Analysis::of_film(identity, plan.asked, &looks, model);
+            self.tell(&plan, told, &mut [&mut analysis])?;
+            return Ok(VideoResponse { analysis, kept: None });
         };
-        Ok(Analysis::of(Parts {
-            identity: plan.identity(),
-            frames: &looks.frames,
-            size: looks.size,
-            details: plan.details,
-            embeddings: plan.embeddings,
-            dense: None,
-            source_fps: Some(looks.source_fps),
-            damage: looks.damage,
-            made: &maker(&self.0.0.model),
-            method: SQUASHED,
-            told,
-        }))
+        self.keep(&plan, &fetched, shelf, call).await
     }
+}
+
+/// Counts the frames that were looked at.
+struct Counting<'a>(u64, &'a dyn Fn(u64));
+
+impl Watch for Counting<'_> {
+    fn looked(&mut self, _: &Look, _: &Channels) -> Result<(), Failure> {
+        self.0 += 1;
+        (self.1)(self.0);
+        Ok(())
+    }
+}
+
+/// Who tells what is seen, where words are wanted and there is a model of them.
+fn teller<'a>(
+    model: Option<&'a Captioner>,
+    words: Option<&'a (Wanted, bool)>,
+    cancel: &'a CancellationToken,
+) -> Option<Teller<'a>> {
+    model.zip(words).map(|(model, (wanted, _))| Teller::new(model, wanted, cancel))
+}
+
+/// Has what is seen told in words, beside what `watch` does.
+struct Telling<'a, W> {
+    watch: W,
+    looked: usize,
+    teller: Option<Teller<'a>>,
+}
+
+impl<W> Telling<'_, W> {
+    fn told(self) -> Result<(W, Option<Told>), Failure> {
+        Ok((self.watch, self.teller.map(Teller::end).transpose()?))
+    }
+}
+
+impl<W: Watch> Watch for Telling<'_, W> {
+    fn begins(&mut self, frames: u64) {
+        self.watch.begins(frames);
+    }
+
+    fn passes(&mut self, frame: &Frame, number: u64, seconds: f64) -> Result<(), Failure> {
+        self.watch.passes(frame, number, seconds)
+    }
+
+    fn looked(&mut self, look: &Look, channels: &Channels) -> Result<(), Failure> {
+        if let Some(teller) = &mut self.teller {
+            teller.frame(self.looked, look.seconds, channels)?;
+        }
+        self.looked += 1;
+        self.watch.looked(look, channels)
+    }
+}
+
+/// A JPEG of each frame that was looked at, and a small one of the first.
+struct Frames {
+    files: Vec<PathBuf>,
+    thumbnail: Option<PathBuf>,
+}
+
+impl ProcessVideo {
+    /// Puts what was told in words into each of these.
+    fn tell(
+        &self,
+        plan: &VideoPlan,
+        told: Option<Told>,
+        analyses: &mut [&mut Analysis],
+    ) -> Result<(), Failure> {
+        let Some(told) = told else { return Ok(()) };
+        let dense = plan.words.as_ref().is_some_and(|(_, dense)| *dense);
+        for analysis in analyses {
+            analysis.tell(told.clone(), self.0.captions()?.made(METHOD), dense);
+        }
+        Ok(())
+    }
+
+    /// Looks at the film and keeps what is known of it.
+    async fn keep(
+        &self,
+        plan: &VideoPlan,
+        fetched: &Fetched,
+        shelf: &Shelf,
+        call: &Call,
+    ) -> Result<VideoResponse, Failure> {
+        let (tools, manner, report) = (self.0.0.around.tools.clone(), plan.manner, call.reporter());
+        let (path, words) = (fetched.path.clone(), plan.words.clone());
+        let looks = self.0.with_models(call, words.is_some(), move |model, words_by, cancel| {
+            let mut report = |far: Far| {
+                report(Progress { done: far.looked, ..Progress::stage("looking") });
+            };
+            let by = (model, teller(words_by, words.as_ref(), cancel));
+            looked(&tools, &path, manner, by, (cancel, &mut report))
+        });
+        let (looks, kept, frames, told) = looks.await?;
+        let model = &self.0.0.model;
+        let mut analysis = Analysis::of_film(plan.identity(), plan.asked, &looks, model);
+        let name = plan.source.name();
+        let of = Of { name: &name, source: &plan.source.identity, model };
+        let mut record = Record::of_film(&of, manner.fps, &looks, kept);
+        record.analysis.video_id.clone_from(&analysis.video_id);
+        self.tell(plan, told, &mut [&mut analysis, &mut record.analysis])?;
+        let json = record.json()?;
+        let thumbnail = frames.thumbnail.as_deref();
+        let name = (analysis.video_id.as_str(), digest(&plan.identity()));
+        let keep = shelf.keep((name.0, &name.1), &frames.files, (thumbnail, &json));
+        let keep = call.cancel.run_until_cancelled(call.stage("storing", keep)).await;
+        let places = keep.unwrap_or_else(|| Err(Failure::cancelled()))?;
+        let kept = KeptAt {
+            frame_urls: places.frames,
+            thumbnail_url: places.thumbnail,
+            analysis_url: places.analysis,
+        };
+        Ok(VideoResponse { analysis, kept: Some(kept) })
+    }
+}
+
+/// Looks at the film at `path`, and writes its frames beside it.
+fn looked(
+    tools: &Tools,
+    path: &Path,
+    manner: Manner,
+    (model, teller): (&Embedder, Option<Teller<'_>>),
+    (cancel, report): (&CancellationToken, &mut dyn FnMut(Far)),
+) -> Result<(Looks, Kept, Frames, Option<Told>), Failure> {
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::write(path, bytes).map_err(|error| {
+            let message = "there is no room for temporary files";
+            Failure::new(FailureKind::Unavailable, message).with_detail(error.to_string())
+        })
+    };
+    let mut frames = Frames { files: Vec::new(), thumbnail: None };
+    let mut keep = |bytes: Vec<u8>| {
+        let file = path.with_file_name(format!("frame_{:04}.jpg", frames.files.len()));
+        write(&file, &bytes)?;
+        frames.files.push(file);
+        Ok(())
+    };
+    let pictures = Pictures { most_width: None, keep: &mut keep };
+    let keeper = Keeper::new(Some(pictures), report);
+    let mut telling = Telling { watch: keeper, looked: 0, teller };
+    let looks = look(tools, path, manner, model, cancel, &mut telling)?;
+    let (keeper, told) = telling.told()?;
+    let kept = keeper.kept();
+    if let Some(first) = frames.files.first() {
+        let thumbnail = path.with_file_name("thumbnail.jpg");
+        let small = look_at_thumbnail(tools, first, cancel)?;
+        write(&thumbnail, &small)?;
+        frames.thumbnail = Some(thumbnail);
+    }
+    Ok((looks, kept, frames, told))
+}
+
+/// The JPEG at `path`, small.
+fn look_at_thumbnail(
+    tools: &Tools,
+    path: &Path,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    jpeg(&Channels::read(tools, path, cancel)?.0, Some(THUMBNAIL))
 }

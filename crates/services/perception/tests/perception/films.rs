@@ -6,13 +6,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parallax_media::Tools;
 use parallax_nn::device::Choice;
-use parallax_perception::{Choosable, Embedder, Looks, Manner, look, vectors};
+use parallax_perception::{Choosable, Embedder, Looks, Manner, Watch, look, vectors};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::{Stage, made, vector, weights};
 
 /// Two seconds of a moving picture, 29.97 frames each.
+/// Who is not interested.
+struct Nobody;
+
+impl Watch for Nobody {}
+
 fn ntsc() -> Vec<u8> {
     let source = "testsrc2=size=96x64:rate=30000/1001:duration=2";
     made(&["-f", "lavfi", "-i", source, "-c:v", "libx264", "-pix_fmt", "yuv420p"], "mp4")
@@ -41,7 +46,7 @@ fn looked(film: &[u8], fps: f64, model: &Embedder) -> Looks {
     let path: &Path = &folder.path().join("film");
     std::fs::write(path, film).unwrap();
     let (tools, cancel) = (Tools::find().unwrap(), CancellationToken::new());
-    look(&tools, path, Manner { fps }, model, &cancel, &mut |_, _, _| Ok(())).unwrap()
+    look(&tools, path, Manner { fps }, model, &cancel, &mut Nobody).unwrap()
 }
 
 fn times(looks: &Looks) -> Vec<(u64, f64)> {

@@ -3,6 +3,8 @@
 
 mod captions;
 mod films;
+mod kept;
+mod records;
 mod stage;
 
 use base64::Engine;

@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use parallax_listener::Listener;
 use parallax_media::Tools;
 use parallax_nn::device::Choice;
-use parallax_perception::{Captions, Choosable, ENVELOPE, Perception, Surroundings};
+use parallax_perception::{
+    Captions, Choosable, ENVELOPE, KEEPING, Perception, Shelf, Surroundings,
+};
 use parallax_ports::health::{Beats, Flags};
 use parallax_ports::{NoMetrics, SystemClock};
 use parallax_serving::front::{Limits, Tokens, envelope, http};
@@ -46,15 +48,20 @@ pub(crate) struct Stage {
 impl Stage {
     /// With the model of vectors alone.
     pub(crate) async fn start() -> Self {
-        Self::with(None).await
+        Self::with(None, None).await
     }
 
     /// With the model of words beside it.
     pub(crate) async fn of_words() -> Self {
-        Self::with(Some(Captions::find(weights(), None, Choice::Cpu).unwrap())).await
+        Self::with(Some(Captions::find(weights(), None, Choice::Cpu).unwrap()), None).await
     }
 
-    async fn with(captions: Option<Captions>) -> Self {
+    /// One that keeps its analyses.
+    pub(crate) async fn keeping(shelf: Shelf) -> Self {
+        Self::with(None, Some(shelf)).await
+    }
+
+    async fn with(captions: Option<Captions>, shelf: Option<Shelf>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let access = Access { read: Vec::new(), write: Vec::new() };
         let storage = Storage::new(Stores::default(), access, 1 << 30);
@@ -63,8 +70,9 @@ impl Stage {
             tools: Tools::find().unwrap(),
             scratch: scratch.path().to_owned(),
         };
+        let asked = if shelf.is_some() { KEEPING } else { ENVELOPE };
         let model = Choosable::find(weights(), None, Choice::Cpu).unwrap();
-        let perception = Perception::new(around, model, captions);
+        let perception = Perception::new(around, model, captions, shelf);
         let loaded = LoadedModels::default();
         let models = ModelPool::new(u64::MAX).with_listener(loaded.listener());
         let beat = Beats::default().register("engine", Duration::from_secs(600));
@@ -82,7 +90,7 @@ impl Stage {
         let (tokens, clock) = (Tokens::default(), Arc::new(SystemClock));
         let retention = http::Retention::default();
         let rest = http::routes(service.clone(), tokens.clone(), limits, retention, clock);
-        let routes = rest.merge(envelope::routes(service, tokens, limits, ENVELOPE));
+        let routes = rest.merge(envelope::routes(service, tokens, limits, asked));
         tokio::spawn(listener.serve(routes, CancellationToken::new(), Duration::from_secs(1)));
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { url, client: reqwest::Client::new(), _scratch: scratch }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -42,6 +42,19 @@ pub struct Envelope {
     pub names: &'static [(&'static str, &'static str)],
     /// Those that have a page of their own, which takes the bare `data`.
     pub pages: &'static [&'static str],
+    /// What is asked for with GET.
+    pub reads: &'static [Read],
+}
+
+/// A page that is asked for with GET and answered with the bare output.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// Its path, with `{id}` where it has a parameter.
+    pub path: &'static str,
+    /// The earlier service's operation.
+    pub operation: &'static str,
+    /// The field that `{id}` is.
+    pub parameter: Option<&'static str>,
 }
 
 impl Envelope {
@@ -103,6 +116,12 @@ pub fn routes(service: Arc<Service>, tokens: Tokens, limits: Limits, envelope: E
         let bare = move |State(front), peer, headers, body| bare(front, page, peer, headers, body);
         router = router.route(&format!("/{page}"), post(bare));
     }
+    for page in envelope.reads {
+        let id = move |State(front), path: Option<Path<String>>, uri, peer| {
+            read(front, page, (path, uri), peer)
+        };
+        router = router.route(page.path, get(id));
+    }
     router.layer(from_fn_with_state(front.clone(), admit)).with_state(front)
 }
 
@@ -144,6 +163,28 @@ async fn bare(
         front.start(input, peer).await?.outcome().await
     };
     answer(run.await)
+}
+
+async fn read(
+    front: Front,
+    page: &'static Read,
+    (path, uri): (Option<Path<String>>, Uri),
+    peer: Option<Extension<Peer>>,
+) -> Response {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    // What looks like a number is one.
+    let value = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |n| json!(n));
+    let mut data: Map<String, Value> =
+        pairs.map(|(name, text)| (name.into_owned(), value(&text))).collect();
+    if let (Some(field), Some(Path(id))) = (page.parameter, path) {
+        data.insert(field.to_owned(), json!(id));
+    }
+    let input = json!({ "operation": page.operation, "data": data });
+    let run = async { front.start(input, peer).await?.outcome().await };
+    match run.await {
+        Ok(output) => Json(output).into_response(),
+        Err(failure) => refusal(&failure),
+    }
 }
 
 async fn submit(
@@ -259,6 +300,7 @@ mod tests {
         default: "health",
         names: &[("health", "own_health"), ("look", "look")],
         pages: &[],
+        reads: &[],
     };
 
     #[test]
