@@ -17,23 +17,31 @@ use parallax_serving::operations::LoadedModels;
 
 pub use shared::Perception;
 
-/// The earlier service's way of asking: what it calls an operation, and what the registry does. Names that the
-/// server has for something else are the registry's own here.
+/// What the earlier service calls operations, and what the registry does: those of kept analyses last.
+const NAMES: &[(&str, &str)] = &[
+    ("health", health::HEALTH),
+    ("memory_stats", health::MEMORY),
+    ("embed_image", "embed_image"),
+    ("process_frame", "process_frame"),
+    ("compare_frames", "compare_frames"),
+    ("process_image", "process_image"),
+    ("process_video", "process_video"),
+    ("process_extracted_frames", "process_extracted_frames"),
+    ("caption", "caption"),
+    ("embed_text", "embed_text"),
+    ("get_analysis", "get_analysis"),
+    ("list_videos", "list_videos"),
+    ("search", "search"),
+];
+
+/// How many of them are of kept analyses.
+const OF_KEPT: usize = 3;
+
+/// The earlier service's way of asking. Names that the server has for something else are the registry's own here.
 pub const ENVELOPE: Envelope = Envelope {
     service: "STPE",
     default: "health",
-    names: &[
-        ("health", health::HEALTH),
-        ("memory_stats", health::MEMORY),
-        ("embed_image", "embed_image"),
-        ("process_frame", "process_frame"),
-        ("compare_frames", "compare_frames"),
-        ("process_image", "process_image"),
-        ("process_video", "process_video"),
-        ("process_extracted_frames", "process_extracted_frames"),
-        ("caption", "caption"),
-        ("embed_text", "embed_text"),
-    ],
+    names: NAMES.split_at(NAMES.len() - OF_KEPT).0,
     pages: &[
         "health",
         "process_video",
@@ -47,21 +55,7 @@ pub const ENVELOPE: Envelope = Envelope {
 
 /// The same where analyses are kept.
 pub const KEEPING: Envelope = Envelope {
-    names: &[
-        ("health", health::HEALTH),
-        ("memory_stats", health::MEMORY),
-        ("embed_image", "embed_image"),
-        ("process_frame", "process_frame"),
-        ("compare_frames", "compare_frames"),
-        ("process_image", "process_image"),
-        ("process_video", "process_video"),
-        ("process_extracted_frames", "process_extracted_frames"),
-        ("caption", "caption"),
-        ("embed_text", "embed_text"),
-        ("get_analysis", "get_analysis"),
-        ("list_videos", "list_videos"),
-        ("search", "search"),
-    ],
+    names: NAMES,
     reads: &[
         Read { path: "/videos", operation: "list_videos", parameter: None },
         Read { path: "/videos/{id}", operation: "get_analysis", parameter: Some("video_id") },
