@@ -83,7 +83,8 @@ fn directory(file: &mut (impl Read + Seek)) -> Result<u64, Failure> {
     let length = file.seek(SeekFrom::End(0)).map_err(|_| damaged())?;
     let tail_from = length.saturating_sub((END + MOST_COMMENT + LOCATOR + END_64) as u64);
     let tail = part(file, tail_from, length)?;
-    let end = (0..=tail.len().saturating_sub(END)).rev().find(|&at| {
+    let last = tail.len().checked_sub(END).ok_or_else(damaged)?;
+    let end = (0..=last).rev().find(|&at| {
         let comment = number(&tail, at + 20, 2);
         tail[at..].starts_with(b"PK\x05\x06") && comment == Some((tail.len() - at - END) as u64)
     });
@@ -191,7 +192,9 @@ mod tests {
             assert_eq!(text, "a picture");
         }
         let bytes = archive("");
-        for broken in [&b""[..], b"PK", &bytes[..bytes.len() - 1], &bytes[bytes.len() - END..]] {
+        for broken in
+            [&b""[..], b"PK", b"PK\x05\x06", &bytes[..bytes.len() - 1], &bytes[bytes.len() - END..]]
+        {
             assert!(opened(broken).is_err());
         }
     }

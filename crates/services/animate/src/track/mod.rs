@@ -220,7 +220,7 @@ impl TrackPlan {
     fn shown(&self, place: &Uri) -> String {
         let text = place.to_string();
         match self.output {
-            Output::Masks => text.trim_end_matches("/x").to_owned(),
+            Output::Masks => text.strip_suffix("/x").unwrap_or(&text).to_owned(),
             Output::Rle | Output::GreenScreen => text,
         }
     }

@@ -133,6 +133,11 @@ pub(crate) fn asked(objects: Vec<ObjectRequest>) -> Result<Asked, Failure> {
         let message = format!("{} objects: allowed are 1 to {MOST_OBJECTS}", objects.len());
         return Err(Failure::field("objects", message));
     }
+    let prompts: usize = objects.iter().map(|object| object.prompts.len()).sum();
+    if prompts > MOST_HINTS {
+        let message = format!("{prompts} prompts in all: allowed are {MOST_HINTS}");
+        return Err(Failure::field("objects", message));
+    }
     let (mut ids, mut hints) = (Vec::new(), Vec::<Hint>::new());
     for (i, one) in objects.into_iter().enumerate() {
         let id = one.id.unwrap_or(i as u32 + 1);
@@ -156,10 +161,6 @@ pub(crate) fn asked(objects: Vec<ObjectRequest>) -> Result<Asked, Failure> {
             }
             hints.push(hint);
         }
-    }
-    if hints.len() > MOST_HINTS {
-        let message = format!("{} prompts in all: allowed are {MOST_HINTS}", hints.len());
-        return Err(Failure::field("objects", message));
     }
     Ok((ids, hints))
 }

@@ -57,8 +57,13 @@ pub const ENVELOPE: Envelope = Envelope {
 pub const KEEPING: Envelope = Envelope {
     names: NAMES,
     reads: &[
-        Read { path: "/videos", operation: "list_videos", parameter: None },
-        Read { path: "/videos/{id}", operation: "get_analysis", parameter: Some("video_id") },
+        Read { path: "/videos", operation: "list_videos", parameter: None, numbers: &["limit"] },
+        Read {
+            path: "/videos/{id}",
+            operation: "get_analysis",
+            parameter: Some("video_id"),
+            numbers: &[],
+        },
     ],
     ..ENVELOPE
 };

@@ -104,6 +104,9 @@ async fn what_is_kept_is_listed_page_by_page_and_searched() {
     assert_eq!((names(&first), &first["next"]), (ids[..2].to_vec(), &json!(ids[1])));
     let (_, second) = stage.get(&format!("/videos?limit=2&after={}", ids[1])).await;
     assert_eq!((names(&second), second.get("next")), (ids[2..].to_vec(), None));
+    // Eight digits may all be decimal ones, and are a name all the same.
+    let (_, all) = stage.get("/videos?limit=1000&after=00000000").await;
+    assert_eq!(names(&all), ids);
 
     // Another server on the same store, which has read nothing of it yet.
     let stage = Stage::keeping(shelf(&store, None)).await;

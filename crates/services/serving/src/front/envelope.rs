@@ -55,6 +55,8 @@ pub struct Read {
     pub operation: &'static str,
     /// The field that `{id}` is.
     pub parameter: Option<&'static str>,
+    /// Fields that are numbers; others are text, whatever they look like.
+    pub numbers: &'static [&'static str],
 }
 
 impl Envelope {
@@ -172,10 +174,12 @@ async fn read(
     peer: Option<Extension<Peer>>,
 ) -> Response {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    // What looks like a number is one.
-    let value = |text: &str| text.parse::<u64>().map_or_else(|_| json!(text), |n| json!(n));
+    let value = |name: &str, text: &str| match text.parse::<u64>() {
+        Ok(number) if page.numbers.contains(&name) => json!(number),
+        _ => json!(text),
+    };
     let mut data: Map<String, Value> =
-        pairs.map(|(name, text)| (name.into_owned(), value(&text))).collect();
+        pairs.map(|(name, text)| (name.to_string(), value(&name, &text))).collect();
     if let (Some(field), Some(Path(id))) = (page.parameter, path) {
         data.insert(field.to_owned(), json!(id));
     }
