@@ -151,13 +151,25 @@ fn read(files: &[PathBuf]) -> Vec<Stored> {
         match analysis(path) {
             Ok(None) => {}
             Ok(Some(stored)) => all.push(stored),
-            Err(error) => eprintln!("warning: {} is left out: {error:#}", show_path(path)),
+            Err(error) => {
+                let (path, why) = (show_path(path), printable(&format!("{error:#}")));
+                eprintln!("warning: {path} is left out: {why}");
+            }
         }
     }
     all
 }
 
+/// What is written in an analysis, which may be a stranger's, for a terminal: control characters are escaped.
+fn printable(text: &str) -> String {
+    show_path(Path::new(text))
+}
+
 fn analysis(path: &Path) -> Result<Option<Stored>> {
+    // To open a pipe is to wait for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
     let mut file = std::fs::File::open(path)?;
     let mut bytes = Vec::new();
     Read::by_ref(&mut file).take(BEGINNING.len() as u64).read_to_end(&mut bytes)?;
@@ -176,11 +188,13 @@ fn named<'a>(stored: &'a [Stored], film: &str) -> Result<&'a Stored> {
     match (of.next(), of.next()) {
         (Some(stored), None) => Ok(stored),
         (Some(_), Some(_)) => {
+            let name = printable(&name);
             bail!("{name}: several analyses are of a film of this name; --in names one")
         }
         (None, _) => {
-            let films: Vec<&str> =
-                stored.iter().map(|stored| stored.film.as_str()).take(10).collect();
+            let name = printable(&name);
+            let films: Vec<String> =
+                stored.iter().map(|stored| printable(&stored.film)).take(10).collect();
             let more = if stored.len() > films.len() { ", ..." } else { "" };
             bail!("{name}: no analysis is of it; there are {}{more}", films.join(", "))
         }
@@ -201,13 +215,13 @@ fn see(args: &SearchArgs, path: &Path, stored: &[Stored]) -> Result<(Vec<f32>, M
         let model = match args.seer.find(Some(&maker.model)) {
             Ok(model) => model,
             Err(error) => {
-                why.push(format!("{error:#}"));
+                why.push(printable(&format!("{error:#}")));
                 continue;
             }
         };
         let here = model.made("").revision;
         if here != maker.revision {
-            why.push(format!("the weights of {} here are {here}", maker.model));
+            why.push(format!("the weights of {} here are {here}", printable(&maker.model)));
             continue;
         }
         let seen =
@@ -215,7 +229,8 @@ fn see(args: &SearchArgs, path: &Path, stored: &[Stored]) -> Result<(Vec<f32>, M
         let seen = seen.map_err(|failure| anyhow::anyhow!("{}: {failure}", show_path(path)))?;
         return Ok((seen.class, maker.clone()));
     }
-    let made: Vec<String> = stored.iter().map(|stored| stored.maker.to_string()).collect();
+    let made: Vec<String> =
+        stored.iter().map(|stored| printable(&stored.maker.to_string())).collect();
     let made = made.first().map_or("nothing", String::as_str);
     let why = if why.is_empty() { "--model names another".to_owned() } else { why.join("; ") };
     bail!(
@@ -226,7 +241,7 @@ fn see(args: &SearchArgs, path: &Path, stored: &[Stored]) -> Result<(Vec<f32>, M
 /// Says which analyses are not searched.
 fn leave_out(stored: &[Stored], maker: &Maker) {
     for other in stored.iter().filter(|stored| stored.maker != *maker) {
-        let (film, by) = (show_path(Path::new(&other.film)), &other.maker);
+        let (film, by) = (printable(&other.film), printable(&other.maker.to_string()));
         eprintln!(
             "warning: {film} is left out: it was looked at by {by}, and vectors of different models or weights \
              cannot be compared"
@@ -267,5 +282,35 @@ mod tests {
         }
         let words = moment("a dog on a beach").unwrap_err().to_string();
         assert!(words.contains(NO_WORDS), "{words}");
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_does_nothing_to_a_terminal() {
+        let text = "\u{1b}]0;owned\u{7}";
+        let stored = Stored {
+            film: text.to_owned(),
+            video_id: "0123abcd".to_owned(),
+            maker: Maker { model: text.to_owned(), revision: text.to_owned() },
+            frames: Vec::new(),
+            vectors: Vec::new(),
+            shots: Vec::new(),
+            clusters: serde_json::from_value(json!({"method": "x", "of_frames": [], "count": 0}))
+                .unwrap(),
+        };
+        let both = [stored.clone(), stored];
+        for said in [named(&both, "other.mp4"), named(&both, text)] {
+            let said = said.unwrap_err().to_string();
+            assert!(said.contains("owned") && !said.contains(char::is_control), "{said:?}");
+        }
+        assert!(!printable(&both[0].maker.to_string()).contains(char::is_control));
+    }
+
+    #[test]
+    fn only_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        // As a pipe, but to open it fails, where to open a pipe waits.
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(analysis(&path).unwrap().is_none());
     }
 }

@@ -62,8 +62,9 @@ pub(super) fn perceive(
         let html = Report { record: &record, pictures: &pictures }.html();
         (path.as_path(), html.into_bytes())
     });
-    let mut files = vec![(places.output.as_path(), json)];
-    files.extend(page);
+    // Where there is an analysis, its report is there, too.
+    let mut files: Vec<_> = page.into_iter().collect();
+    files.push((places.output.as_path(), json));
     written::all(&files)?;
     let frames = record.frames();
     if args.json {

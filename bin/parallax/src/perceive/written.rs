@@ -25,7 +25,7 @@ fn partial(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes all of them, and gives them their names once all are written.
+/// Writes all of them, and gives them their names in this order once all are written.
 ///
 /// # Errors
 /// Names the file; nothing is left of those that have no name yet.
@@ -61,6 +61,12 @@ mod tests {
         let (good, bad) = (folder.path().join("a.json"), folder.path().join("none/b.html"));
         assert!(all(&[(&good, b"x".to_vec()), (&bad, b"y".to_vec())]).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // A folder that came under the first name while work was done.
+        let taken = folder.path().join("taken.html");
+        std::fs::create_dir_all(taken.join("in")).unwrap();
+        assert!(all(&[(&taken, b"y".to_vec()), (&good, b"x".to_vec())]).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        std::fs::remove_dir_all(taken).unwrap();
         all(&[(&good, b"x".to_vec())]).unwrap();
         assert_eq!(std::fs::read(&good).unwrap(), b"x");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -129,9 +129,18 @@ impl Animator {
             let detail = format!("a step takes {needed} bytes, of which {free:?} are free");
             return Err(Ended::Full(no_room(size, &detail)));
         }
-        let decode_chunk = motion.decode_chunk.unwrap_or_else(|| {
-            free.map_or(Options::default().decode_chunk, |free| working.decode_chunk(size, free))
-        });
+        let decode_chunk = match (motion.decode_chunk, free) {
+            (Some(asked), _) if !self.device.is_cpu() => asked,
+            (asked, None) => asked.unwrap_or(Options::default().decode_chunk),
+            (asked, Some(free)) => match working.decode_chunk(size, asked, free) {
+                Some(chunk) => chunk,
+                None if self.device.is_cpu() => {
+                    let detail = format!("one frame cannot be decoded in the {free} bytes free");
+                    return Err(Ended::Full(no_room(size, &detail)));
+                }
+                None => 1,
+            },
+        };
         Ok(Options {
             frames,
             steps: motion.steps,

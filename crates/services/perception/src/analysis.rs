@@ -232,7 +232,7 @@ pub(crate) fn digest(identity: &Value) -> String {
 }
 
 /// Its first eight digits.
-fn id(identity: &Value) -> String {
+pub(crate) fn id(identity: &Value) -> String {
     digest(identity).chars().take(8).collect()
 }
 

@@ -80,13 +80,8 @@ impl Shelf {
         frames: &[PathBuf],
         (thumbnail, json): (Option<&Path>, &[u8]),
     ) -> Result<Places, Failure> {
+        self.free((id, identity)).await?;
         let uri = self.uri(&analysis(id))?;
-        let noted = self.objects.note(&uri).await;
-        let noted = noted.map_err(|error| Failure::of_store(&error, FIELD))?;
-        if noted.is_some_and(|noted| noted != identity) {
-            let message = format!("{FIELD}: the analysis of another film is called {id}, too");
-            return Err(Failure::new(FailureKind::Conflict, message));
-        }
         let keys: Vec<String> = (0..frames.len()).map(|n| frame(id, n)).collect();
         let mut writes = Vec::new();
         for (key, path) in keys.iter().zip(frames) {
@@ -103,6 +98,20 @@ impl Shelf {
             thumbnail: thumbnail.map(|_| self.address(&thumbnail_key(id))),
             analysis: self.analysis_address(id),
         })
+    }
+
+    /// Looks whether an analysis may have the name `id`; `identity` as [`Shelf::keep`] has it.
+    ///
+    /// # Errors
+    /// `Conflict` where an analysis of another film has it; as the store says.
+    pub(crate) async fn free(&self, (id, identity): (&str, &str)) -> Result<(), Failure> {
+        let noted = self.objects.note(&self.uri(&analysis(id))?).await;
+        let noted = noted.map_err(|error| Failure::of_store(&error, FIELD))?;
+        if noted.is_some_and(|noted| noted != identity) {
+            let message = format!("{FIELD}: the analysis of another film is called {id}, too");
+            return Err(Failure::new(FailureKind::Conflict, message));
+        }
+        Ok(())
     }
 
     async fn upload(&self, key: &str, path: &Path) -> Result<(), Failure> {
@@ -130,10 +139,26 @@ impl Shelf {
         self.objects.read(&uri, most.min(MOST_BYTES)).await.map(Some).map_err(told)
     }
 
-    /// What is known of the analysis called `id` without reading it.
-    pub(crate) async fn look(&self, id: &str) -> Result<Option<ObjectMeta>, Failure> {
-        let uri = self.uri(&analysis(id))?;
-        self.objects.head(&uri).await.map_err(|error| Failure::of_store(&error, FIELD))
+    /// What is known of the analyses called so without reading them, in their order; those that are gone are left
+    /// out.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) async fn look(
+        &self,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, ObjectMeta)>, Failure> {
+        let mut looks = Vec::new();
+        for name in names {
+            let uri = self.uri(&analysis(&name))?;
+            looks.push(async move {
+                let meta = self.objects.head(&uri).await;
+                let meta = meta.map_err(|error| Failure::of_store(&error, FIELD))?;
+                Ok(meta.map(|meta| (name, meta)))
+            });
+        }
+        let found: Vec<_> = futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The names of at most `most` analyses after `after`, in their order.
@@ -145,8 +170,40 @@ impl Shelf {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<String>, Failure> {
+        self.walk(after.map(|id| self.uri(&beyond(id))).transpose()?, "", most).await
+    }
+
+    /// The names of the first `most` analyses, in their order: as [`Shelf::list`], sooner and with more questions to
+    /// the store where it has more of them.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) async fn first(&self, most: usize) -> Result<Vec<String>, Failure> {
+        let mut walks = Vec::new();
+        for digit in
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"]
+        {
+            let start = self.uri(&format!("{PROCESSED}/{digit}"))?;
+            walks.push(self.walk(Some(start), digit, most));
+        }
+        let mut walks = futures::stream::iter(walks).buffered(AT_ONCE);
+        let mut names = Vec::new();
+        while names.len() < most {
+            let Some(more) = walks.try_next().await? else { break };
+            names.extend(more);
+        }
+        names.truncate(most);
+        Ok(names)
+    }
+
+    /// The names of at most `most` analyses that begin so and come after `after`, in their order.
+    async fn walk(
+        &self,
+        mut after: Option<Uri>,
+        beginning: &str,
+        most: usize,
+    ) -> Result<Vec<String>, Failure> {
         let folder = self.uri(PROCESSED)?;
-        let mut after = after.map(|id| self.uri(&beyond(id))).transpose()?;
         let mut names = Vec::new();
         // What nobody here wrote is passed over one by one, and not without end.
         for _ in 0..most + MOST_STRANGE {
@@ -159,6 +216,9 @@ impl Shelf {
             let text = uri.to_string();
             let below = text.split_once(&format!("/{PROCESSED}/")).map(|(_, below)| below);
             let name = below.and_then(|below| below.split('/').next()).unwrap_or_default();
+            if !name.starts_with(beginning) {
+                break;
+            }
             // Frames without an analysis are what a try left that failed.
             if is_id(name) && text.ends_with("/analysis.json") {
                 names.push(name.to_owned());
@@ -222,5 +282,47 @@ mod tests {
         assert_eq!(analysis("0123abcd"), "videos/processed/0123abcd/analysis.json");
         assert_eq!(frame("0123abcd", 7), "videos/processed/0123abcd/frames/frame_0007.jpg");
         assert_eq!(thumbnail_key("0123abcd"), "thumbnails/0123abcd_thumb.jpg");
+    }
+
+    fn memory() -> (Arc<parallax_conformance::memory::MemoryObjects>, Shelf) {
+        let clock = Arc::new(parallax_ports::SystemClock);
+        let objects = Arc::new(parallax_conformance::memory::MemoryObjects::new(clock, Vec::new()));
+        let shelf = Shelf::new(objects.clone(), objects.clone(), "s3://films", None).unwrap();
+        (objects, shelf)
+    }
+
+    #[tokio::test]
+    async fn a_name_is_free_for_the_film_that_has_it_and_no_other() {
+        let (objects, shelf) = memory();
+        let id = "0123abcd";
+        shelf.free((id, "one")).await.unwrap();
+        let uri = shelf.uri(&analysis(id)).unwrap();
+        objects.write_noted(&uri, b"{}", "one").await.unwrap();
+        shelf.free((id, "one")).await.unwrap();
+        let refused = shelf.free((id, "other")).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn walks_side_by_side_find_what_one_walk_finds() {
+        let (objects, shelf) = memory();
+        let ids = ["00000000", "0fffffff", "10000000", "9abcdef0", "a0000000", "ffffffff"];
+        for id in ids {
+            objects.write(&shelf.uri(&analysis(id)).unwrap(), b"{}").await.unwrap();
+            objects.write(&shelf.uri(&frame(id, 0)).unwrap(), b"x").await.unwrap();
+        }
+        for stray in ["0", "00", "0x/analysis.json", "A0000000/analysis.json", "g/x"] {
+            let uri = shelf.uri(&format!("{PROCESSED}/{stray}")).unwrap();
+            objects.write(&uri, b"x").await.unwrap();
+        }
+        for most in [0, 1, 3, 6, 7] {
+            let found = shelf.first(most).await.unwrap();
+            assert_eq!(found, shelf.list(None, most).await.unwrap(), "{most}");
+            assert_eq!(found, ids[..most.min(6)], "{most}");
+        }
+        let names = ["ffffffff", "12345678", "00000000"].map(str::to_owned);
+        let looks = shelf.look(names.to_vec()).await.unwrap();
+        let of: Vec<_> = looks.iter().map(|(name, meta)| (name.as_str(), meta.size)).collect();
+        assert_eq!(of, [("ffffffff", 2), ("00000000", 2)]);
     }
 }

@@ -41,12 +41,18 @@ impl Working {
         self.latent * side(width) * side(height) * frames as u64
     }
 
-    /// The most of 8, 4, 2 and 1 frames of that size that can be decoded together in `free` bytes; 1 where none
-    /// can.
-    pub fn decode_chunk(&self, (width, height): (usize, usize), free: u64) -> usize {
+    /// How many frames of that size are decoded together in `free` bytes: as many as are `asked` for, or else the
+    /// most of 8, 4, 2 and 1, and never more than there is room for. `None` where there is none for one.
+    pub fn decode_chunk(
+        &self,
+        (width, height): (usize, usize),
+        asked: Option<usize>,
+        free: u64,
+    ) -> Option<usize> {
         let frame = self.pixel * width as u64 * height as u64;
-        let room = (free as f64 * SHARE) as u64;
-        [8, 4, 2].into_iter().find(|&chunk| frame * chunk <= room).unwrap_or(1) as usize
+        let fit = ((free as f64 * SHARE) as u64 / frame.max(1)) as usize;
+        let own = || [8, 4, 2, 1].into_iter().find(|&chunk| chunk <= fit);
+        asked.map_or_else(own, |asked| Some(asked.min(fit))).filter(|&chunk| chunk > 0)
     }
 }
 
@@ -64,10 +70,19 @@ mod tests {
         let size = (1024, 576);
         assert_eq!(single.step(size, 25), 2 * half.step(size, 25));
         assert_eq!(half.step(size, 25), 36 * 320 * 2 * 128 * 72 * 25);
-        let chunk = |free: u64| half.decode_chunk(size, free << 30);
+        let chunk = |free: u64| half.decode_chunk(size, None, free << 30);
         // Beside weights of 5 GiB, of which a card of 24 GB leaves 18.
-        assert_eq!([18, 10, 5, 1].map(chunk), [8, 4, 2, 1]);
-        assert_eq!(half.decode_chunk((576, 1024), 18 << 30), 8);
-        assert_eq!(single.decode_chunk(size, 18 << 30), 4);
+        assert_eq!([18, 10, 5, 2, 1].map(chunk), [Some(8), Some(4), Some(2), Some(1), None]);
+        assert_eq!(half.decode_chunk((576, 1024), None, 18 << 30), Some(8));
+        assert_eq!(single.decode_chunk(size, None, 18 << 30), Some(4));
+    }
+
+    #[test]
+    fn no_more_is_decoded_together_than_there_is_room_for() {
+        let precision = Precision { denoiser: DType::F32, decoder: DType::F32 };
+        let working = Working::of(&unet::Config::svd(), &vae::Config::svd(), precision);
+        let chunk = |asked, gib: u64| working.decode_chunk((1024, 576), Some(asked), gib << 30);
+        assert_eq!([chunk(25, 18), chunk(3, 18)], [Some(4), Some(3)]);
+        assert_eq!([chunk(25, 200), chunk(25, 1)], [Some(25), None]);
     }
 }

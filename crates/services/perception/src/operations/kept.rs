@@ -1,7 +1,7 @@
 //! `get_analysis`, `list_videos` and `search`: what was analysed before, where it is kept.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,8 +10,9 @@ use parallax_serving::{Call, Cost, Failure, FailureKind, NoParts, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::Mutex;
 
-use super::shared::{Perception, invalid};
+use super::shared::{Perception, aside, invalid};
 use crate::shelf::{Shelf, is_id};
 use crate::source::{PictureSource, Source};
 use crate::stored::{Hit, MOST_BYTES, Maker, NO_WORDS, Stored, search};
@@ -75,7 +76,7 @@ impl Operation for GetAnalysis {
             let message = format!("Analysis not found for video: {id}");
             return Err(Failure::new(FailureKind::NotFound, message));
         };
-        let read = serde_json::from_slice(&bytes);
+        let read = aside(move || serde_json::from_slice(&bytes)).await?;
         read.map_err(|error| Failure::internal(format!("analysis {id}: {error}")))
     }
 }
@@ -198,8 +199,29 @@ pub(super) struct SearchResponse {
     revision: String,
 }
 
-/// An analysis that was read, and what it was like in the store then.
-type Held = (ObjectMeta, Option<Arc<Stored>>);
+/// An analysis as it was in the store when it was read.
+#[derive(Debug)]
+struct Held {
+    meta: ObjectMeta,
+    /// Numbers in its vectors; 0 where it cannot be read.
+    numbers: usize,
+    /// What was read; `None` also where there was no room for it, which there may be later.
+    stored: Option<Arc<Stored>>,
+}
+
+impl Held {
+    /// What is held of an analysis of these bytes, where `room` numbers may be.
+    fn read(meta: ObjectMeta, bytes: &[u8], room: usize) -> Self {
+        let stored = Stored::read(bytes).ok().flatten();
+        let numbers = stored.as_ref().map_or(0, |s| s.vectors.len() * s.vectors[0].len());
+        Self { meta, numbers, stored: stored.filter(|_| numbers <= room).map(Arc::new) }
+    }
+
+    /// Whether reading it again gives nothing else, where `room` numbers may be.
+    fn is_final(&self, room: usize) -> bool {
+        self.stored.is_some() || self.numbers == 0 || self.numbers > room
+    }
+}
 
 /// `search`. The analyses themselves are the index: what was read of them is held, and read again when the store has
 /// others, so that a process begins with nothing and loses nothing.
@@ -207,6 +229,7 @@ type Held = (ObjectMeta, Option<Arc<Stored>>);
 pub(super) struct Search {
     perception: Perception,
     shelf: Shelf,
+    /// One request at a time reads what is not held: what it reads is large.
     held: Mutex<BTreeMap<String, Held>>,
 }
 
@@ -215,36 +238,29 @@ impl Search {
         Self { perception, shelf, held: Mutex::default() }
     }
 
-    /// What was read of an analysis that is still like that; `None` inside where it cannot be read.
-    #[allow(clippy::option_option, reason = "not read and not to be read are different answers")]
-    fn known(&self, name: &str, meta: &ObjectMeta) -> Option<Option<Arc<Stored>>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(name).filter(|(then, _)| then == meta).map(|(_, stored)| stored.clone())
-    }
-
     /// The analyses as they are now, within bounds, and how many there are beyond them or that cannot be read.
     async fn stored(&self) -> Result<(Vec<Arc<Stored>>, usize), Failure> {
-        let mut names = self.shelf.list(None, MOST_SEARCHED + 1).await?;
+        let mut names = self.shelf.first(MOST_SEARCHED + 1).await?;
         let mut left_out = names.len().saturating_sub(MOST_SEARCHED);
         names.truncate(MOST_SEARCHED);
-        let (mut all, mut now, mut numbers) = (Vec::new(), BTreeMap::new(), 0);
-        for name in names {
-            let Some(meta) = self.shelf.look(&name).await? else { continue };
-            let stored = match self.known(&name, &meta) {
-                Some(stored) => stored,
-                None if numbers > MOST_NUMBERS => None,
-                None => {
-                    let bytes = self.shelf.read(&name, MOST_BYTES).await?.unwrap_or_default();
-                    Stored::read(&bytes).ok().flatten().map(Arc::new)
-                }
-            };
-            numbers += stored.as_ref().map_or(0, |s| s.vectors.len() * s.vectors[0].len());
-            let stored = stored.filter(|_| numbers <= MOST_NUMBERS);
-            left_out += usize::from(stored.is_none());
-            all.extend(stored.clone());
-            now.insert(name, (meta, stored));
+        let now: BTreeMap<_, _> = self.shelf.look(names).await?.into_iter().collect();
+        let known = now.len();
+        let mut held = self.held.lock().await;
+        held.retain(|name, held| now.get(name) == Some(&held.meta));
+        let kept = held.values().filter(|held| held.stored.is_some());
+        let mut room = MOST_NUMBERS.saturating_sub(kept.map(|held| held.numbers).sum());
+        for (name, meta) in now {
+            // Without any room nothing is brought that would only be dropped.
+            if room == 0 || held.get(&name).is_some_and(|held| held.is_final(room)) {
+                continue;
+            }
+            let bytes = self.shelf.read(&name, MOST_BYTES).await?.unwrap_or_default();
+            let read = aside(move || Held::read(meta, &bytes, room)).await?;
+            room -= read.stored.as_ref().map_or(0, |_| read.numbers);
+            held.insert(name, read);
         }
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let all: Vec<_> = held.values().filter_map(|held| held.stored.clone()).collect();
+        left_out += known - all.len();
         Ok((all, left_out))
     }
 }
@@ -287,13 +303,40 @@ impl Operation for Search {
         let made = self.perception.0.model.made("");
         let maker = Maker { model: made.model, revision: made.revision };
         let of_maker = stored.iter().filter(|stored| stored.maker == maker).count();
-        let results = search((&seen.class, &maker), stored.iter().map(|s| &**s), limit);
+        let left_out = stored.len() - of_maker + beyond;
+        let (class, by) = (seen.class, maker.clone());
+        let results =
+            aside(move || search((&class, &by), stored.iter().map(|s| &**s), limit)).await?;
         Ok(SearchResponse {
             results,
             searched: of_maker,
-            left_out: stored.len() - of_maker + beyond,
+            left_out,
             model: maker.model,
             revision: maker.revision,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_was_no_room_for_is_read_again_once_there_is() {
+        let record = serde_json::json!({
+            "format": crate::record::FORMAT, "film": "f", "video_id": "0123abcd", "shots": [],
+            "models": {"level1_global": {"model": "m", "revision": "r"}},
+            "frame_details": [{"source_frame": 0, "timestamp": 0.0}],
+            "frame_embeddings": [[0.6, 0.8]],
+            "clusters": {"method": "x", "of_frames": [0], "count": 1},
+        });
+        let meta = ObjectMeta { size: 1, modified: parallax_job::Timestamp(0) };
+        let bytes = record.to_string().into_bytes();
+        let read = |bytes: &[u8], room| Held::read(meta, bytes, room);
+        let dropped = read(&bytes, 1);
+        assert!(dropped.stored.is_none());
+        assert!(dropped.is_final(1) && !dropped.is_final(2));
+        assert!(read(&bytes, 2).stored.is_some_and(|stored| stored.video_id == "0123abcd"));
+        assert!(read(b"{}", 2).is_final(2));
     }
 }

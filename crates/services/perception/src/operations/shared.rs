@@ -123,6 +123,17 @@ impl Perception {
     }
 }
 
+/// Does work of seconds where it keeps no other request waiting.
+///
+/// # Errors
+/// `Internal` when it panics.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::internal(error.to_string()))
+}
+
 /// Checks the shorter side that is asked for.
 pub(super) fn edge(asked: Option<usize>) -> Result<Option<usize>, Failure> {
     match asked {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Perception;
-use crate::analysis::{Analysis, Asked, digest};
+use super::shared::{Perception, aside};
+use crate::analysis::{Analysis, Asked, digest, id};
 use crate::captioner::Captioner;
 use crate::captions::{Detail, METHOD, Teller, Told, Wanted};
 use crate::embedder::Embedder;
@@ -29,6 +29,8 @@ use crate::source::{Fetched, Source};
 const LACKING: &str = "No video provided. Use video_url or video_base64";
 /// The most frames a second that may be asked for.
 const MOST_FPS: f64 = 240.0;
+/// Bytes of the frames of one film that are to be kept: they are written to the folder for temporary files first.
+const MOST_PICTURES: u64 = 4 << 30;
 
 /// A film, and what is wanted of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -140,7 +142,7 @@ struct KeptAt {
 }
 
 /// `process_video`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ProcessVideo(pub(super) Perception);
 
 #[async_trait]
@@ -187,6 +189,10 @@ impl Operation for ProcessVideo {
     }
 
     async fn run(&self, plan: VideoPlan, call: &Call) -> Result<VideoResponse, Failure> {
+        if let Some(shelf) = &self.0.0.shelf {
+            let identity = plan.identity();
+            shelf.free((&id(&identity), &digest(&identity))).await?;
+        }
         let fetched = self.0.0.around.fetch(&plan.source, call).await?;
         call.report(Progress::stage(Progress::WAITING));
         let Some(shelf) = &self.0.0.shelf else {
@@ -201,12 +207,16 @@ impl Operation for ProcessVideo {
                     Ok((looks, telling.told()?.1))
                 });
             let (looks, told) = looked.await?;
-            let (model, identity) = (&self.0.0.model, plan.identity());
-            let mut analysis = Analysis::of_film(identity, plan.asked, &looks, model);
-            self.tell(&plan, told, &mut [&mut analysis])?;
-            return Ok(VideoResponse { analysis, kept: None });
+            let this = self.clone();
+            let analysis = aside(move || -> Result<Analysis, Failure> {
+                let (model, identity) = (&this.0.0.model, plan.identity());
+                let mut analysis = Analysis::of_film(identity, plan.asked, &looks, model);
+                this.tell(&plan, told, &mut [&mut analysis])?;
+                Ok(analysis)
+            });
+            return Ok(VideoResponse { analysis: analysis.await??, kept: None });
         };
-        self.keep(&plan, &fetched, shelf, call).await
+        self.keep(plan, &fetched, shelf, call).await
     }
 }
 
@@ -283,10 +293,28 @@ impl ProcessVideo {
         Ok(())
     }
 
+    /// What is answered, the JSON of what is kept, and a digest that tells it from others.
+    fn recorded(
+        &self,
+        plan: &VideoPlan,
+        (looks, kept): (&Looks, Kept),
+        told: Option<Told>,
+    ) -> Result<(Analysis, Vec<u8>, String), Failure> {
+        let (model, identity) = (&self.0.0.model, plan.identity());
+        let digest = digest(&identity);
+        let mut analysis = Analysis::of_film(identity, plan.asked, looks, model);
+        let name = plan.source.name();
+        let of = Of { name: &name, source: &plan.source.identity, model };
+        let mut record = Record::of_film(&of, plan.manner.fps, looks, kept);
+        record.analysis.video_id.clone_from(&analysis.video_id);
+        self.tell(plan, told, &mut [&mut analysis, &mut record.analysis])?;
+        Ok((analysis, record.json()?, digest))
+    }
+
     /// Looks at the film and keeps what is known of it.
     async fn keep(
         &self,
-        plan: &VideoPlan,
+        plan: VideoPlan,
         fetched: &Fetched,
         shelf: &Shelf,
         call: &Call,
@@ -301,17 +329,12 @@ impl ProcessVideo {
             looked(&tools, &path, manner, by, (cancel, &mut report))
         });
         let (looks, kept, frames, told) = looks.await?;
-        let model = &self.0.0.model;
-        let mut analysis = Analysis::of_film(plan.identity(), plan.asked, &looks, model);
-        let name = plan.source.name();
-        let of = Of { name: &name, source: &plan.source.identity, model };
-        let mut record = Record::of_film(&of, manner.fps, &looks, kept);
-        record.analysis.video_id.clone_from(&analysis.video_id);
-        self.tell(plan, told, &mut [&mut analysis, &mut record.analysis])?;
-        let json = record.json()?;
+        let this = self.clone();
+        let recorded = aside(move || this.recorded(&plan, (&looks, kept), told));
+        let (analysis, json, identity) = recorded.await??;
         let thumbnail = frames.thumbnail.as_deref();
-        let name = (analysis.video_id.as_str(), digest(&plan.identity()));
-        let keep = shelf.keep((name.0, &name.1), &frames.files, (thumbnail, &json));
+        let name = (analysis.video_id.as_str(), identity.as_str());
+        let keep = shelf.keep(name, &frames.files, (thumbnail, &json));
         let keep = call.cancel.run_until_cancelled(call.stage("storing", keep)).await;
         let places = keep.unwrap_or_else(|| Err(Failure::cancelled()))?;
         let kept = KeptAt {
@@ -338,7 +361,9 @@ fn looked(
         })
     };
     let mut frames = Frames { files: Vec::new(), thumbnail: None };
+    let mut room = MOST_PICTURES;
     let mut keep = |bytes: Vec<u8>| {
+        room = left(room, bytes.len())?;
         let file = path.with_file_name(format!("frame_{:04}.jpg", frames.files.len()));
         write(&file, &bytes)?;
         frames.files.push(file);
@@ -359,6 +384,18 @@ fn looked(
     Ok((looks, kept, frames, told))
 }
 
+/// What is left of `room` bytes beside a picture of `bytes`.
+fn left(room: u64, bytes: usize) -> Result<u64, Failure> {
+    room.checked_sub(bytes as u64).ok_or_else(|| {
+        let most = MOST_PICTURES >> 30;
+        let message = format!(
+            "the frames that are looked at have more than {most} GiB as JPEG, and no more are kept of a film; ask for \
+             fewer frames a second"
+        );
+        Failure::field("fps", message)
+    })
+}
+
 /// The JPEG at `path`, small.
 fn look_at_thumbnail(
     tools: &Tools,
@@ -366,4 +403,17 @@ fn look_at_thumbnail(
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, Failure> {
     jpeg(&Channels::read(tools, path, cancel)?.0, Some(THUMBNAIL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_kept_up_to_a_budget_that_the_refusal_names() {
+        assert_eq!(left(10, 4).and_then(|room| left(room, 6)).unwrap(), 0);
+        let refused = left(9, 10).unwrap_err();
+        assert_eq!(refused.field.as_deref(), Some("fps"));
+        assert!(refused.message.contains("4 GiB"), "{}", refused.message);
+    }
 }
