@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, StatusCode};
-use parallax_secret::Given;
+use parallax_secret::{Given, Secret};
 use parallax_web::{Refusal, Sessions, Site};
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -34,7 +34,8 @@ pub(crate) struct Access {
     site: Site,
     token: Option<Given>,
     everybody_reads: bool,
-    sessions: Sessions<String>,
+    /// Who entered, and by which token: another one ends them.
+    sessions: Sessions<(String, Secret)>,
     wrong: Mutex<()>,
 }
 
@@ -68,9 +69,9 @@ impl Access {
             return Ok(Level::Act("a program".to_owned()));
         }
         match self.sessions.of(headers) {
-            Some(who) => Ok(Level::Act(who)),
-            None if self.everybody_reads => Ok(Level::Read),
-            None => Ok(Level::Nothing),
+            Some((who, by)) if self.is_now(by.expose().as_bytes()) => Ok(Level::Act(who)),
+            _ if self.everybody_reads => Ok(Level::Read),
+            _ => Ok(Level::Nothing),
         }
     }
 
@@ -88,7 +89,7 @@ impl Access {
         let name: String =
             name.trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
         let who = if name.is_empty() { "somebody".to_owned() } else { name };
-        Ok(self.sessions.open(headers, who))
+        Ok(self.sessions.open(headers, (who, Secret::new(token))))
     }
 
     /// Ends the request's session.
@@ -96,8 +97,12 @@ impl Access {
         self.sessions.close(headers)
     }
 
+    fn is_now(&self, given: &[u8]) -> bool {
+        self.token.as_ref().is_some_and(|token| token.now().is(given))
+    }
+
     async fn check(&self, given: &[u8]) -> Result<(), Refusal> {
-        if self.token.as_ref().is_some_and(|token| token.now().is(given)) {
+        if self.is_now(given) {
             return Ok(());
         }
         let _turn = self.wrong.lock().await;
@@ -115,7 +120,7 @@ impl Access {
 mod tests {
     use super::*;
     use futures::future::join_all;
-    use parallax_secret::{Secret, one_line};
+    use parallax_secret::one_line;
     use tokio::time::Instant;
 
     fn access(token: Option<&str>) -> Access {

@@ -44,9 +44,18 @@ impl Acting {
         Self { source, turn: Mutex::default() }
     }
 
-    /// What `deed` would do now; nothing is changed.
-    pub(crate) async fn plan(&self, deed: &Deed, manner: &Manner) -> Done {
-        self.perform(deed, manner, true).await
+    /// What `deed` would do now; nothing is changed. To look at dead letters hides them, so it takes its turn as
+    /// an act does, and shows them again whether or not anybody still asks.
+    pub(crate) async fn plan(self: Arc<Self>, deed: Deed, manner: Manner) -> Done {
+        let planned = tokio::spawn(async move {
+            let _turn = self.turn.lock().await;
+            self.perform(&deed, &manner, true).await
+        });
+        planned.await.unwrap_or_else(|_| Done {
+            lines: Vec::new(),
+            error: Some("it could not be said what would be done".to_owned()),
+            number: None,
+        })
     }
 
     /// Writes down that `who` does it, does it, and writes down what came of it.

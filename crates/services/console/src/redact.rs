@@ -52,63 +52,105 @@ fn in_json(value: Value) -> Value {
     }
 }
 
-/// Word by word, so that what surrounds an address stays.
+/// What ends a name or stands around it.
+const BETWEEN: &str = "?&;,{}[]()<>\"'#=:\\";
+
+/// Name by name, so that what surrounds a value stays, whatever text it is and wherever it breaks off.
 fn in_words(text: &str) -> String {
+    let text = without_users(text);
     let mut out = String::with_capacity(text.len());
-    let mut hide_next = false;
-    for piece in text.split_inclusive(char::is_whitespace) {
-        let word = piece.trim_end();
-        let space = &piece[word.len()..];
-        match word {
-            "" => {}
-            _ if hide_next => {
-                let scheme = ["bearer", "basic"].iter().any(|s| word.eq_ignore_ascii_case(s));
-                out.push_str(if scheme { word } else { SHOWN });
-                hide_next = scheme;
+    let mut rest = &*text;
+    // Whether the value of the name before would be secret.
+    let mut named = false;
+    while let Some(first) = rest.chars().next() {
+        if first.is_whitespace() || BETWEEN.contains(first) {
+            let (between, after) = rest.split_at(first.len_utf8());
+            out.push_str(between);
+            rest = after;
+            if named && "=:".contains(first) {
+                rest = without_value(rest, &mut out);
+                named = false;
+            } else if !first.is_whitespace() && !"\"'\\".contains(first) {
+                named = false;
             }
-            _ => {
-                let (shown, open) = in_word(word);
-                out.push_str(&shown);
-                hide_next = open || word.eq_ignore_ascii_case("bearer");
-            }
+            continue;
         }
-        out.push_str(space);
+        let end = rest.find(|c: char| c.is_whitespace() || BETWEEN.contains(c));
+        let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
+        out.push_str(name);
+        rest = after;
+        named = is_secret(name);
+        if name.eq_ignore_ascii_case("bearer") {
+            rest = without_value(rest, &mut out);
+        }
     }
     out
 }
 
-/// A word, and whether the one after it is to be hidden: `Authorization: …`.
-fn in_word(word: &str) -> (String, bool) {
-    let word = without_user(word);
-    let mut out = String::with_capacity(word.len());
-    for piece in word.split_inclusive(['?', '&', ';', ',']) {
-        let (pair, end) = match piece.char_indices().next_back() {
-            Some((at, c)) if "?&;,".contains(c) => piece.split_at(at),
-            _ => (piece, ""),
-        };
-        match pair.split_once(['=', ':']) {
-            Some((name, value))
-                if is_secret(name) && !value.is_empty() && !value.starts_with("//") =>
-            {
-                out.push_str(&pair[..=name.len()]);
-                out.push_str(SHOWN);
-            }
-            _ => out.push_str(pair),
-        }
-        out.push_str(end);
+/// Writes that `text` begins with a secret, and gives what comes after it.
+fn without_value<'a>(text: &'a str, out: &mut String) -> &'a str {
+    let start = text.find(|c: char| !c.is_whitespace() && c != '\\').unwrap_or(text.len());
+    let (before, value) = text.split_at(start);
+    out.push_str(before);
+    if let Some(after) = value.strip_prefix(SHOWN) {
+        out.push_str(SHOWN);
+        return after;
     }
-    let open = word.strip_suffix([':', '=']).is_some_and(is_secret);
-    (out, open)
+    let end = match value.chars().next() {
+        None => return value,
+        // Lists and objects that could not be read: nobody knows where they end.
+        Some('[' | '{') => value.len(),
+        Some(quote @ ('"' | '\'')) => {
+            out.push(quote);
+            let inner = &value[1..];
+            let is_escaped = before.ends_with('\\');
+            out.push_str(SHOWN);
+            return &inner[closing(inner, quote, is_escaped)..];
+        }
+        Some(_) => value
+            .find(|c: char| c.is_whitespace() || "&;,{}[]\"'".contains(c))
+            .unwrap_or(value.len()),
+    };
+    let (value, after) = value.split_at(end);
+    if ["bearer", "basic"].iter().any(|scheme| value.eq_ignore_ascii_case(scheme)) {
+        out.push_str(value);
+        return without_value(after, out);
+    }
+    if !value.is_empty() {
+        out.push_str(SHOWN);
+    }
+    after
 }
 
-/// `scheme://user:password@host` without the middle.
-fn without_user(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority].rfind('@') {
-        Some(at) => format!("{scheme}://{SHOWN}{}", &rest[at..]),
-        None => word.to_owned(),
+/// Where the quote stands that ends `inner`, or its length. In text that is quoted itself the next one does.
+fn closing(inner: &str, quote: char, is_escaped: bool) -> usize {
+    let mut is_taken = false;
+    for (at, c) in inner.char_indices() {
+        if c == quote && (is_escaped || !is_taken) {
+            return at;
+        }
+        is_taken = c == '\\' && !is_taken;
     }
+    inner.len()
+}
+
+/// Each `scheme://user:password@host` without the middle.
+fn without_users(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (scheme, after) = rest.split_at(at + "://".len());
+        out.push_str(scheme);
+        let ends = |c: char| c.is_whitespace() || "/?#\"'<>".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        rest = after;
+        if let Some(user) = authority.rfind('@') {
+            out.push_str(SHOWN);
+            rest = &after[user..];
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -128,6 +170,19 @@ mod tests {
             ("api_key=canary, x=1", "api_key=[redacted], x=1"),
             ("a token=canary", "a token=[redacted]"),
             ("the token was wrong", "the token was wrong"),
+            ("https://h/#access_token=canary", "https://h/#access_token=[redacted]"),
+            ("x:token=canary:canary", "x:token=[redacted]"),
+            ("token = canary now", "token = [redacted] now"),
+            ("password: 'canary canary' now", "password: '[redacted]' now"),
+            (
+                "https://me:canary@a/,https://me:canary@b/",
+                "https://[redacted]@a/,https://[redacted]@b/",
+            ),
+            (r#"{"a":{"token":"canary"},"b""#, r#"{"a":{"token":"[redacted]"},"b""#),
+            (r#"{"a":"{\"token\":\"canary\",\"n"#, r#"{"a":"{\"token\":\"[redacted]",\"n"#),
+            (r#"{"tokens":["canary","canary"#, r#"{"tokens":[redacted]"#),
+            (r#"{"password":"can\"canary canary"#, r#"{"password":"[redacted]"#),
+            ("Authorization: [redacted] and more", "Authorization: [redacted] and more"),
         ] {
             assert_eq!(redact(text, &[]), told);
         }

@@ -212,7 +212,7 @@ async fn confirm(
         return Ok(to_enter(&format!("/do/{}", deed.path())));
     };
     let manner = manner(uri.query().unwrap_or_default().as_bytes());
-    let plan = console.acting.plan(&deed, &manner).await;
+    let plan = console.acting.clone().plan(deed.clone(), manner.clone()).await;
     Ok(Html(views::confirm(&console.source.settings, &visitor, &deed, &manner, &plan))
         .into_response())
 }
@@ -254,7 +254,7 @@ async fn act_for_programs(
     };
     let manner = Manner { force: asked.force, because: asked.because.as_deref().and_then(reason) };
     let done = match asked.dry_run {
-        true if matches!(level, Level::Act(_)) => console.acting.plan(&deed, &manner).await,
+        true if matches!(level, Level::Act(_)) => console.acting.clone().plan(deed, manner).await,
         _ => by(&console, level, deed, manner).await?,
     };
     let Done { lines, error, number } = done;
