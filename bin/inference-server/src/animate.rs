@@ -17,8 +17,8 @@ pub(crate) fn models(settings: &Settings) -> [Model; 2] {
         },
     };
     [
-        parallax_animate::model(choice(&settings.segment_model)),
-        animate_model(choice(&settings.animate_model)),
+        parallax_animate::model(choice(&settings.models.segment_model)),
+        animate_model(choice(&settings.models.animate_model)),
     ]
 }
 
@@ -37,8 +37,8 @@ pub(crate) fn check(settings: &Settings) -> Result<()> {
         }
         Ok(())
     };
-    of("SERVER_SEGMENT_MODEL", &settings.segment_model, model_names().collect())?;
-    of("SERVER_ANIMATE_MODEL", &settings.animate_model, animate_model_names().collect())
+    of("SERVER_SEGMENT_MODEL", &settings.models.segment_model, model_names().collect())?;
+    of("SERVER_ANIMATE_MODEL", &settings.models.animate_model, animate_model_names().collect())
 }
 
 #[cfg(test)]

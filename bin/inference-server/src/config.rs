@@ -19,8 +19,10 @@ use parallax_telemetry::logs::Format;
 
 use crate::engine::EngineName;
 
+mod models;
 mod secrets;
 
+pub(crate) use models::ModelSettings;
 pub(crate) use secrets::{SecretSettings, tokens};
 
 /// The GPU service behind SageMaker, RunPod and plain HTTP.
@@ -127,35 +129,8 @@ pub(crate) struct Settings {
     )]
     pub(crate) services: Vec<ServiceName>,
 
-    /// The network of `segment`, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`. Defaults to the first that
-    /// is there.
-    #[arg(long, env = "SERVER_SEGMENT_MODEL")]
-    pub(crate) segment_model: Option<String>,
-
-    /// The networks of `animate`, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`. Defaults to the first that
-    /// is there.
-    #[arg(long, env = "SERVER_ANIMATE_MODEL")]
-    pub(crate) animate_model: Option<String>,
-
-    /// The network that looks at pictures and films, by the name of `parallax weights fetch`, in `WEIGHTS_DIR`.
-    /// Defaults to the first that is there.
-    #[arg(long, env = "SERVER_PERCEPTION_MODEL")]
-    pub(crate) perception_model: Option<String>,
-
-    /// The network that describes pictures and films in words, by the name of `parallax weights fetch`, in
-    /// `WEIGHTS_DIR`. Defaults to the first that is there; without one, nothing is described.
-    #[arg(long, env = "SERVER_CAPTION_MODEL")]
-    pub(crate) caption_model: Option<String>,
-
-    /// Where analyses of films are kept, with their frames: `s3://bucket`, `gs://bucket/folder`, `file:///folder`. No
-    /// request names it, so it need not be within `SERVER_OUTPUTS`. Defaults to nowhere.
-    #[arg(long, env = "SERVER_PERCEPTION_STORE")]
-    pub(crate) perception_store: Option<String>,
-
-    /// The address under which readers find what is kept there, such as `https://films.example`. Defaults to
-    /// `SERVER_PERCEPTION_STORE` itself.
-    #[arg(long, env = "SERVER_PERCEPTION_URL")]
-    pub(crate) perception_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) models: ModelSettings,
 
     /// The stereo engine.
     #[arg(long, env = "SERVER_ENGINE", value_enum, default_value = "stereocrafter")]
@@ -404,19 +379,7 @@ impl Settings {
         if let Some(found) = self.depth_curve.filter(|curve| !(-3.0..=3.0).contains(curve)) {
             bail!("SERVER_DEPTH_CURVE {found}: allowed are -3 to 3");
         }
-        let of_perception = [
-            ("SERVER_PERCEPTION_MODEL", &self.perception_model),
-            ("SERVER_CAPTION_MODEL", &self.caption_model),
-            ("SERVER_PERCEPTION_STORE", &self.perception_store),
-            ("SERVER_PERCEPTION_URL", &self.perception_url),
-        ];
-        let set = of_perception.into_iter().find(|(_, value)| value.is_some());
-        if let (Some((variable, _)), false) = (set, self.offers(ServiceName::Perception)) {
-            bail!("{variable} is for the service perception, which SERVER_SERVICES does not name");
-        }
-        if self.perception_url.is_some() && self.perception_store.is_none() {
-            bail!("SERVER_PERCEPTION_URL is for SERVER_PERCEPTION_STORE, which is not set");
-        }
+        self.models.validate(self.offers(ServiceName::Perception))?;
         let others = [ServiceName::Animate, ServiceName::Perception];
         let networks = self.engine.has_a_device() || others.iter().any(|s| self.offers(*s));
         if self.device == Some(Device::Cuda) && !networks {
@@ -433,10 +396,7 @@ impl Settings {
 
     /// How clients of the earlier perception service ask, where it is offered.
     pub(crate) fn earlier_perception(&self) -> Option<Envelope> {
-        let keeping = self.perception_store.is_some();
-        let asked =
-            if keeping { parallax_perception::KEEPING } else { parallax_perception::ENVELOPE };
-        self.offers(ServiceName::Perception).then_some(asked)
+        self.offers(ServiceName::Perception).then(|| self.models.envelope())
     }
 
     /// Whether a service is offered.

@@ -26,9 +26,9 @@ pub(crate) fn open(
         Device::Cpu => Choice::Cpu,
     };
     let weights = &settings.weights_dir;
-    let model = Choosable::find(weights, settings.perception_model.as_deref(), device);
+    let model = Choosable::find(weights, settings.models.perception_model.as_deref(), device);
     let model = model.map_err(|error| blamed(error, "SERVER_PERCEPTION_MODEL"));
-    let named = settings.caption_model.as_deref();
+    let named = settings.models.caption_model.as_deref();
     let captions = match Captions::find(weights, named, device) {
         Ok(captions) => Some(captions),
         // Who asks for none, and has none, is told nothing in words.

@@ -5,6 +5,7 @@ mod convert;
 mod depth;
 mod doctor;
 mod inspect;
+mod interruption;
 mod perceive;
 mod place;
 mod preview;

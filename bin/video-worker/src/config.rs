@@ -14,7 +14,10 @@ use parallax_worker::{Role, Roles};
 
 use crate::backend::Backend;
 use crate::command::Command;
-use crate::console::ConsoleSettings;
+
+mod console;
+
+pub(crate) use self::console::ConsoleSettings;
 
 /// The queue daemon of the pipeline.
 #[derive(Debug, Parser)]

@@ -19,8 +19,8 @@ const VARIABLE: &str = "SERVER_PERCEPTION_STORE";
 /// # Errors
 /// Names the variable.
 pub(crate) fn shelf(settings: &Settings, aws: &Aws) -> Result<Option<Shelf>> {
-    let Some(root) = settings.perception_store.as_deref() else { return Ok(None) };
-    let public = settings.perception_url.as_deref();
+    let Some(root) = settings.models.perception_store.as_deref() else { return Ok(None) };
+    let public = settings.models.perception_url.as_deref();
     if let Some(url) = public {
         let http = ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
         anyhow::ensure!(http, "SERVER_PERCEPTION_URL {url:?}: allowed are https:// and http://");

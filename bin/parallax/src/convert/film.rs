@@ -13,7 +13,7 @@ use parallax_worker::{Roles, Stop};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Step, Trouble};
-use super::ending::{Ending, INTERRUPTED};
+use super::ending::Ending;
 use super::pipeline::Embedded;
 use super::progress::Reporter;
 use super::request::Request;
@@ -21,6 +21,7 @@ use super::retries::Retries;
 use super::state::State;
 use super::stream_report;
 use crate::cli::ConvertArgs;
+use crate::interruption::INTERRUPTED;
 
 /// Time between looks at whether the queues and the ledger can still be written.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::tag;
 use parallax_media::{Picture, show_path};
-use parallax_process::Termination;
 use parallax_stereo::Layout;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{Ending, INTERRUPTED};
+use super::ending::Ending;
 use super::name::{beside, lossless};
 use super::progress::Reporter;
 use super::{one, still};
 use crate::cli::ConvertArgs;
+use crate::interruption::{self, INTERRUPTED};
 
 /// How names of films end.
 const FILMS: [&str; 22] = [
@@ -80,14 +80,8 @@ fn run(args: &mut ConvertArgs, reporter: &Reporter) -> Result<ExitCode> {
     if let (false, true, Some(flag)) = (films, unlisted.is_empty(), still::option_of_films(args)) {
         bail!("{flag} is for films, and {shown} holds pictures alone: leave it out");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let heard = runtime.block_on(async { Termination::listen() })?;
     let stop = CancellationToken::new();
-    let asked = stop.clone();
-    runtime.spawn(async move {
-        heard.once(i32::from(INTERRUPTED)).await;
-        asked.cancel();
-    });
+    let runtime = interruption::cancels(&stop)?;
     unlisted.iter().for_each(|(_, why)| reporter.error(why));
     let all = files.len() + unlisted.len();
     let summary = Summary { failed: unlisted, ..Summary::default() };

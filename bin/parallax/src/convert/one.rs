@@ -6,10 +6,11 @@ use std::sync::Arc;
 use parallax_media::Picture;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{Ending, INTERRUPTED};
+use super::ending::Ending;
 use super::progress::Reporter;
 use super::{film, still};
 use crate::cli::ConvertArgs;
+use crate::interruption::INTERRUPTED;
 
 pub(super) fn main(args: &ConvertArgs) -> ExitCode {
     let reporter = Arc::new(Reporter::new(args.json));

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use parallax_conversion::convert_still;
 use parallax_media::{Damaged, Picture, Tools, read_still, show_path, write_still};
-use parallax_process::Termination;
 use parallax_stereo::Run;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::{Ending, INTERRUPTED};
+use super::ending::Ending;
 use super::model::{self, Model};
 use super::name::beside;
 use super::options::{CodecChoice, Interlaced};
 use super::progress::Reporter;
 use super::request::{Drawing, brought, check_output, source_file};
 use crate::cli::ConvertArgs;
+use crate::interruption;
 
 /// Pixels on a side of the largest picture that encoders of JPEG make.
 const JPEG_SIDE: u32 = 65_500;
@@ -35,13 +35,7 @@ pub(super) fn run(
     let input = source_file(&args.input)?;
     let output = output(args, kind, &input)?;
     let cancel = stop.child_token();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let heard = runtime.block_on(async { Termination::listen() })?;
-    let asked = cancel.clone();
-    runtime.spawn(async move {
-        heard.once(i32::from(INTERRUPTED)).await;
-        asked.cancel();
-    });
+    let runtime = interruption::cancels(&cancel)?;
     let made = convert(args, kind, (&input, &output), reporter, &cancel);
     runtime.shutdown_background();
     match made {

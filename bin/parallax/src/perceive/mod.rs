@@ -11,14 +11,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use parallax_media::{Tools, show_path};
-use parallax_process::Termination;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::args::{PerceiveArgs, SeerArgs};
 pub(crate) use self::seer::load;
 
 use self::seer::Seer;
-use crate::convert::ending::INTERRUPTED;
+use crate::interruption::{self, INTERRUPTED};
 
 pub(crate) fn main(args: &PerceiveArgs) -> ExitCode {
     match run(args) {
@@ -42,14 +41,8 @@ fn run(args: &PerceiveArgs) -> Result<ExitCode> {
     ensure!(is_folder || !args.recursive, "--recursive is for folders, and {shown} is a file");
     let model = args.seer.find(args.seer.model.as_deref())?;
     let mut seer = Seer::new(Tools::find()?, model);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let heard = runtime.block_on(async { Termination::listen() })?;
     let stop = CancellationToken::new();
-    let asked = stop.clone();
-    runtime.spawn(async move {
-        heard.once(i32::from(INTERRUPTED)).await;
-        asked.cancel();
-    });
+    let runtime = interruption::cancels(&stop)?;
     let done = if is_folder {
         all::perceive(args, &mut seer, &stop)
     } else {

@@ -11,9 +11,7 @@ use super::folder::folder;
 use super::names::{UNNAMED, named};
 use super::progress::Teller;
 use crate::cli::FetchArgs;
-
-/// Exit code of a download that was interrupted, as shells count it.
-const INTERRUPTED: u8 = 130;
+use crate::interruption::INTERRUPTED;
 
 pub(super) fn main(args: &FetchArgs) -> ExitCode {
     let mut teller = Teller::new(args.json);

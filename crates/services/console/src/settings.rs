@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parallax_ports::{Acts, Clock, QueueLook, Replicas};
-use parallax_secret::{Given, Secret};
+use parallax_secret::Given;
 use parallax_worker::Operator;
 
 /// A queue by a name that operators know.
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Why no act may end attempts here, if so.
     pub never_ends_attempts: Option<String>,
     /// What is shown to nobody, wherever it stands.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<Given>,
     /// What this is a deployment on, for the top of every page.
     pub platform: String,
 }

@@ -1,5 +1,7 @@
 //! What everything here is read from and done to, and how text of it is shown.
 
+use parallax_secret::Given;
+
 use crate::redact::redact;
 use crate::settings::{Deployment, Settings};
 
@@ -18,9 +20,8 @@ impl Source {
 
     /// Somebody's text as it may be shown.
     pub(crate) fn redacted(&self, text: &str) -> String {
-        let token = self.settings.token.as_ref().map(|token| token.now());
-        let mut secrets = self.settings.secrets.clone();
-        secrets.extend(token);
+        let Settings { secrets, token, .. } = &self.settings;
+        let secrets: Vec<_> = secrets.iter().chain(token).map(Given::now).collect();
         redact(text, &secrets)
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use parallax_aws::DynamoLedger;
 use parallax_conformance::{ledger, operators, watching};
 use parallax_job::{JobStatus, Mode, Segment, Timestamp};
 use parallax_ports::ledger::{
     HolderId, Intent, IntentOutcome, Job, Resend, Reserve, TriggerOutcome,
 };
-use parallax_ports::{Custody, Ledger, Locations};
+use parallax_ports::{Act, Acts, Custody, Ledger, Locations};
 
 use crate::moto::Moto;
 
@@ -44,6 +45,29 @@ async fn dynamo_records() {
         DynamoLedger::new(moto.aws.dynamodb(), moto.tables().await, "endpoint")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_without_acts_hide_no_act() {
+    let moto = Moto::start().await;
+    let tables = moto.tables().await;
+    let ledger = DynamoLedger::new(moto.aws.dynamodb(), tables.clone(), "endpoint");
+    let act = Act { at: Timestamp(1), who: "ann".into(), what: "pause".into(), outcome: None };
+    for _ in 0..7 {
+        ledger.begin(&act).await.unwrap();
+    }
+    // As a process leaves it that ends between the number and the act.
+    for number in [3, 4, 6] {
+        let key = AttributeValue::S(format!("act#{number}"));
+        let delete = moto.aws.dynamodb().delete_item().table_name(&tables.invocations);
+        delete.key("output_location", key).send().await.unwrap();
+    }
+    let numbers = async |before, limit| -> Vec<u64> {
+        let found = ledger.latest_acts(before, limit).await.unwrap();
+        found.into_iter().map(|(number, _)| number).collect()
+    };
+    assert_eq!(numbers(None, 3).await, [7, 5, 2]);
+    assert_eq!(numbers(Some(5), 3).await, [2, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,13 +115,17 @@ impl Served {
             clock: Arc::new(SystemClock),
         };
         let token = way.token.map(Secret::new);
+        let canary = Some(Secret::new("canary-of-the-servers"));
         let settings = Settings {
             hosts: vec!["console.example".to_owned()],
             token: Given::new("WORKER_CONSOLE_TOKEN", token, None, one_line).unwrap(),
             everybody_reads: way.everybody_reads,
             max_in_flight: 5,
             never_ends_attempts: None,
-            secrets: vec![Secret::new("canary-of-the-servers")],
+            secrets: Given::new("INFERENCE_HTTP_TOKEN", canary, None, one_line)
+                .unwrap()
+                .into_iter()
+                .collect(),
             platform: "memory".to_owned(),
         };
         let stop = CancellationToken::new();

@@ -57,7 +57,7 @@ impl ConsoleSettings {
     ///
     /// # Errors
     /// When anybody beyond this machine could read without a token.
-    pub(super) fn allow(&self, address: SocketAddr) -> Result<()> {
+    pub(crate) fn allow(&self, address: SocketAddr) -> Result<()> {
         if !address.ip().is_loopback() && self.token()?.is_none() {
             bail!(
                 "WORKER_CONSOLE_ADDRESS {address}: is beyond this machine: set WORKER_CONSOLE_TOKEN, or listen on \
@@ -78,8 +78,8 @@ fn check(token: &Secret) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cli;
     use super::*;
-    use crate::config::Cli;
     use clap::Parser;
 
     fn settings(arguments: &[&str]) -> ConsoleSettings {

@@ -1,7 +1,5 @@
 //! The operator's console, beside the loops or alone.
 
-mod settings;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -18,8 +16,6 @@ use crate::config::Settings;
 use crate::operate::say;
 use crate::platform;
 
-pub(crate) use settings::ConsoleSettings;
-
 /// Where the command serves it if nothing is said.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8018);
 /// Browsers keep several connections, and every open page one for its events.
@@ -32,7 +28,9 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Served {
     address: SocketAddr,
-    tasks: Vec<JoinHandle<()>>,
+    serving: JoinHandle<()>,
+    /// Read secrets again when they are asked to.
+    reading: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     /// Held while the platform is used.
     _state: Option<StateDir>,
@@ -43,15 +41,10 @@ impl Served {
     ///
     /// # Errors
     /// When serving it crashed.
-    pub(crate) async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.stop.cancel();
-        if let Some(reading) = self.tasks.pop() {
-            reading.abort();
-        }
-        for task in self.tasks {
-            task.await.context("serve the console")?;
-        }
-        Ok(())
+        self.reading.iter().for_each(JoinHandle::abort);
+        self.serving.await.context("serve the console")
     }
 }
 
@@ -92,14 +85,14 @@ async fn serve(settings: &Settings, address: SocketAddr) -> Result<Served> {
     settings.console.allow(address)?;
     let token = settings.console.token()?;
     let (deployment, state) = platform::watched(settings).await?;
-    let inference = settings.http.token()?.map(|token| token.now());
+    let inference = settings.http.token()?;
     let told = parallax_console::Settings {
         hosts: settings.console.console_hosts.iter().map(ToString::to_string).collect(),
         token: token.clone(),
         everybody_reads: address.ip().is_loopback(),
         max_in_flight: settings.inference_max_in_flight,
         never_ends_attempts: settings.may_end_attempts().err().map(|why| why.to_string()),
-        secrets: inference.into_iter().collect(),
+        secrets: inference.clone().into_iter().collect(),
         platform: platform::name(settings)?,
     };
     let listener = Listener::bind(address, LIMITS)
@@ -110,6 +103,9 @@ async fn serve(settings: &Settings, address: SocketAddr) -> Result<Served> {
     let stop = CancellationToken::new();
     let console = Console::new(deployment, told, stop.clone());
     let serving = tokio::spawn(listener.serve(console.routes(), stop.clone(), GRACE));
-    let reading = tokio::spawn(Hangup::listen()?.read_again(token, |_| {}));
-    Ok(Served { address, tasks: vec![serving, reading], stop, _state: state })
+    let mut reading = Vec::new();
+    for secret in [token, inference] {
+        reading.push(tokio::spawn(Hangup::listen()?.read_again(secret, |_| {})));
+    }
+    Ok(Served { address, serving, reading, stop, _state: state })
 }
